@@ -1,0 +1,54 @@
+"""The feed-forward lifter for people and motions that it has not seen.
+
+Differs from the paper: every training pose is recomposed (another heading, another body, limbs of other samples), the
+loss is the distance itself, no dropout, a cosine schedule, and predictions are averaged with the mirror image's.
+Run:        python tools/train.py --config=configs/feed_forward_recomposed.py --data_dir=DATA --workdir=runs/lifter
+            or on poses alone: --config.data.poses=POSES.npz --config.data.validation_subjects="(9,10,11)"
+"""
+
+import ml_collections
+
+
+def get_config():
+    config = ml_collections.ConfigDict()
+    config.stage = "lifter"
+    config.seed = 0
+    config.strategy = "auto"
+    config.precision = "float32"
+    config.flip_test = True  # average with the lifted mirror image when predicting
+
+    config.model = ml_collections.ConfigDict()
+    config.model.name = "feed_forward"
+    config.model.units = 1024
+    config.model.num_blocks = 2
+    config.model.dropout = 0.0
+    config.model.share_blocks = False
+
+    config.data = ml_collections.ConfigDict()
+    config.data.poses = ""  # an .npz of poses instead of the records of --data_dir
+    config.data.batch_size = 128  # of all replicas together
+    config.data.validation_subjects = (8,)
+
+    config.augment = ml_collections.ConfigDict()
+    config.augment.recompose = True
+    config.augment.upper_body_swap = 0.5
+    config.augment.arm_swap = 0.3
+    config.augment.bone_length_noise = 0.05
+    config.augment.noise_px = 0.0
+
+    config.loss = "distance"  # equation 4 of the paper
+
+    config.optimizer = ml_collections.ConfigDict()
+    config.optimizer.learning_rate = 1e-3
+    config.optimizer.weight_decay = 0.0
+    config.optimizer.schedule = "cosine"
+    config.optimizer.warmup_steps = 300
+    config.optimizer.final_fraction = 0.0
+    config.optimizer.clip_norm = 1.0
+
+    config.train = ml_collections.ConfigDict()
+    config.train.epochs = 20.0
+    config.train.report_every_steps = 500
+    config.train.validate_every_epochs = 1.0
+    config.train.checkpoint_every_minutes = 10.0
+    return config

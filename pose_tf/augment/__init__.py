@@ -1,0 +1,6 @@
+"""Augmentation on the device: batched TensorFlow ops with stateless randomness, run inside the training step."""
+
+from pose_tf.augment.geometric import GeometricAugmenter
+from pose_tf.augment.pose import PoseAugmenter
+
+__all__ = ["GeometricAugmenter", "PoseAugmenter"]

@@ -1,0 +1,81 @@
+"""Mirroring, rotating and scaling images together with their joints."""
+
+import tensorflow as tf
+
+from pose_tf import geometry, skeleton
+
+
+@tf.keras.utils.register_keras_serializable("pose_tf")
+class GeometricAugmenter(tf.keras.layers.Layer):
+    """Random mirror image, then random rotation and scale about the centre of the image.
+
+    Args:
+        flip: probability of the mirror image.
+        rotation: largest angle in degrees; uniform in ±rotation.
+        scale: largest relative change of size; uniform in 1 ± scale.
+
+    Call arguments:
+        images: uint8 [B, H, W, 3].
+        pose2d: float32 [B, 17, 2] px.
+        seed: int [2], for stateless randomness.
+
+    Returns:
+        images and pose2d of the same shapes and types. What comes from outside of the image is black.
+    """
+
+    def __init__(self, flip: float = 0.5, rotation: float = 0.0, scale: float = 0.0, **kwargs):
+        super().__init__(**kwargs)
+        self.flip = flip
+        self.rotation = rotation
+        self.scale = scale
+
+    def call(self, images, pose2d, seed):
+        seeds = tf.random.experimental.stateless_split(seed, 3)
+        batch, height, width = tf.unstack(tf.shape(images)[:3])
+        if self.flip:
+            flipped = tf.random.stateless_uniform([batch], seeds[0]) < self.flip
+            mirrored = geometry.mirror_pose(pose2d, skeleton.H36M.mirror, tf.cast(width, tf.float32))
+            images = tf.where(flipped[:, None, None, None], images[:, :, ::-1], images)
+            pose2d = tf.where(flipped[:, None, None], mirrored, pose2d)
+        if self.rotation or self.scale:
+            angle = (
+                tf.random.stateless_uniform([batch], seeds[1], -1.0, 1.0) * self.rotation * (3.141592653589793 / 180)
+            )
+            factor = 1 + tf.random.stateless_uniform([batch], seeds[2], -1.0, 1.0) * self.scale
+            centre = (tf.cast([width, height], tf.float32) - 1) / 2
+            images = rotate_images(images, angle, factor, centre)
+            cos, sin = tf.cos(angle) * factor, tf.sin(angle) * factor
+            matrix = tf.stack([tf.stack([cos, -sin], -1), tf.stack([sin, cos], -1)], -2)  # [B, 2, 2]
+            pose2d = tf.einsum("bij,bkj->bki", matrix, pose2d - centre) + centre
+        return images, pose2d
+
+    def get_config(self):
+        return {**super().get_config(), "flip": self.flip, "rotation": self.rotation, "scale": self.scale}
+
+
+def rotate_images(images, angle, factor, centre):
+    """Rotates by `angle` (radians, clockwise as seen) and scales by `factor` about `centre`, bilinearly.
+
+    Args:
+        images: uint8 [B, H, W, C].
+        angle: float32 [B].
+        factor: float32 [B].
+        centre: float32 [2]: x, y px.
+
+    Returns:
+        uint8 [B, H, W, C]; black outside.
+    """
+    # The op maps pixels of the result to pixels of the source: the inverse rotation and scale.
+    a, b = tf.cos(angle) / factor, tf.sin(angle) / factor
+    x, y = centre[0], centre[1]
+    zeros = tf.zeros_like(a)
+    transforms = tf.stack([a, b, x - a * x - b * y, -b, a, y + b * x - a * y, zeros, zeros], axis=-1)
+    rotated = tf.raw_ops.ImageProjectiveTransformV3(
+        images=tf.cast(images, tf.float32),  # the op would cut off the fraction of uint8 images
+        transforms=transforms,
+        output_shape=tf.shape(images)[1:3],
+        fill_value=0.0,
+        interpolation="BILINEAR",
+        fill_mode="CONSTANT",
+    )
+    return tf.cast(tf.round(rotated), images.dtype)

@@ -1,0 +1,138 @@
+"""New 2D-3D pose pairs out of old ones: other views, other bodies, and limbs of other people."""
+
+import math
+
+import numpy as np
+import tensorflow as tf
+
+from pose_tf import skeleton
+
+_JOINTS = len(skeleton.H36M.joints)
+_CHILDREN = [child for child, _ in skeleton.H36M.bones]  # bone k leads to joint k + 1
+_UPPER = np.array([child >= skeleton.H36M.index("Spine") for child in _CHILDREN])
+_ARMS = [
+    np.isin(_CHILDREN, [skeleton.H36M.index(f"{side}Elbow"), skeleton.H36M.index(f"{side}Wrist")]) for side in "LR"
+]
+_MIRROR_BONES = np.array(skeleton.H36M.mirror)[1:] - 1
+_PAIRED_BONES = np.minimum(np.arange(_JOINTS - 1), _MIRROR_BONES)  # left and right share one number
+
+
+def _bone_matrices():
+    """Pose [J, 3] -> bone vectors [J − 1, 3], and back to a pose with the hip at the origin."""
+    to_bones = np.zeros((_JOINTS - 1, _JOINTS), np.float32)
+    for bone, (child, parent) in enumerate(skeleton.H36M.bones):
+        to_bones[bone, child], to_bones[bone, parent] = 1, -1
+    return to_bones, np.linalg.pinv(np.vstack([to_bones, np.eye(1, _JOINTS)]))[:, :-1].astype(np.float32)
+
+
+_TO_BONES, _TO_POSE = _bone_matrices()
+
+
+class PoseAugmenter:
+    """Recomposes training poses and adds noise to their 2D joints.
+
+    A recomposed person has the pose of a sample, in part the limbs of other samples of the batch, the bone lengths
+    of a random training subject, and any heading. It is seen in perspective from where the sample was, and cropped
+    as the sample was: with the same centre and the same longest side of the 2D bounding box.
+
+    Args:
+        pose3d: float [N, 17, 3] mm, absolute: the training poses, for the direction of gravity and the bone lengths.
+        subject: int [N].
+        recompose: whether to recompose.
+        upper_body_swap: probability that everything above the hip comes from another sample.
+        arm_swap: probability, for each arm, that elbow and wrist come from another sample.
+        bone_length_noise: standard deviation of the logarithm of each bone's length; left and right stay equal.
+        noise_px: standard deviation of the noise added to each 2D coordinate.
+    """
+
+    def __init__(
+        self,
+        pose3d: np.ndarray,
+        subject: np.ndarray,
+        recompose: bool,
+        upper_body_swap: float,
+        arm_swap: float,
+        bone_length_noise: float,
+        noise_px: float,
+    ):
+        self._frame = tf.constant(_gravity_frame(pose3d), tf.float32)
+        lengths = [np.linalg.norm(_TO_BONES @ pose3d[subject == s], axis=-1).mean(axis=0) for s in np.unique(subject)]
+        self._bone_lengths = tf.constant(np.stack(lengths), tf.float32)  # [subjects, bones] mm
+        self._recompose = recompose
+        self._upper_body_swap = upper_body_swap
+        self._arm_swap = arm_swap
+        self._bone_length_noise = bone_length_noise
+        self._noise_px = noise_px
+
+    def __call__(self, pose2d, pose3d, seed):
+        """Augments a batch.
+
+        Args:
+            pose2d: float32 [B, 17, 2] crop px.
+            pose3d: float32 [B, 17, 3] mm, absolute.
+            seed: int [2], for stateless randomness.
+
+        Returns:
+            pose2d and pose3d of the same shapes; pose3d keeps the place of the hip.
+        """
+        seeds = tf.unstack(tf.random.experimental.stateless_split(seed, 2))
+        if self._recompose:
+            root = pose3d[:, :1]
+            pose3d = root + self._new_people(pose3d, seeds[0])
+            rays = pose3d[..., :2] / pose3d[..., 2:]
+            centre, side = _box(rays)
+            old_centre, old_side = _box(pose2d)
+            pose2d = (rays - centre) * (old_side / side) + old_centre
+        if self._noise_px:
+            pose2d += tf.random.stateless_normal(tf.shape(pose2d), seeds[1]) * self._noise_px
+        return pose2d, pose3d
+
+    def _new_people(self, pose3d, seed):
+        """Absolute poses [B, 17, 3] -> recomposed poses [B, 17, 3] with the hip at the origin."""
+        seeds = tf.unstack(tf.random.experimental.stateless_split(seed, 7))
+        batch = tf.shape(pose3d)[0]
+
+        def chance(i, probability):
+            return tf.random.stateless_uniform([batch, 1, 1], seeds[i]) < probability
+
+        bones = tf.matmul(tf.matmul(_TO_BONES, pose3d), self._frame, transpose_b=True)  # right, depth, up
+        hips = bones[:, 3] - bones[:, 0]  # from the right hip to the left
+        bones = _turn(bones, -tf.atan2(hips[:, 1], hips[:, 0]))  # everybody faces the same way
+        # Batches are shuffled, so a neighbour is a random partner.
+        bones = tf.where(chance(0, self._upper_body_swap) & _UPPER[:, None], tf.roll(bones, 1, 0), bones)
+        for i, arm in enumerate(_ARMS):
+            bones = tf.where(chance(1 + i, self._arm_swap) & arm[:, None], tf.roll(bones, 2 + i, 0), bones)
+
+        body = tf.random.stateless_uniform([batch], seeds[3], 0, len(self._bone_lengths), tf.int32)
+        noise = tf.random.stateless_normal([batch, _JOINTS - 1], seeds[4]) * self._bone_length_noise
+        lengths = tf.gather(self._bone_lengths, body) * tf.exp(tf.gather(noise, _PAIRED_BONES, axis=1))
+        bones *= (lengths / tf.maximum(tf.norm(bones, axis=-1), 1e-3))[..., None]
+
+        mirrored = tf.gather(bones, _MIRROR_BONES, axis=1) * [-1.0, 1.0, 1.0]
+        bones = tf.where(chance(5, 0.5), mirrored, bones)
+        bones = _turn(bones, tf.random.stateless_uniform([batch], seeds[6], maxval=2 * math.pi))
+        return tf.matmul(_TO_POSE, tf.matmul(bones, self._frame))
+
+
+def _gravity_frame(pose3d):
+    """Rows right, depth and up in the camera frame; up is where thoraxes lie above ankles on average. [3, 3]."""
+    joint = skeleton.H36M.index
+    up = pose3d[:, joint("Thorax")] - pose3d[:, [joint("LFoot"), joint("RFoot")]].mean(axis=1)
+    up = (up / np.linalg.norm(up, axis=-1, keepdims=True)).mean(axis=0)
+    up /= np.linalg.norm(up)
+    right = np.cross(up, [0, 0, 1])
+    right *= np.sign(right[0]) / np.linalg.norm(right)
+    return np.stack([right, np.cross(up, right), up])
+
+
+def _turn(vectors, angle):
+    """Rotates [B, N, 3] about the third axis by [B] radians."""
+    cos, sin = tf.cos(angle)[:, None], tf.sin(angle)[:, None]
+    x, y, z = tf.unstack(vectors, axis=-1)
+    return tf.stack([cos * x - sin * y, sin * x + cos * y, z], axis=-1)
+
+
+def _box(points):
+    """Centre [B, 1, 2] and longest side [B, 1, 1] of the bounding box of points [B, N, 2]."""
+    low, high = tf.reduce_min(points, axis=1, keepdims=True), tf.reduce_max(points, axis=1, keepdims=True)
+    return (low + high) / 2, tf.reduce_max(high - low, axis=-1, keepdims=True)

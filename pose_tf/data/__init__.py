@@ -1,0 +1,1 @@
+"""Records, pipelines, statistics and the embedded sample."""

@@ -1,0 +1,124 @@
+"""Looks at every record of a data directory: what is there, and what is wrong with it."""
+
+import collections
+import dataclasses
+import os
+from collections.abc import Iterator
+
+import cv2
+import numpy as np
+import tqdm
+
+from pose_tf import skeleton, viz
+from pose_tf.data import records
+from pose_tf.errors import UserError
+
+PREVIEW_TILES = 32
+PREVIEW_COLUMNS = 8
+
+
+@dataclasses.dataclass
+class Inspection:
+    """What was found.
+
+    Attributes:
+        samples: count by kind of record: `h36`, `test_set`, `mpii`.
+        subjects: count of labelled samples by subject.
+        actions: count of labelled samples by action number.
+        joints_outside: labelled samples with a joint outside the crop. Not a fault: limbs do get cut off.
+        faults: one sentence for each damaged record or file.
+        preview: labelled images with their skeletons, uint8 [256, 256, 3] each.
+    """
+
+    samples: collections.Counter = dataclasses.field(default_factory=collections.Counter)
+    subjects: collections.Counter = dataclasses.field(default_factory=collections.Counter)
+    actions: collections.Counter = dataclasses.field(default_factory=collections.Counter)
+    joints_outside: int = 0
+    faults: list[str] = dataclasses.field(default_factory=list)
+    preview: list[np.ndarray] = dataclasses.field(default_factory=list)
+
+    def preview_sheet(self) -> np.ndarray:
+        """The preview tiles as one picture."""
+        return viz.grid(self.preview, PREVIEW_COLUMNS)
+
+
+def inspect(data_dir: str) -> Inspection:
+    """Checks every record of `DIR/h36/*`, `DIR/test_set.tfrecords` and `DIR/mpii/*`, those of them that exist.
+
+    Each record must have all keys, in the right sizes, with finite values; labelled ones must project from 3D to 2D
+    to the crop within 1 px.
+
+    Raises:
+        UserError: none of the three exists.
+    """
+    files = _files(data_dir)
+    found = Inspection()
+    labelled = [path for path, kind, _ in files if kind == "h36"]
+    tiles_per_file = -(-PREVIEW_TILES // max(len(labelled), 1))
+    with tqdm.tqdm(unit=" records", desc=f"inspecting {data_dir}") as bar:
+        for path, kind, schema in files:
+            tiles = 0
+            for sample, where in _decoded(path, schema, found.faults):
+                found.samples[kind] += 1
+                bar.update()
+                if kind != "h36":
+                    continue
+                found.faults += [f"{where}: {problem}" for problem in records.problems(sample)]
+                found.subjects[int(sample["subject"])] += 1
+                found.actions[int(sample["action"])] += 1
+                found.joints_outside += records.joints_outside(sample) > 0
+                if tiles < tiles_per_file and len(found.preview) < PREVIEW_TILES:
+                    tiles += 1
+                    found.preview.append(_tile(sample))
+    return found
+
+
+def _files(data_dir):
+    files = []
+    for kind, schema in (("h36", records.H36M), ("mpii", records.MPII)):
+        if os.path.isdir(os.path.join(data_dir, kind)):
+            files += [(path, kind, schema) for path in records.list_shards(data_dir, kind)]
+    test_set = os.path.join(data_dir, "test_set.tfrecords")
+    if os.path.exists(test_set):
+        files.append((test_set, "test_set", records.H36M_TEST))
+    if not files:
+        raise UserError(f"--data_dir={data_dir} has none of h36/, test_set.tfrecords and mpii/")
+    return files
+
+
+def _decoded(path, schema, faults) -> Iterator[tuple[dict, str]]:
+    """Yields the sound samples of a file with the name of their place, and adds a sentence for every other record."""
+    try:
+        for number, serialized in enumerate(records.read_serialized(path, schema)):
+            where = f"{path} record {number}"
+            try:
+                sample = records.decode(serialized, schema, where)
+            except UserError as error:
+                faults.append(str(error))
+            else:
+                yield sample, where
+    except UserError as error:  # the rest of the file is out of reach
+        faults.append(str(error))
+
+
+def _tile(sample):
+    tile = viz.draw_pose2d(sample["image"], sample["pose2d_crop"])
+    label = f"S{int(sample['subject'])} {skeleton.ACTIONS.get(int(sample['action']), '?')}"
+    for color, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):
+        cv2.putText(tile, label, (6, 18), cv2.FONT_HERSHEY_SIMPLEX, 0.5, color, thickness, cv2.LINE_AA)
+    return tile
+
+
+def format_inspection(found: Inspection) -> str:
+    """The findings as a table for the terminal; faults are listed one by one, the first 20 of them."""
+    lines = [f"{kind:9s} {count:8,d} samples" for kind, count in sorted(found.samples.items())]
+    if found.subjects:
+        lines += ["", "subject   samples"] + [f"{s:7d}{n:10,d}" for s, n in sorted(found.subjects.items())]
+        lines += ["", "action               samples"]
+        lines += [f"{a:3d} {skeleton.ACTIONS.get(a, '?'):14s}{n:10,d}" for a, n in sorted(found.actions.items())]
+        lines += ["", f"{found.joints_outside:,d} labelled samples have joints outside of the crop (not a fault)"]
+    lines += ["", f"{len(found.faults):,d} faults" if found.faults else "no faults"]
+    lines += [f"  {fault}" for fault in found.faults[:20]]
+    if len(found.faults) > 20:
+        lines.append(f"  and {len(found.faults) - 20:,d} more")
+    return "\n".join(lines)

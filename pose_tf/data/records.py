@@ -1,0 +1,301 @@
+"""The course's TFRecords: schema, parsing, writing, and finding what is wrong with a file.
+
+Three kinds exist: labelled Human3.6M (`h36/*`, ZLIB), its test set (`test_set.tfrecords`, ZLIB, no poses) and MPII
+(`mpii/*`, not compressed).
+"""
+
+import contextlib
+import dataclasses
+import glob
+import os
+from collections.abc import Iterable, Iterator
+
+import cv2
+import numpy as np
+import tensorflow as tf
+
+from pose_tf import files
+from pose_tf.errors import UserError
+
+IMAGE_SHAPE = (256, 256, 3)
+REPROJECTION_TOLERANCE_PX = 1.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Raw:
+    """An array stored as its bytes."""
+
+    dtype: type
+    shape: tuple[int, ...]
+
+    @property
+    def num_bytes(self) -> int:
+        return int(np.prod(self.shape)) * np.dtype(self.dtype).itemsize
+
+
+@dataclasses.dataclass(frozen=True)
+class Number:
+    """Numbers stored as int64 or float lists."""
+
+    dtype: type
+    shape: tuple[int, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Jpeg:
+    """An image stored as a JPEG file of any size."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Schema:
+    """What one kind of record holds, and how its files are compressed."""
+
+    compression: str
+    fields: dict[str, Raw | Number | Jpeg]
+
+
+_CAMERA_FIELDS = {
+    "image": Raw(np.uint8, IMAGE_SHAPE),
+    "offset": Raw(np.float32, (2,)),
+    "scale": Number(np.float32),
+    "intrinsics": Raw(np.float32, (1, 4)),
+    "intrinsics_univ": Raw(np.float32, (1, 4)),
+    "camera": Number(np.int64),
+    "subject": Number(np.int64),
+    "action": Number(np.int64),
+    "subaction": Number(np.int64),
+}
+
+H36M_TEST = Schema("ZLIB", _CAMERA_FIELDS)
+H36M = Schema(
+    "ZLIB",
+    _CAMERA_FIELDS
+    | {
+        "pose2d_crop": Raw(np.float32, (17, 2)),
+        "pose2d": Raw(np.float32, (17, 2)),
+        "pose3d": Raw(np.float32, (17, 3)),
+        "pose3d_univ": Raw(np.float32, (17, 3)),
+        "framd_id": Number(np.int64),  # spelled so in the data
+    },
+)
+MPII = Schema(
+    "",
+    {"image": Jpeg(), "pose2d": Raw(np.float32, (16, 2)), "visibility": Number(np.int64, (1, 16))},
+)
+
+
+def list_shards(data_dir: str, kind: str = "h36") -> list[str]:
+    """The files of `DIR/h36` or `DIR/mpii`, sorted.
+
+    Raises:
+        UserError: the directory is missing or empty.
+    """
+    folder = os.path.join(data_dir, kind)
+    shards = sorted(path for path in glob.glob(os.path.join(glob.escape(folder), "*")) if os.path.isfile(path))
+    if not shards:
+        raise UserError(f"{folder} holds no records; --data_dir must name a directory with {kind}/* TFRecords")
+    return shards
+
+
+# ---- parsing in graph
+
+
+def parse(serialized, schema: Schema, keys: Iterable[str] | None = None) -> dict[str, tf.Tensor]:
+    """Parses one serialised example inside a tf.data graph.
+
+    Args:
+        serialized: string scalar.
+        schema: what kind of record it is.
+        keys: the fields wanted; all by default.
+
+    Returns:
+        Tensors by key, shaped as the schema says. JPEG images come decoded, uint8 [H, W, 3].
+
+    Raises:
+        tf.errors.InvalidArgumentError: at run time, for a missing key or a wrong size. `named_errors` turns it into
+            a sentence that names the file and the record.
+    """
+    fields = {key: schema.fields[key] for key in (keys or schema.fields)}
+    features = tf.io.parse_single_example(
+        serialized,
+        {
+            key: tf.io.FixedLenFeature(field.shape, tf.float32 if field.dtype == np.float32 else tf.int64)
+            if isinstance(field, Number)
+            else tf.io.FixedLenFeature((), tf.string)
+            for key, field in fields.items()
+        },
+    )
+    for key, field in fields.items():
+        if isinstance(field, Raw):
+            array = tf.reshape(tf.io.decode_raw(features[key], field.dtype), field.shape)
+            features[key] = tf.debugging.check_numerics(array, key) if field.dtype == np.float32 else array
+        elif isinstance(field, Jpeg):
+            features[key] = tf.io.decode_jpeg(features[key], channels=3)
+    return features
+
+
+@contextlib.contextmanager
+def named_errors(shards: Iterable[str], schema: Schema) -> Iterator[None]:
+    """Turns a tf.data error about a record into a `UserError` that names the file and the record.
+
+    tf.data does not say which file it was reading, so the files are read again, in order, until the fault shows.
+    """
+    try:
+        yield
+    except (tf.errors.DataLossError, tf.errors.InvalidArgumentError, tf.errors.NotFoundError) as error:
+        for shard in shards:
+            for _ in read(shard, schema):
+                pass
+        raise error
+
+
+# ---- reading one file, strictly
+
+
+def read(path: str, schema: Schema) -> Iterator[dict[str, np.ndarray]]:
+    """Yields the samples of one file as NumPy arrays, JPEG images as their bytes.
+
+    Raises:
+        UserError: names the file, the record (counted from 0) and the fault.
+    """
+    for number, serialized in enumerate(read_serialized(path, schema)):
+        yield decode(serialized, schema, f"{path} record {number}")
+
+
+def read_serialized(path: str, schema: Schema) -> Iterator[bytes]:
+    """Yields the serialised examples of one file, whatever they hold.
+
+    Raises:
+        UserError: names the file, the record (counted from 0) that cannot be reached, and why.
+    """
+    records = iter(tf.data.TFRecordDataset(path, compression_type=schema.compression))
+    number = 0
+    while True:
+        try:
+            serialized = next(records, None)
+        except tf.errors.OpError as error:
+            raise UserError(_explain_damage(path, number, schema, error)) from None
+        if serialized is None:
+            return
+        yield serialized.numpy()
+        number += 1
+
+
+def decode(serialized: bytes, schema: Schema, where: str) -> dict[str, np.ndarray]:
+    """Decodes one serialised example outside of TensorFlow graphs; `where` names it in the UserError raised."""
+    example = tf.train.Example()
+    try:
+        example.ParseFromString(serialized)
+    except Exception:  # protobuf's DecodeError moves between versions
+        raise UserError(f"{where}: not a tf.train.Example") from None
+    sample = {}
+    for key, field in schema.fields.items():
+        if key not in example.features.feature:
+            raise UserError(f"{where}: key '{key}' is missing")
+        feature = example.features.feature[key]
+        if isinstance(field, Number):
+            values = feature.float_list.value if field.dtype == np.float32 else feature.int64_list.value
+            if len(values) != np.prod(field.shape):
+                raise UserError(f"{where}: '{key}' has {len(values)} numbers, expected {int(np.prod(field.shape))}")
+            sample[key] = np.array(values, field.dtype).reshape(field.shape)
+            continue
+        if len(feature.bytes_list.value) != 1:
+            raise UserError(f"{where}: '{key}' is not one string of bytes")
+        data = feature.bytes_list.value[0]
+        if isinstance(field, Jpeg):
+            if cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) is None:
+                raise UserError(f"{where}: '{key}' is not an image")
+            sample[key] = data
+            continue
+        if len(data) != field.num_bytes:
+            raise UserError(f"{where}: '{key}' has {len(data)} bytes, expected {field.num_bytes} for {field.shape}")
+        sample[key] = np.frombuffer(data, field.dtype).reshape(field.shape)
+    for key, value in sample.items():
+        if isinstance(schema.fields[key], (Raw, Number)) and not np.all(np.isfinite(value)):
+            raise UserError(f"{where}: '{key}' holds NaN or infinity")
+    return sample
+
+
+def _explain_damage(path, number, schema, error):
+    if not os.path.exists(path):
+        return f"{path} does not exist"
+    if os.path.getsize(path) == 0:
+        return f"{path} is empty"
+    with open(path, "rb") as file:
+        looks_compressed = file.read(1) == b"\x78"  # the first byte of every ZLIB stream with the usual window
+    if number == 0 and looks_compressed != (schema.compression == "ZLIB"):
+        expected, found = ("ZLIB", "no") if schema.compression else ("no", "ZLIB")
+        return f"{path}: expected TFRecords with {expected} compression, but the file has {found} compression"
+    cut = any(word in str(error) for word in ("truncated", "EOF"))
+    reason = "the file ends in the middle of it" if cut else "its bytes are damaged"
+    return f"{path} record {number}: {reason}"
+
+
+# ---- checking
+
+
+def problems(sample: dict[str, np.ndarray]) -> list[str]:
+    """Contradictions inside a labelled sample that could be decoded: each step of the projection within 1 px.
+
+    Returns:
+        Phrases such as "pose3d projects 3.20 px away from pose2d"; empty if all is well.
+    """
+    if np.any(sample["pose3d"][:, 2] <= 0):
+        return ["pose3d has joints behind the camera"]
+    fx, cx, fy, cy = sample["intrinsics"][0]
+    x, y, z = sample["pose3d"].T
+    projected = np.stack([fx * x / z + cx, fy * y / z + cy], axis=-1)
+    cropped = (sample["pose2d"] - sample["offset"]) * sample["scale"]
+    steps = [("pose3d projects", projected, "pose2d"), ("pose2d crops to", cropped, "pose2d_crop")]
+    found = []
+    for what, pose, key in steps:
+        error = np.abs(pose - sample[key]).max()
+        if error > REPROJECTION_TOLERANCE_PX:
+            found.append(f"{what} {error:.2f} px away from {key}")
+    return found
+
+
+def joints_outside(sample: dict[str, np.ndarray]) -> int:
+    """How many joints of a labelled sample lie outside the crop's pixels. Not a fault: limbs do get cut off."""
+    pose = sample["pose2d_crop"]
+    return int(np.any((pose < -0.5) | (pose > IMAGE_SHAPE[0] - 0.5), axis=-1).sum())
+
+
+# ---- writing
+
+
+def encode(sample: dict, schema: Schema) -> bytes:
+    """Serialises one sample. JPEG fields take the file's bytes.
+
+    Raises:
+        ValueError: a key is missing or has another shape.
+    """
+    features = {}
+    for key, field in schema.fields.items():
+        if isinstance(field, Jpeg):
+            features[key] = tf.train.Feature(bytes_list=tf.train.BytesList(value=[sample[key]]))
+            continue
+        array = np.asarray(sample[key], field.dtype)
+        if array.shape != field.shape:
+            raise ValueError(f"'{key}' has shape {array.shape}, expected {field.shape}")
+        if isinstance(field, Raw):
+            features[key] = tf.train.Feature(bytes_list=tf.train.BytesList(value=[array.tobytes()]))
+        elif field.dtype == np.float32:
+            features[key] = tf.train.Feature(float_list=tf.train.FloatList(value=array.ravel()))
+        else:
+            features[key] = tf.train.Feature(int64_list=tf.train.Int64List(value=array.ravel()))
+    return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
+
+
+def write(path: str, samples: Iterable[dict], schema: Schema) -> int:
+    """Writes a file of records, complete or not at all. Returns the count."""
+    count = 0
+    # Level 1: photographs hardly compress, and higher levels take as long as rendering them.
+    options = tf.io.TFRecordOptions(
+        compression_type=schema.compression, compression_level=1 if schema.compression else None
+    )
+    with files.replacing(path) as temporary, tf.io.TFRecordWriter(temporary, options) as writer:
+        for sample in samples:
+            writer.write(encode(sample, schema))
+            count += 1
+    return count

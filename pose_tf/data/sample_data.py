@@ -1,0 +1,69 @@
+"""Writes the embedded sample as records, in the layout and the format of the course's data."""
+
+import functools
+import multiprocessing
+import os
+
+import cv2
+import numpy as np
+import tqdm
+
+from pose_tf import skeleton, viz
+from pose_tf.data import records
+from pose_tf.data.sample import SUBJECTS_TRAIN, render_sample
+
+SUBJECT_TEST = 9
+SAMPLES_PER_SHARD = 500
+MPII_SHARE = 10
+PHOTOS = 6
+
+
+def write_sample_data(output_dir: str, num_train: int, num_test: int, seed: int) -> None:
+    """Writes pictures of procedural people with their joints.
+
+        DIR/h36/                  labelled; subjects 1, 5, 6, 7 and 8
+        DIR/test_set.tfrecords    images of subject 9, without poses
+        DIR/test/h36/             the same images with their poses
+        DIR/photos/               six of them as PNG files
+        DIR/mpii/                 every tenth training image as JPEG with MPII's 16 joints
+
+    The same arguments give the same images.
+
+    Args:
+        output_dir: DIR.
+        num_train: labelled training images.
+        num_test: images of the test subject.
+        seed: of everything.
+    """
+    # Forked before TensorFlow starts a thread; a fresh interpreter would take longer to import it than to render.
+    with multiprocessing.get_context("fork").Pool(os.cpu_count(), cv2.setNumThreads, (1,)) as pool:
+        subjects = [SUBJECTS_TRAIN[i % len(SUBJECTS_TRAIN)] for i in range(num_train)] + [SUBJECT_TEST] * num_test
+        rendered = pool.imap(functools.partial(_render, seed), enumerate(subjects), chunksize=4)
+        samples = iter(tqdm.tqdm(rendered, total=len(subjects), unit=" images", desc=f"rendering {output_dir}"))
+        shards = -(-num_train // SAMPLES_PER_SHARD)
+        mpii = []
+        for shard in range(shards):
+            name = os.path.join(output_dir, "h36", f"sample-{shard:05d}-of-{shards:05d}.tfrecord")
+            count = min(SAMPLES_PER_SHARD, num_train - shard * SAMPLES_PER_SHARD)
+            batch = [next(samples) for _ in range(count)]
+            records.write(name, batch, records.H36M)
+            mpii += [_as_mpii(sample) for sample in batch[::MPII_SHARE]]
+        test = list(samples)
+    for i, sample in enumerate(test[:PHOTOS]):
+        viz.write_png(os.path.join(output_dir, "photos", f"person{i}.png"), sample["image"])
+    records.write(os.path.join(output_dir, "mpii", "sample.tfrecord"), mpii, records.MPII)
+    records.write(os.path.join(output_dir, "test_set.tfrecords"), test, records.H36M_TEST)
+    records.write(os.path.join(output_dir, "test", "h36", "sample-00000-of-00001.tfrecord"), test, records.H36M)
+
+
+def _render(seed, index_and_subject):
+    return render_sample(seed, *index_and_subject)
+
+
+def _as_mpii(sample):
+    ok, jpeg = cv2.imencode(".jpg", cv2.cvtColor(sample["image"], cv2.COLOR_RGB2BGR))
+    assert ok
+    pose2d = np.zeros((len(skeleton.MPII.joints), 2), np.float32)
+    for own, other in skeleton.MPII.shared_with(skeleton.H36M):
+        pose2d[own] = sample["pose2d_crop"][other]
+    return {"image": jpeg.tobytes(), "pose2d": pose2d, "visibility": np.ones((1, len(pose2d)), np.int64)}

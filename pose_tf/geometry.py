@@ -1,0 +1,112 @@
+"""Geometry of poses: crop, image and camera coordinates, and rigid alignment.
+
+Pixels: x right, y down, centres at integers. 3D: mm, x right, y down, z away from the camera. All functions take any
+leading batch dimensions.
+"""
+
+import tensorflow as tf
+
+
+def image_to_crop(pose2d, offset, scale):
+    """Pixels of the original image to pixels of the crop: (pose2d − offset) · scale.
+
+    Args:
+        pose2d: float [..., J, 2].
+        offset: float [..., 2]: the crop's corner in the image.
+        scale: float [...].
+
+    Returns:
+        float [..., J, 2].
+    """
+    return (pose2d - offset[..., None, :]) * scale[..., None, None]
+
+
+def crop_to_image(pose2d_crop, offset, scale):
+    """Inverse of `image_to_crop`."""
+    return pose2d_crop / scale[..., None, None] + offset[..., None, :]
+
+
+def project(pose3d, intrinsics):
+    """Perspective projection without lens distortion.
+
+    Args:
+        pose3d: float [..., J, 3] in the camera frame, absolute.
+        intrinsics: float [..., 4]: fx, cx, fy, cy in pixels.
+
+    Returns:
+        float [..., J, 2] pixels.
+    """
+    fx, cx, fy, cy = (intrinsics[..., None, i] for i in range(4))
+    x, y, z = (pose3d[..., i] for i in range(3))
+    return tf.stack([fx * x / z + cx, fy * y / z + cy], axis=-1)
+
+
+def fit_crop_camera(pose2d_crop, pose3d):
+    """Intrinsics that project `pose3d` to `pose2d_crop`, by least squares over the joints.
+
+    A crop of a pinhole image is a pinhole image with other intrinsics, so this is exact for undistorted data.
+
+    Args:
+        pose2d_crop: float [..., J, 2] pixels.
+        pose3d: float [..., J, 3] in the camera frame, absolute.
+
+    Returns:
+        float [..., 4]: fx, cx, fy, cy in crop pixels.
+    """
+    ray = pose3d[..., :2] / pose3d[..., 2:]
+    ray_mean = tf.reduce_mean(ray, axis=-2)
+    pose_mean = tf.reduce_mean(pose2d_crop, axis=-2)
+    ray_centred = ray - ray_mean[..., None, :]
+    focal = tf.reduce_sum(ray_centred * (pose2d_crop - pose_mean[..., None, :]), axis=-2)
+    focal /= tf.reduce_sum(ray_centred**2, axis=-2)
+    centre = pose_mean - focal * ray_mean
+    return tf.stack([focal[..., 0], centre[..., 0], focal[..., 1], centre[..., 1]], axis=-1)
+
+
+def hip_relative(pose3d):
+    """Moves joint 0, the hip, to the origin. float [..., J, 3] in and out."""
+    return pose3d - pose3d[..., :1, :]
+
+
+def mirror_pose(pose, mirror, width: float | None = None):
+    """The pose in a horizontally mirrored image.
+
+    Args:
+        pose: float [..., J, D].
+        mirror: J indices that swap left and right (`Skeleton.mirror`).
+        width: of the image, for poses in pixels (x becomes width − 1 − x); None for 3D poses (x becomes −x).
+
+    Returns:
+        float [..., J, D].
+    """
+    pose = tf.gather(pose, mirror, axis=-2)
+    x = -pose[..., :1] if width is None else width - 1 - pose[..., :1]
+    return tf.concat([x, pose[..., 1:]], axis=-1)
+
+
+def procrustes_align(predicted, target):
+    """Brings a prediction onto the truth by the best similarity transform.
+
+    Rotation (without reflection), scale and translation minimise the sum of squared distances (Umeyama, PAMI 1991).
+    Computed in float64. The rotation is treated as a constant by the gradient, which is exact for the squared
+    distances at the optimum and finite for every pose.
+
+    Args:
+        predicted: float [..., J, D].
+        target: float [..., J, D].
+
+    Returns:
+        [..., J, D] of predicted's dtype: predicted, aligned to target.
+    """
+    dtype = predicted.dtype
+    predicted, target = tf.cast(predicted, tf.float64), tf.cast(target, tf.float64)
+    target_mean = tf.reduce_mean(target, axis=-2, keepdims=True)
+    p = predicted - tf.reduce_mean(predicted, axis=-2, keepdims=True)
+    t = target - target_mean
+    _, u, v = tf.linalg.svd(tf.matmul(p, t, transpose_a=True))
+    sign = tf.sign(tf.linalg.det(tf.matmul(u, v, transpose_b=True)))
+    last = tf.cast(tf.range(tf.shape(u)[-1]) == tf.shape(u)[-1] - 1, tf.float64)
+    u *= (1 + last * (sign[..., None] - 1))[..., None, :]
+    rotated = tf.matmul(p, tf.stop_gradient(tf.matmul(u, v, transpose_b=True)))
+    scale = tf.reduce_sum(rotated * t, axis=[-2, -1]) / tf.maximum(tf.reduce_sum(p**2, axis=[-2, -1]), 1e-12)
+    return tf.cast(scale[..., None, None] * rotated + target_mean, dtype)

@@ -1,0 +1,68 @@
+"""Semantic graph convolution: the layer that SemGCN is made of."""
+
+import numpy as np
+import tensorflow as tf
+
+
+@tf.keras.utils.register_keras_serializable("pose_tf")
+class SemGraphConv(tf.keras.layers.Layer):
+    """Graph convolution that learns how much each neighbour counts (Zhao et al., CVPR 2019, equations 2 and 3).
+
+    With Â the row-wise softmax of one learned scalar for each directed edge and each node itself:
+    out = (Â ⊙ I)·X·W₀ + (Â ⊙ (1 − I))·X·W₁ + b.
+
+    Args:
+        units: output channels.
+        edges: undirected edges as pairs of node indices; every node also has an edge to itself.
+
+    Call arguments:
+        x: float [B, nodes, channels].
+
+    Returns:
+        float [B, nodes, units].
+    """
+
+    def __init__(self, units: int, edges, **kwargs):
+        super().__init__(**kwargs)
+        self.units = units
+        self.edges = [[int(i), int(j)] for i, j in edges]
+
+    def build(self, input_shape):
+        nodes, channels = input_shape[-2:]
+        neighbours = np.eye(nodes, dtype=bool)
+        for i, j in self.edges:
+            if not (0 <= i < nodes and 0 <= j < nodes):
+                raise ValueError(f"edge ({i}, {j}) names a node outside 0 … {nodes - 1}")
+            neighbours[i, j] = neighbours[j, i] = True
+        self._entries = np.argwhere(neighbours)  # row-major, as the public code stores e
+        self._shape = (nodes, nodes)
+        limit = 1.414 * (6 / (channels * self.units + 2 * self.units)) ** 0.5
+        self.kernel = self.add_weight(
+            "kernel", (2, channels, self.units), initializer=tf.keras.initializers.RandomUniform(-limit, limit)
+        )
+        self.edge_logits = self.add_weight("edge_logits", (len(self._entries),), initializer="ones")
+        limit = self.units**-0.5
+        self.bias = self.add_weight(
+            "bias", (self.units,), initializer=tf.keras.initializers.RandomUniform(-limit, limit)
+        )
+        super().build(input_shape)
+
+    def adjacency(self):
+        """Â: float32 [nodes, nodes], each row sums to 1."""
+        logits = tf.fill(self._shape, -9e15)
+        logits = tf.tensor_scatter_nd_update(logits, self._entries, tf.cast(self.edge_logits, tf.float32))
+        return tf.nn.softmax(logits, axis=-1)
+
+    def call(self, x):
+        adjacency = tf.cast(self.adjacency(), x.dtype)
+        own = tf.linalg.diag_part(adjacency)
+        others = tf.linalg.set_diag(adjacency, tf.zeros_like(own))
+        neighbours = tf.einsum("ij,bjc->bic", others, x)
+        return (
+            tf.einsum("bic,cu->biu", own[:, None] * x, self.kernel[0])
+            + tf.einsum("bic,cu->biu", neighbours, self.kernel[1])
+            + self.bias
+        )
+
+    def get_config(self):
+        return {**super().get_config(), "units": self.units, "edges": self.edges}

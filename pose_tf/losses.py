@@ -1,0 +1,93 @@
+"""Training losses: one number for each sample, to be averaged over the global batch by the trainer."""
+
+import tensorflow as tf
+
+HEATMAP_SIGMA = 2.0
+"""Standard deviation of the Gaussian targets in heatmap cells (Sun et al., CVPR 2019, section 4.1)."""
+
+
+def _masked_mean(per_joint, weights):
+    """Mean over the joints that count; 0 where none does. [B, J] twice -> [B]."""
+    return tf.math.divide_no_nan(tf.reduce_sum(per_joint * weights, axis=-1), tf.reduce_sum(weights, axis=-1))
+
+
+def integral_loss(pose2d, target, weights):
+    """Squared distance of the soft-argmax coordinates (equation 3 of the paper).
+
+    Args:
+        pose2d: float32 [B, J, 2] crop pixels.
+        target: float32 [B, J, 2] crop pixels.
+        weights: float32 [B, J]: 0 for joints that do not count.
+
+    Returns:
+        float32 [B] px².
+    """
+    return _masked_mean(tf.reduce_sum((pose2d - target) ** 2, axis=-1), weights)
+
+
+def integral_l1_loss(pose2d, target, weights):
+    """Absolute distance of the soft-argmax coordinates (Sun et al., ECCV 2018). As `integral_loss`, in px."""
+    return _masked_mean(tf.reduce_sum(tf.abs(pose2d - target), axis=-1), weights)
+
+
+def _gaussian_logits(pose2d, heatmaps, stride):
+    """Logarithms of unnormalised Gaussians along the columns [B, W, J] and the rows [B, H, J] of heatmaps.
+
+    Cell i is centred at crop pixel stride · i + (stride − 1) / 2.
+    """
+    cells = (pose2d - (stride - 1) / 2) / stride
+
+    def profile(size, centre):
+        distance = tf.range(size, dtype=tf.float32)[None, :, None] - centre[:, None, :]
+        return -0.5 * (distance / HEATMAP_SIGMA) ** 2
+
+    return profile(tf.shape(heatmaps)[2], cells[..., 0]), profile(tf.shape(heatmaps)[1], cells[..., 1])
+
+
+def heatmap_loss(heatmaps, target, weights, stride):
+    """Squared error to a Gaussian of height 1 around each joint (Sun et al., CVPR 2019, section 3).
+
+    Args:
+        heatmaps: float32 [B, H, W, J].
+        target: float32 [B, J, 2] crop pixels.
+        weights: float32 [B, J].
+        stride: crop pixels for each cell.
+
+    Returns:
+        float32 [B]: mean over cells, then joints.
+    """
+    columns, rows = _gaussian_logits(target, heatmaps, stride)
+    error = heatmaps - tf.exp(rows[:, :, None] + columns[:, None])
+    return _masked_mean(tf.reduce_mean(error**2, axis=[1, 2]), weights)
+
+
+def distribution_loss(heatmaps, target, weights, stride):
+    """Cross-entropy between the softmax of a heatmap and a Gaussian around the joint.
+
+    The regulariser of Nibali et al., 2018 (arXiv:1801.07372), as a cross-entropy: it says where the mass of the
+    softmax must lie, which the coordinate alone does not.
+
+    Args:
+        heatmaps: float32 [B, H, W, J] logits.
+        target: float32 [B, J, 2] crop pixels.
+        weights: float32 [B, J].
+        stride: crop pixels for each cell.
+
+    Returns:
+        float32 [B] nats.
+    """
+    columns, rows = _gaussian_logits(target, heatmaps, stride)
+    columns, rows = tf.nn.softmax(columns, axis=1), tf.nn.softmax(rows, axis=1)
+    expected_logit = tf.einsum("bhwj,bhj,bwj->bj", heatmaps, rows, columns)
+    return _masked_mean(tf.reduce_logsumexp(heatmaps, axis=[1, 2]) - expected_logit, weights)
+
+
+def pose3d_loss(pose3d, target):
+    """Squared distance of 3D joints (equation 4 of the paper), in whatever unit both have. [B, J, 3] -> [B]."""
+    return tf.reduce_mean(tf.reduce_sum((pose3d - target) ** 2, axis=-1), axis=-1)
+
+
+def pose3d_distance_loss(pose3d, target):
+    """Mean distance of the joints: MPJPE as a loss, smooth at 0. [B, J, 3] twice -> [B], same unit."""
+    squared = tf.reduce_sum((pose3d - target) ** 2, axis=-1)
+    return tf.reduce_mean(tf.sqrt(squared + 1e-3), axis=-1)

@@ -1,0 +1,121 @@
+"""How good a pose is: one number for each sample, and streaming means of them.
+
+These are for measuring. The distance has no gradient at 0, where the hips meet: train with `losses` instead.
+"""
+
+import tensorflow as tf
+
+from pose_tf import geometry, skeleton
+
+PCK_THRESHOLD_MM = 150.0
+TORSO = (skeleton.H36M.index("Thorax"), skeleton.H36M.index("Hip"))
+
+
+def joint_errors(predicted, target):
+    """Distance of each joint from its true place. [..., J, D] twice -> [..., J], same unit."""
+    return tf.norm(predicted - target, axis=-1)
+
+
+def mpjpe_per_joint(predicted, target):
+    """Joint errors after moving both hips to the origin. [..., J, 3] twice -> [..., J], same unit."""
+    return joint_errors(geometry.hip_relative(predicted), geometry.hip_relative(target))
+
+
+def mpjpe(predicted, target):
+    """Mean per-joint position error after moving both hips to the origin.
+
+    Args:
+        predicted: float [..., J, 3], any length unit.
+        target: float [..., J, 3], same unit; joint 0 is the hip.
+
+    Returns:
+        float [...], same unit: one error for each pose.
+    """
+    return tf.reduce_mean(mpjpe_per_joint(predicted, target), axis=-1)
+
+
+def pa_mpjpe_per_joint(predicted, target):
+    """Joint errors after Procrustes alignment. [..., J, 3] twice -> [..., J], same unit."""
+    return joint_errors(geometry.procrustes_align(predicted, target), target)
+
+
+def pa_mpjpe(predicted, target):
+    """Mean per-joint error after Procrustes alignment (rotation without reflection, scale, translation).
+
+    Args:
+        predicted: float [..., J, 3], any length unit.
+        target: float [..., J, 3], same unit.
+
+    Returns:
+        float [...], same unit: one error for each pose.
+    """
+    return tf.reduce_mean(pa_mpjpe_per_joint(predicted, target), axis=-1)
+
+
+def n_mpjpe(predicted, target):
+    """MPJPE after the scale that fits the hip-relative prediction best (Rhodin et al., CVPR 2018).
+
+    Args:
+        predicted: float [..., J, 3], any length unit.
+        target: float [..., J, 3], same unit; joint 0 is the hip.
+
+    Returns:
+        float [...], same unit: one error for each pose.
+    """
+    predicted, target = geometry.hip_relative(predicted), geometry.hip_relative(target)
+    energy = tf.reduce_sum(predicted**2, axis=[-2, -1])
+    scale = tf.math.divide_no_nan(tf.reduce_sum(predicted * target, axis=[-2, -1]), energy)
+    return mpjpe(scale[..., None, None] * predicted, target)
+
+
+def pck3d(predicted, target, threshold: float = PCK_THRESHOLD_MM):
+    """Share of joints within `threshold` of the truth, hips aligned (Mehta et al., 3DV 2017). -> [...] in 0..1."""
+    correct = mpjpe_per_joint(predicted, target) <= threshold
+    return tf.reduce_mean(tf.cast(correct, predicted.dtype), axis=-1)
+
+
+def auc3d(predicted, target):
+    """Mean of `pck3d` over the thresholds 0, 5, … 150 mm (Mehta et al., 3DV 2017). -> [...] in 0..1."""
+    thresholds = tf.range(0.0, PCK_THRESHOLD_MM + 1, 5.0)
+    correct = mpjpe_per_joint(predicted, target)[..., None] <= tf.cast(thresholds, predicted.dtype)
+    return tf.reduce_mean(tf.cast(correct, predicted.dtype), axis=[-2, -1])
+
+
+def pixel_error(predicted, target):
+    """Mean distance of the joints in the image. float [..., J, 2] px twice -> [...] px."""
+    return tf.reduce_mean(joint_errors(predicted, target), axis=-1)
+
+
+def pck2d(predicted, target, alpha: float = 0.2):
+    """Share of joints within `alpha` of the torso's length (thorax to hip) in the image. [..., J, 2] -> [...]."""
+    thorax, hip = TORSO
+    torso = tf.norm(target[..., thorax, :] - target[..., hip, :], axis=-1)
+    correct = joint_errors(predicted, target) <= alpha * torso[..., None]
+    return tf.reduce_mean(tf.cast(correct, predicted.dtype), axis=-1)
+
+
+POSE3D_METRICS = {function.__name__: function for function in (mpjpe, pa_mpjpe, n_mpjpe, pck3d, auc3d)}
+"""Metrics of 3D poses by name."""
+
+POSE2D_METRICS = {function.__name__: function for function in (pixel_error, pck2d)}
+"""Metrics of 2D poses by name."""
+
+
+@tf.keras.utils.register_keras_serializable("pose_tf")
+class PoseMetric(tf.keras.metrics.Mean):
+    """Streaming mean of one of the functions above over samples.
+
+    Args:
+        function: a key of `POSE3D_METRICS` or `POSE2D_METRICS`, for example `"pa_mpjpe"`.
+    """
+
+    def __init__(self, function: str, name: str | None = None, **kwargs):
+        super().__init__(name=name or function, **kwargs)
+        self.function = function
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        function = (POSE3D_METRICS | POSE2D_METRICS)[self.function]
+        return super().update_state(function(y_pred, y_true), sample_weight)
+
+    def get_config(self):
+        return {**super().get_config(), "function": self.function}

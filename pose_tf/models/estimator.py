@@ -1,0 +1,165 @@
+"""The product: one model from the image of a person to its joints in 2D and 3D."""
+
+import numpy as np
+import tensorflow as tf
+
+from pose_tf import geometry, skeleton
+from pose_tf.data.statistics import PoseStatistics
+from pose_tf.layers import SoftArgmax2D
+
+CROP_SIZE = 256
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+CONFIDENCE_RADIUS_PX = 16.0
+
+
+def normalize_images(images):
+    """uint8 or float [B, H, W, 3] in 0…255 -> float32, ImageNet-normalised."""
+    images = tf.cast(images, tf.float32) / 255
+    return (images - tf.constant(IMAGENET_MEAN)) / tf.constant(IMAGENET_STD)
+
+
+def normalize_pose2d(pose2d):
+    """Crop pixels -> what the lifters see: x / 128 − 1."""
+    return pose2d / (CROP_SIZE / 2) - 1
+
+
+def detect(detector, images, flip_test: bool = False):
+    """2D joints of crops.
+
+    Args:
+        detector: normalised images -> heatmap logits.
+        images: uint8 [B, 256, 256, 3] RGB.
+        flip_test: average the heatmaps with those of the mirrored images.
+
+    Returns:
+        pose2d float32 [B, J, 2] crop pixels, confidence float32 [B, J] in 0…1.
+    """
+    images = normalize_images(images)
+    heatmaps = detector(images, training=False)
+    if flip_test:
+        mirrored = detector(images[:, :, ::-1], training=False)[:, :, ::-1]
+        heatmaps = (heatmaps + tf.gather(mirrored, skeleton.H36M.mirror, axis=-1)) / 2
+    pose2d = decode_heatmaps(heatmaps)
+    return pose2d, heatmap_confidence(heatmaps, pose2d)
+
+
+def decode_heatmaps(heatmaps):
+    """Soft-argmax of heatmaps of any size. float32 [B, H, W, J] logits -> float32 [B, J, 2] px of the 256 crop."""
+    stride = heatmap_stride(heatmaps)
+    return SoftArgmax2D(stride=1.0, offset=0.0)(heatmaps) * stride + (stride - 1) / 2
+
+
+def heatmap_stride(heatmaps):
+    """Pixels of the 256 crop for each cell of heatmaps [B, H, W, J]: float32 scalar; 4 for an HRNet at full size."""
+    return CROP_SIZE / tf.cast(tf.shape(heatmaps)[1], tf.float32)
+
+
+def lift(lifter, statistics: PoseStatistics, pose2d, flip_test: bool = False):
+    """3D joints from 2D joints.
+
+    Args:
+        lifter: normalised 2D -> standardised 3D.
+        statistics: of the lifter's training poses.
+        pose2d: float32 [B, J, 2] crop pixels.
+        flip_test: average with the lifted mirror image.
+
+    Returns:
+        float32 [B, J, 3] mm, relative to the hip.
+    """
+    standardized = lifter(normalize_pose2d(pose2d), training=False)
+    pose3d = geometry.hip_relative(statistics.restore(standardized))
+    if flip_test:
+        mirror = skeleton.H36M.mirror
+        mirrored = lift(lifter, statistics, geometry.mirror_pose(pose2d, mirror, CROP_SIZE))
+        pose3d = (pose3d + geometry.mirror_pose(mirrored, mirror)) / 2
+    return pose3d
+
+
+@tf.keras.utils.register_keras_serializable("pose_tf")
+class PoseEstimator(tf.keras.Model):
+    """Image of a person -> 2D joints -> 3D joints.
+
+    Args:
+        detector: maps normalised images to heatmap logits, such as `HRNet`.
+        lifter: maps normalised 2D joints to standardised 3D joints, such as `FeedForward`.
+        statistics: mean and standard deviation of the lifter's training poses.
+        flip_detector: average the heatmaps with those of the mirrored image.
+        flip_lifter: average the 3D pose with that of the mirrored 2D pose.
+
+    Call arguments:
+        images: uint8 [B, 256, 256, 3] RGB.
+
+    Returns:
+        {"pose2d": float32 [B, J, 2] crop pixels, "pose3d": float32 [B, J, 3] mm, relative to the hip, in the camera
+        frame, "confidence": float32 [B, J] in 0…1: share of the heatmap's mass within 16 px of the joint}.
+    """
+
+    def __init__(
+        self,
+        detector,
+        lifter,
+        statistics: PoseStatistics,
+        flip_detector: bool = False,
+        flip_lifter: bool = False,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.detector = detector
+        self.lifter = lifter
+        self.statistics = statistics
+        self.flip_detector = flip_detector
+        self.flip_lifter = flip_lifter
+
+    def call(self, images):
+        pose2d, confidence = self.detect(images)
+        return {"pose2d": pose2d, "pose3d": self.lift(pose2d), "confidence": confidence}
+
+    def detect(self, images):
+        """uint8 [B, 256, 256, 3] -> pose2d float32 [B, J, 2] crop pixels, confidence float32 [B, J]."""
+        return detect(self.detector, images, self.flip_detector)
+
+    def lift(self, pose2d):
+        """float32 [B, J, 2] crop pixels -> float32 [B, J, 3] mm, relative to the hip."""
+        return lift(self.lifter, self.statistics, pose2d, self.flip_lifter)
+
+    def get_config(self):
+        return {
+            "name": self.name,
+            "detector": tf.keras.utils.serialize_keras_object(self.detector),
+            "lifter": tf.keras.utils.serialize_keras_object(self.lifter),
+            "statistics": self.statistics.to_json(),
+            "flip_detector": self.flip_detector,
+            "flip_lifter": self.flip_lifter,
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        config = dict(config)
+        for key in ("detector", "lifter"):
+            config[key] = tf.keras.utils.deserialize_keras_object(config[key], custom_objects)
+        return cls(statistics=PoseStatistics.from_json(config.pop("statistics")), **config)
+
+    def build_from_config(self, config):
+        del config
+        self(np.zeros((1, CROP_SIZE, CROP_SIZE, 3), np.uint8))
+
+
+def heatmap_confidence(heatmaps, pose2d):
+    """Share of each heatmap's softmax mass within 16 px of the joint.
+
+    Args:
+        heatmaps: float32 [B, H, W, J] logits.
+        pose2d: float32 [B, J, 2] crop pixels.
+
+    Returns:
+        float32 [B, J] in 0…1.
+    """
+    stride = heatmap_stride(heatmaps)
+    cells = (pose2d - (stride - 1) / 2) / stride
+    shape = tf.shape(heatmaps)
+    dy = tf.range(shape[1], dtype=tf.float32)[None, :, None] - cells[:, None, :, 1]
+    dx = tf.range(shape[2], dtype=tf.float32)[None, :, None] - cells[:, None, :, 0]
+    near = dy[:, :, None] ** 2 + dx[:, None] ** 2 <= (CONFIDENCE_RADIUS_PX / stride) ** 2
+    weights = tf.exp(heatmaps - tf.reduce_max(heatmaps, axis=[1, 2], keepdims=True))
+    return tf.reduce_sum(tf.where(near, weights, 0.0), axis=[1, 2]) / tf.reduce_sum(weights, axis=[1, 2])

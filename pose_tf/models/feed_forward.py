@@ -1,0 +1,75 @@
+"""The feed-forward lifter of Martinez et al."""
+
+import tensorflow as tf
+
+
+@tf.keras.utils.register_keras_serializable("pose_tf")
+class FeedForward(tf.keras.Model):
+    """2D joints to 3D joints by fully connected layers (Martinez et al., ICCV 2017).
+
+    A linear layer to `units`, residual blocks of two linear layers, and a linear layer to 3·J. Each linear layer
+    but the last is followed by batch normalisation, ReLU and dropout.
+
+    Args:
+        num_joints: J.
+        units: width of the hidden layers.
+        num_blocks: residual blocks.
+        dropout: rate after each hidden layer.
+        share_blocks: use one hidden linear layer's weights everywhere, as the paper's released code does.
+
+    Call arguments:
+        pose2d: float [B, J, 2], pixels / 128 − 1.
+
+    Returns:
+        float32 [B, J, 3]: the standardised, hip-relative pose.
+    """
+
+    def __init__(
+        self,
+        num_joints: int = 17,
+        units: int = 1024,
+        num_blocks: int = 2,
+        dropout: float = 0.5,
+        share_blocks: bool = False,
+        **kwargs,
+    ):
+        pose2d = tf.keras.Input((num_joints, 2), name="pose2d")
+        shared = _linear(units, "shared") if share_blocks else None
+
+        def hidden(x, name):
+            x = (shared or _linear(units, f"{name}.linear"))(x)
+            return _activate(x, dropout, name)
+
+        x = tf.keras.layers.Reshape((2 * num_joints,), name="flatten")(pose2d)
+        x = _activate(_linear(units, "input.linear")(x), dropout, "input")
+        for block in range(num_blocks):
+            y = hidden(hidden(x, f"block{block}.1"), f"block{block}.2")
+            x = tf.keras.layers.Add(name=f"block{block}.add")([x, y])
+        x = _linear(3 * num_joints, "output.linear", dtype="float32")(x)
+        pose3d = tf.keras.layers.Reshape((num_joints, 3), dtype="float32", name="pose3d")(x)
+        super().__init__(pose2d, pose3d, **{"name": "feed_forward", **kwargs})
+        self._config = {
+            "num_joints": num_joints,
+            "units": units,
+            "num_blocks": num_blocks,
+            "dropout": dropout,
+            "share_blocks": share_blocks,
+        }
+
+    def get_config(self):
+        return {"name": self.name, **self._config}
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        del custom_objects
+        return cls(**config)
+
+
+def _linear(units, name, **kwargs):
+    return tf.keras.layers.Dense(units, kernel_initializer="he_normal", name=name, **kwargs)
+
+
+def _activate(x, dropout, name):
+    x = tf.keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"{name}.bn")(x)
+    x = tf.keras.layers.ReLU(name=f"{name}.relu")(x)
+    return tf.keras.layers.Dropout(dropout, name=f"{name}.dropout")(x)

@@ -1,0 +1,148 @@
+"""The 2D detector: HRNet for human pose estimation."""
+
+import tensorflow as tf
+
+# Residual units in a branch of every module, and modules in stages 2, 3 and 4.
+BLOCKS = 4
+MODULES = {2: 1, 3: 4, 4: 3}
+
+
+@tf.keras.utils.register_keras_serializable("pose_tf")
+class HRNet(tf.keras.Model):
+    """High-resolution network (Sun et al., CVPR 2019, the `pose_hrnet` variant).
+
+    A stem of stride 4, one stage of bottlenecks, then three stages in which 2, 3 and 4 branches at strides 4, 8, 16
+    and 32 run in parallel and exchange what they hold after every four residual units. Heatmaps come from the branch
+    of highest resolution alone. Layers bear the names of the public PyTorch code, so that weights map by name.
+
+    Args:
+        width: channels of the branch at stride 4; the others have 2, 4 and 8 times as many.
+        num_joints: heatmaps to predict.
+        downsample: average-pool the image by this factor first; 2 costs a quarter, and heatmaps come out half as wide.
+
+    Call arguments:
+        image: float [B, H, W, 3], ImageNet-normalised RGB; H and W divisible by 32 (256 in the recipes).
+
+    Returns:
+        float32 [B, H/4, W/4, num_joints]: heatmap logits (without downsampling).
+    """
+
+    def __init__(self, width: int = 32, num_joints: int = 17, downsample: int = 1, **kwargs):
+        x = image = tf.keras.Input((None, None, 3), name="image")
+        if downsample > 1:
+            x = tf.keras.layers.AveragePooling2D(downsample, name="downsample")(x)
+        x = _conv_bn_relu(x, 64, "conv1", "bn1", stride=2)
+        x = _conv_bn_relu(x, 64, "conv2", "bn2", stride=2)
+        for block in range(4):
+            x = _bottleneck(x, f"layer1.{block}", project=block == 0)
+        branches = [x]
+        for stage, modules in MODULES.items():
+            branches = _transition(branches, width, stage)
+            for module in range(modules):
+                outputs = 1 if (stage, module) == (4, modules - 1) else stage
+                branches = _module(branches, f"stage{stage}.{module}", outputs)
+        heatmaps = tf.keras.layers.Conv2D(
+            num_joints, 1, kernel_initializer=_normal(), dtype="float32", name="final_layer"
+        )(branches[0])
+        super().__init__(image, heatmaps, **{"name": f"hrnet_w{width}", **kwargs})
+        self.width = width
+        self.num_joints = num_joints
+        self.downsample = downsample
+
+    def get_config(self):
+        return {
+            "name": self.name,
+            "width": self.width,
+            "num_joints": self.num_joints,
+            "downsample": self.downsample,
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        del custom_objects
+        return cls(**config)
+
+
+def _normal():
+    return tf.keras.initializers.RandomNormal(stddev=0.001)
+
+
+def _conv(x, filters, name, kernel=3, stride=1):
+    """Convolution without bias, padded by half the kernel on every side as PyTorch does."""
+    padding = "same"
+    if stride == 2:  # Keras would pad the bottom and right only
+        x = tf.keras.layers.ZeroPadding2D(kernel // 2, name=f"{name}.pad")(x)
+        padding = "valid"
+    return tf.keras.layers.Conv2D(
+        filters, kernel, stride, padding, use_bias=False, kernel_initializer=_normal(), name=name
+    )(x)
+
+
+def _bn(x, name):
+    return tf.keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=name)(x)
+
+
+def _relu(x, name):
+    return tf.keras.layers.ReLU(name=f"{name}.relu")(x)
+
+
+def _conv_bn_relu(x, filters, conv, bn, kernel=3, stride=1):
+    return _relu(_bn(_conv(x, filters, conv, kernel, stride), bn), bn)
+
+
+def _bottleneck(x, name, project):
+    """1x1, 3x3, 1x1 convolutions to 256 channels with a skip connection."""
+    y = _conv_bn_relu(x, 64, f"{name}.conv1", f"{name}.bn1", kernel=1)
+    y = _conv_bn_relu(y, 64, f"{name}.conv2", f"{name}.bn2")
+    y = _bn(_conv(y, 256, f"{name}.conv3", kernel=1), f"{name}.bn3")
+    if project:
+        x = _bn(_conv(x, 256, f"{name}.downsample.0", kernel=1), f"{name}.downsample.1")
+    return _relu(tf.keras.layers.Add(name=f"{name}.add")([x, y]), name)
+
+
+def _basic_block(x, name):
+    """Two 3x3 convolutions with a skip connection."""
+    channels = x.shape[-1]
+    y = _conv_bn_relu(x, channels, f"{name}.conv1", f"{name}.bn1")
+    y = _bn(_conv(y, channels, f"{name}.conv2"), f"{name}.bn2")
+    return _relu(tf.keras.layers.Add(name=f"{name}.add")([x, y]), name)
+
+
+def _transition(branches, width, stage):
+    """Makes `stage` branches of width · 2^i channels, adding one at half the lowest resolution."""
+    out = []
+    for i in range(stage):
+        name, channels = f"transition{stage - 1}.{i}", width * 2**i
+        if i == len(branches):
+            out.append(_conv_bn_relu(branches[-1], channels, f"{name}.0.0", f"{name}.0.1", stride=2))
+        elif branches[i].shape[-1] != channels:
+            out.append(_conv_bn_relu(branches[i], channels, f"{name}.0", f"{name}.1"))
+        else:
+            out.append(branches[i])
+    return out
+
+
+def _module(branches, name, outputs):
+    """Four residual units in every branch, then the exchange between resolutions."""
+    for i, x in enumerate(branches):
+        for block in range(BLOCKS):
+            x = _basic_block(x, f"{name}.branches.{i}.{block}")
+        branches[i] = x
+    return [_fuse(branches, i, f"{name}.fuse_layers.{i}") for i in range(outputs)]
+
+
+def _fuse(branches, i, name):
+    """Sum of all branches brought to the resolution and the channels of branch i."""
+    channels = branches[i].shape[-1]
+    parts = []
+    for j, x in enumerate(branches):
+        if j > i:
+            x = _bn(_conv(x, channels, f"{name}.{j}.0", kernel=1), f"{name}.{j}.1")
+            x = tf.keras.layers.UpSampling2D(2 ** (j - i), name=f"{name}.{j}.up")(x)
+        elif j < i:
+            for k in range(i - j - 1):
+                x = _conv_bn_relu(x, x.shape[-1], f"{name}.{j}.{k}.0", f"{name}.{j}.{k}.1", stride=2)
+            k = i - j - 1
+            x = _bn(_conv(x, channels, f"{name}.{j}.{k}.0", stride=2), f"{name}.{j}.{k}.1")
+        parts.append(x)
+    return _relu(tf.keras.layers.Add(name=f"{name}.add")(parts), name)

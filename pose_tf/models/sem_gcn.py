@@ -1,0 +1,81 @@
+"""The graph-convolutional lifter of Zhao et al."""
+
+import tensorflow as tf
+
+from pose_tf import skeleton
+from pose_tf.layers import NonLocal, SemGraphConv
+
+
+@tf.keras.utils.register_keras_serializable("pose_tf")
+class SemGCN(tf.keras.Model):
+    """2D joints to 3D joints by semantic graph convolutions (Zhao et al., CVPR 2019).
+
+    A graph convolution to `channels`, residual blocks of two graph convolutions, and one to 3 channels. Each but
+    the last is followed by batch normalisation and ReLU. A non-local layer follows the input layer and each block.
+
+    Args:
+        num_joints: J.
+        channels: width.
+        num_blocks: residual blocks.
+        non_local: whether the non-local layers are there.
+        edges: pairs of joints; by default the bones of Human3.6M.
+        groups: see `NonLocal`.
+
+    Call arguments:
+        pose2d: float [B, J, 2], pixels / 128 − 1.
+
+    Returns:
+        float32 [B, J, 3]: the standardised, hip-relative pose.
+
+    Raises:
+        ValueError: `num_joints` is not 17 and no edges are given.
+    """
+
+    def __init__(
+        self,
+        num_joints: int = 17,
+        channels: int = 128,
+        num_blocks: int = 4,
+        non_local: bool = True,
+        edges=None,
+        groups=None,
+        **kwargs,
+    ):
+        if edges is None:
+            if num_joints != len(skeleton.H36M.joints):
+                raise ValueError(f"SemGCN with {num_joints} joints needs `edges`")
+            edges = skeleton.H36M.bones
+        edges = [[int(i), int(j)] for i, j in edges]
+
+        def graph_conv(x, name):
+            x = SemGraphConv(channels, edges, name=f"{name}.gconv")(x)
+            x = tf.keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"{name}.bn")(x)
+            return tf.keras.layers.ReLU(name=f"{name}.relu")(x)
+
+        def look_around(x, name):
+            return NonLocal(groups, name=f"{name}.non_local")(x) if non_local else x
+
+        pose2d = tf.keras.Input((num_joints, 2), name="pose2d")
+        x = look_around(graph_conv(pose2d, "input"), "input")
+        for block in range(num_blocks):
+            y = graph_conv(graph_conv(x, f"block{block}.1"), f"block{block}.2")
+            x = tf.keras.layers.Add(name=f"block{block}.add")([x, y])
+            x = look_around(x, f"block{block}")
+        pose3d = SemGraphConv(3, edges, dtype="float32", name="output.gconv")(x)
+        super().__init__(pose2d, pose3d, **{"name": "sem_gcn", **kwargs})
+        self._config = {
+            "num_joints": num_joints,
+            "channels": channels,
+            "num_blocks": num_blocks,
+            "non_local": non_local,
+            "edges": edges,
+            "groups": groups,
+        }
+
+    def get_config(self):
+        return {"name": self.name, **self._config}
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        del custom_objects
+        return cls(**config)

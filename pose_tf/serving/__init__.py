@@ -1,0 +1,1 @@
+"""The exported model: writing it, and using it on files."""

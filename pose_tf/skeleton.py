@@ -1,0 +1,93 @@
+"""Skeletons: which joints there are, how bones connect them, and which joint of one is which joint of another."""
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Skeleton:
+    """A named set of joints.
+
+    Attributes:
+        name: what messages call it.
+        joints: joint names in storage order. Left and right are the person's own.
+        bones: (child, parent) indices; one entry for each bone.
+    """
+
+    name: str
+    joints: tuple[str, ...]
+    bones: tuple[tuple[int, int], ...]
+
+    def index(self, joint: str) -> int:
+        """Position of a joint by its name."""
+        return self.joints.index(joint)
+
+    @property
+    def left_right(self) -> tuple[tuple[int, int], ...]:
+        """(left, right) index pairs."""
+        pairs = ((name, "R" + name[1:]) for name in self.joints if name.startswith("L"))
+        return tuple((self.index(left), self.index(right)) for left, right in pairs)
+
+    @property
+    def mirror(self) -> tuple[int, ...]:
+        """Permutation that swaps left and right: joint i of a mirrored image is joint mirror[i] of the original."""
+        permutation = list(range(len(self.joints)))
+        for left, right in self.left_right:
+            permutation[left], permutation[right] = right, left
+        return tuple(permutation)
+
+    def shared_with(self, other: "Skeleton") -> tuple[tuple[int, int], ...]:
+        """(own index, other's index) of every joint that both skeletons have.
+
+        Joints match by name. A joint with two names, such as Human3.6M's Neck/Nose, matches either.
+        """
+        return tuple(
+            (i, j)
+            for i, own in enumerate(self.joints)
+            for j, name in enumerate(other.joints)
+            if set(own.split("/")) & set(name.split("/"))
+        )
+
+
+H36M = Skeleton(
+    "Human3.6M",
+    (
+        "Hip", "RHip", "RKnee", "RFoot", "LHip", "LKnee", "LFoot", "Spine", "Thorax", "Neck/Nose", "Head",
+        "LShoulder", "LElbow", "LWrist", "RShoulder", "RElbow", "RWrist",
+    ),
+    (
+        (1, 0), (2, 1), (3, 2), (4, 0), (5, 4), (6, 5), (7, 0), (8, 7), (9, 8), (10, 9),
+        (11, 8), (12, 11), (13, 12), (14, 8), (15, 14), (16, 15),
+    ),
+)  # fmt: skip
+
+# The ankles, the pelvis and the top of the head bear Human3.6M's names for them.
+MPII = Skeleton(
+    "MPII",
+    (
+        "RFoot", "RKnee", "RHip", "LHip", "LKnee", "LFoot", "Hip", "Thorax", "Neck", "Head",
+        "RWrist", "RElbow", "RShoulder", "LShoulder", "LElbow", "LWrist",
+    ),
+    (
+        (0, 1), (1, 2), (2, 6), (3, 6), (4, 3), (5, 4), (7, 6), (8, 7), (9, 8),
+        (10, 11), (11, 12), (12, 7), (13, 7), (14, 13), (15, 14),
+    ),
+)  # fmt: skip
+
+COCO = Skeleton(
+    "COCO",
+    (
+        "Nose", "LEye", "REye", "LEar", "REar", "LShoulder", "RShoulder", "LElbow", "RElbow", "LWrist", "RWrist",
+        "LHip", "RHip", "LKnee", "RKnee", "LFoot", "RFoot",
+    ),
+    (
+        (1, 0), (2, 0), (3, 1), (4, 2), (5, 6), (7, 5), (8, 6), (9, 7), (10, 8), (11, 5), (12, 6), (12, 11),
+        (13, 11), (14, 12), (15, 13), (16, 14),
+    ),
+)  # fmt: skip
+
+ACTIONS = {
+    2: "Directions", 3: "Discussion", 4: "Eating", 5: "Greeting", 6: "Phoning", 7: "Posing", 8: "Purchases",
+    9: "Sitting", 10: "Sitting Down", 11: "Smoking", 12: "Taking Photo", 13: "Waiting", 14: "Walking",
+    15: "Walking Dog", 16: "Walk Together",
+}  # fmt: skip
+"""Human3.6M's action names by the number in the records."""

@@ -1,0 +1,206 @@
+"""The two stages of training: what each reads, what it minimises, and how it is judged."""
+
+import numpy as np
+import tensorflow as tf
+
+from pose_tf import files, geometry, losses, metrics, viz
+from pose_tf.augment import GeometricAugmenter, PoseAugmenter
+from pose_tf.data import pipeline, records
+from pose_tf.data.poses import read_pose_file, read_record_poses
+from pose_tf.data.statistics import PoseStatistics
+from pose_tf.errors import UserError
+from pose_tf.models import FeedForward, HRNet, SemGCN
+from pose_tf.models.estimator import (
+    CROP_SIZE,
+    decode_heatmaps,
+    detect,
+    heatmap_stride,
+    lift,
+    normalize_images,
+    normalize_pose2d,
+)
+
+PICTURES = 8
+
+
+def make_stage(config, data_dir: str | None, workdir):
+    """The stage that a recipe trains. Call it under the strategy's scope.
+
+    Raises:
+        UserError: no such stage or model, or no data.
+    """
+    stages = {"detector": DetectorStage, "lifter": LifterStage}
+    if config.stage not in stages:
+        raise UserError(f"config.stage is '{config.stage}'; it can be {' or '.join(stages)}")
+    return stages[config.stage](config, data_dir, workdir)
+
+
+class DetectorStage:
+    """Images to 2D joints.
+
+    Joints outside the crop have no cell of the heatmap, so they carry no weight in the losses.
+    """
+
+    validation_metric = "pixel_error"
+
+    def __init__(self, config, data_dir, workdir):
+        if not data_dir:
+            raise UserError("--data_dir is missing: a detector trains on images")
+        if config.model.name != "hrnet":
+            raise UserError(f"config.model.name is '{config.model.name}'; a detector can be hrnet")
+        self.config = config
+        self.shards = records.list_shards(data_dir)
+        poses = read_record_poses(data_dir, workdir.path)
+        self.training, self.validation = poses.split(config.data.validation_subjects)
+        self.num_samples = len(self.training)
+        self.loss_names = [name for name, factor in config.loss.items() if factor] + ["loss", "pixel_error"]
+        self.model = HRNet(config.model.width, downsample=config.model.downsample)
+        self.augmenter = GeometricAugmenter(config.augment.flip, config.augment.rotation, config.augment.scale)
+        every = -(-len(self.validation) // config.data.validation_samples)
+        self.validation_images = pipeline.labelled_images(
+            self.shards, config.data.validation_subjects, config.data.batch_size, every
+        ).cache()
+
+    def training_batches(self, start_step: int) -> tf.data.Dataset:
+        """Endless global batches from a step on."""
+        return pipeline.detector_batches(
+            self.shards,
+            np.unique(self.training.subject),
+            self.config.data.batch_size,
+            seed=self.config.seed,
+            start_step=start_step,
+            steps_per_epoch=self.num_samples // self.config.data.batch_size,
+        )
+
+    def losses(self, batch, seed, progress) -> dict[str, tf.Tensor]:
+        """Losses of one replica's batch.
+
+        Args:
+            batch: {"image": uint8 [B, 256, 256, 3], "pose2d": float32 [B, 17, 2] crop px}.
+            seed: int [2] for stateless randomness.
+            progress: float scalar in 0…1: the share of the training that is done.
+
+        Returns:
+            {"loss": what is minimised, "pixel_error": px, …}, each float32 [B].
+        """
+        images, target = self.augmenter(batch["image"], batch["pose2d"], seed)
+        weights = tf.reduce_all((target >= -0.5) & (target <= CROP_SIZE - 0.5), axis=-1)
+        weights = tf.cast(weights, tf.float32)
+        images = normalize_images(images)
+        if self.config.train.half_size_until:
+            half_size = progress < self.config.train.half_size_until
+            images = tf.cond(half_size, lambda: tf.nn.avg_pool2d(images, 2, 2, "VALID"), lambda: images)
+
+        heatmaps = self.model(images, training=True)
+        pose2d, stride = decode_heatmaps(heatmaps), heatmap_stride(heatmaps)
+        terms = {
+            "integral": lambda: losses.integral_loss(pose2d, target, weights),
+            "integral_l1": lambda: losses.integral_l1_loss(pose2d, target, weights),
+            "heatmap": lambda: losses.heatmap_loss(heatmaps, target, weights, stride),
+            "distribution": lambda: losses.distribution_loss(heatmaps, target, weights, stride),
+        }
+        values = {name: terms[name]() for name in self.loss_names if name in terms}
+        values["loss"] = tf.add_n([self.config.loss[name] * value for name, value in values.items()])
+        values["pixel_error"] = metrics.pixel_error(pose2d, target)
+        return values
+
+    def validate(self) -> dict[str, float]:
+        """Errors on (a regular sample of) the validation subjects."""
+        means = {name: metrics.PoseMetric(name) for name in metrics.POSE2D_METRICS}
+        for batch in self.validation_images:
+            pose2d, _ = self._detect(batch["image"])
+            for metric in means.values():
+                metric.update_state(batch["pose2d_crop"], pose2d)
+        return {name: float(metric.result()) for name, metric in means.items()}
+
+    @tf.function(reduce_retracing=True)
+    def _detect(self, images):
+        return detect(self.model, images, self.config.flip_test)
+
+    def pictures(self) -> np.ndarray:
+        """A sheet of validation images with predicted and true joints, uint8 [H, W, 3]."""
+        batch = next(iter(self.validation_images))
+        images, target = batch["image"][:PICTURES], batch["pose2d_crop"][:PICTURES]
+        pose2d, _ = self._detect(batch["image"])
+        return viz.sheet_2d(images.numpy(), pose2d[:PICTURES].numpy(), target.numpy())
+
+
+class LifterStage:
+    """2D joints to 3D joints. Joints outside the crop are kept: their coordinates say where they are."""
+
+    validation_metric = "mpjpe"
+    loss_names = ("loss", "mpjpe")
+    shards = ()  # all poses are in memory
+
+    def __init__(self, config, data_dir, workdir):
+        models = {"feed_forward": FeedForward, "sem_gcn": SemGCN}
+        options = config.model.to_dict()
+        name = options.pop("name")
+        if name not in models:
+            raise UserError(f"config.model.name is '{name}'; a lifter can be {' or '.join(models)}")
+        if config.data.poses:
+            poses = read_pose_file(config.data.poses)
+        elif data_dir:
+            poses = read_record_poses(data_dir, workdir.path)
+        else:
+            raise UserError("neither --data_dir nor --config.data.poses says what to train on")
+        self.config = config
+        if config.data.validation_subjects:
+            self.training, self.validation = poses.split(config.data.validation_subjects)
+        else:
+            self.training = self.validation = poses
+        self.num_samples = len(self.training)
+        self.statistics = PoseStatistics.of(self.training.pose3d)
+        files.write_json(workdir.file("statistics.json"), self.statistics.to_json())
+        self.model = models[name](**options)
+        self.augmenter = PoseAugmenter(self.training.pose3d, self.training.subject, **config.augment.to_dict())
+        if config.loss not in ("squared", "distance"):
+            raise UserError(f"config.loss is '{config.loss}'; it can be squared or distance")
+
+    def training_batches(self, start_step: int) -> tf.data.Dataset:
+        """Endless global batches from a step on."""
+        return pipeline.lifter_batches(
+            self.training, self.config.data.batch_size, seed=self.config.seed, start_step=start_step
+        )
+
+    def losses(self, batch, seed, progress) -> dict[str, tf.Tensor]:
+        """Losses of one replica's batch.
+
+        Args:
+            batch: {"pose2d": float32 [B, 17, 2] crop px, "pose3d": float32 [B, 17, 3] mm, absolute}.
+            seed: int [2] for stateless randomness.
+            progress: not used.
+
+        Returns:
+            {"loss": in units of the poses' standard deviation, "mpjpe": mm}, each float32 [B].
+        """
+        del progress
+        pose2d, target = self.augmenter(batch["pose2d"], batch["pose3d"], seed)
+        target = geometry.hip_relative(target)
+        standardized = self.model(normalize_pose2d(pose2d), training=True)
+        pose3d = self.statistics.restore(standardized)
+        if self.config.loss == "squared":
+            loss = losses.pose3d_loss(standardized, self.statistics.standardize(target))
+        else:
+            loss = losses.pose3d_distance_loss(geometry.hip_relative(pose3d), target) / np.mean(self.statistics.std)
+        return {"loss": loss, "mpjpe": metrics.mpjpe(pose3d, target)}
+
+    def validate(self) -> dict[str, float]:
+        """Errors on the validation subjects."""
+        means = {name: metrics.PoseMetric(name) for name in metrics.POSE3D_METRICS}
+        for start in range(0, len(self.validation), 1024):
+            part = slice(start, start + 1024)
+            pose3d = self._lift(self.validation.pose2d[part])
+            for metric in means.values():
+                metric.update_state(self.validation.pose3d[part], pose3d)
+        return {name: float(metric.result()) for name, metric in means.items()}
+
+    @tf.function(reduce_retracing=True)
+    def _lift(self, pose2d):
+        return lift(self.model, self.statistics, pose2d, self.config.flip_test)
+
+    def pictures(self) -> np.ndarray:
+        """A sheet of validation poses, predicted and true, uint8 [H, W, 3]."""
+        chosen = np.linspace(0, len(self.validation) - 1, PICTURES).astype(int)
+        pose3d = self._lift(self.validation.pose2d[chosen]).numpy()
+        return viz.sheet_3d(self.validation.pose2d[chosen], pose3d, self.validation.pose3d[chosen])

@@ -1,0 +1,27 @@
+"""The course's submission file."""
+
+import gzip
+import io
+
+import numpy as np
+
+from pose_tf import files, skeleton
+
+
+def write_submission(path: str, pose3d: np.ndarray) -> None:
+    """Writes `submission.csv.gz`: a header, then one line for each record: Id from 1, and 51 hip-relative values in mm.
+
+    Args:
+        path: ends in .csv.gz, or in .csv for an uncompressed file.
+        pose3d: float [N, 17, 3] mm, in record order.
+    """
+    header = ",".join(["Id"] + [f"{joint}_{axis}" for joint in skeleton.H36M.joints for axis in "xyz"])
+    rows = (pose3d - pose3d[:, :1]).reshape(len(pose3d), -1)
+    table = np.column_stack([np.arange(1, len(rows) + 1), rows])
+    text = io.StringIO()
+    np.savetxt(text, table, fmt=["%d"] + ["%.4f"] * rows.shape[1], delimiter=",", header=header, comments="")
+    data = text.getvalue().encode()
+    if path.endswith(".gz"):
+        data = gzip.compress(data, mtime=0)
+    with files.replacing(path) as temporary, open(temporary, "wb") as file:
+        file.write(data)

@@ -1,0 +1,151 @@
+"""Pictures of poses: skeletons on images, 3D poses from any side, and sheets of both.
+
+Colours: the person's right is orange, the left is blue, the middle is light grey; the truth, where it is drawn, is
+thin and green. All pictures are uint8 RGB arrays [H, W, 3].
+"""
+
+import cv2
+import numpy as np
+
+from pose_tf import files, skeleton
+
+RIGHT, LEFT, MIDDLE, TRUTH = (255, 140, 30), (60, 150, 255), (225, 225, 225), (60, 210, 80)
+BACKGROUND, FLOOR = (32, 34, 40), (72, 76, 86)
+TILE = 256
+VIEW_SPAN_MM = 2300.0
+VIEW_ELEVATION_DEG = 12.0
+SUBPIXEL_BITS = 4
+
+
+def draw_pose2d(image: np.ndarray, pose2d: np.ndarray, color=None, thickness: int = 2) -> np.ndarray:
+    """Draws a skeleton on a copy of an image.
+
+    Args:
+        image: uint8 [H, W, 3].
+        pose2d: float [17, 2] px of that image.
+        color: of the whole skeleton; by default by side.
+        thickness: of the bones in px.
+    """
+    image = np.ascontiguousarray(image).copy()
+    points = _subpixel(pose2d)
+    for child, parent in skeleton.H36M.bones:
+        _line(image, points[child], points[parent], color or _side(child), thickness)
+    for point in points:
+        cv2.circle(
+            image,
+            point,
+            (thickness + 1) << (SUBPIXEL_BITS - 1),
+            color or (255, 255, 255),
+            -1,
+            cv2.LINE_AA,
+            SUBPIXEL_BITS,
+        )
+    return image
+
+
+def draw_pose3d(
+    pose3d: np.ndarray, truth: np.ndarray | None = None, azimuth_deg: float = 0.0, size: int = TILE
+) -> np.ndarray:
+    """Draws a 3D pose over a floor grid, seen by a distant camera.
+
+    Args:
+        pose3d: float [17, 3] mm in the camera frame.
+        truth: float [17, 3] mm, drawn thin and green; both are centred at the hip.
+        azimuth_deg: 0 as the camera saw the person; positive walks around to the camera's right.
+        size: of the square picture in px.
+    """
+    image = np.full((size, size, 3), BACKGROUND, np.uint8)
+    pose3d = pose3d - pose3d[:1]
+    floor = pose3d[:, 1].max()
+    centre = np.array([0, (pose3d[:, 1].min() + floor) / 2, 0])
+    marks = np.linspace(-1000, 1000, 9)
+    ends = np.array([[(m, floor, -1000), (m, floor, 1000), (-1000, floor, m), (1000, floor, m)] for m in marks])
+    grid, _ = _look(ends.reshape(-1, 3) - centre, azimuth_deg, size)
+    for start, end in grid.reshape(-1, 2, 2):
+        _line(image, _subpixel(start), _subpixel(end), FLOOR, 1)
+    points, depth = _look(pose3d - centre, azimuth_deg, size)
+    bones = sorted(skeleton.H36M.bones, key=lambda bone: -(depth[bone[0]] + depth[bone[1]]))
+    for child, parent in bones:  # far ones first
+        _line(image, _subpixel(points[child]), _subpixel(points[parent]), _side(child), 3)
+    if truth is not None:
+        points, _ = _look(truth - truth[:1] - centre, azimuth_deg, size)
+        for child, parent in skeleton.H36M.bones:
+            _line(image, _subpixel(points[child]), _subpixel(points[parent]), TRUTH, 1)
+    return image
+
+
+def panel(image: np.ndarray, pose2d, pose3d, true2d=None, true3d=None) -> np.ndarray:
+    """One sample in a row: the image, the image with its skeleton, and the 3D pose from the front and two sides.
+
+    Args:
+        image: uint8 [H, W, 3].
+        pose2d: float [17, 2] px.
+        pose3d: float [17, 3] mm.
+        true2d: float [17, 2] px, or None.
+        true3d: float [17, 3] mm, or None.
+    """
+    overlay = draw_pose2d(image, pose2d)
+    if true2d is not None:
+        overlay = draw_pose2d(overlay, true2d, TRUTH, 1)
+    views = [draw_pose3d(pose3d, true3d, azimuth, image.shape[0]) for azimuth in (0, 60, -90)]
+    return np.hstack([image, overlay, *views])
+
+
+def sheet_2d(images: np.ndarray, predicted: np.ndarray, target: np.ndarray, columns: int = 4) -> np.ndarray:
+    """Images with predicted and true skeletons in a grid. uint8 [N, H, W, 3], float [N, 17, 2] twice."""
+    tiles = [draw_pose2d(draw_pose2d(*pair), t, TRUTH, 1) for *pair, t in zip(images, predicted, target)]
+    return grid(tiles, columns)
+
+
+def sheet_3d(pose2d: np.ndarray, predicted: np.ndarray, target: np.ndarray, columns: int = 2) -> np.ndarray:
+    """2D input, and predicted and true 3D pose from two sides, in a grid. Leading dimension N."""
+    blank = np.full((TILE, TILE, 3), BACKGROUND, np.uint8)
+    tiles = [
+        np.hstack([draw_pose2d(blank, p2), draw_pose3d(p3, t3), draw_pose3d(p3, t3, 90)])
+        for p2, p3, t3 in zip(pose2d, predicted, target)
+    ]
+    return grid(tiles, columns)
+
+
+def grid(tiles: list[np.ndarray], columns: int) -> np.ndarray:
+    """Tiles of one size in rows of `columns`; the last row is filled up with background."""
+    tiles = list(tiles)
+    columns = min(columns, len(tiles))
+    tiles += [np.full_like(tiles[0], BACKGROUND)] * (-len(tiles) % columns)
+    return np.vstack([np.hstack(tiles[row : row + columns]) for row in range(0, len(tiles), columns)])
+
+
+def write_png(path: str, image: np.ndarray) -> None:
+    """Writes a uint8 RGB picture.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    ok, data = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    assert ok
+    with files.replacing(path) as temporary, open(temporary, "wb") as file:
+        file.write(data)
+
+
+def _side(joint):
+    return {"R": RIGHT, "L": LEFT}.get(skeleton.H36M.joints[joint][0], MIDDLE)
+
+
+def _subpixel(points):
+    """Coordinates as OpenCV's fixed-point integers, kept within what it can draw."""
+    fixed = np.clip(np.nan_to_num(points), -4096, 8192) * (1 << SUBPIXEL_BITS)
+    return np.round(fixed).astype(int).tolist()
+
+
+def _line(image, start, end, color, thickness):
+    cv2.line(image, start, end, color, thickness, cv2.LINE_AA, SUBPIXEL_BITS)
+
+
+def _look(points, azimuth_deg, size):
+    """Turns points about the vertical, tilts them, and projects them in parallel. [N, 3] mm -> [N, 2] px, [N] depth."""
+    a, e = np.deg2rad([azimuth_deg, VIEW_ELEVATION_DEG])
+    x = points[:, 0] * np.cos(a) + points[:, 2] * np.sin(a)
+    z = -points[:, 0] * np.sin(a) + points[:, 2] * np.cos(a)
+    y = points[:, 1] * np.cos(e) - z * np.sin(e)
+    scale = size / VIEW_SPAN_MM
+    return np.stack([x, y], axis=-1) * scale + (size - 1) / 2, z

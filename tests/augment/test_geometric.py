@@ -1,0 +1,155 @@
+"""Tests of the geometric augmentation: joints stay on what they mark, options mean what they say, seeds decide."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pose_tf.augment import GeometricAugmenter
+from pose_tf.augment.geometric import rotate_images
+
+HEIGHT, WIDTH = 128, 160
+MIRROR = [0, 4, 5, 6, 1, 2, 3, 7, 8, 9, 10, 14, 15, 16, 11, 12, 13]
+
+
+@pytest.fixture
+def pose(rng):
+    """17 joints within 40 px of the centre."""
+    angle, radius = rng.uniform(0, 2 * np.pi, 17), rng.uniform(5, 40, 17)
+    return np.stack([79.5 + radius * np.cos(angle), 63.5 + radius * np.sin(angle)], -1).astype(np.float32)
+
+
+def blobs(pose):
+    """One image for each joint, with a bright spot there."""
+    rows, columns = np.indices((HEIGHT, WIDTH))
+    spots = [250 * np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / (2 * 2.5**2)) for x, y in pose]
+    return np.round(spots).astype(np.uint8)[..., None].repeat(3, -1)
+
+
+def centroids(images):
+    images = images.numpy()[..., 0].astype(float)
+    rows, columns = np.indices(images.shape[1:])
+    mass = images.sum((1, 2))
+    return np.stack([(images * columns).sum((1, 2)) / mass, (images * rows).sum((1, 2)) / mass], -1)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"flip": 0.0, "rotation": 180.0},
+        {"flip": 0.0, "scale": 0.3},
+        {"flip": 0.0, "rotation": 45.0, "scale": 0.3},
+        {"flip": 1.0},
+        {"flip": 1.0, "rotation": 90.0, "scale": 0.2},
+    ],
+    ids=str,
+)
+def test_joints_move_with_the_image(pose, options):
+    images, poses = GeometricAugmenter(**options)(blobs(pose), np.stack([pose] * 17), [1, 2])
+    assert (images.shape, images.dtype) == ((17, HEIGHT, WIDTH, 3), tf.uint8)
+    assert (poses.shape, poses.dtype) == ((17, 17, 2), tf.float32)
+    for spot in range(17):
+        joint = MIRROR[spot] if options["flip"] else spot
+        np.testing.assert_allclose(centroids(images)[spot], poses[spot, joint], atol=0.3)
+        assert np.linalg.norm(poses[spot, joint] - pose[spot]) > 1e-3
+
+
+def test_without_options_nothing_changes(pose, rng):
+    images = rng.integers(0, 256, (3, HEIGHT, WIDTH, 3), np.uint8)
+    poses = np.stack([pose] * 3)
+    result = GeometricAugmenter(flip=0.0)(images, poses, [1, 2])
+    np.testing.assert_array_equal(result[0], images)
+    np.testing.assert_array_equal(result[1], poses)
+
+
+def test_a_certain_flip_mirrors_exactly(pose, rng):
+    images = rng.integers(0, 256, (3, HEIGHT, WIDTH, 3), np.uint8)
+    mirrored, poses = GeometricAugmenter(flip=1.0)(images, np.stack([pose] * 3), [1, 2])
+    np.testing.assert_array_equal(mirrored, images[:, :, ::-1])
+    np.testing.assert_allclose(poses[0], pose[MIRROR] * [-1, 1] + [WIDTH - 1, 0], atol=1e-4)
+
+
+@pytest.mark.parametrize("probability", [0.1, 0.5, 0.9])
+def test_flips_happen_with_their_probability(probability):
+    images = np.zeros((4000, 1, 2, 3), np.uint8)
+    images[:, :, 0] = 255
+    flipped = GeometricAugmenter(probability)(images, np.zeros((4000, 17, 2), np.float32), [3, 4])
+    share = (flipped[0].numpy()[:, 0, 1, 0] == 255).mean()
+    assert share == pytest.approx(probability, abs=4 * (probability * (1 - probability) / 4000) ** 0.5)
+    np.testing.assert_array_equal(flipped[1].numpy()[:, 0, 0] == 1, flipped[0].numpy()[:, 0, 1, 0] == 255)
+
+
+def test_angles_and_scales_are_uniform_in_their_ranges():
+    images, poses = np.zeros((4000, 3, 3, 3), np.uint8), np.ones((4000, 17, 2), np.float32)
+    poses[:, 5] = [11, 1]
+    _, moved = GeometricAugmenter(0.0, rotation=30.0, scale=0.2)(images, poses, [5, 6])
+    arm = moved.numpy()[:, 5] - moved.numpy()[:, 0]
+    angle, factor = np.degrees(np.arctan2(arm[:, 1], arm[:, 0])), np.linalg.norm(arm, axis=-1) / 10
+    for values, low, high in ((angle, -30, 30), (factor, 0.8, 1.2)):
+        assert low - 1e-3 <= values.min() < low + 0.01 * (high - low)
+        assert high - 0.01 * (high - low) < values.max() <= high + 1e-3
+        shares, _ = np.histogram(values, 4, (low, high))
+        np.testing.assert_allclose(shares / 4000, np.full(4, 0.25), atol=0.03)
+    assert abs(np.corrcoef(angle, factor)[0, 1]) < 0.06
+
+
+def test_the_seed_decides(pose):
+    layer = GeometricAugmenter(0.5, 30.0, 0.2)
+    poses = np.stack([pose] * 17)
+    first = layer(blobs(pose), poses, [1, 2])
+    tf.random.set_seed(7)
+    second = GeometricAugmenter(0.5, 30.0, 0.2)(blobs(pose), poses, tf.constant([1, 2]))
+    np.testing.assert_array_equal(first[0], second[0])
+    np.testing.assert_array_equal(first[1], second[1])
+    for seed in ([1, 3], [2, 2]):
+        assert np.abs(layer(blobs(pose), poses, seed)[1] - first[1]).mean() > 1
+    assert np.ptp(first[1].numpy()[:, 0], axis=0).min() > 0.1
+
+
+def test_in_a_graph_of_unknown_batch_size(pose):
+    layer = GeometricAugmenter(0.5, 30.0, 0.2)
+    signature = [
+        tf.TensorSpec([None, HEIGHT, WIDTH, 3], tf.uint8), tf.TensorSpec([None, 17, 2]), tf.TensorSpec([2], tf.int32)
+    ]  # fmt: skip
+    graph = tf.function(lambda *args: layer(*args), input_signature=signature)
+    poses, seed = np.stack([pose] * 17), np.int32([1, 2])
+    expected, result = layer(blobs(pose), poses, seed), graph(blobs(pose), poses, seed)
+    assert np.abs(result[0].numpy().astype(int) - expected[0].numpy()).max() <= 1
+    np.testing.assert_allclose(result[1], expected[1], atol=1e-3)
+
+
+def test_mixed_precision_keeps_exact_pixels(pose, mixed_bfloat16):
+    poses = np.stack([pose] * 17)
+    images, moved = GeometricAugmenter(0.0, 30.0, 0.2)(blobs(pose), poses, [1, 2])
+    assert (images.dtype, moved.dtype) == (tf.uint8, tf.float32)
+    np.testing.assert_allclose(centroids(images), moved.numpy()[range(17), range(17)], atol=0.3)
+
+
+def rotated(image, degrees, factor=1.0):
+    centre = tf.constant([(image.shape[1] - 1) / 2, (image.shape[0] - 1) / 2], tf.float32)
+    return rotate_images(image[None], tf.constant([np.deg2rad(degrees)], tf.float32), tf.constant([factor]), centre)[0]
+
+
+@pytest.mark.parametrize("degrees, quarters", [(0, 0), (90, -1), (180, 2), (-90, 1)])
+def test_positive_angles_turn_clockwise(rng, degrees, quarters):
+    image = rng.integers(0, 256, (9, 9, 3), np.uint8)
+    result = rotated(image, degrees).numpy().astype(int)
+    assert np.abs(result - np.rot90(image, quarters))[1:-1, 1:-1].max() <= 1
+
+
+def test_doubling_keeps_the_centre_and_spreads_the_rest(rng):
+    image = rng.integers(0, 256, (9, 9, 3), np.uint8)
+    assert np.abs(rotated(image, 0, 2.0).numpy()[::2, ::2].astype(int) - image[2:7, 2:7]).max() <= 1
+
+
+def test_what_comes_from_outside_is_black():
+    white = np.full((20, 20, 3), 255, np.uint8)
+    result = rotated(white, 0, 0.5).numpy()
+    assert (result[6:14, 6:14] == 255).all()
+    assert not result[:4].any() and not result[:, 16:].any()
+    assert not rotated(white, 45).numpy()[0, 0].any()
+
+
+def test_round_trip_keeps_the_options():
+    layer = GeometricAugmenter(0.25, rotation=10.0, scale=0.1)
+    again = tf.keras.utils.deserialize_keras_object(tf.keras.utils.serialize_keras_object(layer))
+    assert (type(again), again.flip, again.rotation, again.scale) == (GeometricAugmenter, 0.25, 10.0, 0.1)

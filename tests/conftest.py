@@ -1,0 +1,57 @@
+"""What all tests share."""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import pathlib
+import random
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def shared_data():
+    """Path of the reference inputs and outputs that lie beside a checkout; they are not part of the repository."""
+    path = ROOT.parent / "shared" / "data"
+    if not path.is_dir():
+        pytest.skip(f"no reference data at {path}")
+    return path
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    """Weights start alike in every run."""
+    random.seed(0)
+    tf.random.set_seed(0)
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+@pytest.fixture
+def mixed_bfloat16():
+    """Sets the Keras policy to mixed_bfloat16 for one test."""
+    before = tf.keras.mixed_precision.global_policy()
+    tf.keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    yield
+    tf.keras.mixed_precision.set_global_policy(before)
+
+
+@pytest.fixture
+def random_rotation(rng):
+    """Function that draws a uniform rotation matrix of D dimensions, without reflection."""
+
+    def draw(dimensions=3):
+        q, r = np.linalg.qr(rng.normal(size=(dimensions, dimensions)))
+        q *= np.sign(np.diag(r))
+        q[:, 0] *= np.linalg.det(q)
+        return q
+
+    return draw

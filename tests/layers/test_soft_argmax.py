@@ -1,0 +1,107 @@
+"""Tests of the soft-argmax: known maps, symmetries, precision, and the gradient of an expectation."""
+
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pose_tf.layers import SoftArgmax2D
+
+
+def peaks(*cells, height=64, width=64, logit=1000.0):
+    """One map whose cells (x, y) hold `logit`, and the others 0."""
+    heatmap = np.zeros((1, height, width, 1), np.float32)
+    for x, y in cells:
+        heatmap[0, y, x, 0] = logit
+    return heatmap
+
+
+def expectation(heatmap, beta=1.0):
+    """Mean cell of one map, in float64, cell by cell."""
+    p = np.exp(beta * (heatmap.astype(np.float64) - heatmap.max()))
+    rows, columns = np.indices(heatmap.shape)
+    return np.array([(p * columns).sum(), (p * rows).sum()]) / p.sum()
+
+
+@pytest.mark.parametrize("x, y", [(0, 0), (63, 63), (10, 20), (63, 0)])
+def test_a_single_peak_lies_at_the_centre_of_its_4x4_pixels(x, y):
+    np.testing.assert_allclose(SoftArgmax2D()(peaks((x, y))), [[[4 * x + 1.5, 4 * y + 1.5]]], atol=1e-4)
+
+
+def test_two_equal_peaks_meet_in_the_middle():
+    np.testing.assert_allclose(SoftArgmax2D()(peaks((10, 20), (30, 50))), [[[81.5, 141.5]]], atol=1e-4)
+
+
+def test_a_flat_map_points_to_the_centre_of_the_image():
+    np.testing.assert_allclose(SoftArgmax2D()(tf.zeros([2, 64, 64, 3])), np.full((2, 3, 2), 127.5), atol=1e-4)
+    np.testing.assert_allclose(SoftArgmax2D()(tf.zeros([1, 32, 64, 1])), [[[127.5, 63.5]]], atol=1e-4)
+
+
+@pytest.mark.parametrize("beta, stride, offset", [(1, 4, 1.5), (3.0, 8, 3.5), (0.5, 4, 0)])
+def test_equals_the_expectation_cell_by_cell(rng, beta, stride, offset):
+    heatmaps = rng.normal(size=(2, 12, 20, 3)).astype(np.float32) * 3
+    expected = [[expectation(heatmaps[b, :, :, j], beta) * stride + offset for j in range(3)] for b in range(2)]
+    np.testing.assert_allclose(SoftArgmax2D(beta, stride, offset)(heatmaps), expected, rtol=1e-5)
+
+
+def test_moves_with_its_map(rng):
+    blob = rng.normal(size=(5, 7)) * 2
+    maps = np.full((2, 64, 64, 1), -1e4, np.float32)
+    maps[0, 20:25, 30:37, 0] = blob
+    maps[1, 17:22, 41:48, 0] = blob
+    first, second = SoftArgmax2D()(maps)[:, 0].numpy()
+    np.testing.assert_allclose(second - first, [44, -12], atol=1e-4)
+
+
+def test_mirrored_maps_give_mirrored_pixels(rng):
+    heatmaps = rng.normal(size=(2, 64, 64, 5)).astype(np.float32) * 4
+    pose = SoftArgmax2D()(heatmaps).numpy()
+    mirrored = SoftArgmax2D()(heatmaps[:, :, ::-1])
+    np.testing.assert_allclose(mirrored, pose * [-1, 1] + [255, 0], atol=1e-3)
+
+
+def test_a_constant_does_not_matter_and_huge_logits_do_not_overflow(rng):
+    heatmaps = rng.normal(size=(1, 16, 16, 2)).astype(np.float32)
+    np.testing.assert_allclose(SoftArgmax2D()(heatmaps + 1000), SoftArgmax2D()(heatmaps), atol=0.01)
+    assert np.isfinite(SoftArgmax2D(beta=1e7)(heatmaps * 1e20)).all()
+
+
+def test_a_large_beta_is_the_argmax(rng):
+    heatmap = rng.permutation(16 * 16).reshape(1, 16, 16, 1).astype(np.float32) / 256
+    y, x = np.unravel_index(heatmap.argmax(), (16, 16))
+    np.testing.assert_allclose(SoftArgmax2D(beta=1e7)(heatmap), [[[4 * x + 1.5, 4 * y + 1.5]]], atol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", [tf.float32, tf.bfloat16])
+def test_computes_in_float32_under_mixed_precision(rng, mixed_bfloat16, dtype):
+    heatmaps = tf.cast(rng.normal(size=(1, 64, 64, 4)) * 3, dtype)
+    pose = SoftArgmax2D()(heatmaps)
+    assert pose.dtype == tf.float32
+    exact = [expectation(heatmaps.numpy()[0, :, :, j].astype(np.float32)) * 4 + 1.5 for j in range(4)]
+    np.testing.assert_allclose(pose[0], exact, atol=1e-3)
+
+
+def test_gradient_is_the_weight_times_the_distance(rng):
+    heatmaps = tf.constant(rng.normal(size=(1, 6, 8, 1)), tf.float32)
+    with tf.GradientTape() as tape:
+        tape.watch(heatmaps)
+        x = SoftArgmax2D()(heatmaps)[0, 0, 0]
+    p = np.exp(heatmaps.numpy()[0, :, :, 0])
+    p /= p.sum()
+    distance = 4 * (np.arange(8)[None] - expectation(heatmaps.numpy()[0, :, :, 0])[0])
+    np.testing.assert_allclose(tape.gradient(x, heatmaps)[0, :, :, 0], p * distance, atol=1e-5)
+
+
+def test_in_a_graph_of_unknown_size(rng):
+    layer = SoftArgmax2D()
+    graph = tf.function(layer, input_signature=[tf.TensorSpec([None, None, None, 17], tf.float32)])
+    heatmaps = rng.normal(size=(3, 10, 12, 17)).astype(np.float32)
+    np.testing.assert_allclose(graph(heatmaps), layer(heatmaps), atol=1e-4)
+
+
+def test_round_trip_keeps_the_options():
+    layer = SoftArgmax2D(beta=2.0, stride=8.0, offset=0.0)
+    config = json.loads(json.dumps(tf.keras.utils.serialize_keras_object(layer)))
+    again = tf.keras.utils.deserialize_keras_object(config)
+    assert (again.beta, again.stride, again.offset, again.dtype) == (2.0, 8.0, 0.0, "float32")

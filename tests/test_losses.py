@@ -1,0 +1,140 @@
+"""Tests of the losses: hand-computed values, NumPy counterparts, and joints that must not count."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pose_tf import losses
+
+STRIDE = 4
+
+
+def gaussian_map(x, y, height, width, sigma=2.0):
+    """Gaussian of height 1 around crop pixel (x, y), cell by cell."""
+    cells = np.zeros((height, width))
+    for row in range(height):
+        for column in range(width):
+            dx, dy = column - (x - 1.5) / 4, row - (y - 1.5) / 4
+            cells[row, column] = np.exp(-(dx * dx + dy * dy) / (2 * sigma**2))
+    return cells
+
+
+def cross_entropy(heatmap, target):
+    log_p = heatmap - heatmap.max() - np.log(np.exp(heatmap - heatmap.max()).sum())
+    return -(target / target.sum() * log_p).sum()
+
+
+@pytest.mark.parametrize(
+    "weights, squared, absolute",
+    [((1, 1), 12.5 + 2, 3.5 + 1), ((1, 0), 25, 7), ((0, 1), 4, 2), ((3, 1), 19.75, 5.75), ((0, 0), 0, 0)],
+    ids=str,
+)
+def test_integral_losses_of_two_joints(weights, squared, absolute):
+    target = tf.constant([[[10.0, 20.0], [5.0, 5.0]]])
+    pose2d = target + [[[3.0, -4.0], [0.0, 2.0]]]
+    weights = tf.constant([weights], tf.float32)
+    np.testing.assert_allclose(losses.integral_loss(pose2d, target, weights), [squared])
+    np.testing.assert_allclose(losses.integral_l1_loss(pose2d, target, weights), [absolute])
+
+
+def test_joints_without_weight_have_no_gradient(rng):
+    pose2d = tf.constant(rng.normal(size=(2, 3, 2)), tf.float32)
+    with tf.GradientTape() as tape:
+        tape.watch(pose2d)
+        loss = losses.integral_loss(pose2d, tf.zeros_like(pose2d), tf.constant([[1.0, 0, 1], [0, 0, 0]]))
+    gradient = tape.gradient(loss, pose2d).numpy()
+    np.testing.assert_allclose(gradient[0], pose2d[0] * [[1], [0], [1]])
+    np.testing.assert_array_equal(gradient[1], np.zeros((3, 2)))
+
+
+def test_heatmap_loss_equals_a_loop_over_cells(rng):
+    heatmaps = rng.normal(size=(2, 8, 10, 3)).astype(np.float32)
+    target = rng.uniform(-5, 40, (2, 3, 2)).astype(np.float32)
+    weights = np.float32([[1, 0, 1], [0, 1, 0]])
+    errors = [
+        [np.mean((heatmaps[b, :, :, j] - gaussian_map(*target[b, j], 8, 10)) ** 2) for j in range(3)] for b in range(2)
+    ]
+    expected = [(errors[0][0] + errors[0][2]) / 2, errors[1][1]]
+    np.testing.assert_allclose(losses.heatmap_loss(heatmaps, target, weights, STRIDE), expected, rtol=1e-5)
+
+
+def test_heatmap_loss_vanishes_at_the_target():
+    heatmaps = gaussian_map(17.0, 9.5, 8, 10)[None, :, :, None].astype(np.float32)
+    loss = losses.heatmap_loss(heatmaps, tf.constant([[[17.0, 9.5]]]), tf.ones([1, 1]), STRIDE)
+    np.testing.assert_allclose(loss, [0], atol=1e-12)
+
+
+def test_distribution_loss_equals_the_cross_entropy(rng):
+    heatmaps = rng.normal(size=(2, 8, 10, 3)).astype(np.float32) * 3
+    target = rng.uniform(-5, 40, (2, 3, 2)).astype(np.float32)
+    expected = [
+        np.mean([cross_entropy(heatmaps[b, :, :, j], gaussian_map(*target[b, j], 8, 10)) for j in range(3)])
+        for b in range(2)
+    ]
+    loss = losses.distribution_loss(heatmaps, target, tf.ones([2, 3]), STRIDE)
+    np.testing.assert_allclose(loss, expected, rtol=1e-5)
+    np.testing.assert_allclose(
+        losses.distribution_loss(heatmaps + 50, target, tf.ones([2, 3]), STRIDE), loss, rtol=1e-4
+    )
+
+
+def test_distribution_loss_of_a_flat_map_is_the_log_of_its_cells():
+    loss = losses.distribution_loss(tf.zeros([1, 8, 10, 1]), tf.constant([[[17.0, 9.5]]]), tf.ones([1, 1]), STRIDE)
+    np.testing.assert_allclose(loss, [np.log(80)], rtol=1e-6)
+
+
+def test_distribution_loss_is_least_at_the_gaussian(rng):
+    target = gaussian_map(17.0, 9.5, 8, 10)
+    heatmaps = tf.constant(np.log(target)[None, :, :, None], tf.float32)
+    p = target / target.sum()
+    with tf.GradientTape() as tape:
+        tape.watch(heatmaps)
+        loss = losses.distribution_loss(heatmaps, tf.constant([[[17.0, 9.5]]]), tf.ones([1, 1]), STRIDE)
+    np.testing.assert_allclose(loss, [-(p * np.log(p)).sum()], rtol=1e-5)
+    np.testing.assert_allclose(tape.gradient(loss, heatmaps), np.zeros((1, 8, 10, 1)), atol=1e-6)
+
+
+def test_distribution_loss_ignores_joints_without_weight(rng):
+    heatmaps = rng.normal(size=(1, 8, 10, 2)).astype(np.float32)
+    target = np.float32([[[17, 9.5], [30, 30]]])
+    one = losses.distribution_loss(heatmaps[..., :1], target[:, :1], tf.ones([1, 1]), STRIDE)
+    np.testing.assert_allclose(losses.distribution_loss(heatmaps, target, [[1.0, 0.0]], STRIDE), one, rtol=1e-6)
+    np.testing.assert_array_equal(losses.distribution_loss(heatmaps, target, [[0.0, 0.0]], STRIDE), [0])
+
+
+@pytest.mark.parametrize("far", [-60.0, 90.0])
+def test_a_joint_outside_pulls_the_mass_to_the_nearest_border(far):
+    heatmaps = tf.zeros([1, 8, 8, 1])
+    with tf.GradientTape() as tape:
+        tape.watch(heatmaps)
+        loss = losses.distribution_loss(heatmaps, tf.constant([[[far, 13.5]]]), tf.ones([1, 1]), STRIDE)
+    gradient = tape.gradient(loss, heatmaps).numpy()[0, :, :, 0]
+    assert abs(gradient.sum()) < 1e-5
+    assert gradient.sum(0).argmin() == (0 if far < 0 else 7)
+
+
+@pytest.mark.parametrize("loss", [losses.heatmap_loss, losses.distribution_loss])
+@pytest.mark.parametrize("far", [1e3, -1e6])
+def test_a_joint_far_away_gives_finite_losses_and_gradients(rng, loss, far):
+    heatmaps = tf.constant(rng.normal(size=(1, 8, 8, 1)), tf.float32)
+    with tf.GradientTape() as tape:
+        tape.watch(heatmaps)
+        value = loss(heatmaps, tf.constant([[[far, 13.5]]]), tf.ones([1, 1]), STRIDE)
+    assert np.isfinite(value).all() and np.isfinite(tape.gradient(value, heatmaps)).all()
+
+
+def test_pose3d_losses_of_two_joints():
+    target = np.float32([[[0, 0, 0], [1, 2, 3]], [[0, 0, 0], [0, 0, 0]]])
+    pose = target + np.float32([[[0, 0, 0], [3, -4, 0]], [[1, 1, 1], [0, 0, 2]]])
+    np.testing.assert_allclose(losses.pose3d_loss(pose, target), [12.5, 3.5])
+    distances = [5 / 2, (3**0.5 + 2) / 2]
+    np.testing.assert_allclose(losses.pose3d_distance_loss(pose, target), distances, atol=0.02)
+
+
+def test_pose3d_distance_loss_has_a_gradient_at_the_truth():
+    pose = tf.zeros([1, 17, 3])
+    with tf.GradientTape() as tape:
+        tape.watch(pose)
+        loss = losses.pose3d_distance_loss(pose, tf.zeros([1, 17, 3]))
+    assert 0 <= float(loss[0]) < 0.05
+    np.testing.assert_array_equal(tape.gradient(loss, pose), np.zeros((1, 17, 3)))

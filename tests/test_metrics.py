@@ -1,0 +1,190 @@
+"""Tests of the metrics: hand-computed poses, invariances, reference numbers, and streaming means."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pose_tf import metrics
+from pose_tf.metrics import PoseMetric, auc3d, mpjpe, n_mpjpe, pa_mpjpe, pck2d, pck3d, pixel_error
+
+TRIANGLE = np.array([[0.0, 0, 0], [100, 0, 0], [0, 100, 0]])
+
+
+@pytest.fixture
+def target(rng):
+    return rng.normal(size=(4, 17, 3)) * 300
+
+
+@pytest.fixture
+def predicted(rng, target):
+    return target + rng.normal(size=target.shape) * 60
+
+
+@pytest.mark.parametrize(
+    "moved, expected",
+    [
+        ({}, 0),
+        ({1: (3, 4, 0)}, 5 / 3),
+        ({1: (3, 4, 0), 2: (0, 0, -12)}, 17 / 3),
+        ({0: (0, 6, 8)}, 20 / 3),
+        ({0: (1, 2, 3), 1: (1, 2, 3), 2: (1, 2, 3)}, 0),
+    ],
+    ids=["perfect", "one", "two", "hip", "all alike"],
+)
+def test_mpjpe_of_a_triangle(moved, expected):
+    predicted = TRIANGLE.copy()
+    for joint, by in moved.items():
+        predicted[joint] += by
+    np.testing.assert_allclose(mpjpe(predicted, TRIANGLE), expected, atol=1e-12)
+
+
+def test_n_mpjpe_of_a_triangle():
+    assert float(n_mpjpe(TRIANGLE * 0.1 + 5, TRIANGLE)) == pytest.approx(0, abs=1e-9)
+    # Best scale of (200, 0), (0, 100) onto (100, 0), (0, 100): 30000 / 50000 = 0.6, so the joints miss by 20 and 40.
+    assert float(n_mpjpe(TRIANGLE * [2, 1, 1], TRIANGLE)) == pytest.approx((0 + 20 + 40) / 3)
+
+
+def test_pa_mpjpe_of_a_stretched_rectangle():
+    square = np.array([[1.0, 1, 0], [1, -1, 0], [-1, -1, 0], [-1, 1, 0]])
+    # Best scale of (±3, ±1) onto (±1, ±1): 16 / 40 = 0.4, so every corner misses by (0.2, 0.6).
+    assert float(pa_mpjpe(square * [3, 1, 1], square)) == pytest.approx(0.4**0.5)
+
+
+@pytest.mark.parametrize("function", metrics.POSE3D_METRICS.values(), ids=metrics.POSE3D_METRICS.keys())
+@pytest.mark.parametrize("leading", [(), (2,), (2, 3)], ids=str)
+def test_one_number_for_each_pose(rng, function, leading):
+    predicted, target = tf.constant(rng.normal(size=(2, *leading, 17, 3)) * 100, tf.float32)
+    result = function(predicted, target)
+    assert (result.shape, result.dtype) == (leading, tf.float32)
+    if leading:
+        index = (-1,) * len(leading)
+        np.testing.assert_allclose(result[index], function(predicted[index], target[index]), rtol=1e-5)
+
+
+@pytest.mark.parametrize("name, best", [("mpjpe", 0), ("pa_mpjpe", 0), ("n_mpjpe", 0), ("pck3d", 1), ("auc3d", 1)])
+def test_perfect_prediction(target, name, best):
+    np.testing.assert_allclose(metrics.POSE3D_METRICS[name](target, target), np.full(4, best), atol=1e-9)
+
+
+@pytest.mark.parametrize("function", metrics.POSE3D_METRICS.values(), ids=metrics.POSE3D_METRICS.keys())
+def test_poses_with_all_joints_in_one_place_have_finite_errors(target, function):
+    point = np.full_like(target, 3.0)
+    assert np.isfinite(function(point, target)).all()
+    assert np.isfinite(function(target, point)).all()
+    assert np.isfinite(function(point, point)).all()
+
+
+@pytest.mark.parametrize("function", metrics.POSE3D_METRICS.values(), ids=metrics.POSE3D_METRICS.keys())
+def test_position_does_not_matter(predicted, target, function):
+    moved = function(predicted + [500, -200, 4000], target + [1, 2, 3])
+    np.testing.assert_allclose(moved, function(predicted, target), atol=1e-8)
+
+
+def test_scale_matters_to_mpjpe_only(predicted, target):
+    for function in (n_mpjpe, pa_mpjpe):
+        np.testing.assert_allclose(function(0.3 * predicted, target), function(predicted, target), atol=1e-8)
+    assert (mpjpe(0.3 * predicted, target).numpy() > 2 * mpjpe(predicted, target).numpy()).all()
+
+
+def test_similarity_does_not_matter_to_pa_mpjpe(rng, random_rotation, predicted, target):
+    expected = pa_mpjpe(predicted, target)
+    for _ in range(10):
+        moved = rng.uniform(0.1, 10) * predicted @ random_rotation() + rng.normal(size=3) * 1000
+        np.testing.assert_allclose(pa_mpjpe(moved, target), expected, atol=1e-7)
+        assert (n_mpjpe(moved, target).numpy() > expected.numpy()).all()
+
+
+def test_reflection_matters_to_pa_mpjpe(predicted, target):
+    assert (pa_mpjpe(predicted * [-1, 1, 1], target).numpy() > pa_mpjpe(predicted, target).numpy() + 50).all()
+    assert (pa_mpjpe(-target, target).numpy() > 50).all()
+
+
+def test_per_joint_errors_average_to_the_pose_error(predicted, target):
+    for per_joint, whole in ((metrics.mpjpe_per_joint, mpjpe), (metrics.pa_mpjpe_per_joint, pa_mpjpe)):
+        errors = per_joint(predicted, target)
+        assert errors.shape == (4, 17)
+        np.testing.assert_allclose(np.mean(errors, -1), whole(predicted, target))
+    np.testing.assert_array_equal(metrics.mpjpe_per_joint(predicted, target)[:, 0], np.zeros(4))
+
+
+@pytest.mark.parametrize("case", ["near", "perfect", "point"])
+def test_gradient_of_pa_mpjpe_is_finite(predicted, target, case):
+    start = tf.constant({"near": predicted, "perfect": target, "point": np.zeros_like(target)}[case])
+    with tf.GradientTape() as tape:
+        tape.watch(start)
+        error = pa_mpjpe(start, target)
+    assert np.isfinite(tape.gradient(error, start)).all()
+
+
+def test_metrics_agree_with_the_reference(shared_data):
+    reference = np.load(shared_data / "parity" / "metrics_io.npz")
+    predicted, target = reference["pred"], reference["target"]
+    np.testing.assert_allclose(pa_mpjpe(predicted, target), reference["pa_mpjpe_each"], atol=1e-3)
+    for name, function in (("mpjpe", mpjpe), ("pa_mpjpe", pa_mpjpe), ("n_mpjpe", n_mpjpe)):
+        for dtype in (np.float64, np.float32):
+            mean = np.mean(function(predicted.astype(dtype), target.astype(dtype)))
+            assert mean == pytest.approx(float(reference[name]), abs=1e-3), name
+
+
+def test_pck3d_and_auc3d_of_known_errors():
+    predicted = TRIANGLE + [[0, 0, 0], [0, 0, 100], [0, 0, 200]]
+    assert float(pck3d(predicted, TRIANGLE)) == pytest.approx(2 / 3)
+    assert float(pck3d(predicted, TRIANGLE, threshold=99)) == pytest.approx(1 / 3)
+    # Of the 31 thresholds 0, 5 … 150, the errors 0, 100 and 200 pass 31, 11 and 0.
+    assert float(auc3d(predicted, TRIANGLE)) == pytest.approx(42 / 93)
+
+
+def test_pck3d_counts_an_error_of_exactly_the_threshold():
+    predicted = TRIANGLE + [[0, 0, 0], [150, 0, 0], [0, 0, 150.001]]
+    assert float(pck3d(predicted, TRIANGLE)) == pytest.approx(2 / 3)
+
+
+def test_pixel_error_is_not_relative_to_the_hip():
+    assert float(pixel_error(np.array([[3.0, 4.0], [0.0, 0.0]]), np.zeros((2, 2)))) == pytest.approx(2.5)
+    assert float(pixel_error(np.full((17, 2), 5.0), np.full((17, 2), 2.0))) == pytest.approx(3 * 2**0.5)
+
+
+def test_pck2d_measures_in_torsos():
+    target = np.zeros((2, 17, 2))
+    target[:, 8] = [[0, -100], [0, -50]]
+    predicted = target.copy()
+    predicted[:, 3] += [19.9, 0]
+    predicted[:, 4] += [0, -20.1]
+    np.testing.assert_allclose(pck2d(predicted, target), [16 / 17, 15 / 17])
+    np.testing.assert_allclose(pck2d(predicted, target, alpha=0.5), [1, 1])
+
+
+@pytest.mark.parametrize("name", [*metrics.POSE3D_METRICS, *metrics.POSE2D_METRICS])
+def test_streaming_over_uneven_batches_is_the_mean_over_samples(rng, name):
+    dimensions = 3 if name in metrics.POSE3D_METRICS else 2
+    predicted, target = rng.normal(size=(2, 9, 17, dimensions)).astype(np.float32) * 90
+    metric = PoseMetric(name)
+    for start, end in ((0, 5), (5, 8), (8, 9)):
+        metric.update_state(target[start:end], predicted[start:end])
+    function = (metrics.POSE3D_METRICS | metrics.POSE2D_METRICS)[name]
+    assert float(metric.result()) == pytest.approx(np.mean(function(predicted, target)), rel=1e-5)
+    metric.reset_state()
+    metric.update_state(target[:1], predicted[:1])
+    assert float(metric.result()) == pytest.approx(float(function(predicted, target)[0]), rel=1e-5)
+
+
+def test_streaming_respects_sample_weights(predicted, target):
+    metric = PoseMetric("mpjpe")
+    metric.update_state(target, predicted, sample_weight=[1, 0, 0, 1])
+    assert float(metric.result()) == pytest.approx(np.mean(mpjpe(predicted, target)[::3]), rel=1e-5)
+
+
+def test_streaming_metric_round_trip():
+    metric = PoseMetric("pa_mpjpe", name="aligned")
+    again = tf.keras.utils.deserialize_keras_object(tf.keras.utils.serialize_keras_object(metric))
+    assert isinstance(again, PoseMetric)
+    assert (again.function, again.name, PoseMetric("mpjpe").name) == ("pa_mpjpe", "aligned", "mpjpe")
+
+
+def test_streaming_metric_in_a_compiled_model(rng):
+    poses = rng.normal(size=(10, 17, 3)).astype(np.float32) * 100
+    model = tf.keras.Sequential([tf.keras.layers.Lambda(lambda x: 0.5 * x)])
+    model.compile(metrics=[PoseMetric("n_mpjpe"), PoseMetric("mpjpe")])
+    result = model.evaluate(poses, poses, batch_size=4, verbose=0, return_dict=True)
+    assert result["n_mpjpe"] == pytest.approx(0, abs=1e-3)
+    assert result["mpjpe"] == pytest.approx(float(np.mean(mpjpe(0.5 * poses, poses))), rel=1e-5)

@@ -1,0 +1,7 @@
+"""Lets the tools run from a checkout that is not installed, and keeps TensorFlow's messages off the terminal."""
+
+import os
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

@@ -1,0 +1,65 @@
+"""Measures trained models on labelled data: a table on the terminal, everything in a JSON file.
+
+    python tools/evaluate.py --data_dir=DATA --detector=runs/detector --lifter=runs/lifter --subjects=8 \\
+        --output=report.json
+    python tools/evaluate.py --poses=POSES.npz --lifter=runs/lifter
+
+The first form evaluates the whole pipeline and, for comparison, the lifter on true 2D joints; the second the lifter
+alone. All errors of 3D joints are in mm: MPJPE with the hips aligned, PA-MPJPE after Procrustes alignment.
+"""
+
+import _checkout  # noqa: F401
+from absl import flags
+
+from pose_tf import cli
+from pose_tf.errors import UserError
+
+_DATA_DIR = flags.DEFINE_string("data_dir", None, "Directory with h36/* records.")
+_POSES = flags.DEFINE_string("poses", None, "An .npz with pose2d_crop, pose3d and subject, instead of --data_dir.")
+_DETECTOR = flags.DEFINE_string("detector", None, "Workdir of a detector's training.")
+_LIFTER = flags.DEFINE_string("lifter", None, "Workdir of a lifter's training.")
+_SUBJECTS = flags.DEFINE_list("subjects", None, "Subjects to evaluate on; all by default.")
+_OUTPUT = flags.DEFINE_string("output", None, "JSON file to write.")
+_PREVIEW = flags.DEFINE_string("preview", None, "PNG to write: samples with predicted and true poses.")
+_BATCH_SIZE = flags.DEFINE_integer("batch_size", 16, "Images at once.", lower_bound=1)
+_FLIP_TEST = flags.DEFINE_bool("flip_test", None, "Average with the mirror image; by default as the recipes say.")
+flags.mark_flags_as_required(["lifter"])
+
+
+def main():
+    from pose_tf import files, viz
+    from pose_tf.data import pipeline, poses, records
+    from pose_tf.training import evaluator
+    from pose_tf.training.workdir import Workdir
+
+    if (_POSES.value is None) == (_DATA_DIR.value is None):
+        raise UserError("give one of --data_dir and --poses")
+    if _DATA_DIR.value and not _DETECTOR.value:
+        raise UserError("--detector is missing; to evaluate a lifter alone, give --poses instead of --data_dir")
+    try:
+        subjects = [int(subject) for subject in _SUBJECTS.value] if _SUBJECTS.value else None
+    except ValueError:
+        raise UserError(f"--subjects={','.join(_SUBJECTS.value)} is not a list of numbers") from None
+    if _POSES.value:
+        if _PREVIEW.value:
+            raise UserError("--preview needs images: give --data_dir and --detector")
+        samples = poses.read_pose_file(_POSES.value)
+        samples = samples if subjects is None else samples.select(subjects)
+        report = evaluator.evaluate_poses(Workdir(_LIFTER.value), samples, _FLIP_TEST.value)
+    else:
+        estimator = evaluator.load_estimator(_DETECTOR.value, _LIFTER.value, _FLIP_TEST.value)
+        report, arrays = evaluator.evaluate_images(estimator, _DATA_DIR.value, subjects, _BATCH_SIZE.value)
+        if _PREVIEW.value:
+            batches = pipeline.labelled_images(records.list_shards(_DATA_DIR.value), report["subjects"], 8)
+            sheet = evaluator.preview((batch["image"].numpy() for batch in batches), arrays)
+            viz.write_png(_PREVIEW.value, sheet)
+    print(evaluator.format_report(report))
+    if _OUTPUT.value:
+        files.write_json(_OUTPUT.value, report)
+        print(f"report {_OUTPUT.value}")
+    if _PREVIEW.value:
+        print(f"picture {_PREVIEW.value}")
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# From nothing to 3D poses in ten minutes on two cores: sample data, training, evaluation, submission, export, prediction.
+# Everything is written to quickstart/; run it again and it goes on from where it was.
+set -euo pipefail
+source "$(dirname "$0")/_environment.sh"
+python=.venv/bin/python
+out=quickstart
+begin=$SECONDS
+step() { printf '\n== %s  [%d:%02d]\n' "$1" $(((SECONDS - begin) / 60)) $(((SECONDS - begin) % 60)); }
+
+if [ ! -e $out/data/test/h36 ]; then
+  step "Sample data: pictures of procedural people, in the format of the course's records"
+  $python tools/make_sample_data.py --output_dir=$out/data --num_train=2000 --num_test=200
+fi
+step "The records, checked"
+$python tools/inspect_records.py --data_dir=$out/data --preview=$out/records.png
+step "Stage 1: the detector, image to 2D joints"
+$python tools/train.py --config=configs/quickstart_detector.py --data_dir=$out/data --workdir=$out/detector
+step "Stage 2: the lifter, 2D joints to 3D joints"
+$python tools/train.py --config=configs/quickstart_lifter.py --data_dir=$out/data --workdir=$out/lifter
+step "Evaluation on a person that neither stage has seen"
+$python tools/evaluate.py --data_dir=$out/data/test --detector=$out/detector --lifter=$out/lifter \
+  --output=$out/report.json --preview=$out/test.png
+step "Submission for the test set"
+$python tools/submit.py --detector=$out/detector --lifter=$out/lifter --records=$out/data/test_set.tfrecords \
+  --output=$out/submission.csv.gz
+step "Export for TF Serving"
+$python tools/export.py --detector=$out/detector --lifter=$out/lifter --output_dir=$out/model
+step "Prediction with the exported model"
+$python tools/predict.py --model=$out/model --input=$out/data/photos --output_dir=$out/poses
+step "Done"
+cat <<EOF
+  records          $out/records.png
+  training curves  $out/detector/curves.png  $out/lifter/curves.png
+  test images with predicted and true poses  $out/test.png
+  predictions      $out/poses/
+  report           $out/report.json
+  submission       $out/submission.csv.gz
+  SavedModel       $out/model/
+  TensorBoard      .venv/bin/tensorboard --logdir $out
+EOF

@@ -1,0 +1,8 @@
+#!/usr/bin/env bash
+# Sets up .venv and runs the tests. Arguments go to pytest: tools/test.sh tests/test_metrics.py
+set -euo pipefail
+source "$(dirname "$0")/_environment.sh"
+export TF_CPP_MIN_LOG_LEVEL=3
+.venv/bin/ruff check .
+.venv/bin/ruff format --check .
+exec .venv/bin/python -m pytest "$@"
