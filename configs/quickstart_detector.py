@@ -22,7 +22,7 @@ def get_config():
     config.model.downsample = 2  # 2 makes training and prediction four times faster, and coarser
 
     config.data = ml_collections.ConfigDict()
-    config.data.batch_size = 16  # of all replicas together
+    config.data.batch_size = 8  # of all replicas together
     config.data.validation_subjects = (8,)
     config.data.validation_samples = 100
 
@@ -46,9 +46,9 @@ def get_config():
     config.optimizer.clip_norm = 0.0
 
     config.train = ml_collections.ConfigDict()
-    config.train.epochs = 6.0
+    config.train.epochs = 5.0
     config.train.half_size_until = 0.0  # share of the steps that see images of half the size
-    config.train.report_every_steps = 20
-    config.train.validate_every_epochs = 2.0
+    config.train.report_every_steps = 25
+    config.train.validate_every_epochs = 2.5
     config.train.checkpoint_every_minutes = 5.0
     return config

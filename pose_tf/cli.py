@@ -1,5 +1,6 @@
 """What the command-line tools share: help that exits 0, and mistakes told in one sentence."""
 
+import logging
 import sys
 
 from absl import app, flags
@@ -13,6 +14,8 @@ def run(main) -> None:
     `--help` prints the tool's docstring and flags and exits 0. A `UserError`, a flag that does not parse, or a recipe
     key that does not exist is one sentence on standard error and exit status 1.
     """
+    for name in ("absl", "tensorflow"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     if {"--help", "-help", "--helpshort", "-h"} & set(sys.argv[1:]):
         app.usage(shorthelp=True, writeto_stdout=True, exitcode=0)
     app.run(lambda _: _guarded(main), flags_parser=_parse_flags)
@@ -32,8 +35,10 @@ def _parse_flags(arguments):
         rest = flags.FLAGS(arguments)
     except flags.Error as error:
         _fail(error)
-    except (AttributeError, KeyError, TypeError, ValueError, OSError, SyntaxError, ImportError) as error:
-        _fail(f"--config: {error}")  # raised by the recipe, or by an override of a key that it lacks
+    except (AttributeError, KeyError) as error:
+        _fail(f"--config: the recipe has no such key: {error.args[0]}")
+    except (TypeError, ValueError, OSError, SyntaxError, ImportError) as error:
+        _fail(f"--config: {error}")
     if rest[1:]:
         _fail(f"'{rest[1]}' is not a flag; see --help")
     return rest

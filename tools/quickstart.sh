@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# From nothing to 3D poses in ten minutes on two cores: sample data, training, evaluation, submission, export, prediction.
+# From nothing to 3D poses in ten minutes on two cores: sample data, training, evaluation, export, prediction.
 # Everything is written to quickstart/; run it again and it goes on from where it was.
 set -euo pipefail
 source "$(dirname "$0")/_environment.sh"
@@ -10,7 +10,7 @@ step() { printf '\n== %s  [%d:%02d]\n' "$1" $(((SECONDS - begin) / 60)) $(((SECO
 
 if [ ! -e $out/data/test/h36 ]; then
   step "Sample data: pictures of procedural people, in the format of the course's records"
-  $python tools/make_sample_data.py --output_dir=$out/data --num_train=2000 --num_test=200
+  $python tools/make_sample_data.py --output_dir=$out/data --num_train=1600 --num_test=200
 fi
 step "The records, checked"
 $python tools/inspect_records.py --data_dir=$out/data --preview=$out/records.png
@@ -21,9 +21,6 @@ $python tools/train.py --config=configs/quickstart_lifter.py --data_dir=$out/dat
 step "Evaluation on a person that neither stage has seen"
 $python tools/evaluate.py --data_dir=$out/data/test --detector=$out/detector --lifter=$out/lifter \
   --output=$out/report.json --preview=$out/test.png
-step "Submission for the test set"
-$python tools/submit.py --detector=$out/detector --lifter=$out/lifter --records=$out/data/test_set.tfrecords \
-  --output=$out/submission.csv.gz
 step "Export for TF Serving"
 $python tools/export.py --detector=$out/detector --lifter=$out/lifter --output_dir=$out/model
 step "Prediction with the exported model"
@@ -35,7 +32,6 @@ cat <<EOF
   test images with predicted and true poses  $out/test.png
   predictions      $out/poses/
   report           $out/report.json
-  submission       $out/submission.csv.gz
   SavedModel       $out/model/
   TensorBoard      .venv/bin/tensorboard --logdir $out
 EOF

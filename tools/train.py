@@ -7,11 +7,14 @@ Every key of a recipe can be overridden as --config.section.key=value. The direc
 the best model, curves.png and TensorBoard files; the same command resumes from it.
 """
 
+import os
+
 import _checkout  # noqa: F401
 from absl import flags
 from ml_collections import config_flags
 
 from pose_tf import cli
+from pose_tf.errors import UserError
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "Recipe: a Python file of configs/.", lock_config=True)
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Directory with h36/* records.")
@@ -22,6 +25,9 @@ flags.mark_flags_as_required(["config", "workdir"])
 def main():
     from pose_tf.training.trainer import train
 
+    recipe = config_flags.get_config_filename(flags.FLAGS["config"])
+    if not os.path.isfile(recipe):
+        raise UserError(f"--config={recipe} does not exist")
     errors = train(_CONFIG.value, _DATA_DIR.value, _WORKDIR.value)
     summary = ", ".join(f"{name} {value:.4g}" for name, value in errors.items())
     print(f"validation: {summary}")

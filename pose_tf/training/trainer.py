@@ -78,7 +78,7 @@ def train(config, data_dir: str | None, workdir_path: str) -> dict[str, float]:
         for _ in tf.range(count):
             strategy.run(replica_step, args=(next(batches),))
 
-    step = int(optimizer.iterations)
+    step = int(optimizer.iterations.numpy())
     monitor = Monitor(workdir, step, total_steps)
     monitor.text("config", f"```\n{config}\n```")
     if step:
@@ -111,7 +111,7 @@ def train(config, data_dir: str | None, workdir_path: str) -> dict[str, float]:
                 monitor.report(step, "validation", errors)
                 monitor.picture(step, "validation", stage.pictures())
                 monitor.draw_curves()
-                if errors[stage.validation_metric] < float(best):
+                if errors[stage.validation_metric] < float(best.numpy()):
                     best.assign(errors[stage.validation_metric])
                     workdir.save_best(stage.model)
             minutes = (time.monotonic() - saved_at) / 60
@@ -119,7 +119,7 @@ def train(config, data_dir: str | None, workdir_path: str) -> dict[str, float]:
                 manager.save(step)
                 saved_at = time.monotonic()
     monitor.close()
-    return {**errors, "best": float(best)}
+    return {**errors, "best": float(best.numpy())}
 
 
 def _next_multiple(step, n):

@@ -1,6 +1,8 @@
 """Tests of the records: exact bytes, round trips, and one clear sentence for every kind of damage."""
 
+import contextlib
 import gzip
+import itertools
 import pathlib
 import re
 import subprocess
@@ -351,7 +353,7 @@ def test_a_cut_mpii_file_is_refused_unless_cut_between_records(tmp_path, make, s
         ends.append(ends[-1] + 16 + int.from_bytes(data[ends[-1] : ends[-1] + 8], "little"))
     assert len(ends) == 4
     rng = np.random.default_rng(0)
-    for number, (start, end) in enumerate(zip(ends, ends[1:], strict=False)):
+    for number, (start, end) in enumerate(itertools.pairwise(ends)):
         for cut in (start + 1, start + 8, start + 12, end - 4, end - 1, *rng.integers(start + 1, end, 4)):
             path.write_bytes(data[:cut])
             assert f"{path} record {number}: " in message_of(path, MPII)
@@ -442,10 +444,9 @@ def test_read_names_file_record_and_fault(tmp_path, make, rewrite, same, fault):
     samples, path = make(schema, 3), tmp_path / "records"
     rewrite(path, schema, lambda number, example: spoil(example) if number == 1 else None, samples)
     assert message_of(path, schema).startswith(f"{path} record 1: {words}")
-    reader = records.read(str(path), schema)
-    np.testing.assert_array_equal(
-        next(reader)["pose2d" if schema is MPII else "offset"], samples[0]["pose2d" if schema is MPII else "offset"]
-    )
+    key = "pose2d" if schema is MPII else "offset"
+    with contextlib.closing(records.read(str(path), schema)) as reader:
+        np.testing.assert_array_equal(next(reader)[key], samples[0][key])
 
 
 @pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault != "NaN scale"])

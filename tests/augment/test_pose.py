@@ -1,0 +1,90 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pose_tf import skeleton
+from pose_tf.augment import PoseAugmenter
+from pose_tf.data.sample import render_sample
+
+OFF = {"recompose": False, "upper_body_swap": 0.0, "arm_swap": 0.0, "bone_length_noise": 0.0, "noise_px": 0.0}
+
+
+@pytest.fixture(scope="module")
+def people():
+    """Pose2d, pose3d and subject of 40 sample people."""
+    samples = [render_sample(0, i, (1, 5)[i % 2]) for i in range(40)]
+    return tuple(np.stack([sample[key] for sample in samples]) for key in ("pose2d_crop", "pose3d", "subject"))
+
+
+def augment(people, seed=(0, 0), **options):
+    pose2d, pose3d, subject = people
+    augmenter = PoseAugmenter(pose3d, subject, **(OFF | options))
+    return [t.numpy() for t in augmenter(tf.constant(pose2d), tf.constant(pose3d), tf.constant(seed))]
+
+
+def bone_lengths(pose3d):
+    return np.stack([np.linalg.norm(pose3d[:, c] - pose3d[:, p], axis=-1) for c, p in skeleton.H36M.bones], axis=1)
+
+
+def test_switched_off_it_is_the_identity(people):
+    pose2d, pose3d = augment(people)
+    np.testing.assert_array_equal(pose2d, people[0])
+    np.testing.assert_array_equal(pose3d, people[1])
+
+
+def test_recomposed_people_stay_where_they_were_and_keep_the_crop(people):
+    pose2d, pose3d = augment(people, recompose=True, upper_body_swap=0.5, arm_swap=0.3, bone_length_noise=0.05)
+    np.testing.assert_allclose(pose3d[:, 0], people[1][:, 0])
+    for before, after in zip(people[0], pose2d):
+        np.testing.assert_allclose(before.min(0) + before.max(0), after.min(0) + after.max(0), atol=0.02)
+        np.testing.assert_allclose(np.ptp(before, axis=0).max(), np.ptp(after, axis=0).max(), atol=0.02)
+
+
+def test_2d_is_the_perspective_image_of_3d(people):
+    pose2d, pose3d = augment(people, recompose=True, upper_body_swap=0.5, bone_length_noise=0.05)
+    rays = pose3d[..., :2] / pose3d[..., 2:]
+    for ray, pose in zip(rays, pose2d):
+        design = np.stack([ray.ravel(), np.tile([1, 0], 17), np.tile([0, 1], 17)], axis=1)
+        _, residual, *_ = np.linalg.lstsq(design, pose.ravel(), rcond=None)
+        assert residual[0] < 0.01
+
+
+def test_bones_have_the_lengths_of_a_training_subject(people):
+    _, pose3d = augment(people, recompose=True)
+    means = [bone_lengths(people[1][people[2] == s]).mean(axis=0) for s in (1, 5)]
+    found = bone_lengths(pose3d)
+    nearest = np.min([np.abs(found - mean).max(axis=1) for mean in means], axis=0)
+    assert nearest.max() < 0.1
+    assert all(any(np.abs(row - mean).max() < 0.1 for row in found) for mean in means)
+
+
+def test_left_and_right_bones_are_equally_noisy(people):
+    _, pose3d = augment(people, recompose=True, bone_length_noise=0.1)
+    lengths = bone_lengths(pose3d)
+    bone = {child: i for i, (child, _) in enumerate(skeleton.H36M.bones)}
+    plain = bone_lengths(augment(people, recompose=True)[1])
+    for left, right in skeleton.H36M.left_right:
+        ratio = lengths / plain
+        np.testing.assert_allclose(ratio[:, bone[left]], ratio[:, bone[right]], rtol=1e-3)
+    assert 0.05 < np.log(ratio).std() < 0.15
+
+
+def test_people_turn_all_around_and_are_mirrored(people):
+    _, pose3d = augment(people, recompose=True)
+    hips = pose3d[:, skeleton.H36M.index("LHip")] - pose3d[:, skeleton.H36M.index("RHip")]
+    heading = np.arctan2(hips[:, 2], hips[:, 0])
+    assert np.abs(np.exp(1j * heading).mean()) < 0.4
+    up = pose3d[:, skeleton.H36M.index("Thorax"), 1] - pose3d[:, 0, 1]
+    assert (up < 0).mean() > 0.8  # y points down, and most people are upright
+
+
+def test_noise_has_its_standard_deviation_and_leaves_3d_alone(people):
+    pose2d, pose3d = augment(people, noise_px=5.0)
+    np.testing.assert_array_equal(pose3d, people[1])
+    assert 4.5 < (pose2d - people[0]).std() < 5.5
+
+
+def test_the_seed_decides(people):
+    first, again, other = (augment(people, seed, recompose=True)[1] for seed in ((1, 2), (1, 2), (1, 3)))
+    np.testing.assert_array_equal(first, again)
+    assert np.abs(first - other).max() > 1

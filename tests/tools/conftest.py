@@ -1,0 +1,82 @@
+"""Runs the tools as a user does: as processes, from another directory."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="session")
+def run_tool(tmp_path_factory):
+    """A function that runs `tools/NAME.py FLAGS` and returns the finished process, its output as text."""
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+
+    def run(name, *flags, ok=True):
+        command = [sys.executable, str(ROOT / "tools" / f"{name}.py"), *map(str, flags)]
+        environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+        done = subprocess.run(command, capture_output=True, text=True, cwd=elsewhere, env=environment, timeout=900)
+        if ok:
+            assert done.returncode == 0, done.stderr
+        return done
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def fails(run_tool):
+    """A function that runs a tool, expects one sentence on stderr and exit status 1, and returns the sentence."""
+
+    def run(name, *flags):
+        done = run_tool(name, *flags, ok=False)
+        assert done.returncode == 1, done.stdout
+        assert "Traceback" not in done.stderr
+        message = done.stderr.strip().splitlines()[-1]
+        assert message.startswith("error: ")
+        return message
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def sample_data(run_tool, tmp_path_factory):
+    """A small sample data set: 40 training and 6 test images."""
+    path = tmp_path_factory.mktemp("sample")
+    run_tool("make_sample_data", f"--output_dir={path}", "--num_train=40", "--num_test=6")
+    return path
+
+
+@pytest.fixture(scope="session")
+def lifter(run_tool, sample_data, tmp_path_factory):
+    """Workdir of a lifter trained for a few steps."""
+    workdir = tmp_path_factory.mktemp("lifter")
+    run_tool(
+        "train",
+        f"--config={ROOT}/configs/quickstart_lifter.py",
+        f"--data_dir={sample_data}",
+        f"--workdir={workdir}",
+        "--config.model.units=32",
+        "--config.data.batch_size=8",
+        "--config.train.epochs=6.0",
+        "--config.optimizer.warmup_steps=2",
+    )
+    return workdir
+
+
+@pytest.fixture(scope="session")
+def detector(run_tool, sample_data, tmp_path_factory):
+    """Workdir of a tiny detector trained for two steps."""
+    workdir = tmp_path_factory.mktemp("detector")
+    run_tool(
+        "train",
+        f"--config={ROOT}/configs/quickstart_detector.py",
+        f"--data_dir={sample_data}",
+        f"--workdir={workdir}",
+        "--config.model.width=4",
+        "--config.precision=float32",
+        "--config.train.epochs=1.0",
+    )
+    return workdir

@@ -1,0 +1,106 @@
+"""A user's mistakes: one sentence that names what is at fault, exit status 1, and nothing half-written."""
+
+import pathlib
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[2]
+TOOLS = sorted(path.stem for path in (ROOT / "tools").glob("[a-z]*.py"))
+
+
+@pytest.mark.parametrize("name", TOOLS)
+def test_help_explains_the_tool_and_exits_0(run_tool, name):
+    done = run_tool(name, "--help")
+    assert f"python tools/{name}.py --" in done.stdout
+
+
+def test_an_unknown_flag_is_named(fails):
+    assert "data_dri" in fails("inspect_records", "--data_dri=x")
+
+
+def train_flags(workdir, *more, recipe="feed_forward"):
+    return ("train", f"--config={ROOT}/configs/{recipe}.py", f"--workdir={workdir}", *more)
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--config.model.unts=3"], ["unts"]),
+        (["--config.model.units=many"], ["many"]),
+        (["--config.precision=float8"], ["config.precision", "float8"]),
+        (["--config.optimizer.schedule=zigzag"], ["config.optimizer.schedule", "zigzag"]),
+        (["--config.loss=cubic"], ["config.loss", "cubic"]),
+        (["--config.strategy=hope"], ["config.strategy", "hope"]),
+        (["--config.model.name=resnet"], ["config.model.name", "resnet"]),
+        (["--config.data.batch_size=4096"], ["config.data.batch_size", "4096"]),
+        (["--config.data.validation_subjects=(8,99)"], ["subject 99"]),
+        (["--config.data.poses=/nowhere/poses.npz"], ["/nowhere/poses.npz"]),
+    ],
+)
+def test_a_recipe_key_at_fault_is_named(fails, sample_data, tmp_path, flags, words):
+    message = fails(*train_flags(tmp_path / "run", f"--data_dir={sample_data}", *flags))
+    assert all(word in message for word in words)
+    assert not (tmp_path / "run" / "best.keras").exists()
+
+
+def test_a_missing_recipe_is_named(fails, tmp_path):
+    assert "nowhere.py does not exist" in fails("train", "--config=nowhere.py", f"--workdir={tmp_path}")
+
+
+def test_missing_data_is_named(fails, tmp_path):
+    assert "--data_dir" in fails(*train_flags(tmp_path / "run"))
+    (tmp_path / "empty" / "h36").mkdir(parents=True)
+    assert "empty/h36 holds no records" in fails(*train_flags(tmp_path / "run", f"--data_dir={tmp_path}/empty"))
+    assert "empty" in fails("inspect_records", f"--data_dir={tmp_path}/empty")
+
+
+def test_a_workdir_that_cannot_be_written_is_named(fails, sample_data, tmp_path):
+    (tmp_path / "file").write_text("")
+    message = fails(*train_flags(tmp_path / "file" / "run", f"--data_dir={sample_data}"))
+    assert "file/run cannot be written" in message
+
+
+def test_another_recipe_in_the_same_workdir_is_refused(fails, sample_data, lifter):
+    message = fails(*train_flags(lifter, f"--data_dir={sample_data}"))
+    assert str(lifter) in message
+    assert "config." in message
+
+
+def test_a_damaged_shard_stops_training_with_its_name(fails, sample_data, tmp_path):
+    (tmp_path / "h36").mkdir()
+    (shard,) = (sample_data / "h36").iterdir()
+    data = bytearray(shard.read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    (tmp_path / "h36" / "flipped.tfrecord").write_bytes(data)
+    message = fails(*train_flags(tmp_path / "run", f"--data_dir={tmp_path}"))
+    assert "flipped.tfrecord record " in message
+
+
+def test_evaluation_says_what_is_missing(fails, sample_data, lifter, tmp_path):
+    assert "--data_dir and --poses" in fails("evaluate", f"--lifter={lifter}")
+    assert "--detector" in fails("evaluate", f"--lifter={lifter}", f"--data_dir={sample_data}")
+    both = (f"--data_dir={sample_data}", f"--lifter={lifter}")
+    assert f"{lifter} holds a lifter" in fails("evaluate", *both, f"--detector={lifter}")
+    assert "no config.json" in fails("evaluate", *both, f"--detector={tmp_path}")
+
+
+def test_evaluation_of_a_subject_without_records_is_refused(fails, sample_data, detector, lifter):
+    flags = (f"--data_dir={sample_data}", f"--detector={detector}", f"--lifter={lifter}")
+    message = fails("evaluate", *flags, "--subjects=8,11")
+    assert "subject 11" in message
+    assert "1, 5, 6, 7, 8" in message
+
+
+def test_a_truncated_test_set_leaves_no_submission(fails, sample_data, detector, lifter, tmp_path):
+    cut = tmp_path / "cut.tfrecords"
+    data = (sample_data / "test_set.tfrecords").read_bytes()
+    cut.write_bytes(data[: len(data) * 2 // 3])
+    models = (f"--detector={detector}", f"--lifter={lifter}")
+    message = fails("submit", *models, f"--records={cut}", f"--output={tmp_path}/submission.csv.gz")
+    assert "cut.tfrecords record " in message
+    assert [path.name for path in tmp_path.iterdir()] == ["cut.tfrecords"]
+
+
+def test_a_directory_that_is_no_model_is_named(fails, sample_data, tmp_path):
+    flags = (f"--input={sample_data}/photos", f"--output_dir={tmp_path}/poses")
+    assert f"--model={tmp_path}" in fails("predict", f"--model={tmp_path}", *flags)

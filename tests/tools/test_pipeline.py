@@ -1,0 +1,182 @@
+"""The whole way, from records to a prediction, through the command line."""
+
+import gzip
+import json
+
+import cv2
+import numpy as np
+import tensorflow as tf
+
+from pose_tf import skeleton
+from pose_tf.data import records
+
+
+def scores(predicted, truth):
+    """MPJPE and PA-MPJPE in mm, computed in NumPy, each pose by itself."""
+    mpjpe, pa_mpjpe = [], []
+    for p, t in zip(np.float64(predicted), np.float64(truth)):
+        p, t = p - p[0], t - t[0]
+        mpjpe.append(np.linalg.norm(p - t, axis=-1).mean())
+        p, t = p - p.mean(0), t - t.mean(0)
+        u, s, vt = np.linalg.svd(p.T @ t)
+        flip = np.diag([1, 1, np.sign(np.linalg.det(u @ vt))])
+        aligned = np.trace(np.diag(s) @ flip) / (p**2).sum() * p @ u @ flip @ vt
+        pa_mpjpe.append(np.linalg.norm(aligned - t, axis=-1).mean())
+    return np.mean(mpjpe), np.mean(pa_mpjpe)
+
+
+def read_submission(path):
+    with gzip.open(path, "rt") as file:
+        header, *lines = file.read().splitlines()
+    return header.split(","), np.array([[float(value) for value in line.split(",")] for line in lines])
+
+
+def test_sample_data_is_the_same_for_the_same_seed(run_tool, sample_data, tmp_path):
+    run_tool("make_sample_data", f"--output_dir={tmp_path}", "--num_train=40", "--num_test=6")
+    files = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file())
+    assert files == sorted(path.relative_to(sample_data) for path in sample_data.rglob("*") if path.is_file())
+    for file in files:
+        assert (tmp_path / file).read_bytes() == (sample_data / file).read_bytes()
+
+
+def test_inspection_counts_the_records_and_draws_them(run_tool, sample_data, tmp_path):
+    done = run_tool("inspect_records", f"--data_dir={sample_data}", f"--preview={tmp_path}/sheet.png")
+    rows = [line.split() for line in done.stdout.splitlines()]
+    assert ["h36", "40", "samples"] in rows
+    assert ["test_set", "6", "samples"] in rows
+    assert ["mpii", "4", "samples"] in rows
+    assert all([str(subject), "8"] in rows for subject in (1, 5, 6, 7, 8))
+    assert "no faults" in done.stdout
+    assert cv2.imread(f"{tmp_path}/sheet.png").shape == (4 * 256, 8 * 256, 3)
+
+
+def test_inspection_lists_every_damaged_record_and_fails(run_tool, sample_data, tmp_path):
+    (shard,) = (sample_data / "h36").iterdir()
+    samples = list(records.read(str(shard), records.H36M))[:4]
+    samples[1] = samples[1] | {"pose2d": samples[1]["pose2d"] + np.float32(5)}
+    samples[3] = samples[3] | {"pose3d": samples[3]["pose3d"] * np.float32(np.nan)}
+    records.write(f"{tmp_path}/h36/damaged.tfrecord", samples, records.H36M)
+    done = run_tool("inspect_records", f"--data_dir={tmp_path}", ok=False)
+    assert done.returncode == 1
+    assert "damaged.tfrecord record 1: pose3d projects 5.00 px away from pose2d" in done.stdout
+    assert "damaged.tfrecord record 3: 'pose3d' holds NaN or infinity" in done.stdout
+
+
+def test_training_leaves_a_model_curves_and_reports(detector, lifter):
+    for workdir in (detector, lifter):
+        names = {path.name for path in workdir.iterdir()}
+        assert {"best.keras", "checkpoints", "config.json", "curves.png", "metrics.jsonl", "tensorboard"} <= names
+        lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+        assert {line["split"] for line in lines} == {"train", "validation"}
+        assert cv2.imread(str(workdir / "curves.png")) is not None
+    assert json.loads((lifter / "statistics.json").read_text())["mean_mm"][0] == [0, 0, 0]
+
+
+def test_a_finished_training_starts_again_and_changes_nothing(run_tool, sample_data, lifter, tmp_path):
+    before = (lifter / "best.keras").read_bytes()
+    config = json.loads((lifter / "config.json").read_text())
+    assert config["model"]["units"] == 32
+    run_tool(
+        "train",
+        f"--config={records.__file__.rsplit('/pose_tf/', 1)[0]}/configs/quickstart_lifter.py",
+        f"--data_dir={sample_data}",
+        f"--workdir={lifter}",
+        "--config.model.units=32",
+        "--config.data.batch_size=8",
+        "--config.train.epochs=6.0",
+        "--config.optimizer.warmup_steps=2",
+    )
+    assert (lifter / "best.keras").read_bytes() == before
+
+
+def test_evaluation_agrees_with_an_independent_score_of_the_submission(
+    run_tool, sample_data, detector, lifter, tmp_path
+):
+    models = (f"--detector={detector}", f"--lifter={lifter}")
+    done = run_tool(
+        "evaluate",
+        *models,
+        f"--data_dir={sample_data}/test",
+        f"--output={tmp_path}/report.json",
+        f"--preview={tmp_path}/sheet.png",
+    )
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["samples"] == 6
+    assert report["subjects"] == [9]
+    assert "PA-MPJPE" in done.stdout
+    assert cv2.imread(f"{tmp_path}/sheet.png").shape == (6 * 256, 5 * 256, 3)
+
+    records_path = f"{sample_data}/test_set.tfrecords"
+    run_tool("submit", *models, f"--records={records_path}", f"--output={tmp_path}/submission.csv.gz")
+    header, table = read_submission(f"{tmp_path}/submission.csv.gz")
+    assert header[:4] == ["Id", "Hip_x", "Hip_y", "Hip_z"]
+    assert header[-1] == "RWrist_z"
+    assert len(header) == 52
+    np.testing.assert_array_equal(table[:, 0], np.arange(1, 7))
+    truth = [
+        sample["pose3d"]
+        for sample in records.read(f"{sample_data}/test/h36/sample-00000-of-00001.tfrecord", records.H36M)
+    ]
+    mpjpe, pa_mpjpe = scores(table[:, 1:].reshape(-1, 17, 3), truth)
+    total = report["detected_2d"]["total"]
+    np.testing.assert_allclose([total["mpjpe"], total["pa_mpjpe"]], [mpjpe, pa_mpjpe], atol=0.01)
+
+
+def test_a_lifter_is_evaluated_alone_on_a_file_of_poses(run_tool, sample_data, lifter, tmp_path):
+    (shard,) = (sample_data / "h36").iterdir()
+    samples = list(records.read(str(shard), records.H36M))
+    arrays = {key: np.stack([sample[key] for sample in samples]) for key in ("pose2d_crop", "pose3d", "subject")}
+    np.savez(tmp_path / "poses.npz", **arrays)
+    flags = (f"--poses={tmp_path}/poses.npz", f"--lifter={lifter}", "--subjects=8", f"--output={tmp_path}/report.json")
+    run_tool("evaluate", *flags)
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["samples"] == 8
+    mean = np.float32(json.loads((lifter / "statistics.json").read_text())["mean_mm"])
+    truth = arrays["pose3d"][arrays["subject"] == 8]
+    total = report["mean_pose"]["total"]
+    expected = scores([mean] * len(truth), truth)
+    np.testing.assert_allclose([total["mpjpe"], total["pa_mpjpe"]], expected, atol=0.01)
+    assert set(report["true_2d"]["joints"]) == set(skeleton.H36M.joints)
+
+
+def test_exported_model_predicts_as_the_submission_does(run_tool, fails, sample_data, detector, lifter, tmp_path):
+    models = (f"--detector={detector}", f"--lifter={lifter}")
+    run_tool("export", *models, f"--output_dir={tmp_path}/model")
+    assert [path.name for path in (tmp_path / "model").iterdir()] == ["1"]
+    model = tf.saved_model.load(f"{tmp_path}/model/1")
+    assert set(model.signatures) == {"serving_default", "images", "image_and_box", "lift"}
+
+    records_path = f"{sample_data}/test_set.tfrecords"
+    run_tool("submit", *models, f"--records={records_path}", f"--output={tmp_path}/submission.csv")
+    table = np.loadtxt(f"{tmp_path}/submission.csv", delimiter=",", skiprows=1)
+    images = np.stack([sample["image"] for sample in records.read(records_path, records.H36M_TEST)])
+    by_pixels = model.signatures["images"](images=tf.constant(images))
+    np.testing.assert_allclose(by_pixels["pose3d"], table[:, 1:].reshape(-1, 17, 3), atol=0.1)
+    encoded = tf.stack([tf.io.encode_png(image) for image in images])
+    by_files = model.signatures["serving_default"](image_bytes=encoded)
+    np.testing.assert_allclose(by_files["pose2d"], by_pixels["pose2d"], atol=0.01)
+    np.testing.assert_allclose(by_files["pose3d"], by_pixels["pose3d"], atol=0.1)
+    lifted = model.signatures["lift"](pose2d=by_pixels["pose2d"])
+    np.testing.assert_allclose(lifted["pose3d"], by_pixels["pose3d"], atol=0.1)
+    # A person of half the size in a larger picture, and the box that the crop was cut by.
+    canvas = np.zeros((300, 400, 3), np.uint8)
+    canvas[60:188, 200:328] = cv2.resize(images[0], (128, 128), interpolation=cv2.INTER_AREA)
+    side = 128 / 1.2
+    box = [[200 + (128 - side) / 2, 60 + (128 - side) / 2, side, side]]
+    boxed = model.signatures["image_and_box"](image_bytes=tf.io.encode_png(canvas)[None], box=tf.constant(box))
+    small = model.signatures["serving_default"](image_bytes=tf.io.encode_png(canvas[60:188, 200:328])[None])
+    np.testing.assert_allclose(boxed["pose2d"][0], small["pose2d"][0] + [200.0, 60.0], atol=0.05)
+
+    run_tool("predict", f"--model={tmp_path}/model", f"--input={sample_data}/photos", f"--output_dir={tmp_path}/poses")
+    pose = json.loads((tmp_path / "poses" / "person0.json").read_text())
+    np.testing.assert_allclose(pose["pose3d_mm"], by_pixels["pose3d"][0], atol=0.1)
+    assert pose["joints"] == list(skeleton.H36M.joints)
+    assert np.shape(pose["confidence"]) == (17,)
+    assert cv2.imread(f"{tmp_path}/poses/person0.png").shape == (384, 4 * 384, 3)
+
+    (tmp_path / "notes.txt").write_text("not an image")
+    message = fails(
+        "predict", f"--model={tmp_path}/model", f"--input={tmp_path}/notes.txt", f"--output_dir={tmp_path}/none"
+    )
+    assert "notes.txt is not an image" in message
+    assert not (tmp_path / "none").exists()

@@ -1,0 +1,61 @@
+import ml_collections
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pose_tf.errors import UserError
+from pose_tf.training.optimizers import AdamW, make_optimizer
+
+
+def config(**changes):
+    values = {
+        "learning_rate": 0.1,
+        "weight_decay": 0.0,
+        "schedule": "constant",
+        "warmup_steps": 0,
+        "final_fraction": 0.01,
+        "clip_norm": 0.0,
+    }
+    return ml_collections.ConfigDict(values | changes)
+
+
+def test_weight_decay_is_decoupled_and_leaves_vectors_alone():
+    kernel, bias = tf.Variable([[2.0]]), tf.Variable([2.0])
+    optimizer = AdamW(0.1, 0.05)
+    optimizer.apply_gradients([(tf.zeros([1, 1]), kernel), (tf.zeros([1]), bias)])
+    np.testing.assert_allclose(kernel, [[2.0 * (1 - 0.1 * 0.05)]])
+    np.testing.assert_array_equal(bias, [2.0])
+
+
+def test_a_step_is_adams_with_the_decay_taken_off():
+    kernel = tf.Variable([[2.0]])
+    AdamW(0.1, 0.05).apply_gradients([(tf.constant([[3.0]]), kernel)])
+    np.testing.assert_allclose(kernel, [[2.0 * (1 - 0.1 * 0.05) - 0.1]], rtol=1e-5)  # Adam's first step is η·sign(g)
+
+
+def test_gradients_are_clipped_together():
+    variables = [tf.Variable([0.0]), tf.Variable([0.0])]
+    optimizer = make_optimizer(config(clip_norm=1.0), 10)
+    gradients = [tf.constant([3.0]), tf.constant([4.0])]
+    optimizer.apply_gradients(zip(gradients, variables))
+    moments = [optimizer.get_slot(variable, "m").numpy() for variable in variables]
+    np.testing.assert_allclose(moments, [[0.1 * 3 / 5], [0.1 * 4 / 5]], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, {0: 0.1, 50: 0.1, 100: 0.1}),
+        ({"warmup_steps": 20}, {0: 0.0, 10: 0.05, 20: 0.1, 100: 0.1}),
+        ({"schedule": "cosine"}, {0: 0.1, 50: 0.0505, 100: 0.001}),
+        ({"schedule": "cosine", "warmup_steps": 20}, {0: 0.0, 10: 0.05, 20: 0.1, 60: 0.0505, 100: 0.001}),
+    ],
+)
+def test_schedules(changes, expected):
+    schedule = make_optimizer(config(**changes), 100).learning_rate
+    np.testing.assert_allclose([schedule(step) for step in expected], list(expected.values()), rtol=1e-5, atol=1e-9)
+
+
+def test_an_unknown_schedule_is_named():
+    with pytest.raises(UserError, match="zigzag"):
+        make_optimizer(config(schedule="zigzag"), 100)

@@ -1,0 +1,130 @@
+import importlib.util
+import json
+import pathlib
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pose_tf.data.sample import SUBJECTS_TRAIN
+from pose_tf.errors import UserError
+from pose_tf.training import trainer
+from pose_tf.training.workdir import Workdir
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+def recipe(name):
+    spec = importlib.util.spec_from_file_location(name, ROOT / "configs" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.get_config()
+
+
+@pytest.fixture
+def poses(tmp_path, rng):
+    """An .npz of 60 random poses in front of a camera."""
+    pose3d = rng.normal(0, 300, (60, 17, 3)) + [0, 0, 5000]
+    pose2d = pose3d[..., :2] / pose3d[..., 2:] * 1000 + 128
+    np.savez(tmp_path / "poses.npz", pose2d_crop=pose2d, pose3d=pose3d, subject=np.resize(SUBJECTS_TRAIN, 60))
+    return str(tmp_path / "poses.npz")
+
+
+@pytest.fixture
+def config(poses):
+    config = recipe("feed_forward_recomposed")
+    config.data.poses = poses
+    config.data.batch_size = 8
+    config.model.units = 16
+    config.optimizer.warmup_steps = 2
+    config.train.epochs = 4.0
+    config.train.report_every_steps = 4
+    return config
+
+
+def weights(workdir):
+    return Workdir(str(workdir)).load_best("lifter").get_weights()
+
+
+def latest(workdir):
+    return {
+        name: tf.train.load_variable(tf.train.latest_checkpoint(f"{workdir}/checkpoints"), name)
+        for name, _ in tf.train.list_variables(tf.train.latest_checkpoint(f"{workdir}/checkpoints"))
+        if name.startswith(("model", "optimizer", "best")) and "OBJECT_CONFIG" not in name
+    }
+
+
+def test_training_reduces_the_error_and_reports_it(config, tmp_path):
+    config.train.epochs = 30.0
+    errors = trainer.train(config, None, str(tmp_path / "run"))
+    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    training = [line for line in lines if line["split"] == "train"]
+    assert training[-1]["step"] == 30 * (48 // 8)
+    assert training[-1]["loss"] < 0.8 * training[0]["loss"]
+    assert errors["best"] == pytest.approx(min(line["mpjpe"] for line in lines if line["split"] == "validation"))
+
+
+def test_the_same_recipe_gives_the_same_weights_and_another_seed_does_not(config, tmp_path):
+    trainer.train(config, None, str(tmp_path / "a"))
+    trainer.train(config, None, str(tmp_path / "b"))
+    config.seed = 1
+    trainer.train(config, None, str(tmp_path / "c"))
+    a, b, c = (weights(tmp_path / name) for name in "abc")
+    assert all(np.array_equal(x, y) for x, y in zip(a, b))
+    assert not all(np.array_equal(x, y) for x, y in zip(a, c))
+
+
+def test_an_interrupted_run_ends_as_if_it_had_not_been(config, tmp_path, monkeypatch):
+    trainer.train(config, None, str(tmp_path / "whole"))
+    report = trainer.Monitor.report
+
+    def interrupt(self, step, split, values):
+        if step > 14:
+            raise KeyboardInterrupt
+        report(self, step, split, values)
+
+    monkeypatch.setattr(trainer.Monitor, "report", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        trainer.train(config, None, str(tmp_path / "parts"))
+    monkeypatch.setattr(trainer.Monitor, "report", report)
+    trainer.train(config, None, str(tmp_path / "parts"))
+    whole, parts = latest(tmp_path / "whole"), latest(tmp_path / "parts")
+    assert whole.keys() == parts.keys()
+    for name in whole:
+        np.testing.assert_array_equal(whole[name], parts[name], err_msg=name)
+    steps = [json.loads(line)["step"] for line in (tmp_path / "parts" / "metrics.jsonl").read_text().splitlines()]
+    assert steps == sorted(steps)
+
+
+def test_one_mirrored_replica_trains_as_one_device_does(config, tmp_path):
+    config.train.epochs = 1.0
+    trainer.train(config, None, str(tmp_path / "one"))
+    config.strategy = "mirrored"
+    trainer.train(config, None, str(tmp_path / "mirrored"))
+    for one, mirrored in zip(weights(tmp_path / "one"), weights(tmp_path / "mirrored")):
+        np.testing.assert_allclose(one, mirrored, atol=1e-6)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_is_not_saved(config, tmp_path):
+    config.optimizer.learning_rate = 1e30
+    config.optimizer.clip_norm = 0.0
+    config.train.validate_every_epochs = 100.0
+    with pytest.raises(UserError, match=r"the loss is (nan|inf) at step \d+"):
+        trainer.train(config, None, str(tmp_path / "run"))
+    assert not (tmp_path / "run" / "best.keras").exists()
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in (ROOT / "configs").glob("*.py")))
+def test_every_recipe_has_the_sections_of_its_stage(name):
+    config, reference = recipe(name), recipe("hrnet_w32" if recipe(name).stage == "detector" else "feed_forward")
+    assert config.keys() == reference.keys()
+    for section in ("data", "augment", "optimizer", "train"):
+        assert config[section].keys() == reference[section].keys()
+
+
+@pytest.mark.parametrize(
+    ("name", "learning_rate"), [("hrnet_w32", 1e-5), ("hrnet_w48", 1e-5), ("feed_forward", 5e-4), ("sem_gcn", 5e-4)]
+)
+def test_the_papers_recipes_have_its_hyper_parameters(name, learning_rate):
+    optimizer = recipe(name).optimizer
+    assert (optimizer.learning_rate, optimizer.weight_decay, optimizer.schedule) == (learning_rate, 0.05, "constant")
