@@ -1,6 +1,6 @@
 """Images a second that tools/make_sample_data.py renders and writes, as a whole process and without its start-up.
 
-    python benchmarks/sample_data.py [--images=600] [--runs=3]
+python benchmarks/sample_data.py [--images=600] [--runs=3]
 """
 
 import argparse

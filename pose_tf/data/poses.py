@@ -3,6 +3,8 @@
 import dataclasses
 import json
 import os
+import zipfile
+import zlib
 
 import numpy as np
 import tensorflow as tf
@@ -112,10 +114,9 @@ def read_record_poses(data_dir: str, cache_dir: str | None = None) -> PoseSet:
     shards = records.list_shards(data_dir)
     fingerprint = json.dumps([[os.path.basename(shard), os.path.getsize(shard)] for shard in shards])
     cache = os.path.join(cache_dir, "poses.npz") if cache_dir else None
-    if cache and os.path.exists(cache):
-        with np.load(cache, allow_pickle=False) as file:
-            if str(file["fingerprint"]) == fingerprint:
-                return PoseSet(file["pose2d"], file["pose3d"], file["subject"], file["action"], data_dir)
+    cached = _read_cache(cache, fingerprint) if cache else None
+    if cached:
+        return PoseSet(*cached, data_dir)
     keys = ("pose2d_crop", "pose3d", "subject", "action")
     dataset = (
         tf.data.Dataset.from_tensor_slices(shards)
@@ -141,3 +142,14 @@ def read_record_poses(data_dir: str, cache_dir: str | None = None) -> PoseSet:
         with files.replacing(cache) as temporary, open(temporary, "wb") as file:
             np.savez(file, pose2d=pose2d, pose3d=pose3d, subject=subject, action=action, fingerprint=fingerprint)
     return PoseSet(pose2d, pose3d, subject, action, data_dir)
+
+
+def _read_cache(path, fingerprint):
+    """The four arrays of a `PoseSet`; None if there is no cache, it is of other records, or it is damaged."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            if str(file["fingerprint"]) == fingerprint:
+                return [file[key] for key in ("pose2d", "pose3d", "subject", "action")]
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
+        return None
+    return None

@@ -8,6 +8,7 @@ import contextlib
 import dataclasses
 import glob
 import os
+import zlib
 from collections.abc import Iterable, Iterator
 
 import cv2
@@ -19,6 +20,7 @@ from pose_tf.errors import UserError
 
 IMAGE_SHAPE = (256, 256, 3)
 REPROJECTION_TOLERANCE_PX = 1.0
+FRAME_BYTES = 16  # of length and checksums around each record
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,7 +144,7 @@ def named_errors(shards: Iterable[str], schema: Schema) -> Iterator[None]:
     """
     try:
         yield
-    except (tf.errors.DataLossError, tf.errors.InvalidArgumentError, tf.errors.NotFoundError) as error:
+    except (tf.errors.OpError, UnicodeDecodeError) as error:  # the latter from a message that quotes damaged bytes
         for shard in shards:
             for _ in read(shard, schema):
                 pass
@@ -169,16 +171,37 @@ def read_serialized(path: str, schema: Schema) -> Iterator[bytes]:
         UserError: names the file, the record (counted from 0) that cannot be reached, and why.
     """
     records = iter(tf.data.TFRecordDataset(path, compression_type=schema.compression))
-    number = 0
+    number, size = 0, 0
     while True:
         try:
             serialized = next(records, None)
         except tf.errors.OpError as error:
             raise UserError(_explain_damage(path, number, schema, error)) from None
         if serialized is None:
-            return
+            break
         yield serialized.numpy()
         number += 1
+        size += len(serialized.numpy()) + FRAME_BYTES
+    _check_end(path, schema, number, size)
+
+
+def _check_end(path, schema, number, size):
+    """TensorFlow takes some files that were cut for shorter ones; these are found by their length."""
+    found, complete, rest = 0, True, False
+    with open(path, "rb") as file:
+        if schema.compression == "ZLIB":
+            stream = zlib.decompressobj()
+            while not stream.eof and (chunk := file.read(1 << 20)):
+                found += len(stream.decompress(chunk))
+            complete, rest = stream.eof, bool(stream.unused_data or file.read(1))
+        else:
+            found = os.path.getsize(path)
+    if not os.path.getsize(path):
+        raise UserError(f"{path} is empty")
+    if found != size or not complete:
+        raise UserError(f"{path} record {number}: the file ends in the middle of it")
+    if rest:
+        raise UserError(f"{path}: something else follows its {number} records")
 
 
 def decode(serialized: bytes, schema: Schema, where: str) -> dict[str, np.ndarray]:
@@ -203,7 +226,7 @@ def decode(serialized: bytes, schema: Schema, where: str) -> dict[str, np.ndarra
             raise UserError(f"{where}: '{key}' is not one string of bytes")
         data = feature.bytes_list.value[0]
         if isinstance(field, Jpeg):
-            if cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) is None:
+            if not data or cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) is None:
                 raise UserError(f"{where}: '{key}' is not an image")
             sample[key] = data
             continue
@@ -272,6 +295,8 @@ def encode(sample: dict, schema: Schema) -> bytes:
     """
     features = {}
     for key, field in schema.fields.items():
+        if key not in sample:
+            raise ValueError(f"'{key}' is missing")
         if isinstance(field, Jpeg):
             features[key] = tf.train.Feature(bytes_list=tf.train.BytesList(value=[sample[key]]))
             continue

@@ -1,5 +1,6 @@
 """Small labelled records for the tests of this folder."""
 
+import gc
 import types
 
 import numpy as np
@@ -83,3 +84,19 @@ def _rewrite(path, schema, change, samples):
 def rewrite():
     """rewrite(path, schema, change, samples): writes a file of records, some of them wrong."""
     return _rewrite
+
+
+@pytest.fixture(scope="session")
+def frozen_heap():
+    """Takes what is imported out of garbage collection, which then takes milliseconds."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+@pytest.fixture(autouse=True)
+def no_iterators_left(frozen_heap):
+    """Frees tf.data iterators that tracebacks still hold; freed in the midst of a later trace, they can block it."""
+    yield
+    gc.collect()
