@@ -36,6 +36,7 @@ def get_config():
     config.loss.integral_l1 = 0.0
     config.loss.heatmap = 0.0
     config.loss.distribution = 0.0
+    config.heatmap_sigma = 2.0  # of the targets of the last two, in cells
 
     config.optimizer = ml_collections.ConfigDict()
     config.optimizer.learning_rate = 1e-5

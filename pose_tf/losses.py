@@ -2,10 +2,6 @@
 
 import tensorflow as tf
 
-HEATMAP_SIGMA = 2.0
-"""Standard deviation of the Gaussian targets in heatmap cells (Sun et al., CVPR 2019, section 4.1)."""
-
-
 def _masked_mean(per_joint, weights):
     """Mean over the joints that count; 0 where none does. [B, J] twice -> [B]."""
     return tf.math.divide_no_nan(tf.reduce_sum(per_joint * weights, axis=-1), tf.reduce_sum(weights, axis=-1))
@@ -30,7 +26,7 @@ def integral_l1_loss(pose2d, target, weights):
     return _masked_mean(tf.reduce_sum(tf.abs(pose2d - target), axis=-1), weights)
 
 
-def _gaussian_logits(pose2d, heatmaps, stride):
+def _gaussian_logits(pose2d, heatmaps, stride, sigma):
     """Logarithms of unnormalised Gaussians along the columns [B, W, J] and the rows [B, H, J] of heatmaps.
 
     Cell i is centred at crop pixel stride · i + (stride − 1) / 2.
@@ -39,12 +35,12 @@ def _gaussian_logits(pose2d, heatmaps, stride):
 
     def profile(size, centre):
         distance = tf.range(size, dtype=tf.float32)[None, :, None] - centre[:, None, :]
-        return -0.5 * (distance / HEATMAP_SIGMA) ** 2
+        return -0.5 * (distance / sigma) ** 2
 
     return profile(tf.shape(heatmaps)[2], cells[..., 0]), profile(tf.shape(heatmaps)[1], cells[..., 1])
 
 
-def heatmap_loss(heatmaps, target, weights, stride):
+def heatmap_loss(heatmaps, target, weights, stride, sigma=2.0):
     """Squared error to a Gaussian of height 1 around each joint (Sun et al., CVPR 2019, section 3).
 
     Args:
@@ -52,16 +48,17 @@ def heatmap_loss(heatmaps, target, weights, stride):
         target: float32 [B, J, 2] crop pixels.
         weights: float32 [B, J].
         stride: crop pixels for each cell.
+        sigma: standard deviation of the Gaussian in cells (2 in Sun et al., CVPR 2019, section 4.1).
 
     Returns:
         float32 [B]: mean over cells, then joints.
     """
-    columns, rows = _gaussian_logits(target, heatmaps, stride)
+    columns, rows = _gaussian_logits(target, heatmaps, stride, sigma)
     error = heatmaps - tf.exp(rows[:, :, None] + columns[:, None])
     return _masked_mean(tf.reduce_mean(error**2, axis=[1, 2]), weights)
 
 
-def distribution_loss(heatmaps, target, weights, stride):
+def distribution_loss(heatmaps, target, weights, stride, sigma=2.0):
     """Cross-entropy between the softmax of a heatmap and a Gaussian around the joint.
 
     The regulariser of Nibali et al., 2018 (arXiv:1801.07372), as a cross-entropy: it says where the mass of the
@@ -72,11 +69,12 @@ def distribution_loss(heatmaps, target, weights, stride):
         target: float32 [B, J, 2] crop pixels.
         weights: float32 [B, J].
         stride: crop pixels for each cell.
+        sigma: standard deviation of the Gaussian in cells (2 in Sun et al., CVPR 2019, section 4.1).
 
     Returns:
         float32 [B] nats.
     """
-    columns, rows = _gaussian_logits(target, heatmaps, stride)
+    columns, rows = _gaussian_logits(target, heatmaps, stride, sigma)
     columns, rows = tf.nn.softmax(columns, axis=1), tf.nn.softmax(rows, axis=1)
     expected_logit = tf.einsum("bhwj,bhj,bwj->bj", heatmaps, rows, columns)
     return _masked_mean(tf.reduce_logsumexp(heatmaps, axis=[1, 2]) - expected_logit, weights)

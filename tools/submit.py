@@ -31,6 +31,7 @@ def main():
     estimator = evaluator.load_estimator(_DETECTOR.value, _LIFTER.value, _FLIP_TEST.value)
     with records.named_errors([_RECORDS.value], records.H36M_TEST):
         predicted = evaluator.estimate(estimator, pipeline.test_images(_RECORDS.value, _BATCH_SIZE.value))
+    records.check_end(_RECORDS.value, records.H36M_TEST)
     if not predicted:
         raise UserError(f"{_RECORDS.value} holds no records")
     write_submission(_OUTPUT.value, predicted["pose3d"])

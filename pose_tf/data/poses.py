@@ -1,5 +1,6 @@
 """Poses without images, in memory: what lifters train on, and what tells how many samples there are."""
 
+import concurrent.futures
 import dataclasses
 import json
 import os
@@ -78,17 +79,22 @@ def read_pose_file(path: str) -> PoseSet:
         raise UserError(f"{path} does not exist") from None
     except Exception as error:  # zipfile, zlib and NumPy each raise their own
         raise UserError(f"{path} cannot be read as an .npz file of poses: {error}") from None
-    count = len(arrays.get("subject", ()))
-    for key, shape in {"pose2d_crop": (count, 17, 2), "pose3d": (count, 17, 3), "subject": (count,)}.items():
+    for key in ("subject", "pose2d_crop", "pose3d"):
         if key not in arrays:
             raise UserError(f"{path} has no array '{key}'")
-        if arrays[key].shape != shape:
-            raise UserError(f"{path}: '{key}' has shape {arrays[key].shape}, expected {shape}")
-        bad = np.flatnonzero(~np.isfinite(arrays[key]).reshape(count, -1).all(axis=1))
-        if len(bad):
-            raise UserError(f"{path} pose {bad[0]}: '{key}' holds NaN or infinity")
+    count = arrays["subject"].size
     if not count:
         raise UserError(f"{path} holds no poses")
+    shapes = {"subject": (count,), "pose2d_crop": (count, 17, 2), "pose3d": (count, 17, 3), "action": (count,)}
+    for key, shape in shapes.items():
+        array = arrays.get(key, np.zeros(shape))
+        if array.shape != shape:
+            raise UserError(f"{path}: '{key}' has shape {array.shape}, expected {shape}")
+        if array.dtype.kind not in "iuf":
+            raise UserError(f"{path}: '{key}' holds {array.dtype}, expected numbers")
+        bad = np.flatnonzero(~np.isfinite(array).reshape(count, -1).all(axis=1))
+        if len(bad):
+            raise UserError(f"{path} pose {bad[0]}: '{key}' holds NaN or infinity")
     return PoseSet(
         arrays["pose2d_crop"].astype(np.float32),
         arrays["pose3d"].astype(np.float32),
@@ -135,6 +141,8 @@ def read_record_poses(data_dir: str, cache_dir: str | None = None) -> PoseSet:
         for batch in dataset.as_numpy_iterator():
             batches.append(batch)
             bar.update(len(batch["subject"]))
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        list(pool.map(lambda shard: records.check_end(shard, records.H36M), shards))
     if not batches:
         raise UserError(f"{os.path.join(data_dir, 'h36')} holds no records")
     pose2d, pose3d, subject, action = (np.concatenate([batch[key] for batch in batches]) for key in keys)

@@ -182,26 +182,32 @@ def read_serialized(path: str, schema: Schema) -> Iterator[bytes]:
         yield serialized.numpy()
         number += 1
         size += len(serialized.numpy()) + FRAME_BYTES
-    _check_end(path, schema, number, size)
+    check_end(path, schema)
+    if not schema.compression and os.path.getsize(path) != size:
+        raise UserError(f"{path} record {number}: the file ends in the middle of it")
 
 
-def _check_end(path, schema, number, size):
-    """TensorFlow takes some files that were cut for shorter ones; these are found by their length."""
-    found, complete, rest = 0, True, False
-    with open(path, "rb") as file:
-        if schema.compression == "ZLIB":
-            stream = zlib.decompressobj()
-            while not stream.eof and (chunk := file.read(1 << 20)):
-                found += len(stream.decompress(chunk))
-            complete, rest = stream.eof, bool(stream.unused_data or file.read(1))
-        else:
-            found = os.path.getsize(path)
+def check_end(path: str, schema: Schema) -> None:
+    """Looks for the end of a ZLIB stream: TensorFlow takes a file that was cut between two records for a whole one.
+
+    Raises:
+        UserError: the file is empty, cut, or goes on after the end.
+    """
     if not os.path.getsize(path):
         raise UserError(f"{path} is empty")
-    if found != size or not complete:
-        raise UserError(f"{path} record {number}: the file ends in the middle of it")
-    if rest:
-        raise UserError(f"{path}: something else follows its {number} records")
+    if schema.compression != "ZLIB":
+        return
+    stream = zlib.decompressobj()
+    with open(path, "rb") as file:
+        try:
+            while not stream.eof and (data := file.read(1 << 20)):
+                stream.decompress(data)
+        except zlib.error as error:
+            raise UserError(f"{path}: its bytes are damaged ({error})") from None
+        if not stream.eof:
+            raise UserError(f"{path} is cut: the end of its ZLIB stream is missing")
+        if stream.unused_data or file.read(1):
+            raise UserError(f"{path}: other bytes follow the end of its ZLIB stream")
 
 
 def decode(serialized: bytes, schema: Schema, where: str) -> dict[str, np.ndarray]:

@@ -41,7 +41,7 @@ def train(config, data_dir: str | None, workdir_path: str) -> dict[str, float]:
     if config.precision not in PRECISIONS:
         raise UserError(f"config.precision is '{config.precision}'; it can be {' or '.join(PRECISIONS)}")
     tf.keras.mixed_precision.set_global_policy(config.precision)
-    tf.keras.utils.set_random_seed(config.seed + 1)  # with 0, tf.data fails on seeds that are tensors
+    tf.keras.utils.set_random_seed(config.seed)
 
     strategy = make_strategy(config.strategy)
     with strategy.scope():
