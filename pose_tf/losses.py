@@ -2,6 +2,7 @@
 
 import tensorflow as tf
 
+
 def _masked_mean(per_joint, weights):
     """Mean over the joints that count; 0 where none does. [B, J] twice -> [B]."""
     return tf.math.divide_no_nan(tf.reduce_sum(per_joint * weights, axis=-1), tf.reduce_sum(weights, axis=-1))

@@ -97,7 +97,9 @@ class DetectorStage:
             "integral": lambda: losses.integral_loss(pose2d, target, weights),
             "integral_l1": lambda: losses.integral_l1_loss(pose2d, target, weights),
             "heatmap": lambda: losses.heatmap_loss(heatmaps, target, weights, stride, self.config.heatmap_sigma),
-            "distribution": lambda: losses.distribution_loss(heatmaps, target, weights, stride, self.config.heatmap_sigma),
+            "distribution": lambda: losses.distribution_loss(
+                heatmaps, target, weights, stride, self.config.heatmap_sigma
+            ),
         }
         values = {name: terms[name]() for name in self.loss_names if name in terms}
         values["loss"] = tf.add_n([self.config.loss[name] * value for name, value in values.items()])

@@ -122,14 +122,15 @@ def test_samples_do_not_see_each_other_in_inference(hrnet, rng):
     np.testing.assert_allclose(hrnet(images)[1:2], hrnet(images[1:2]), rtol=1e-3, atol=1e-6)
 
 
-def test_config_names_width_and_joints(hrnet):
-    assert hrnet.get_config() == {"name": "hrnet_w8", "width": 8, "num_joints": 17}
+def test_config_holds_the_arguments(hrnet):
+    assert hrnet.get_config() == {"name": "hrnet_w8", "width": 8, "num_joints": 17, "downsample": 1}
 
 
-def test_mixed_precision_of_another_number_of_joints_rebuilt_from_its_config(mixed_bfloat16, rng):
-    model = HRNet.from_config({"name": "small", "width": 4, "num_joints": 5})
+def test_mixed_precision_and_downsampling_of_a_model_rebuilt_from_its_config(mixed_bfloat16, rng):
+    config = {"name": "small", "width": 4, "num_joints": 5, "downsample": 2}
+    model = HRNet.from_config(config)
     heatmaps = model(rng.normal(size=(1, 64, 64, 3)).astype(np.float32))
-    assert (heatmaps.shape, heatmaps.dtype) == ((1, 16, 16, 5), tf.float32)
+    assert (heatmaps.shape, heatmaps.dtype) == ((1, 8, 8, 5), tf.float32)
     assert model.get_layer("conv1").compute_dtype == "bfloat16"
     assert {weight.dtype for weight in model.weights} == {tf.float32}
-    assert model.get_config() == {"name": "small", "width": 4, "num_joints": 5}
+    assert model.get_config() == config

@@ -76,6 +76,7 @@ def detector(run_tool, sample_data, tmp_path_factory):
         f"--data_dir={sample_data}",
         f"--workdir={workdir}",
         "--config.model.width=4",
+        "--config.data.batch_size=16",
         "--config.precision=float32",
         "--config.train.epochs=1.0",
     )
