@@ -22,7 +22,7 @@ def get_config():
     config.model.downsample = 4  # 2 makes training and prediction four times faster, and coarser
 
     config.data = ml_collections.ConfigDict()
-    config.data.batch_size = 64  # of all replicas together
+    config.data.batch_size = 32  # of all replicas together
     config.data.validation_subjects = (8,)
     config.data.validation_samples = 100
 
@@ -47,9 +47,9 @@ def get_config():
     config.optimizer.clip_norm = 0.0
 
     config.train = ml_collections.ConfigDict()
-    config.train.epochs = 24.0
+    config.train.epochs = 16.0
     config.train.half_size_until = 0.0  # share of the steps that see images of half the size
     config.train.report_every_steps = 25
-    config.train.validate_every_epochs = 6.0
+    config.train.validate_every_epochs = 8.0
     config.train.checkpoint_every_minutes = 5.0
     return config

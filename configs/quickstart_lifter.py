@@ -34,7 +34,7 @@ def get_config():
     config.augment.upper_body_swap = 0.5
     config.augment.arm_swap = 0.3
     config.augment.bone_length_noise = 0.05
-    config.augment.noise_px = 5.0
+    config.augment.noise_px = 8.0
 
     config.loss = "distance"  # equation 4 of the paper
 
@@ -47,8 +47,8 @@ def get_config():
     config.optimizer.clip_norm = 1.0
 
     config.train = ml_collections.ConfigDict()
-    config.train.epochs = 60.0
+    config.train.epochs = 50.0
     config.train.report_every_steps = 500
-    config.train.validate_every_epochs = 20.0
+    config.train.validate_every_epochs = 25.0
     config.train.checkpoint_every_minutes = 10.0
     return config
