@@ -14,14 +14,14 @@ def run(main) -> None:
     `--help` prints the tool's docstring and flags and exits 0. A `UserError`, a flag that does not parse, or a recipe
     key that does not exist is one sentence on standard error and exit status 1.
     """
-    for name in ("absl", "tensorflow"):
-        logging.getLogger(name).setLevel(logging.WARNING)
     if {"--help", "-help", "--helpshort", "-h"} & set(sys.argv[1:]):
         app.usage(shorthelp=True, writeto_stdout=True, exitcode=0)
     app.run(lambda _: _guarded(main), flags_parser=_parse_flags)
 
 
 def _guarded(main):
+    for name in ("absl", "tensorflow"):  # libraries' progress reports; warnings stay
+        logging.getLogger(name).setLevel(logging.WARNING)
     try:
         main()
     except UserError as error:
