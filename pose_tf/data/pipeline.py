@@ -109,7 +109,6 @@ def lifter_batches(poses: PoseSet, batch_size: int, *, seed: int, start_step: in
     steps_per_epoch = len(poses) // batch_size
 
     def epoch_batches(epoch):
-        tf.random.set_seed(1)  # of this graph: `shuffle` mixes it with its own, and must not see the program's
         skip = tf.where(epoch == start_step // steps_per_epoch, start_step % steps_per_epoch, 0)
         order = tf.random.experimental.stateless_shuffle(tf.range(len(poses)), seed=[tf.cast(seed, tf.int64), epoch])
         batches = tf.reshape(order[: steps_per_epoch * batch_size], (steps_per_epoch, batch_size))

@@ -179,9 +179,10 @@ def read_serialized(path: str, schema: Schema) -> Iterator[bytes]:
             raise UserError(_explain_damage(path, number, schema, error)) from None
         if serialized is None:
             break
-        yield serialized.numpy()
+        data = serialized.numpy()
+        yield data
         number += 1
-        size += len(serialized.numpy()) + FRAME_BYTES
+        size += len(data) + FRAME_BYTES
     check_end(path, schema)
     if not schema.compression and os.path.getsize(path) != size:
         raise UserError(f"{path} record {number}: the file ends in the middle of it")
