@@ -1,6 +1,6 @@
 """Images a second of a detector's training step: augmentation, forward, backward and update, without reading records.
 
-    python benchmarks/train_step.py --config=configs/hrnet_w16_cpu.py [--steps=8] [--config.model.width=32]
+    python benchmarks/train_step.py --config=configs/hrnet_cpu.py [--steps=8] [--config.model.width=16]
 
 Prints the median and the range over single steps, at the size that training begins with and at the size it ends with.
 """
@@ -33,7 +33,7 @@ def main():
 
     config = _CONFIG.value
     with tempfile.TemporaryDirectory() as folder:
-        write_sample_data(folder, 2 * config.data.batch_size, 1, seed=0)
+        write_sample_data(folder, 2 * config.data.batch_size, num_test=1, num_poses=1, seed=0)
         tf.keras.mixed_precision.set_global_policy(config.precision)
         stage = make_stage(config, folder, Workdir(folder))
         batch = next(iter(stage.training_batches(0)))

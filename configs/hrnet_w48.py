@@ -19,7 +19,10 @@ def get_config():
     config.model = ml_collections.ConfigDict()
     config.model.name = "hrnet"
     config.model.width = 48
-    config.model.downsample = 1  # 2 makes training and prediction four times faster, and coarser
+    config.model.stem = 64  # channels before the branches
+    config.model.modules = (1, 4, 3)  # exchanges between resolutions in stages 2, 3 and 4
+    config.model.blocks = 4  # residual units between two exchanges
+    config.model.downsample = 1  # average images over 2x2 pixels first, say: four times as fast, and coarser
 
     config.data = ml_collections.ConfigDict()
     config.data.batch_size = 16  # of all replicas together

@@ -8,16 +8,17 @@ out=quickstart
 begin=$SECONDS
 step() { printf '\n== %s  [%d:%02d]\n' "$1" $(((SECONDS - begin) / 60)) $(((SECONDS - begin) % 60)); }
 
-if [ ! -e $out/data/test/h36 ]; then
+if [ ! -e $out/data/poses.npz ]; then
   step "Sample data: pictures of procedural people, in the format of the course's records"
-  $python tools/make_sample_data.py --output_dir=$out/data --num_train=1600 --num_test=200
+  $python tools/make_sample_data.py --output_dir=$out/data --num_train=2600 --num_test=200 --num_poses=20000
 fi
 step "The records, checked"
 $python tools/inspect_records.py --data_dir=$out/data --preview=$out/records.png
 step "Stage 1: the detector, image to 2D joints"
 $python tools/train.py --config=configs/quickstart_detector.py --data_dir=$out/data --workdir=$out/detector
 step "Stage 2: the lifter, 2D joints to 3D joints"
-$python tools/train.py --config=configs/quickstart_lifter.py --data_dir=$out/data --workdir=$out/lifter
+$python tools/train.py --config=configs/quickstart_lifter.py --config.data.poses=$out/data/poses.npz \
+  --workdir=$out/lifter
 step "Evaluation on a person that neither stage has seen"
 $python tools/evaluate.py --data_dir=$out/data/test --detector=$out/detector --lifter=$out/lifter \
   --output=$out/report.json --preview=$out/test.png

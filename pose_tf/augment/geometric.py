@@ -35,7 +35,7 @@ class GeometricAugmenter(tf.keras.layers.Layer):
         if self.flip:
             flipped = tf.random.stateless_uniform([batch], seeds[0]) < self.flip
             mirrored = geometry.mirror_pose(pose2d, skeleton.H36M.mirror, tf.cast(width, tf.float32))
-            images = tf.where(flipped[:, None, None, None], images[:, :, ::-1], images)
+            images = tf.where(flipped[:, None, None, None], tf.reverse(images, [2]), images)
             pose2d = tf.where(flipped[:, None, None], mirrored, pose2d)
         if self.rotation or self.scale:
             angle = (

@@ -8,17 +8,18 @@ import cv2
 import numpy as np
 import tqdm
 
-from pose_tf import skeleton, viz
+from pose_tf import files, skeleton, viz
 from pose_tf.data import records
-from pose_tf.data.sample import SUBJECTS_TRAIN, render_sample
+from pose_tf.data.sample import SUBJECTS_TRAIN, pose_sample, render_sample
 
 SUBJECT_TEST = 9
 SAMPLES_PER_SHARD = 500
 MPII_SHARE = 10
 PHOTOS = 6
+POSE_KEYS = ("pose2d_crop", "pose3d", "subject", "action")
 
 
-def write_sample_data(output_dir: str, num_train: int, num_test: int, seed: int) -> None:
+def write_sample_data(output_dir: str, num_train: int, num_test: int, num_poses: int, seed: int) -> None:
     """Writes pictures of procedural people with their joints.
 
         DIR/h36/                  labelled; subjects 1, 5, 6, 7 and 8
@@ -26,6 +27,7 @@ def write_sample_data(output_dir: str, num_train: int, num_test: int, seed: int)
         DIR/test/h36/             the same images with their poses
         DIR/photos/               six of them as PNG files
         DIR/mpii/                 every tenth training image as JPEG with MPII's 16 joints
+        DIR/poses.npz             poses without images, of the training subjects
 
     The same arguments give the same images.
 
@@ -33,13 +35,19 @@ def write_sample_data(output_dir: str, num_train: int, num_test: int, seed: int)
         output_dir: DIR.
         num_train: labelled training images.
         num_test: images of the test subject.
+        num_poses: poses without images.
         seed: of everything.
     """
+    images = _subjects(num_train) + [SUBJECT_TEST] * num_test
     # Forked before TensorFlow starts a thread; a fresh interpreter would take longer to import it than to render.
     with multiprocessing.get_context("fork").Pool(os.cpu_count(), cv2.setNumThreads, (1,)) as pool:
-        subjects = [SUBJECTS_TRAIN[i % len(SUBJECTS_TRAIN)] for i in range(num_train)] + [SUBJECT_TEST] * num_test
-        rendered = pool.imap(functools.partial(_render, seed), enumerate(subjects), chunksize=4)
-        samples = iter(tqdm.tqdm(rendered, total=len(subjects), unit=" images", desc=f"rendering {output_dir}"))
+
+        def make(function, subjects, start, unit):
+            calls = ((seed, start + i, subject) for i, subject in enumerate(subjects))
+            made = pool.imap(functools.partial(_call, function), calls, chunksize=4)
+            return tqdm.tqdm(made, total=len(subjects), unit=f" {unit}", desc=f"{unit} of {output_dir}")
+
+        samples = iter(make(render_sample, images, 0, "images"))
         shards = -(-num_train // SAMPLES_PER_SHARD)
         mpii = []
         for shard in range(shards):
@@ -49,15 +57,22 @@ def write_sample_data(output_dir: str, num_train: int, num_test: int, seed: int)
             records.write(name, batch, records.H36M)
             mpii += [_as_mpii(sample) for sample in batch[::MPII_SHARE]]
         test = list(samples)
+        poses = list(make(pose_sample, _subjects(num_poses), len(images), "poses"))
     for i, sample in enumerate(test[:PHOTOS]):
         viz.write_png(os.path.join(output_dir, "photos", f"person{i}.png"), sample["image"])
     records.write(os.path.join(output_dir, "mpii", "sample.tfrecord"), mpii, records.MPII)
     records.write(os.path.join(output_dir, "test_set.tfrecords"), test, records.H36M_TEST)
     records.write(os.path.join(output_dir, "test", "h36", "sample-00000-of-00001.tfrecord"), test, records.H36M)
+    with files.replacing(os.path.join(output_dir, "poses.npz")) as temporary, open(temporary, "wb") as file:
+        np.savez(file, **{key: np.stack([pose[key] for pose in poses]) for key in POSE_KEYS})
 
 
-def _render(seed, index_and_subject):
-    return render_sample(seed, *index_and_subject)
+def _subjects(count):
+    return [SUBJECTS_TRAIN[i % len(SUBJECTS_TRAIN)] for i in range(count)]
+
+
+def _call(function, arguments):
+    return function(*arguments)
 
 
 def _as_mpii(sample):

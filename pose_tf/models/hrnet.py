@@ -2,23 +2,23 @@
 
 import tensorflow as tf
 
-# Residual units in a branch of every module, and modules in stages 2, 3 and 4.
-BLOCKS = 4
-MODULES = {2: 1, 3: 4, 4: 3}
-
 
 @tf.keras.utils.register_keras_serializable("pose_tf")
 class HRNet(tf.keras.Model):
     """High-resolution network (Sun et al., CVPR 2019, the `pose_hrnet` variant).
 
     A stem of stride 4, one stage of bottlenecks, then three stages in which 2, 3 and 4 branches at strides 4, 8, 16
-    and 32 run in parallel and exchange what they hold after every four residual units. Heatmaps come from the branch
-    of highest resolution alone. Layers bear the names of the public PyTorch code, so that weights map by name.
+    and 32 run in parallel and exchange what they hold after every few residual units. Heatmaps come from the branch
+    of highest resolution alone. Layers bear the names of the public PyTorch code, so that weights map by name. The
+    published networks have width 32 or 48 and the default `stem`, `modules` and `blocks`.
 
     Args:
         width: channels of the branch at stride 4; the others have 2, 4 and 8 times as many.
         num_joints: heatmaps to predict.
         downsample: average-pool the image by this factor first; 2 costs a quarter, and heatmaps come out half as wide.
+        stem: channels of the stem and of stage 1's bottlenecks, which take most of a narrow network's time.
+        modules: exchanges in stages 2, 3 and 4.
+        blocks: residual units of stage 1, and of each branch between two exchanges.
 
     Call arguments:
         image: float [B, H, W, 3], ImageNet-normalised RGB; H and W divisible by 32 (256 in the recipes).
@@ -27,20 +27,29 @@ class HRNet(tf.keras.Model):
         float32 [B, H/4, W/4, num_joints]: heatmap logits (without downsampling).
     """
 
-    def __init__(self, width: int = 32, num_joints: int = 17, downsample: int = 1, **kwargs):
+    def __init__(
+        self,
+        width: int = 32,
+        num_joints: int = 17,
+        downsample: int = 1,
+        stem: int = 64,
+        modules: tuple[int, int, int] = (1, 4, 3),
+        blocks: int = 4,
+        **kwargs,
+    ):
         x = image = tf.keras.Input((None, None, 3), name="image")
         if downsample > 1:
             x = tf.keras.layers.AveragePooling2D(downsample, name="downsample")(x)
-        x = _conv_bn_relu(x, 64, "conv1", "bn1", stride=2)
-        x = _conv_bn_relu(x, 64, "conv2", "bn2", stride=2)
-        for block in range(4):
-            x = _bottleneck(x, f"layer1.{block}", project=block == 0)
+        x = _conv_bn_relu(x, stem, "conv1", "bn1", stride=2)
+        x = _conv_bn_relu(x, stem, "conv2", "bn2", stride=2)
+        for block in range(blocks):
+            x = _bottleneck(x, stem, f"layer1.{block}", project=block == 0)
         branches = [x]
-        for stage, modules in MODULES.items():
+        for stage, count in zip((2, 3, 4), modules, strict=True):
             branches = _transition(branches, width, stage)
-            for module in range(modules):
-                outputs = 1 if (stage, module) == (4, modules - 1) else stage
-                branches = _module(branches, f"stage{stage}.{module}", outputs)
+            for module in range(count):
+                outputs = 1 if (stage, module) == (4, count - 1) else stage
+                branches = _module(branches, f"stage{stage}.{module}", blocks, outputs)
         heatmaps = tf.keras.layers.Conv2D(
             num_joints, 1, kernel_initializer=_normal(), dtype="float32", name="final_layer"
         )(branches[0])
@@ -48,6 +57,9 @@ class HRNet(tf.keras.Model):
         self.width = width
         self.num_joints = num_joints
         self.downsample = downsample
+        self.stem = stem
+        self.modules = tuple(modules)
+        self.blocks = blocks
 
     def get_config(self):
         return {
@@ -55,6 +67,9 @@ class HRNet(tf.keras.Model):
             "width": self.width,
             "num_joints": self.num_joints,
             "downsample": self.downsample,
+            "stem": self.stem,
+            "modules": self.modules,
+            "blocks": self.blocks,
         }
 
     @classmethod
@@ -90,13 +105,13 @@ def _conv_bn_relu(x, filters, conv, bn, kernel=3, stride=1):
     return _relu(_bn(_conv(x, filters, conv, kernel, stride), bn), bn)
 
 
-def _bottleneck(x, name, project):
-    """1x1, 3x3, 1x1 convolutions to 256 channels with a skip connection."""
-    y = _conv_bn_relu(x, 64, f"{name}.conv1", f"{name}.bn1", kernel=1)
-    y = _conv_bn_relu(y, 64, f"{name}.conv2", f"{name}.bn2")
-    y = _bn(_conv(y, 256, f"{name}.conv3", kernel=1), f"{name}.bn3")
+def _bottleneck(x, channels, name, project):
+    """1x1, 3x3, 1x1 convolutions to four times as many channels, with a skip connection."""
+    y = _conv_bn_relu(x, channels, f"{name}.conv1", f"{name}.bn1", kernel=1)
+    y = _conv_bn_relu(y, channels, f"{name}.conv2", f"{name}.bn2")
+    y = _bn(_conv(y, 4 * channels, f"{name}.conv3", kernel=1), f"{name}.bn3")
     if project:
-        x = _bn(_conv(x, 256, f"{name}.downsample.0", kernel=1), f"{name}.downsample.1")
+        x = _bn(_conv(x, 4 * channels, f"{name}.downsample.0", kernel=1), f"{name}.downsample.1")
     return _relu(tf.keras.layers.Add(name=f"{name}.add")([x, y]), name)
 
 
@@ -122,10 +137,10 @@ def _transition(branches, width, stage):
     return out
 
 
-def _module(branches, name, outputs):
-    """Four residual units in every branch, then the exchange between resolutions."""
+def _module(branches, name, blocks, outputs):
+    """`blocks` residual units in every branch, then the exchange between resolutions."""
     for i, x in enumerate(branches):
-        for block in range(BLOCKS):
+        for block in range(blocks):
             x = _basic_block(x, f"{name}.branches.{i}.{block}")
         branches[i] = x
     return [_fuse(branches, i, f"{name}.fuse_layers.{i}") for i in range(outputs)]

@@ -46,15 +46,16 @@ class DetectorStage:
     def __init__(self, config, data_dir, workdir):
         if not data_dir:
             raise UserError("--data_dir is missing: a detector trains on images")
-        if config.model.name != "hrnet":
-            raise UserError(f"config.model.name is '{config.model.name}'; a detector can be hrnet")
+        options = config.model.to_dict()
+        if (name := options.pop("name")) != "hrnet":
+            raise UserError(f"config.model.name is '{name}'; a detector can be hrnet")
         self.config = config
         self.shards = records.list_shards(data_dir)
         poses = read_record_poses(data_dir, workdir.path)
         self.training, self.validation = poses.split(config.data.validation_subjects)
         self.num_samples = len(self.training)
         self.loss_names = [name for name, factor in config.loss.items() if factor] + ["loss", "pixel_error"]
-        self.model = HRNet(config.model.width, downsample=config.model.downsample)
+        self.model = HRNet(**options)
         self.augmenter = GeometricAugmenter(config.augment.flip, config.augment.rotation, config.augment.scale)
         every = -(-len(self.validation) // config.data.validation_samples)
         self.validation_images = pipeline.labelled_images(

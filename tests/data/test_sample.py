@@ -85,6 +85,12 @@ def test_same_arguments_give_same_bytes_in_another_process(samples):
     assert digest(sample.render_sample(3, 8, 7)) == digest(samples[8])
 
 
+def test_a_pose_alone_is_that_of_the_picture(samples):
+    labels = {key: value for key, value in samples[7].items() if key != "image"}
+    assert digest(sample.pose_sample(3, 7, sample.SUBJECTS_TRAIN[2])) == digest(labels)
+    assert sample.pose_sample(3, 7, sample.SUBJECTS_TRAIN[2]).keys() == labels.keys()
+
+
 def test_seed_index_and_subject_all_matter(samples):
     first = samples[0]
     for seed, index, subject in ((4, 0, 1), (3, 1, 1), (3, 0, 5)):

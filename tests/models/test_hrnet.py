@@ -123,11 +123,39 @@ def test_samples_do_not_see_each_other_in_inference(hrnet, rng):
 
 
 def test_config_holds_the_arguments(hrnet):
-    assert hrnet.get_config() == {"name": "hrnet_w8", "width": 8, "num_joints": 17, "downsample": 1}
+    assert hrnet.get_config() == {
+        "name": "hrnet_w8",
+        "width": 8,
+        "num_joints": 17,
+        "downsample": 1,
+        "stem": 64,
+        "modules": (1, 4, 3),
+        "blocks": 4,
+    }
+
+
+def test_a_smaller_network_has_fewer_of_the_same_layers(hrnet):
+    small = HRNet(width=8, stem=32, modules=(1, 2, 1), blocks=2)
+    names = {layer.name for layer in small.layers}
+    assert names < {layer.name for layer in hrnet.layers}
+    assert names > {"layer1.1.conv3", "stage2.0.branches.1.1.conv2", "stage3.1.fuse_layers.2.0.1.0"}
+    assert not any(name.startswith(("layer1.2", "stage3.2", "stage4.1", "stage4.0.fuse_layers.1")) for name in names)
+    assert not any(".branches.0.2." in name for name in names)
+    assert small.get_layer("conv2").kernel.shape == (3, 3, 32, 32)
+    assert small.get_layer("layer1.1.conv3").kernel.shape == (1, 1, 32, 128)
+    assert small.get_layer("transition1.0.0").kernel.shape == (3, 3, 128, 8)
 
 
 def test_mixed_precision_and_downsampling_of_a_model_rebuilt_from_its_config(mixed_bfloat16, rng):
-    config = {"name": "small", "width": 4, "num_joints": 5, "downsample": 2}
+    config = {
+        "name": "small",
+        "width": 4,
+        "num_joints": 5,
+        "downsample": 2,
+        "stem": 16,
+        "modules": (1, 1, 1),
+        "blocks": 1,
+    }
     model = HRNet.from_config(config)
     heatmaps = model(rng.normal(size=(1, 64, 64, 3)).astype(np.float32))
     assert (heatmaps.shape, heatmaps.dtype) == ((1, 8, 8, 5), tf.float32)

@@ -45,39 +45,46 @@ def fails(run_tool):
 def sample_data(run_tool, tmp_path_factory):
     """A small sample data set: 40 training and 6 test images."""
     path = tmp_path_factory.mktemp("sample")
-    run_tool("make_sample_data", f"--output_dir={path}", "--num_train=40", "--num_test=6")
+    run_tool("make_sample_data", f"--output_dir={path}", "--num_train=40", "--num_test=6", "--num_poses=60")
     return path
 
 
 @pytest.fixture(scope="session")
-def lifter(run_tool, sample_data, tmp_path_factory):
-    """Workdir of a lifter trained for a few steps."""
-    workdir = tmp_path_factory.mktemp("lifter")
-    run_tool(
-        "train",
+def lifter_flags(sample_data, tmp_path_factory):
+    """The flags that train the lifter."""
+    return (
         f"--config={ROOT}/configs/quickstart_lifter.py",
-        f"--data_dir={sample_data}",
-        f"--workdir={workdir}",
+        f"--config.data.poses={sample_data}/poses.npz",
+        f"--workdir={tmp_path_factory.mktemp('lifter')}",
         "--config.model.units=32",
         "--config.data.batch_size=8",
         "--config.train.epochs=6.0",
         "--config.optimizer.warmup_steps=2",
     )
-    return workdir
+
+
+@pytest.fixture(scope="session")
+def lifter(run_tool, lifter_flags):
+    """Workdir of a lifter trained for a few steps."""
+    run_tool("train", *lifter_flags)
+    return _workdir(lifter_flags)
 
 
 @pytest.fixture(scope="session")
 def detector(run_tool, sample_data, tmp_path_factory):
     """Workdir of a tiny detector trained for two steps."""
-    workdir = tmp_path_factory.mktemp("detector")
-    run_tool(
-        "train",
+    flags = (
         f"--config={ROOT}/configs/quickstart_detector.py",
         f"--data_dir={sample_data}",
-        f"--workdir={workdir}",
+        f"--workdir={tmp_path_factory.mktemp('detector')}",
         "--config.model.width=4",
-        "--config.data.batch_size=16",
         "--config.precision=float32",
         "--config.train.epochs=1.0",
     )
-    return workdir
+    run_tool("train", *flags)
+    return _workdir(flags)
+
+
+def _workdir(flags):
+    (path,) = (flag.removeprefix("--workdir=") for flag in flags if flag.startswith("--workdir="))
+    return pathlib.Path(path)
