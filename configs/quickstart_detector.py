@@ -51,9 +51,9 @@ def get_config():
     config.optimizer.clip_norm = 0.0
 
     config.train = ml_collections.ConfigDict()
-    config.train.epochs = 15.0
+    config.train.epochs = 13.0
     config.train.half_size_until = 0.0  # share of the steps that see images of half the size
     config.train.report_every_steps = 50
-    config.train.validate_every_epochs = 5.0
+    config.train.validate_every_epochs = 6.5
     config.train.checkpoint_every_minutes = 5.0
     return config
