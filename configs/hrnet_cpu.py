@@ -37,6 +37,20 @@ def get_config():
     config.augment.rotation = 10.0  # up to this many degrees
     config.augment.scale = 0.05  # up to this relative change
 
+    config.occlusion = ml_collections.ConfigDict()
+    config.occlusion.bank = "occluders.npz"  # written by tools/build_occluders.py
+    config.occlusion.probability = 0.0  # that an image is occluded
+    config.occlusion.min_count = 1  # objects
+    config.occlusion.max_count = 8
+    config.occlusion.min_scale = 0.2  # size of an object relative to half its size in VOC
+    config.occlusion.max_scale = 1.0
+
+    config.color = ml_collections.ConfigDict()
+    config.color.brightness = 0.0  # up to this relative change
+    config.color.contrast = 0.0
+    config.color.saturation = 0.0
+    config.color.hue = 0.0  # up to this share of a whole turn
+
     config.loss = ml_collections.ConfigDict()
     config.loss.integral = 0.0  # equation 3 of the paper
     config.loss.integral_l1 = 0.05

@@ -1,6 +1,6 @@
 """The paper's detector: HRNet-W32 with the integral loss.
 
-Reproduces: section 4 of the paper, first stage (Adam 1e-5, weight decay 0.05, 3 epochs, batch 16). Occlusion is off.
+Reproduces: section 4 of the paper, first stage (Adam 1e-5, weight decay 0.05, 3 epochs, batch 16).
 Published:  PA-MPJPE 58.59 mm with the feed-forward lifter, from pretrained weights, on Human3.6M.
 Run:        python tools/train.py --config=configs/hrnet_w32.py --data_dir=DATA --workdir=runs/hrnet_w32
 """
@@ -33,6 +33,20 @@ def get_config():
     config.augment.flip = 0.0  # probability of a mirror image
     config.augment.rotation = 0.0  # up to this many degrees
     config.augment.scale = 0.0  # up to this relative change
+
+    config.occlusion = ml_collections.ConfigDict()
+    config.occlusion.bank = "occluders.npz"  # written by tools/build_occluders.py
+    config.occlusion.probability = 0.5  # that an image is occluded
+    config.occlusion.min_count = 1  # objects
+    config.occlusion.max_count = 8
+    config.occlusion.min_scale = 0.2  # size of an object relative to half its size in VOC
+    config.occlusion.max_scale = 1.0
+
+    config.color = ml_collections.ConfigDict()
+    config.color.brightness = 0.2  # up to this relative change
+    config.color.contrast = 0.2
+    config.color.saturation = 0.2
+    config.color.hue = 0.0  # up to this share of a whole turn
 
     config.loss = ml_collections.ConfigDict()
     config.loss.integral = 1.0  # equation 3 of the paper

@@ -91,19 +91,41 @@ def panel(image: np.ndarray, pose2d, pose3d, true2d=None, true3d=None) -> np.nda
     return np.hstack([image, overlay, *views])
 
 
-def sheet_2d(images: np.ndarray, predicted: np.ndarray, target: np.ndarray, columns: int = 4) -> np.ndarray:
-    """Images with predicted and true skeletons in a grid. uint8 [N, H, W, 3], float [N, 17, 2] twice."""
-    tiles = [draw_pose2d(draw_pose2d(*pair), t, TRUTH, 1) for *pair, t in zip(images, predicted, target)]
+def sheet_2d(images: np.ndarray, pose2d: np.ndarray, truth: np.ndarray | None = None, columns: int = 4) -> np.ndarray:
+    """Images with skeletons, and the true ones if known, in a grid. uint8 [N, H, W, 3], float [N, 17, 2] px."""
+    tiles = [draw_pose2d(*pair) for pair in zip(images, pose2d)]
+    if truth is not None:
+        tiles = [draw_pose2d(tile, pose, TRUTH, 1) for tile, pose in zip(tiles, truth)]
     return grid(tiles, columns)
 
 
-def sheet_3d(pose2d: np.ndarray, predicted: np.ndarray, target: np.ndarray, columns: int = 2) -> np.ndarray:
-    """2D input, and predicted and true 3D pose from two sides, in a grid. Leading dimension N."""
+def sheet_3d(pose2d: np.ndarray, pose3d: np.ndarray, truth: np.ndarray | None = None, columns: int = 2) -> np.ndarray:
+    """2D input, and 3D pose (and the true one, if known) from two sides, in a grid. Leading dimension N."""
     blank = np.full((TILE, TILE, 3), BACKGROUND, np.uint8)
+    truth = [None] * len(pose3d) if truth is None else truth
     tiles = [
         np.hstack([draw_pose2d(blank, p2), draw_pose3d(p3, t3), draw_pose3d(p3, t3, 90)])
-        for p2, p3, t3 in zip(pose2d, predicted, target)
+        for p2, p3, t3 in zip(pose2d, pose3d, truth)
     ]
+    return grid(tiles, columns)
+
+
+def sheet_of_objects(objects, columns: int = 8, rows: int = 6) -> np.ndarray:
+    """Evenly chosen RGBA objects, uint8 [h, w, 4] each, over a chequered ground; no object is enlarged."""
+    cells = np.indices((TILE, TILE)) // 16
+    ground = np.where((cells.sum(axis=0) % 2)[..., None], np.uint8(110), np.uint8(150)) * np.ones(3, np.uint8)
+    tiles = []
+    for number in np.linspace(0, len(objects) - 1, min(len(objects), columns * rows)).astype(int):
+        picture = objects[number]
+        scale = min(1.0, TILE / max(picture.shape[:2]))
+        if scale < 1:
+            picture = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        tile = ground.copy()
+        height, width = picture.shape[:2]
+        part = tile[(TILE - height) // 2 :, (TILE - width) // 2 :][:height, :width]
+        alpha = picture[..., 3:] / 255
+        part[:] = alpha * picture[..., :3] + (1 - alpha) * part
+        tiles.append(tile)
     return grid(tiles, columns)
 
 

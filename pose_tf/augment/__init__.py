@@ -1,6 +1,8 @@
 """Augmentation on the device: batched TensorFlow ops with stateless randomness, run inside the training step."""
 
+from pose_tf.augment.color import ColorJitter
 from pose_tf.augment.geometric import GeometricAugmenter
+from pose_tf.augment.occlusion import OcclusionAugmenter
 from pose_tf.augment.pose import PoseAugmenter
 
-__all__ = ["GeometricAugmenter", "PoseAugmenter"]
+__all__ = ["ColorJitter", "GeometricAugmenter", "OcclusionAugmenter", "PoseAugmenter"]

@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from pose_tf import files, geometry, losses, metrics, viz
-from pose_tf.augment import GeometricAugmenter, PoseAugmenter
+from pose_tf.augment import ColorJitter, GeometricAugmenter, OcclusionAugmenter, PoseAugmenter
 from pose_tf.data import pipeline, records
 from pose_tf.data.poses import read_pose_file, read_record_poses
 from pose_tf.data.statistics import PoseStatistics
@@ -56,7 +56,9 @@ class DetectorStage:
         self.num_samples = len(self.training)
         self.loss_names = [name for name, factor in config.loss.items() if factor] + ["loss", "pixel_error"]
         self.model = HRNet(**options)
-        self.augmenter = GeometricAugmenter(config.augment.flip, config.augment.rotation, config.augment.scale)
+        self.geometry = GeometricAugmenter(**config.augment.to_dict())
+        self.color = ColorJitter(**config.color.to_dict())
+        self.occlusion = _make_occlusion(config.occlusion)
         every = -(-len(self.validation) // config.data.validation_samples)
         self.validation_images = pipeline.labelled_images(
             self.shards, config.data.validation_subjects, config.data.batch_size, every
@@ -73,6 +75,15 @@ class DetectorStage:
             steps_per_epoch=self.num_samples // self.config.data.batch_size,
         )
 
+    def augment(self, batch, seed):
+        """What the network sees of a batch: float32 [B, 256, 256, 3], 0 to 255, and pose2d float32 [B, 17, 2] px."""
+        seeds = tf.unstack(tf.random.experimental.stateless_split(seed, 3))
+        images, pose2d = self.geometry(batch["image"], batch["pose2d"], seeds[0])
+        images = tf.cast(images, tf.float32)
+        if self.occlusion:
+            images = self.occlusion(images, training=True, seed=seeds[1])
+        return self.color(images, training=True, seed=seeds[2]), pose2d
+
     def losses(self, batch, seed, progress) -> dict[str, tf.Tensor]:
         """Losses of one replica's batch.
 
@@ -84,7 +95,7 @@ class DetectorStage:
         Returns:
             {"loss": what is minimised, "pixel_error": px, …}, each float32 [B].
         """
-        images, target = self.augmenter(batch["image"], batch["pose2d"], seed)
+        images, target = self.augment(batch, seed)
         weights = tf.reduce_all((target >= -0.5) & (target <= CROP_SIZE - 0.5), axis=-1)
         weights = tf.cast(weights, tf.float32)
         images = normalize_images(images)
@@ -120,12 +131,27 @@ class DetectorStage:
     def _detect(self, images):
         return detect(self.model, images, self.config.flip_test)
 
+    def augmented_pictures(self) -> np.ndarray:
+        """A sheet of training images and joints as the network sees them first, uint8 [H, W, 3]."""
+        batch = next(iter(self.training_batches(0)))
+        images, pose2d = self.augment(batch, [self.config.seed, 0])
+        return viz.sheet_2d(np.uint8(images[:PICTURES]), pose2d[:PICTURES].numpy())
+
     def pictures(self) -> np.ndarray:
         """A sheet of validation images with predicted and true joints, uint8 [H, W, 3]."""
         batch = next(iter(self.validation_images))
         images, target = batch["image"][:PICTURES], batch["pose2d_crop"][:PICTURES]
         pose2d, _ = self._detect(batch["image"])
         return viz.sheet_2d(images.numpy(), pose2d[:PICTURES].numpy(), target.numpy())
+
+
+def _make_occlusion(options):
+    if not options.probability:
+        return None
+    try:
+        return OcclusionAugmenter(**options.to_dict())
+    except UserError as error:
+        raise UserError(f"config.occlusion.bank: {error}; --config.occlusion.probability=0.0 trains without") from None
 
 
 class LifterStage:
@@ -201,6 +227,12 @@ class LifterStage:
     @tf.function(reduce_retracing=True)
     def _lift(self, pose2d):
         return lift(self.model, self.statistics, pose2d, self.config.flip_test)
+
+    def augmented_pictures(self) -> np.ndarray:
+        """A sheet of training poses as the network sees them first, uint8 [H, W, 3]."""
+        batch = next(iter(self.training_batches(0)))
+        pose2d, pose3d = self.augmenter(batch["pose2d"], batch["pose3d"], [self.config.seed, 0])
+        return viz.sheet_3d(pose2d[:PICTURES].numpy(), pose3d[:PICTURES].numpy())
 
     def pictures(self) -> np.ndarray:
         """A sheet of validation poses, predicted and true, uint8 [H, W, 3]."""

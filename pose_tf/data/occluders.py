@@ -1,0 +1,200 @@
+"""Objects cut out of Pascal VOC images, to paste over people (Sárándi et al., 2018).
+
+A bank is a list of RGBA pictures of all sizes. On the device it is an atlas: one flat buffer of packed pixels that
+holds every picture at full size, half size, quarter size, …, so that shrinking a picture needs few pixels of it.
+"""
+
+import dataclasses
+import functools
+import glob
+import os
+import xml.etree.ElementTree as ElementTree
+
+import cv2
+import numpy as np
+import tensorflow as tf
+import tqdm
+from PIL import Image
+
+from pose_tf import files
+from pose_tf.errors import UserError
+
+MIN_PIXELS = 500
+RIM = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (8, 8))
+RIM_ALPHA = 192
+LEVELS = 8
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class OccluderBank:
+    """Objects to paste.
+
+    Attributes:
+        objects: uint8 [h, w, 4] each: RGB and alpha.
+        path: file that holds them; None for a bank that was never saved.
+    """
+
+    objects: tuple[np.ndarray, ...]
+    path: str | None = None
+
+    def __post_init__(self):
+        if not self.objects:
+            raise UserError(f"{self.path or 'the occluder bank'} holds no objects")
+
+    def __len__(self) -> int:
+        return len(self.objects)
+
+    @classmethod
+    def from_voc(cls, voc_dir: str) -> "OccluderBank":
+        """Cuts out the objects of a VOC devkit: no person, not difficult, not truncated, at least 500 pixels.
+
+        Files that cannot be used are named on the terminal, and skipped.
+
+        Args:
+            voc_dir: directory with `Annotations`, `JPEGImages` and `SegmentationObject`.
+
+        Raises:
+            UserError: it is no such directory, or no object is left.
+        """
+        annotations = sorted(glob.glob(os.path.join(glob.escape(voc_dir), "Annotations", "*.xml")))
+        if not annotations:
+            raise UserError(f"{voc_dir} has no Annotations/*.xml: it is not a Pascal VOC directory")
+        objects, skipped = [], 0
+        bar = tqdm.tqdm(annotations, unit=" images", desc=f"occluders of {voc_dir}")
+        for annotation in bar:
+            try:
+                objects += cut_out(annotation)
+            except UserError as error:
+                bar.write(f"skipped: {error}")
+                skipped += 1
+        if skipped:
+            tqdm.tqdm.write(f"{skipped} of {len(annotations)} images were skipped")
+        if not objects:
+            raise UserError(f"{voc_dir} has no object to use: none of {len(annotations)} images is segmented and whole")
+        return cls(tuple(objects))
+
+    @classmethod
+    def load(cls, path: str) -> "OccluderBank":
+        """Reads a bank that `save` wrote.
+
+        Raises:
+            UserError: the file is missing, damaged, not a bank, or empty.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                pixels, shapes = file["pixels"], file["shapes"]
+        except FileNotFoundError:
+            raise UserError(f"{path} does not exist; tools/build_occluders.py writes such a file") from None
+        except Exception as error:  # zipfile, zlib and NumPy each raise their own
+            raise UserError(f"{path} cannot be read as an occluder bank: {error}") from None
+        shapes = shapes.astype(np.int64)
+        ends = np.cumsum(shapes.prod(axis=1)) if shapes.ndim == 2 and shapes.shape[1] == 2 else None
+        if ends is None or (shapes < 1).any() or pixels.dtype != np.uint8 or pixels.shape != (ends[-1:].sum(), 4):
+            raise UserError(f"{path} is not an occluder bank: its arrays do not fit together")
+        parts = np.split(pixels, ends[:-1]) if len(ends) else []
+        return cls(tuple(part.reshape(*shape, 4) for part, shape in zip(parts, shapes)), path)
+
+    def save(self, path: str) -> None:
+        """Writes the bank as an .npz file: `pixels` uint8 [P, 4] of all objects in a row, `shapes` [N, 2]."""
+        pixels = np.concatenate([picture.reshape(-1, 4) for picture in self.objects])
+        shapes = np.array([picture.shape[:2] for picture in self.objects], np.int32)
+        with files.replacing(path) as temporary, open(temporary, "wb") as file:
+            np.savez_compressed(file, pixels=pixels, shapes=shapes)
+
+    @functools.cached_property
+    def atlas(self) -> "Atlas":
+        """The bank on the device. Create it under the strategy's scope."""
+        with tf.init_scope():
+            return Atlas(self.objects)
+
+
+class Atlas:
+    """All objects at all levels, in variables on the device.
+
+    Level l of an object of h x w pixels has ceil(h / 2^l) x ceil(w / 2^l) cells, each the mean of the pixels it covers.
+
+    Attributes:
+        cells: uint32 [P]: red, green, blue, alpha in the bytes.
+        sizes: int64 [N, 2]: h, w.
+        starts: int64 [N, LEVELS]: where a level begins in `cells`.
+    """
+
+    def __init__(self, objects):
+        cells = [level.reshape(-1, 4) for picture in objects for level in _levels(picture)]
+        counts = np.array([len(level) for level in cells]).reshape(-1, LEVELS)
+        starts = np.concatenate([[0], np.cumsum(counts)[:-1]]).reshape(-1, LEVELS)
+        sizes = np.array([picture.shape[:2] for picture in objects], np.int64)
+        packed = np.ascontiguousarray(np.concatenate(cells)).view(np.uint32)[:, 0]
+        self.cells = tf.Variable(packed, trainable=False, name="occluder_cells")
+        self.sizes = tf.Variable(sizes, trainable=False, name="occluder_sizes")
+        self.starts = tf.Variable(starts.astype(np.int64), trainable=False, name="occluder_starts")
+
+
+def _levels(picture):
+    yield picture
+    sums = picture.astype(np.float32)
+    counts = np.ones((*picture.shape[:2], 1), np.float32)
+    for _ in range(LEVELS - 1):
+        sums, counts = _halved(sums), _halved(counts)
+        yield np.rint(sums / counts).astype(np.uint8)
+
+
+def _halved(array):
+    """Sums over 2 x 2 cells; an odd last row or column stands alone."""
+    rows, columns = array.shape[:2]
+    array = np.pad(array, ((0, rows % 2), (0, columns % 2), (0, 0)))
+    return array[::2, ::2] + array[1::2, ::2] + array[::2, 1::2] + array[1::2, 1::2]
+
+
+def cut_out(annotation: str) -> list[np.ndarray]:
+    """The usable objects of one VOC image, uint8 [h, w, 4], at half their size.
+
+    Args:
+        annotation: path of the XML file, in a devkit's `Annotations`.
+
+    Raises:
+        UserError: a file is missing or unreadable, or the files contradict each other.
+    """
+    folder, name = os.path.split(annotation)
+    stem = os.path.join(os.path.dirname(folder), "{}", os.path.splitext(name)[0])
+    try:
+        root = ElementTree.parse(annotation).getroot()
+    except (OSError, ElementTree.ParseError) as error:
+        raise UserError(f"{annotation} cannot be read: {error}") from None
+    if root.findtext("segmented") not in ("0", "1"):
+        raise UserError(f"{annotation} does not say whether the image is segmented")
+    if root.findtext("segmented") == "0":
+        return []
+    image = cv2.imread(stem.format("JPEGImages") + ".jpg")
+    if image is None:
+        raise UserError(f"{stem.format('JPEGImages')}.jpg cannot be read as an image")
+    mask_path = stem.format("SegmentationObject") + ".png"
+    try:
+        with Image.open(mask_path) as file:
+            numbers = np.array(file)  # the palette's indices: object numbers, 255 on the borders
+    except (OSError, SyntaxError, ValueError) as error:
+        raise UserError(f"{mask_path} cannot be read as an image: {error}") from None
+    if numbers.shape != image.shape[:2]:
+        raise UserError(f"{mask_path} has shape {numbers.shape}, its image {image.shape[:2]}")
+    objects = []
+    for number, entry in enumerate(root.findall("object"), start=1):
+        if not (numbers == number).any():
+            raise UserError(f"{mask_path} has no pixel of object {number} of its annotation")
+        if entry.findtext("name") == "person" or "1" in (entry.findtext("difficult"), entry.findtext("truncated")):
+            continue
+        try:
+            left, top, right, bottom = (
+                int(float(entry.find("bndbox").findtext(side))) for side in ("xmin", "ymin", "xmax", "ymax")
+            )
+        except (AttributeError, TypeError, ValueError):
+            raise UserError(f"{annotation}: object {number} has no box") from None
+        if not (0 <= left < right <= image.shape[1] and 0 <= top < bottom <= image.shape[0]):
+            raise UserError(f"{annotation}: the box of object {number} is not inside the image")
+        mask = (numbers[top:bottom, left:right] == number).astype(np.uint8) * 255
+        if np.count_nonzero(mask) < MIN_PIXELS:
+            continue
+        mask[cv2.erode(mask, RIM) < mask] = RIM_ALPHA
+        colour = cv2.cvtColor(image[top:bottom, left:right], cv2.COLOR_BGR2RGB)
+        half = (round((right - left) / 2), round((bottom - top) / 2))
+        objects.append(cv2.resize(np.dstack([colour, mask]), half, interpolation=cv2.INTER_AREA))
+    return objects
