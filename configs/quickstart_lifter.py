@@ -46,8 +46,8 @@ def get_config():
     config.optimizer.clip_norm = 1.0
 
     config.train = ml_collections.ConfigDict()
-    config.train.epochs = 25.0
+    config.train.epochs = 18.0
     config.train.report_every_steps = 500
-    config.train.validate_every_epochs = 5.0
+    config.train.validate_every_epochs = 6.0
     config.train.checkpoint_every_minutes = 10.0
     return config
