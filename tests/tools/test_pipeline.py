@@ -9,6 +9,8 @@ import tensorflow as tf
 
 from pose_tf import skeleton
 from pose_tf.data import records
+from pose_tf.data.occluders import OccluderBank
+from tests.data.voc_images import write_image
 
 
 def scores(predicted, truth):
@@ -48,6 +50,20 @@ def test_inspection_counts_the_records_and_draws_them(run_tool, sample_data, tmp
     assert all([str(subject), "8"] in rows for subject in (1, 5, 6, 7, 8))
     assert "no faults" in done.stdout
     assert cv2.imread(f"{tmp_path}/sheet.png").shape == (4 * 256, 8 * 256, 3)
+
+
+def test_occluders_are_cut_out_saved_and_drawn(run_tool, fails, tmp_path):
+    write_image(tmp_path / "voc", "a", [(10, 20, 70, 60, "chair", 0, 0), (80, 20, 150, 110, "person", 0, 0)])
+    write_image(tmp_path / "voc", "b", [(0, 0, 80, 120, "car", 0, 0)])
+    (tmp_path / "voc" / "JPEGImages" / "b.jpg").unlink()
+    flags = (f"--voc_dir={tmp_path}/voc", f"--output={tmp_path}/bank.npz")
+    done = run_tool("build_occluders", *flags, f"--preview={tmp_path}/bank.png")
+    assert "1 objects in" in done.stdout
+    assert "b.jpg cannot be read" in done.stdout
+    assert [picture.shape for picture in OccluderBank.load(f"{tmp_path}/bank.npz").objects] == [(20, 30, 4)]
+    assert cv2.imread(f"{tmp_path}/bank.png").shape == (256, 256, 3)
+    assert "has no Annotations" in fails("build_occluders", f"--voc_dir={tmp_path}", f"--output={tmp_path}/none.npz")
+    assert not (tmp_path / "none.npz").exists()
 
 
 def test_inspection_lists_every_damaged_record_and_fails(run_tool, sample_data, tmp_path):
