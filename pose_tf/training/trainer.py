@@ -81,10 +81,10 @@ def train(config, data_dir: str | None, workdir_path: str) -> dict[str, float]:
     step = int(optimizer.iterations.numpy())
     monitor = Monitor(workdir, step, total_steps)
     monitor.text("config", f"```\n{config}\n```")
-    if not step:
-        monitor.picture(0, "augmented", stage.augmented_pictures())
-    else:
+    if step:
         print(f"resuming {workdir_path} at step {step} of {total_steps}", file=sys.stderr)
+    else:
+        monitor.picture(0, "augmented", stage.augmented_pictures())
     validate_every = max(round(config.train.validate_every_epochs * steps_per_epoch), 1)
     errors = {}
     saved_at = time.monotonic()

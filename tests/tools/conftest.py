@@ -50,41 +50,43 @@ def sample_data(run_tool, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def lifter_flags(sample_data, tmp_path_factory):
-    """The flags that train the lifter."""
-    return (
-        f"--config={ROOT}/configs/quickstart_lifter.py",
-        f"--config.data.poses={sample_data}/poses.npz",
-        f"--workdir={tmp_path_factory.mktemp('lifter')}",
-        "--config.model.units=32",
-        "--config.data.batch_size=8",
-        "--config.train.epochs=6.0",
-        "--config.optimizer.warmup_steps=2",
-    )
+def train_lifter(run_tool, sample_data):
+    """A function that trains a lifter for a few steps in a workdir."""
+
+    def train(workdir):
+        run_tool(
+            "train",
+            f"--config={ROOT}/configs/quickstart_lifter.py",
+            f"--config.data.poses={sample_data}/poses.npz",
+            f"--workdir={workdir}",
+            "--config.model.units=32",
+            "--config.data.batch_size=8",
+            "--config.train.epochs=6.0",
+            "--config.optimizer.warmup_steps=2",
+        )
+
+    return train
 
 
 @pytest.fixture(scope="session")
-def lifter(run_tool, lifter_flags):
+def lifter(train_lifter, tmp_path_factory):
     """Workdir of a lifter trained for a few steps."""
-    run_tool("train", *lifter_flags)
-    return _workdir(lifter_flags)
+    workdir = tmp_path_factory.mktemp("lifter")
+    train_lifter(workdir)
+    return workdir
 
 
 @pytest.fixture(scope="session")
 def detector(run_tool, sample_data, tmp_path_factory):
     """Workdir of a tiny detector trained for two steps."""
-    flags = (
+    workdir = tmp_path_factory.mktemp("detector")
+    run_tool(
+        "train",
         f"--config={ROOT}/configs/quickstart_detector.py",
         f"--data_dir={sample_data}",
-        f"--workdir={tmp_path_factory.mktemp('detector')}",
+        f"--workdir={workdir}",
         "--config.model.width=4",
         "--config.precision=float32",
         "--config.train.epochs=1.0",
     )
-    run_tool("train", *flags)
-    return _workdir(flags)
-
-
-def _workdir(flags):
-    (path,) = (flag.removeprefix("--workdir=") for flag in flags if flag.startswith("--workdir="))
-    return pathlib.Path(path)
+    return workdir

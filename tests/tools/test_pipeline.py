@@ -88,9 +88,9 @@ def test_training_leaves_a_model_curves_and_reports(detector, lifter):
     assert json.loads((lifter / "statistics.json").read_text())["mean_mm"][0] == [0, 0, 0]
 
 
-def test_a_finished_training_starts_again_and_changes_nothing(run_tool, lifter, lifter_flags):
+def test_a_finished_training_starts_again_and_changes_nothing(lifter, train_lifter):
     before = (lifter / "best.keras").read_bytes()
-    run_tool("train", *lifter_flags)
+    train_lifter(lifter)
     assert (lifter / "best.keras").read_bytes() == before
 
 
