@@ -77,7 +77,8 @@ def jitter(images, brightness, contrast, saturation, hue, order):
         Images of the same shape and type.
     """
     images = tf.convert_to_tensor(images)
-    x = tf.cast(images, tf.float32)
+    shape = tf.shape(images)
+    x = tf.reshape(tf.cast(images, tf.float32), [shape[0], -1, 3])
     zeros = tf.zeros_like(brightness)
     # Each change but hue is  own · colour + grey · its grey + mean · the image's mean grey.
     own = tf.stack([brightness, contrast, saturation, zeros + 1], axis=1)
@@ -85,21 +86,22 @@ def jitter(images, brightness, contrast, saturation, hue, order):
     mean = tf.stack([zeros, 1 - contrast, zeros, zeros], axis=1)
     for step in range(order.shape[1]):
         change = order[:, step]
-
-        def coefficient(table, change=change):
-            return tf.gather(table, change, batch_dims=1)[:, None, None, None]
-
-        greys = tf.tensordot(x, tf.constant(GRAY), 1)[..., None]
-        means = tf.reduce_mean(greys, axis=(1, 2), keepdims=True)
-        changed = coefficient(own) * x + (coefficient(grey) * greys + coefficient(mean) * means)
-        changed = tf.clip_by_value(changed, 0.0, 255.0)
+        own_now, grey_now, mean_now = (
+            tf.gather(table, change, batch_dims=1)[:, None, None] for table in (own, grey, mean)
+        )
+        matrix = own_now * tf.eye(3) + grey_now * tf.constant(GRAY)[:, None]
+        mean_grey = tf.tensordot(tf.reduce_mean(x, axis=1, keepdims=True), tf.constant(GRAY), 1)[..., None]
+        changed = tf.raw_ops.ClipByValue(
+            t=tf.matmul(x, matrix) + mean_now * mean_grey, clip_value_min=0.0, clip_value_max=255.0
+        )
         if hue is not None:
-            changed = tf.where((change == 3)[:, None, None, None], _turn_hue(x, hue), changed)
+            changed = tf.where((change == 3)[:, None, None], _turn_hue(x, hue), changed)
         x = changed
+    x = tf.reshape(x, shape)
     return tf.cast(tf.round(x) if images.dtype.is_integer else x, images.dtype)
 
 
 def _turn_hue(x, turns):
     hsv = tf.image.rgb_to_hsv(x / 255)
-    hues = tf.math.floormod(hsv[..., :1] + turns[:, None, None, None], 1.0)
+    hues = tf.math.floormod(hsv[..., :1] + turns[:, None, None], 1.0)
     return tf.image.hsv_to_rgb(tf.concat([hues, hsv[..., 1:]], axis=-1)) * 255

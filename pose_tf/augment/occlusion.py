@@ -1,18 +1,25 @@
-"""Pasting objects over images (Sárándi et al., "How robust is 3D human pose estimation to occlusion?", 2018)."""
+"""Pasting objects over images (Sárándi et al., "How robust is 3D human pose estimation to occlusion?", 2018).
+
+Everything here works on flat tables with one row for each paste, or for each piece of one, so that the work grows with
+the number of pixels that are pasted. Numbers of rows are int64: TensorFlow computes with int32 on the host, even where
+a GPU is at work.
+"""
+
+from typing import NamedTuple
 
 import tensorflow as tf
 
-from pose_tf.data.occluders import LEVELS, OccluderBank
+from pose_tf.data.occluders import LEVELS, Atlas, OccluderBank
 
 REFERENCE_SIZE = 256  # scales refer to images of this size
-TAPS = 3  # cells, along each axis, that a shrunken pixel can touch at the level it is taken from
+BLOCK = 16  # pixels of a row that are pasted together
 
 
 def paste_occluders(images, bank: OccluderBank, indices, scales, centers):
     """Pastes objects of a bank over images, in order.
 
-    Objects are resized as OpenCV does (`INTER_AREA` to shrink, bilinearly to enlarge) and blended by their alpha. What
-    lies outside of the image is cut off. The work grows with the number of pixels pasted, not with that of the images.
+    Objects are resized much as OpenCV does (`INTER_AREA` to shrink, bilinearly to enlarge) and blended by their alpha.
+    What lies outside of the image is cut off. Not differentiable.
 
     Args:
         images: uint8 or float [B, H, W, 3], values 0 to 255.
@@ -25,43 +32,91 @@ def paste_occluders(images, bank: OccluderBank, indices, scales, centers):
         Images of the same shape and type.
     """
     images, indices = tf.convert_to_tensor(images), tf.convert_to_tensor(indices)
-    shape = tf.shape(images)
-    turns = indices.shape[1]
+    batch, height, width, _ = tf.unstack(tf.shape(images, tf.int64))
+    pastes = _place(bank.atlas, height, width, indices, scales, centers)
+    paste, rank = _enumerate(pastes.rows * pastes.blocks)
+    own = pastes.take(paste)
+    y = own.first[:, 0] + rank // own.blocks
+    block = rank % own.blocks
+    colors, alpha = _sample(bank.atlas, pastes, paste, y, block)
 
-    # One row for each paste: the first paste of every image, then the second of every image, …
+    # The canvas is a list of blocks, some of which each turn replaces: in place, since copies would cost more than all
+    # else. It begins as a DeepCopy, which TensorFlow's optimiser never merges with other uses of the images.
+    blocks_per_row = (width + BLOCK - 1) // BLOCK
+    target = ((paste % batch) * height + y) * blocks_per_row + own.left + block
+    canvas = tf.cast(tf.raw_ops.DeepCopy(x=images), tf.float32)
+    canvas = tf.pad(canvas, [[0, 0], [0, 0], [0, blocks_per_row * BLOCK - width], [0, 0]])
+    padded = tf.shape(canvas)
+    canvas = tf.reshape(canvas, [-1, BLOCK, 3])
+    turns = tf.range(tf.cast(indices.shape[1] + 1, tf.int64))
+    ends = tf.searchsorted(paste, turns * batch)  # pieces before each turn
+    for turn in range(indices.shape[1]):
+        part = slice(ends[turn], ends[turn + 1])
+        place = tf.cast(target[part], tf.int32)
+        under = tf.gather(canvas, place)
+        over = under + alpha[part] * (colors[part] - under)
+        over = tf.round(over) if images.dtype.is_integer else over
+        canvas = tf.raw_ops.InplaceUpdate(x=canvas, i=place, v=over)
+    return tf.cast(tf.reshape(canvas, padded)[:, :, :width], images.dtype)
+
+
+class _Pastes(NamedTuple):
+    """R pastes: the first of every image, then the second of every image, …; a row of all tables for each.
+
+    Attributes:
+        begin: int64 [R, 2]: y, x of the resized object's first pixel, in or outside of the image.
+        first, end: int64 [R, 2]: y, x of the first pixel inside of the image, and of the first one beyond.
+        rows: int64 [R]: how many rows of pixels are inside.
+        left: int64 [R]: number of the first block of columns that has pixels of it.
+        blocks: int64 [R]: how many blocks of columns have.
+        start: int64 [R]: where the level that is pasted begins in the atlas's cells.
+        cells: int64 [R, 2]: rows and columns of that level.
+        ratio: float32 [R, 2]: cells of that level for each pixel.
+    """
+
+    begin: tf.Tensor
+    first: tf.Tensor
+    end: tf.Tensor
+    rows: tf.Tensor
+    left: tf.Tensor
+    blocks: tf.Tensor
+    start: tf.Tensor
+    cells: tf.Tensor
+    ratio: tf.Tensor
+
+    def take(self, rows) -> "_Pastes":
+        return _Pastes(*(tf.gather(table, rows) for table in self))
+
+
+def _place(atlas: Atlas, height, width, indices, scales, centers) -> _Pastes:
+    """Where objects go, and which level each comes from: the smallest with as many cells as there are pixels."""
     indices, scales, centers = (_by_turn(tensor) for tensor in (indices, scales, centers))
-    known = tf.cast(tf.maximum(indices, 0), tf.int64)
-    sizes = tf.gather(bank.atlas.sizes, known)  # [R, 2] height, width
-    pasted = tf.round(tf.cast(sizes, tf.float32) * tf.cast(scales, tf.float32)[:, None])
-    pasted = tf.where((indices >= 0)[:, None], tf.cast(pasted, tf.int32), 0)
-    begin = tf.cast(tf.round(centers[:, ::-1]), tf.int32) - pasted // 2
-    first = tf.clip_by_value(begin, 0, shape[1:3])
-    visible = tf.clip_by_value(begin + pasted, 0, shape[1:3]) - first
+    objects = tf.cast(tf.maximum(indices, 0), tf.int64)
+    sizes = tf.cast(tf.gather(atlas.sizes, objects), tf.float32)
+    pasted = tf.round(sizes * tf.cast(scales, tf.float32)[:, None])
+    pasted = tf.where((indices >= 0)[:, None], pasted, 0.0)
+    ratio = sizes / tf.maximum(pasted, 1.0)
+    level = tf.floor(tf.math.log(tf.maximum(tf.reduce_max(ratio, axis=1), 1.0)) / tf.math.log(2.0))
+    level = tf.minimum(level, LEVELS - 1.0)
+    shrinkage = tf.pow(2.0, level)[:, None]
 
-    # One row for each pixel that is pasted.
-    areas = visible[:, 0] * visible[:, 1]
-    ends = tf.cumsum(areas)
-    pixel = tf.cast(tf.range(tf.cast(ends[-1], tf.int64)), tf.int32)
-    row = tf.searchsorted(ends, pixel, side="right")
-    rank = pixel - tf.gather(ends - areas, row)
-    columns = tf.gather(visible[:, 1], row)
-    place = tf.gather(first, row) + tf.stack([rank // columns, rank % columns], axis=-1)  # [P, 2] y, x
-    image_number = row % shape[0]
-    target = (image_number * shape[1] + place[:, 0]) * shape[2] + place[:, 1]
-    inside = tf.cast(place - tf.gather(begin, row), tf.float32)  # [P, 2]: cell of the resized object
-    colors = _sample(bank.atlas, known, sizes, pasted, row, inside)
-    alpha = colors[:, 3:] / 255
-
-    canvas = tf.reshape(tf.cast(images, tf.float32), [-1, 3])
-    turn_ends = tf.concat([[0], tf.gather(ends, tf.range(1, turns + 1) * shape[0] - 1)], axis=0)
-    for turn in range(turns):
-        part = slice(turn_ends[turn], turn_ends[turn + 1])
-        under = tf.gather(canvas, target[part])
-        canvas = tf.tensor_scatter_nd_update(
-            canvas, target[part, None], under + alpha[part] * (colors[part, :3] - under)
-        )
-    canvas = tf.reshape(canvas, shape)
-    return tf.cast(tf.round(canvas) if images.dtype.is_integer else canvas, images.dtype)
+    pasted = tf.cast(pasted, tf.int64)
+    begin = tf.cast(tf.round(centers[:, ::-1]), tf.int64) - pasted // 2
+    border = tf.stack([height, width])
+    first, end = tf.clip_by_value(begin, 0, border), tf.clip_by_value(begin + pasted, 0, border)
+    rows, columns = tf.unstack(end - first, axis=1)
+    left = first[:, 1] // BLOCK
+    return _Pastes(
+        begin=begin,
+        first=first,
+        end=end,
+        rows=rows,
+        left=left,
+        blocks=tf.where(columns > 0, (end[:, 1] + BLOCK - 1) // BLOCK - left, 0),
+        start=tf.gather(tf.gather(atlas.starts, objects), tf.cast(level, tf.int64), batch_dims=1),
+        cells=tf.cast(tf.math.ceil(sizes / shrinkage), tf.int64),
+        ratio=ratio / shrinkage,
+    )
 
 
 def _by_turn(tensor):
@@ -71,52 +126,80 @@ def _by_turn(tensor):
     return tf.reshape(tf.transpose(tensor, order), [-1, *tensor.shape[2:]])
 
 
-def _sample(atlas, objects, sizes, pasted, row, inside):
-    """Colours of pixels of resized objects: each the mean of the object over the area that the pixel covers.
+def _enumerate(counts):
+    """Rows of pieces: for each piece of R things the number of its thing, and its own number among that thing's.
 
-    The area is a box in the object's full-size coordinates. It is taken from the level whose cells are at most as
-    wide as the box, so that it touches TAPS cells along each axis. When enlarging, a box as wide as one cell gives
-    bilinear interpolation.
+    Args:
+        counts: int64 [R]: pieces of each.
+
+    Returns:
+        int64 [P], int64 [P], P the sum of `counts`.
+    """
+    ends = tf.cumsum(counts)
+    piece = tf.range(ends[-1])
+    owner = tf.searchsorted(ends, piece, side="right", out_type=tf.int64)
+    return owner, piece - tf.gather(ends - counts, owner)
+
+
+def _sample(atlas: Atlas, pastes: _Pastes, paste, y, block):
+    """Colours of pieces of resized objects, each a block of columns in one row of pixels.
 
     Args:
         atlas: of the bank.
-        objects: int64 [R]; sizes: int64 [R, 2] height, width; pasted: int32 [R, 2] height, width after resizing.
-        row: int32 [P]: which of the R a pixel belongs to.
-        inside: float32 [P, 2]: its y, x in the resized object.
+        pastes: R pastes.
+        paste: int64 [P]: which of the R a piece belongs to.
+        y: int64 [P] px.
+        block: int64 [P]: number of its block of columns, counted from the paste's first.
 
     Returns:
-        float32 [P, 4] RGBA, 0 to 255.
+        Colours float32 [P, BLOCK, 3], 0 to 255, and alpha float32 [P, BLOCK, 1], 0 to 1; 0 beside the object.
     """
-    sizes = tf.cast(sizes, tf.float32)
-    ratio = sizes / tf.cast(tf.maximum(pasted, 1), tf.float32)
-    box = tf.maximum(ratio, 1.0)
-    level = tf.floor(tf.math.log(tf.reduce_max(box, axis=1)) / tf.math.log(2.0))
-    level = tf.clip_by_value(tf.cast(level, tf.int64), 0, LEVELS - 1)
-    cell = tf.pow(2.0, tf.cast(level, tf.float32))[:, None]
-    last = tf.math.ceil(sizes / cell) - 1
-    start = tf.cast(tf.gather(tf.gather(atlas.starts, objects), level, batch_dims=1), tf.int32)
+    # What depends on the column alone is computed once for all rows of a paste.
+    column_paste, rank = _enumerate(pastes.blocks)
+    own = pastes.take(column_paste[:, None])
+    x = BLOCK * (own.left + rank[:, None]) + tf.range(BLOCK, dtype=tf.int64)
+    columns = (*_cells(x - own.begin[..., 1], own.ratio[..., 1], own.cells[..., 1]),)
+    opacity = tf.where((own.begin[..., 1] <= x) & (x < own.end[..., 1]), 1 / 255, 0.0)
+    column = tf.gather(tf.cumsum(pastes.blocks, exclusive=True), paste) + block
+    left, right, right_weight, opacity = (tf.gather(table, column) for table in (*columns, opacity))
 
-    ratio, box, sizes, last, cell = (tf.gather(table, row) for table in (ratio, box, sizes, last, cell))
-    start = tf.gather(start, row)
-    centre = (inside + 0.5) * ratio
-    low = tf.maximum(centre - box / 2, 0.0)
-    high = tf.minimum(centre + box / 2, sizes)
-    first = tf.floor(low / cell)
-    weights, positions = [], []
-    for tap in range(TAPS):
-        edge = first + tap
-        overlap = tf.minimum(high, (edge + 1) * cell) - tf.maximum(low, edge * cell)
-        weights.append(tf.maximum(overlap, 0.0) / (high - low))
-        positions.append(tf.cast(tf.minimum(edge, last), tf.int32))
-    columns = tf.cast(last[:, 1], tf.int32) + 1
+    own = pastes.take(paste)
+    top, bottom, bottom_weight = _cells(y - own.begin[:, 0], own.ratio[:, 0], own.cells[:, 0])
+    top, bottom = ((own.start + row * own.cells[:, 1])[:, None] for row in (top, bottom))
+    bottom_weight = bottom_weight[:, None]
+    both = bottom_weight * right_weight
     colors = 0.0
-    for i in range(TAPS):
-        begin = start + positions[i][:, 0] * columns
-        for j in range(TAPS):
-            packed = tf.gather(atlas.cells, begin + positions[j][:, 1])
-            weight = weights[i][:, 0] * weights[j][:, 1]
-            colors += tf.cast(tf.bitcast(packed, tf.uint8), tf.float32) * weight[:, None]
-    return colors
+    for cells, weight in (
+        (top + left, 1 - bottom_weight - right_weight + both),
+        (top + right, right_weight - both),
+        (bottom + left, bottom_weight - both),
+        (bottom + right, both),
+    ):
+        packed = tf.gather(atlas.cells, cells)
+        colors += tf.cast(tf.bitcast(packed, tf.uint8), tf.float32) * weight[..., None]
+    return colors[..., :3], colors[..., 3:] * opacity[..., None]
+
+
+def _cells(place, ratio, count):
+    """The two cells, along one axis, that a pixel of a resized object is mixed from.
+
+    A pixel covers `ratio` cells, or one if that is more (which makes enlarging bilinear). It is mixed from the cells
+    whose centres lie on both sides of its own, in proportion to its parts on both sides of the border between them.
+    That is exact as long as it does not reach beyond these two.
+
+    Args:
+        place: int64 [...]: number of the pixel in the resized object.
+        ratio: float32 [...]: cells for each pixel.
+        count: int64 [...]: cells there are.
+
+    Returns:
+        Numbers of the cells, int64 [...] each, and the weight of the second, float32 [...].
+    """
+    centre = (tf.cast(place, tf.float32) + 0.5) * ratio
+    border = tf.round(centre)
+    second = tf.cast(border, tf.int64)
+    weight = 0.5 + (centre - border) / tf.maximum(ratio, 1.0)
+    return tf.clip_by_value(second - 1, 0, count - 1), tf.clip_by_value(second, 0, count - 1), weight
 
 
 @tf.keras.utils.register_keras_serializable("pose_tf")

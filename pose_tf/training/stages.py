@@ -79,10 +79,9 @@ class DetectorStage:
         """What the network sees of a batch: float32 [B, 256, 256, 3], 0 to 255, and pose2d float32 [B, 17, 2] px."""
         seeds = tf.unstack(tf.random.experimental.stateless_split(seed, 3))
         images, pose2d = self.geometry(batch["image"], batch["pose2d"], seeds[0])
-        images = tf.cast(images, tf.float32)
         if self.occlusion:
             images = self.occlusion(images, training=True, seed=seeds[1])
-        return self.color(images, training=True, seed=seeds[2]), pose2d
+        return self.color(tf.cast(images, tf.float32), training=True, seed=seeds[2]), pose2d
 
     def losses(self, batch, seed, progress) -> dict[str, tf.Tensor]:
         """Losses of one replica's batch.
