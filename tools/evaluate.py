@@ -5,7 +5,8 @@
     python tools/evaluate.py --poses=POSES.npz --lifter=runs/lifter
 
 The first form evaluates the whole pipeline and, for comparison, the lifter on true 2D joints; the second the lifter
-alone. All errors of 3D joints are in mm: MPJPE with the hips aligned, PA-MPJPE after Procrustes alignment.
+alone. With --occluders=occluders.npz, a file of tools/build_occluders.py, objects are pasted over the images first.
+All errors of 3D joints are in mm: MPJPE with the hips aligned, PA-MPJPE after Procrustes alignment.
 """
 
 import _checkout  # noqa: F401
@@ -19,6 +20,7 @@ _POSES = flags.DEFINE_string("poses", None, "An .npz with pose2d_crop, pose3d an
 _DETECTOR = flags.DEFINE_string("detector", None, "Workdir of a detector's training.")
 _LIFTER = flags.DEFINE_string("lifter", None, "Workdir of a lifter's training.")
 _SUBJECTS = flags.DEFINE_list("subjects", None, "Subjects to evaluate on; all by default.")
+_OCCLUDERS = flags.DEFINE_string("occluders", None, "Bank of objects to paste over every image, 1 to 8 of them.")
 _OUTPUT = flags.DEFINE_string("output", None, "JSON file to write.")
 _PREVIEW = flags.DEFINE_string("preview", None, "PNG to write: samples with predicted and true poses.")
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 16, "Images at once.", lower_bound=1)
@@ -28,7 +30,8 @@ flags.mark_flags_as_required(["lifter"])
 
 def main():
     from pose_tf import files, viz
-    from pose_tf.data import pipeline, poses, records
+    from pose_tf.data import poses
+    from pose_tf.data.occluders import OccluderBank
     from pose_tf.training import evaluator
     from pose_tf.training.workdir import Workdir
 
@@ -41,18 +44,18 @@ def main():
     except ValueError:
         raise UserError(f"--subjects={','.join(_SUBJECTS.value)} is not a list of numbers") from None
     if _POSES.value:
-        if _PREVIEW.value:
-            raise UserError("--preview needs images: give --data_dir and --detector")
+        for flag in (_PREVIEW, _OCCLUDERS):
+            if flag.value:
+                raise UserError(f"--{flag.name} needs images: give --data_dir and --detector")
         samples = poses.read_pose_file(_POSES.value)
         samples = samples if subjects is None else samples.select(subjects)
         report = evaluator.evaluate_poses(Workdir(_LIFTER.value), samples, _FLIP_TEST.value)
     else:
         estimator = evaluator.load_estimator(_DETECTOR.value, _LIFTER.value, _FLIP_TEST.value)
-        report, arrays = evaluator.evaluate_images(estimator, _DATA_DIR.value, subjects, _BATCH_SIZE.value)
+        occluders = OccluderBank.load(_OCCLUDERS.value) if _OCCLUDERS.value else None
+        report, arrays = evaluator.evaluate_images(estimator, _DATA_DIR.value, subjects, _BATCH_SIZE.value, occluders)
         if _PREVIEW.value:
-            batches = pipeline.labelled_images(records.list_shards(_DATA_DIR.value), report["subjects"], 8)
-            sheet = evaluator.preview((batch["image"].numpy() for batch in batches), arrays)
-            viz.write_png(_PREVIEW.value, sheet)
+            viz.write_png(_PREVIEW.value, evaluator.preview(arrays))
     print(evaluator.format_report(report))
     if _OUTPUT.value:
         files.write_json(_OUTPUT.value, report)

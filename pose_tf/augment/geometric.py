@@ -1,8 +1,14 @@
 """Mirroring, rotating and scaling images together with their joints."""
 
+import warnings
+
 import tensorflow as tf
 
 from pose_tf import geometry, skeleton
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", UserWarning)  # Addons announces its end of life at every import
+    import tensorflow_addons as tfa
 
 
 @tf.keras.utils.register_keras_serializable("pose_tf")
@@ -65,17 +71,10 @@ def rotate_images(images, angle, factor, centre):
     Returns:
         uint8 [B, H, W, C]; black outside.
     """
-    # The op maps pixels of the result to pixels of the source: the inverse rotation and scale.
+    # Pixels of the result to pixels of the source: the inverse rotation and scale.
     a, b = tf.cos(angle) / factor, tf.sin(angle) / factor
     x, y = centre[0], centre[1]
     zeros = tf.zeros_like(a)
     transforms = tf.stack([a, b, x - a * x - b * y, -b, a, y + b * x - a * y, zeros, zeros], axis=-1)
-    rotated = tf.raw_ops.ImageProjectiveTransformV3(
-        images=tf.cast(images, tf.float32),  # the op would cut off the fraction of uint8 images
-        transforms=transforms,
-        output_shape=tf.shape(images)[1:3],
-        fill_value=0.0,
-        interpolation="BILINEAR",
-        fill_mode="CONSTANT",
-    )
+    rotated = tfa.image.transform(tf.cast(images, tf.float32), transforms, interpolation="bilinear")
     return tf.cast(tf.round(rotated), images.dtype)

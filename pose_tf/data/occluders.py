@@ -9,6 +9,7 @@ import functools
 import glob
 import os
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator
 
 import cv2
 import numpy as np
@@ -46,32 +47,27 @@ class OccluderBank:
 
     @classmethod
     def from_voc(cls, voc_dir: str) -> "OccluderBank":
-        """Cuts out the objects of a VOC devkit: no person, not difficult, not truncated, at least 500 pixels.
-
-        Files that cannot be used are named on the terminal, and skipped.
-
-        Args:
-            voc_dir: directory with `Annotations`, `JPEGImages` and `SegmentationObject`.
+        """Cuts out the objects of a VOC devkit, see `cut_out_all`.
 
         Raises:
             UserError: it is no such directory, or no object is left.
         """
-        annotations = sorted(glob.glob(os.path.join(glob.escape(voc_dir), "Annotations", "*.xml")))
-        if not annotations:
-            raise UserError(f"{voc_dir} has no Annotations/*.xml: it is not a Pascal VOC directory")
-        objects, skipped = [], 0
-        bar = tqdm.tqdm(annotations, unit=" images", desc=f"occluders of {voc_dir}")
-        for annotation in bar:
-            try:
-                objects += cut_out(annotation)
-            except UserError as error:
-                bar.write(f"skipped: {error}")
-                skipped += 1
-        if skipped:
-            tqdm.tqdm.write(f"{skipped} of {len(annotations)} images were skipped")
-        if not objects:
-            raise UserError(f"{voc_dir} has no object to use: none of {len(annotations)} images is segmented and whole")
-        return cls(tuple(objects))
+        return cls(tuple(picture for _, picture in cut_out_all(voc_dir)))
+
+    @classmethod
+    def from_tfds(cls, data_dir: str | None = None, manual_dir: str | None = None) -> "OccluderBank":
+        """Cuts out the objects of VOC 2012 through TensorFlow Datasets, or reads those that it has prepared before.
+
+        Args:
+            data_dir: where TensorFlow Datasets keeps its data; by default its own choice.
+            manual_dir: directory with VOC 2012's archive; by default the archive is downloaded (2 GB).
+
+        Raises:
+            UserError: the archive is missing, damaged or cannot be downloaded.
+        """
+        from pose_tf.data.voc_occluders.voc_occluders_dataset_builder import load_pictures
+
+        return cls(tuple(load_pictures(data_dir, manual_dir)))
 
     @classmethod
     def load(cls, path: str) -> "OccluderBank":
@@ -144,6 +140,41 @@ def _halved(array):
     rows, columns = array.shape[:2]
     array = np.pad(array, ((0, rows % 2), (0, columns % 2), (0, 0)))
     return array[::2, ::2] + array[1::2, ::2] + array[::2, 1::2] + array[1::2, 1::2]
+
+
+def cut_out_all(voc_dir: str) -> Iterator[tuple[str, np.ndarray]]:
+    """Cuts out the objects of a VOC devkit: no person, not difficult, not truncated, at least 500 pixels.
+
+    Images that cannot be used are named on the terminal, skipped and counted.
+
+    Args:
+        voc_dir: directory with `Annotations`, `JPEGImages` and `SegmentationObject`.
+
+    Yields:
+        A name for each object, and its picture uint8 [h, w, 4].
+
+    Raises:
+        UserError: it is no such directory, or no object is left.
+    """
+    annotations = sorted(glob.glob(os.path.join(glob.escape(voc_dir), "Annotations", "*.xml")))
+    if not annotations:
+        raise UserError(f"{voc_dir} has no Annotations/*.xml: it is not a Pascal VOC directory")
+    found = skipped = 0
+    bar = tqdm.tqdm(annotations, unit=" images", desc=f"occluders of {voc_dir}")
+    for annotation in bar:
+        try:
+            pictures = cut_out(annotation)
+        except UserError as error:
+            bar.write(f"skipped: {error}")
+            skipped += 1
+            continue
+        for number, picture in enumerate(pictures):
+            yield f"{os.path.splitext(os.path.basename(annotation))[0]}-{number}", picture
+        found += len(pictures)
+    if skipped:
+        tqdm.tqdm.write(f"{skipped} of {len(annotations)} images were skipped")
+    if not found:
+        raise UserError(f"{voc_dir} has no object to use: none of {len(annotations)} images is segmented and whole")
 
 
 def cut_out(annotation: str) -> list[np.ndarray]:

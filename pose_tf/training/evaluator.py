@@ -1,13 +1,13 @@
 """How good trained models are: in total, by action and by joint, on true and on detected 2D joints."""
 
-import itertools
-
 import numpy as np
 import tensorflow as tf
 import tqdm
 
 from pose_tf import metrics, skeleton, viz
+from pose_tf.augment import OcclusionAugmenter
 from pose_tf.data import pipeline, records
+from pose_tf.data.occluders import OccluderBank
 from pose_tf.data.poses import PoseSet, read_record_poses
 from pose_tf.models.estimator import PoseEstimator, lift
 from pose_tf.training.workdir import Workdir
@@ -64,7 +64,9 @@ def lift_poses(lift_batch, pose2d: np.ndarray) -> np.ndarray:
     return np.concatenate([step(pose2d[start : start + CHUNK]).numpy() for start in range(0, len(pose2d), CHUNK)])
 
 
-def evaluate_images(estimator: PoseEstimator, data_dir: str, subjects, batch_size: int) -> tuple[dict, dict]:
+def evaluate_images(
+    estimator: PoseEstimator, data_dir: str, subjects, batch_size: int, occluders: OccluderBank | None = None
+) -> tuple[dict, dict]:
     """Evaluates both stages on labelled images.
 
     Args:
@@ -72,10 +74,13 @@ def evaluate_images(estimator: PoseEstimator, data_dir: str, subjects, batch_siz
         data_dir: directory of records.
         subjects: the subjects to evaluate on; None for all.
         batch_size: images for the device at once.
+        occluders: objects to paste over every image, 1 to 8 as `OcclusionAugmenter` does; the same at every call with
+            the same batch size.
 
     Returns:
         A report with the parts `pose2d` (see `report_2d`), `detected_2d`, `true_2d` and `mean_pose` (see
-        `report_3d`), and the arrays that it was computed from: the estimator's outputs and the truth.
+        `report_3d`), and the arrays that it was computed from: the estimator's outputs, the truth, and `image`, the
+        first PREVIEW_ROWS images.
 
     Raises:
         UserError: no or damaged records, or none of a subject.
@@ -85,12 +90,16 @@ def evaluate_images(estimator: PoseEstimator, data_dir: str, subjects, batch_siz
     subjects = np.unique(poses.subject).tolist()
     shards = records.list_shards(data_dir)
     truth = {"pose2d_crop": [], "pose3d": [], "action": []}
+    shown = []
+    occlude = OcclusionAugmenter(occluders, probability=1.0) if occluders else None
 
     def images():
-        for batch in pipeline.labelled_images(shards, subjects, batch_size):
+        for number, batch in enumerate(pipeline.labelled_images(shards, subjects, batch_size)):
             for key, values in truth.items():
                 values.append(batch[key].numpy())
-            yield batch["image"]
+            image = occlude(batch["image"], training=True, seed=[0, number]) if occlude else batch["image"]
+            shown.extend(image[: PREVIEW_ROWS - len(shown)].numpy())
+            yield image
 
     with records.named_errors(shards, records.H36M):
         predicted = estimate(estimator, images(), len(poses))
@@ -104,7 +113,7 @@ def evaluate_images(estimator: PoseEstimator, data_dir: str, subjects, batch_siz
         "true_2d": report_3d(lifted, truth["pose3d"], truth["action"]),
         "mean_pose": _report_mean_pose(estimator.statistics, truth["pose3d"], truth["action"]),
     }
-    return report, predicted | {f"true_{key}": value for key, value in truth.items()}
+    return report, predicted | {f"true_{key}": value for key, value in truth.items()} | {"image": np.stack(shown)}
 
 
 def evaluate_poses(lifter: Workdir, poses: PoseSet, flip_test: bool | None = None) -> dict:
@@ -134,18 +143,14 @@ def _report_mean_pose(statistics, target, action):
     return report_3d(np.broadcast_to(statistics.mean, target.shape), target, action)
 
 
-def preview(images, arrays: dict[str, np.ndarray]) -> np.ndarray:
+def preview(arrays: dict[str, np.ndarray]) -> np.ndarray:
     """A sheet of samples: image, predicted and true 2D joints, predicted and true 3D pose from three sides.
 
     Args:
-        images: iterable of uint8 [B, 256, 256, 3], the images of the first samples of `arrays` and more.
         arrays: from `evaluate_images`.
     """
-    rows = []
-    for image in itertools.islice(itertools.chain.from_iterable(images), PREVIEW_ROWS):
-        keys = ("pose2d", "pose3d", "true_pose2d_crop", "true_pose3d")
-        rows.append(viz.panel(image, *(arrays[key][len(rows)] for key in keys)))
-    return viz.grid(rows, columns=1)
+    keys = ("image", "pose2d", "pose3d", "true_pose2d_crop", "true_pose3d")
+    return viz.grid([viz.panel(*row) for row in zip(*(arrays[key] for key in keys))], columns=1)
 
 
 def report_2d(predicted: np.ndarray, target: np.ndarray) -> dict:

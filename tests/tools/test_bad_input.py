@@ -82,6 +82,16 @@ def test_evaluation_says_what_is_missing(fails, sample_data, lifter, tmp_path):
     both = (f"--data_dir={sample_data}", f"--lifter={lifter}")
     assert f"{lifter} holds a lifter" in fails("evaluate", *both, f"--detector={lifter}")
     assert "no config.json" in fails("evaluate", *both, f"--detector={tmp_path}")
+    poses = (f"--poses={sample_data}/poses.npz", f"--lifter={lifter}")
+    assert "--occluders needs images" in fails("evaluate", *poses, "--occluders=occluders.npz")
+
+
+def test_the_occluders_need_one_source(fails, tmp_path):
+    output = f"--output={tmp_path}/bank.npz"
+    assert "give one of --voc_dir and --tfds" in fails("build_occluders", output)
+    assert "give one of --voc_dir and --tfds" in fails("build_occluders", output, "--tfds", f"--voc_dir={tmp_path}")
+    assert f"{tmp_path} has no VOCtrainval" in fails("build_occluders", output, "--tfds", f"--manual_dir={tmp_path}")
+    assert not list(tmp_path.iterdir())
 
 
 def test_evaluation_of_a_subject_without_records_is_refused(fails, sample_data, detector, lifter):

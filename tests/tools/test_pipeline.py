@@ -127,6 +127,18 @@ def test_evaluation_agrees_with_an_independent_score_of_the_submission(
     np.testing.assert_allclose([total["mpjpe"], total["pa_mpjpe"]], [mpjpe, pa_mpjpe], atol=0.01)
 
 
+def test_objects_can_be_pasted_over_the_images_that_are_evaluated(run_tool, sample_data, detector, lifter, tmp_path):
+    OccluderBank((np.full((120, 120, 4), 255, np.uint8),)).save(f"{tmp_path}/white.npz")
+    flags = (f"--detector={detector}", f"--lifter={lifter}", f"--data_dir={sample_data}/test")
+    for name, more in (("clean", ()), ("pasted", (f"--occluders={tmp_path}/white.npz",))):
+        run_tool("evaluate", *flags, *more, f"--output={tmp_path}/{name}.json", f"--preview={tmp_path}/{name}.png")
+    clean, pasted = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("clean", "pasted"))
+    assert pasted["true_2d"] == clean["true_2d"]
+    clean, pasted = (cv2.imread(f"{tmp_path}/{name}.png")[:, :256] for name in ("clean", "pasted"))
+    whiter = (pasted == 255).all(axis=-1) & (clean < 255).any(axis=-1)
+    assert whiter.reshape(6, -1).any(axis=1).all()
+
+
 def test_a_lifter_is_evaluated_alone_on_a_file_of_poses(run_tool, sample_data, lifter, tmp_path):
     flags = (f"--poses={sample_data}/poses.npz", f"--lifter={lifter}", "--subjects=8")
     run_tool("evaluate", *flags, f"--output={tmp_path}/report.json")
