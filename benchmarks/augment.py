@@ -12,8 +12,8 @@ import statistics
 import sys
 import time
 
-sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
-
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "tools"))
+import _checkout  # noqa: F401
 import cv2
 import numpy as np
 import tensorflow as tf

@@ -4,7 +4,9 @@
 Differs from the paper: half the channels before the branches, one exchange in each stage and half the residual units;
 Adam 1e-3 with warm-up and cosine decay; the cross-entropy to a Gaussian beside the integral loss, which tells where the
 mass of the softmax belongs; three quarters of the steps on images of half the size, which cost a quarter; mirror
-images, slight rotation and scale; bfloat16.
+images, slight rotation and scale; bfloat16. Occlusion is off, for which these few epochs are too short: on rendered
+people it took the error from 6.87 to 7.36 px on clean images, from 16.46 to 13.46 px on occluded ones.
+With it:    --config.occlusion.probability=0.5 --config.occlusion.bank=occluders.npz
 Run:        python tools/train.py --config=configs/hrnet_cpu.py --data_dir=DATA --workdir=runs/hrnet_cpu
 """
 
