@@ -15,7 +15,8 @@ class FeedForward(tf.keras.Model):
         units: width of the hidden layers.
         num_blocks: residual blocks.
         dropout: rate after each hidden layer.
-        share_blocks: use one hidden linear layer's weights everywhere, as the paper's released code does.
+        share_blocks: use one hidden linear layer and batch normalisation everywhere, as the paper's released code does.
+        raw_pixels: feed 0 … 256 px to the first layer, as the paper's released code does.
 
     Call arguments:
         pose2d: float [B, J, 2], pixels / 128 − 1.
@@ -31,17 +32,20 @@ class FeedForward(tf.keras.Model):
         num_blocks: int = 2,
         dropout: float = 0.5,
         share_blocks: bool = False,
+        raw_pixels: bool = False,
         **kwargs,
     ):
         pose2d = tf.keras.Input((num_joints, 2), name="pose2d")
-        shared = _linear(units, "shared") if share_blocks else None
+        shared = (_linear(units, "shared.linear"), _bn("shared.bn")) if share_blocks else None
 
         def hidden(x, name):
-            x = (shared or _linear(units, f"{name}.linear"))(x)
-            return _activate(x, dropout, name)
+            linear, bn = shared or (_linear(units, f"{name}.linear"), _bn(f"{name}.bn"))
+            return _activate(bn(linear(x)), dropout, name)
 
         x = tf.keras.layers.Reshape((2 * num_joints,), name="flatten")(pose2d)
-        x = _activate(_linear(units, "input.linear")(x), dropout, "input")
+        if raw_pixels:
+            x = tf.keras.layers.Rescaling(128.0, 128.0, dtype="float32", name="pixels")(x)
+        x = _activate(_bn("input.bn")(_linear(units, "input.linear")(x)), dropout, "input")
         for block in range(num_blocks):
             y = hidden(hidden(x, f"block{block}.1"), f"block{block}.2")
             x = tf.keras.layers.Add(name=f"block{block}.add")([x, y])
@@ -54,6 +58,7 @@ class FeedForward(tf.keras.Model):
             "num_blocks": num_blocks,
             "dropout": dropout,
             "share_blocks": share_blocks,
+            "raw_pixels": raw_pixels,
         }
 
     def get_config(self):
@@ -69,7 +74,10 @@ def _linear(units, name, **kwargs):
     return tf.keras.layers.Dense(units, kernel_initializer="he_normal", name=name, **kwargs)
 
 
+def _bn(name):
+    return tf.keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=name)
+
+
 def _activate(x, dropout, name):
-    x = tf.keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"{name}.bn")(x)
     x = tf.keras.layers.ReLU(name=f"{name}.relu")(x)
     return tf.keras.layers.Dropout(dropout, name=f"{name}.dropout")(x)

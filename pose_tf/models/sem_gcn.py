@@ -20,6 +20,7 @@ class SemGCN(tf.keras.Model):
         non_local: whether the non-local layers are there.
         edges: pairs of joints; by default the bones of Human3.6M.
         groups: see `NonLocal`.
+        raw_pixels: feed 0 … 256 px to the first layer, as the paper's released code does.
 
     Call arguments:
         pose2d: float [B, J, 2], pixels / 128 − 1.
@@ -39,6 +40,7 @@ class SemGCN(tf.keras.Model):
         non_local: bool = True,
         edges=None,
         groups=None,
+        raw_pixels: bool = False,
         **kwargs,
     ):
         if edges is None:
@@ -56,7 +58,8 @@ class SemGCN(tf.keras.Model):
             return NonLocal(groups, name=f"{name}.non_local")(x) if non_local else x
 
         pose2d = tf.keras.Input((num_joints, 2), name="pose2d")
-        x = look_around(graph_conv(pose2d, "input"), "input")
+        x = tf.keras.layers.Rescaling(128.0, 128.0, dtype="float32", name="pixels")(pose2d) if raw_pixels else pose2d
+        x = look_around(graph_conv(x, "input"), "input")
         for block in range(num_blocks):
             y = graph_conv(graph_conv(x, f"block{block}.1"), f"block{block}.2")
             x = tf.keras.layers.Add(name=f"block{block}.add")([x, y])
@@ -70,6 +73,7 @@ class SemGCN(tf.keras.Model):
             "non_local": non_local,
             "edges": edges,
             "groups": groups,
+            "raw_pixels": raw_pixels,
         }
 
     def get_config(self):

@@ -28,7 +28,7 @@ def forward(model, pose2d, num_blocks, shared):
         return x @ layer.kernel.numpy() + layer.bias.numpy()
 
     def activate(x, name):
-        bn = model.get_layer(f"{name}.bn")
+        bn = model.get_layer(f"{'shared' if shared and name != 'input' else name}.bn")
         x = (x - bn.moving_mean.numpy()) / np.sqrt(bn.moving_variance.numpy() + 1e-5)
         return np.maximum(x * bn.gamma.numpy() + bn.beta.numpy(), 0)
 
@@ -36,7 +36,7 @@ def forward(model, pose2d, num_blocks, shared):
     for block in range(num_blocks):
         y = x
         for name in (f"block{block}.1", f"block{block}.2"):
-            y = activate(linear(y, "shared" if shared else f"{name}.linear"), name)
+            y = activate(linear(y, "shared.linear" if shared else f"{name}.linear"), name)
         x = x + y
     return linear(x, "output.linear").reshape(len(pose2d), -1, 3)
 
@@ -46,7 +46,7 @@ def forward(model, pose2d, num_blocks, shared):
     [
         # (34 + 1)·1024, n·(1024 + 1)·1024 and (1024 + 1)·51 linear, and 2·1024 for each batch normalisation.
         ({}, 4_296_755),
-        ({"share_blocks": True}, 35 * 1024 + 1025 * 1024 + 1025 * 51 + 5 * 2048),
+        ({"share_blocks": True}, 35 * 1024 + 1025 * 1024 + 1025 * 51 + 2 * 2048),
         ({"num_blocks": 0, "units": 10}, 35 * 10 + 11 * 51 + 20),
         ({"num_joints": 3, "num_blocks": 1, "units": 8}, 7 * 8 + 2 * 9 * 8 + 9 * 9 + 3 * 16),
     ],
@@ -66,6 +66,13 @@ def test_equals_a_forward_pass_by_hand(rng, num_joints, num_blocks, shared):
     pose3d = model(pose2d)
     assert (pose3d.shape, pose3d.dtype) == ((4, num_joints, 3), tf.float32)
     np.testing.assert_allclose(pose3d, forward(model, pose2d, num_blocks, shared), rtol=1e-4, atol=1e-4)
+
+
+def test_raw_pixels_undo_the_normalisation_of_the_input(rng):
+    pixels, normalised = FeedForward(units=8, raw_pixels=True), FeedForward(units=8)
+    pixels.set_weights(normalised.get_weights())
+    pose2d = rng.uniform(0, 256, (4, 17, 2)).astype(np.float32)
+    np.testing.assert_allclose(pixels(pose2d / 128 - 1), normalised(pose2d), rtol=1e-4)
 
 
 def test_dropout_acts_in_training_only(rng):
@@ -106,6 +113,7 @@ def test_saved_model_file_gives_the_same_poses(tmp_path, rng, shared):
     assert type(again) is FeedForward
     assert again.get_config() == {
         "name": "lifter", "num_joints": 5, "units": 8, "num_blocks": 1, "dropout": 0.25, "share_blocks": shared,
+        "raw_pixels": False,
     }  # fmt: skip
     pose2d = rng.normal(size=(2, 5, 2)).astype(np.float32)
     np.testing.assert_array_equal(again(pose2d), model(pose2d))

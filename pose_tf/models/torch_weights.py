@@ -1,0 +1,252 @@
+"""Brings PyTorch weights into our models, by name and completely."""
+
+import dataclasses
+import re
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+
+from pose_tf import skeleton
+from pose_tf.errors import UserError
+from pose_tf.models.feed_forward import FeedForward
+from pose_tf.models.hrnet import HRNet
+from pose_tf.models.sem_gcn import SemGCN
+from pose_tf.models.torch_checkpoint import read_state_dict
+
+SKELETONS = {"h36m": skeleton.H36M, "mpii": skeleton.MPII, "coco": skeleton.COCO}
+KEYS_SHOWN = 6
+
+
+@dataclasses.dataclass(frozen=True)
+class LoadedWeights:
+    """What `load_torch_weights` did not load.
+
+    Attributes:
+        skipped: keys of the file that no layer of ours has a place for.
+        initialised: keys whose variables, or some joints of them, stay as they were.
+    """
+
+    skipped: tuple[str, ...]
+    initialised: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Target:
+    """A variable of ours, and how the file's array becomes its value."""
+
+    variable: tf.Variable
+    convert: Callable[[np.ndarray], np.ndarray]
+
+
+def load_torch_weights(model: tf.keras.Model, path: str, map_joints: str | None = None) -> LoadedWeights:
+    """Loads a PyTorch checkpoint into a model. All variables change, or none does.
+
+    Known are, for `HRNet`: the official pose checkpoints of any width and joints, official ImageNet classifiers (whose
+    head is skipped and ours stays), and mmpose's; for `SemGCN`: the public code's, with `nonlocal` or `non_local`
+    layers; for `FeedForward`: that code's linear model and the paper's released network (with `share_blocks`).
+
+    Args:
+        model: an `HRNet`, `SemGCN` or `FeedForward` of the file's shape.
+        path: the checkpoint, see `read_state_dict`.
+        map_joints: skeleton that an HRNet file predicts: `mpii`, `coco` or `h36m`. Joints that it shares with the
+            model's, which is Human3.6M's, are filled; others stay as they are.
+
+    Returns:
+        What was not loaded, of the few things that need not be.
+
+    Raises:
+        UserError: the file cannot be read, lacks a key, has a key that nothing takes, or a shape differs.
+    """
+    state = {key: value for key, value in read_state_dict(path).items() if not key.endswith(".num_batches_tracked")}
+    if isinstance(model, HRNet):
+        targets, state = _hrnet_targets(model), _official_hrnet_keys(state)
+        skipped, initialised = _without_imagenet_head(model, targets, state)
+        if not skipped:
+            initialised = _map_head(model, path, targets, state, map_joints)
+    else:
+        if map_joints:
+            raise UserError(f"joints can be mapped for an HRNet, and {model.name} is none")
+        targets, state = _lifter_targets(model, state)
+        skipped, initialised = (), ()
+    _check(model, path, targets, state)
+    for key, target in targets.items():
+        target.variable.assign(target.convert(state[key]))
+    return LoadedWeights(tuple(skipped), tuple(initialised))
+
+
+def _check(model, path, targets, state):
+    missing, unknown = sorted(targets.keys() - state.keys()), sorted(state.keys() - targets.keys())
+    if missing or unknown:
+        faults = [f"it lacks {_listed(missing)}"] * bool(missing) + [f"{_listed(unknown)} fits nothing"] * bool(unknown)
+        raise UserError(f"{path} does not fit {model.name}: {'; '.join(faults)}")
+    for key, target in targets.items():
+        try:
+            shape = target.convert(state[key]).shape
+        except (ValueError, IndexError):  # not even the number of dimensions
+            shape = None
+        if shape != tuple(target.variable.shape):
+            raise UserError(
+                f"{path} does not fit {model.name}: '{key}' has shape {state[key].shape}, "
+                f"its variable {tuple(target.variable.shape)}"
+            )
+
+
+def _listed(keys):
+    more = f" and {len(keys) - KEYS_SHOWN} more" if len(keys) > KEYS_SHOWN else ""
+    return ", ".join(f"'{key}'" for key in keys[:KEYS_SHOWN]) + more
+
+
+def _bn_targets(name, layer):
+    names = {"weight": "gamma", "bias": "beta", "running_mean": "moving_mean", "running_var": "moving_variance"}
+    return {f"{name}.{theirs}": _Target(getattr(layer, ours), np.asarray) for theirs, ours in names.items()}
+
+
+def _dense_targets(name, layer):
+    """A Linear layer [out, in], or a convolution of size 1 [out, in, 1]."""
+    return {
+        f"{name}.weight": _Target(layer.kernel, lambda array: array.reshape(array.shape[:2]).T),
+        f"{name}.bias": _Target(layer.bias, np.asarray),
+    }
+
+
+# ------------------------------------------------------------------------------------------------------ HRNet
+
+
+def _hrnet_targets(model):
+    targets = {}
+    for layer in model.layers:
+        if isinstance(layer, tf.keras.layers.Conv2D):
+            targets[f"{layer.name}.weight"] = _Target(layer.kernel, lambda array: array.transpose(2, 3, 1, 0))
+            if layer.use_bias:
+                targets[f"{layer.name}.bias"] = _Target(layer.bias, np.asarray)
+        elif isinstance(layer, tf.keras.layers.BatchNormalization):
+            targets |= _bn_targets(layer.name, layer)
+    return targets
+
+
+def _official_hrnet_keys(state):
+    """mmpose's names without what they begin with."""
+    return {re.sub(r"^(backbone|keypoint_head|head)\.", "", key): value for key, value in state.items()}
+
+
+def _without_imagenet_head(model, targets, state):
+    """Takes what only a classifier has out of `state`, and our head out of `targets`."""
+    if not any(key.startswith("classifier.") for key in state):
+        return [], []
+    last = f"stage4.{model.modules[2] - 1}"
+    pattern = rf"(incre_modules|downsamp_modules|classifier|final_layer)\.|{last}\.fuse_layers\.[1-3]\."
+    skipped = sorted(key for key in state if re.match(pattern, key))
+    initialised = sorted(key for key in targets if key.startswith("final_layer."))
+    for key in skipped:
+        del state[key]
+    for key in initialised:
+        del targets[key]
+    return skipped, initialised
+
+
+def _map_head(model, path, targets, state, map_joints):
+    """Lets the head take the joints that it shares with the file's."""
+    weight = state.get("final_layer.weight")
+    count = None if weight is None else len(weight)
+    if map_joints is None:
+        if count not in (None, model.num_joints):
+            raise UserError(
+                f"{path} predicts {count} joints, {model.name} {model.num_joints}; "
+                f"map_joints ({', '.join(SKELETONS)}) fills those that both have"
+            )
+        return []
+    if map_joints not in SKELETONS:
+        raise UserError(f"map_joints is '{map_joints}'; it can be {', '.join(SKELETONS)}")
+    theirs, ours = SKELETONS[map_joints], skeleton.H36M
+    if count != len(theirs.joints) or model.num_joints != len(ours.joints):
+        raise UserError(
+            f"map_joints={map_joints} takes {len(theirs.joints)} joints to {len(ours.joints)}; "
+            f"{path} has {count}, {model.name} {model.num_joints}"
+        )
+    pairs = ours.shared_with(theirs)
+    own, other = (list(indices) for indices in zip(*pairs))
+    for key in ("final_layer.weight", "final_layer.bias"):
+        target = targets[key]
+
+        def convert(array, target=target):
+            value = target.variable.numpy()
+            value[..., own] = target.convert(array)[..., other]
+            return value
+
+        targets[key] = _Target(target.variable, convert)
+    return [f"final_layer of {joint}" for i, joint in enumerate(ours.joints) if i not in own]
+
+
+# ---------------------------------------------------------------------------------------------------- lifters
+
+
+def _lifter_targets(model, state):
+    if isinstance(model, SemGCN):
+        return _sem_gcn_targets(model), _sem_gcn_keys(state)
+    if not isinstance(model, FeedForward):
+        raise TypeError(f"PyTorch weights are known for HRNet, SemGCN and FeedForward, not for {type(model).__name__}")
+    if model.get_config()["share_blocks"]:
+        names = {"input": "linear_in batchnorm", "shared": "block.model.0 block.model.1", "output": "liner_out"}
+    else:
+        names = {"input": "w1 batch_norm1", "output": "w2"}
+        for block in range(model.get_config()["num_blocks"]):
+            for i in (1, 2):
+                names[f"block{block}.{i}"] = f"linear_stages.{block}.w{i} linear_stages.{block}.batch_norm{i}"
+    targets = {}
+    for ours, theirs in names.items():
+        linear, *bn = theirs.split()
+        targets |= _dense_targets(linear, model.get_layer(f"{ours}.linear"))
+        for name in bn:
+            targets |= _bn_targets(name, model.get_layer(f"{ours}.bn"))
+    return targets, _with_hip(model, state, names["output"])
+
+
+def _with_hip(model, state, output):
+    """The public linear model leaves out the hip, which is the origin; ours predicts it, as zero."""
+    joints = model.get_config()["num_joints"]
+    weight, bias = state.get(f"{output}.weight"), state.get(f"{output}.bias")
+    if weight is None or bias is None or len(weight) != 3 * (joints - 1) or len(bias) != len(weight):
+        return state
+    return state | {
+        f"{output}.weight": np.concatenate([np.zeros_like(weight[:3]), weight]),
+        f"{output}.bias": np.concatenate([np.zeros_like(bias[:3]), bias]),
+    }
+
+
+def _sem_gcn_keys(state):
+    """One spelling for the non-local layers: `nonlocal`, and without the pooling's index."""
+    return {
+        re.sub(r"\.nonlocal\.(g|phi)\.0\.", r".nonlocal.\1.", key.replace(".non_local.", ".nonlocal.")): value
+        for key, value in state.items()
+    }
+
+
+def _sem_gcn_targets(model):
+    config = model.get_config()
+    names = {"input": "gconv_input.0"}
+    non_local = {"input.non_local": "gconv_input.1"} if config["non_local"] else {}
+    for block in range(config["num_blocks"]):
+        place = 2 * block if config["non_local"] else block
+        names |= {f"block{block}.{i}": f"gconv_layers.{place}.gconv{i}" for i in (1, 2)}
+        if config["non_local"]:
+            non_local[f"block{block}.non_local"] = f"gconv_layers.{place + 1}"
+    targets = _graph_conv_targets("gconv_output", model.get_layer("output.gconv"))
+    for ours, theirs in names.items():
+        targets |= _graph_conv_targets(f"{theirs}.gconv", model.get_layer(f"{ours}.gconv"))
+        targets |= _bn_targets(f"{theirs}.bn", model.get_layer(f"{ours}.bn"))
+    for ours, theirs in non_local.items():
+        layer, name = model.get_layer(ours), f"{theirs}.nonlocal"
+        for part in ("theta", "phi", "g"):
+            targets |= _dense_targets(f"{name}.{part}", getattr(layer, part))
+        targets |= _dense_targets(f"{name}.W.0", layer.out) | _bn_targets(f"{name}.W.1", layer.bn)
+        targets[f"{name}.concat_project.0.weight"] = _Target(layer.affinity, np.ravel)
+    return targets
+
+
+def _graph_conv_targets(name, layer):
+    return {
+        f"{name}.W": _Target(layer.kernel, np.asarray),
+        f"{name}.e": _Target(layer.edge_logits, np.ravel),
+        f"{name}.bias": _Target(layer.bias, np.asarray),
+    }
