@@ -37,7 +37,7 @@ def main():
         tf.keras.mixed_precision.set_global_policy(config.precision)
         stage = make_stage(config, folder, Workdir(folder))
         batch = next(iter(stage.training_batches(0)))
-    optimizer = make_optimizer(config.optimizer, 1000)
+    optimizer = make_optimizer(config.optimizer, 1000, 1000)
 
     @tf.function
     def train_step(batch, progress):

@@ -13,6 +13,7 @@ def get_config():
     config.stage = "detector"
     config.seed = 0
     config.strategy = "auto"
+    config.init_from = ""  # start from these weights: a workdir, a .keras file or a checkpoint
     config.precision = "float32"
     config.flip_test = False  # average with the mirror image when predicting, at twice the cost
 
@@ -52,12 +53,20 @@ def get_config():
     config.loss.integral = 1.0  # equation 3 of the paper
     config.loss.integral_l1 = 0.0
     config.loss.heatmap = 0.0
+    config.loss.released_heatmap = 0.0
     config.loss.distribution = 0.0
-    config.heatmap_sigma = 2.0  # of the targets of the last two, in cells
+    config.heatmap_sigma = 2.0  # of the Gaussian targets, in cells
+
+    config.decoding = ml_collections.ConfigDict()
+    config.decoding.method = "soft_argmax"  # or debiased, or argmax
+    config.decoding.beta = 1.0
+    config.decoding.alignment = "half_pixel"  # heatmap cell i at pixel 4i + 1.5; corner: at 4i
 
     config.optimizer = ml_collections.ConfigDict()
     config.optimizer.learning_rate = 1e-5
     config.optimizer.weight_decay = 0.05
+    config.optimizer.weight_decay_form = "decoupled"  # or coupled: an L2 penalty on the loss
+    config.optimizer.decay_biases = False  # and batch normalisation
     config.optimizer.schedule = "constant"
     config.optimizer.warmup_steps = 0
     config.optimizer.final_fraction = 1.0

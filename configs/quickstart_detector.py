@@ -14,6 +14,7 @@ def get_config():
     config.stage = "detector"
     config.seed = 0
     config.strategy = "auto"
+    config.init_from = ""  # start from these weights: a workdir, a .keras file or a checkpoint
     config.precision = "mixed_bfloat16"
     config.flip_test = True  # average with the mirror image when predicting, at twice the cost
 
@@ -53,12 +54,20 @@ def get_config():
     config.loss.integral = 0.0  # equation 3 of the paper
     config.loss.integral_l1 = 0.05
     config.loss.heatmap = 0.0
+    config.loss.released_heatmap = 0.0
     config.loss.distribution = 1.0
-    config.heatmap_sigma = 1.0  # of the targets of the last two, in cells
+    config.heatmap_sigma = 1.0  # of the Gaussian targets, in cells
+
+    config.decoding = ml_collections.ConfigDict()
+    config.decoding.method = "soft_argmax"  # or debiased, or argmax
+    config.decoding.beta = 1.0
+    config.decoding.alignment = "half_pixel"  # heatmap cell i at pixel 4i + 1.5; corner: at 4i
 
     config.optimizer = ml_collections.ConfigDict()
     config.optimizer.learning_rate = 2e-3
     config.optimizer.weight_decay = 1e-4
+    config.optimizer.weight_decay_form = "decoupled"  # or coupled: an L2 penalty on the loss
+    config.optimizer.decay_biases = False  # and batch normalisation
     config.optimizer.schedule = "cosine"
     config.optimizer.warmup_steps = 50
     config.optimizer.final_fraction = 0.01

@@ -14,11 +14,13 @@ def get_config():
     config.stage = "lifter"
     config.seed = 0
     config.strategy = "auto"
+    config.init_from = ""  # start from these weights: a workdir, a .keras file or a checkpoint
     config.precision = "float32"
     config.flip_test = False  # average with the lifted mirror image when predicting
 
     config.model = ml_collections.ConfigDict()
     config.model.name = "sem_gcn"
+    config.model.raw_pixels = False
     config.model.channels = 128
     config.model.num_blocks = 4
     config.model.non_local = True
@@ -40,6 +42,8 @@ def get_config():
     config.optimizer = ml_collections.ConfigDict()
     config.optimizer.learning_rate = 5e-4
     config.optimizer.weight_decay = 0.05
+    config.optimizer.weight_decay_form = "decoupled"  # or coupled: an L2 penalty on the loss
+    config.optimizer.decay_biases = False  # and batch normalisation
     config.optimizer.schedule = "constant"
     config.optimizer.warmup_steps = 0
     config.optimizer.final_fraction = 1.0

@@ -88,8 +88,8 @@ def procrustes_align(predicted, target):
     """Brings a prediction onto the truth by the best similarity transform.
 
     Rotation (without reflection), scale and translation minimise the sum of squared distances (Umeyama, PAMI 1991).
-    Computed in float64. The rotation is treated as a constant by the gradient, which is exact for the squared
-    distances at the optimum and finite for every pose.
+    Computed in float64. The gradient is exact, and finite for every pair of poses: where the best rotation is not
+    unique, it is treated as a constant.
 
     Args:
         predicted: float [..., J, D].
@@ -103,10 +103,26 @@ def procrustes_align(predicted, target):
     target_mean = tf.reduce_mean(target, axis=-2, keepdims=True)
     p = predicted - tf.reduce_mean(predicted, axis=-2, keepdims=True)
     t = target - target_mean
-    _, u, v = tf.linalg.svd(tf.matmul(p, t, transpose_a=True))
-    sign = tf.sign(tf.linalg.det(tf.matmul(u, v, transpose_b=True)))
-    last = tf.cast(tf.range(tf.shape(u)[-1]) == tf.shape(u)[-1] - 1, tf.float64)
-    u *= (1 + last * (sign[..., None] - 1))[..., None, :]
-    rotated = tf.matmul(p, tf.stop_gradient(tf.matmul(u, v, transpose_b=True)))
+    rotated = tf.matmul(p, _best_rotation(tf.matmul(p, t, transpose_a=True)))
     scale = tf.reduce_sum(rotated * t, axis=[-2, -1]) / tf.maximum(tf.reduce_sum(p**2, axis=[-2, -1]), 1e-12)
     return tf.cast(scale[..., None, None] * rotated + target_mean, dtype)
+
+
+def _best_rotation(covariance):
+    """The rotation R, without reflection, for which the trace of Rᵀ·covariance is largest. float64 [..., D, D].
+
+    With covariance = U·S·Vᵀ, in which a reflection has turned the sign of the least of S, R = U·Vᵀ, and its derivative
+    is U·Ω·Vᵀ with Ω = (A − Aᵀ)ᵢⱼ / (sᵢ + sⱼ), A = Uᵀ·d(covariance)·V. TensorFlow's own, of the singular vectors, has no
+    value where two singular values are equal.
+    """
+    s, u, v = (tf.stop_gradient(part) for part in tf.linalg.svd(covariance))
+    sign = tf.sign(tf.linalg.det(tf.matmul(u, v, transpose_b=True)))
+    last = tf.cast(tf.range(tf.shape(s)[-1]) == tf.shape(s)[-1] - 1, tf.float64)
+    flip = 1 + last * (sign[..., None] - 1)
+    u, s = u * flip[..., None, :], s * flip
+    turn = tf.matmul(u, tf.matmul(covariance, v), transpose_a=True)
+    sums = s[..., :, None] + s[..., None, :]
+    unique = sums > 1e-9 * s[..., :1, None]
+    turn = tf.where(unique, (turn - tf.linalg.matrix_transpose(turn)) / tf.where(unique, sums, 1.0), 0.0)
+    turn -= tf.stop_gradient(turn)  # its value is 0 but for rounding
+    return tf.matmul(u + tf.matmul(u, turn), v, transpose_b=True)

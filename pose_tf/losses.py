@@ -27,12 +27,8 @@ def integral_l1_loss(pose2d, target, weights):
     return _masked_mean(tf.reduce_sum(tf.abs(pose2d - target), axis=-1), weights)
 
 
-def _gaussian_logits(pose2d, heatmaps, stride, sigma):
-    """Logarithms of unnormalised Gaussians along the columns [B, W, J] and the rows [B, H, J] of heatmaps.
-
-    Cell i is centred at crop pixel stride · i + (stride − 1) / 2.
-    """
-    cells = (pose2d - (stride - 1) / 2) / stride
+def _gaussian_logits(cells, heatmaps, sigma):
+    """Logarithms of unnormalised Gaussians along the columns [B, W, J] and the rows [B, H, J] of heatmaps."""
 
     def profile(size, centre):
         distance = tf.range(size, dtype=tf.float32)[None, :, None] - centre[:, None, :]
@@ -41,25 +37,50 @@ def _gaussian_logits(pose2d, heatmaps, stride, sigma):
     return profile(tf.shape(heatmaps)[2], cells[..., 0]), profile(tf.shape(heatmaps)[1], cells[..., 1])
 
 
-def heatmap_loss(heatmaps, target, weights, stride, sigma=2.0):
+def heatmap_loss(heatmaps, cells, weights, sigma=2.0):
     """Squared error to a Gaussian of height 1 around each joint (Sun et al., CVPR 2019, section 3).
 
     Args:
         heatmaps: float32 [B, H, W, J].
-        target: float32 [B, J, 2] crop pixels.
+        cells: float32 [B, J, 2]: true x, y in cells.
         weights: float32 [B, J].
-        stride: crop pixels for each cell.
         sigma: standard deviation of the Gaussian in cells (2 in Sun et al., CVPR 2019, section 4.1).
 
     Returns:
         float32 [B]: mean over cells, then joints.
     """
-    columns, rows = _gaussian_logits(target, heatmaps, stride, sigma)
+    columns, rows = _gaussian_logits(cells, heatmaps, sigma)
     error = heatmaps - tf.exp(rows[:, :, None] + columns[:, None])
     return _masked_mean(tf.reduce_mean(error**2, axis=[1, 2]), weights)
 
 
-def distribution_loss(heatmaps, target, weights, stride, sigma=2.0):
+def released_heatmap_loss(heatmaps, cells, weights):
+    """Squared error to the target of the paper's released code.
+
+    That is 1 in the joint's cell, blurred by a Gaussian of standard deviation 1 over 3x3 cells, at unit L2 norm.
+
+    Args:
+        heatmaps: float32 [B, H, W, J].
+        cells: float32 [B, J, 2]: true x, y in cells of 4 px, the first pixel of cell i being at i − 0.375.
+        weights: float32 [B, J].
+
+    Returns:
+        float32 [B]: half the mean over cells, then the mean over joints.
+    """
+    cells = tf.floor(cells + 0.375)
+
+    def profile(size, centre):
+        distance = tf.abs(tf.range(size, dtype=tf.float32)[None, :, None] - centre[:, None, :])
+        return tf.where(distance <= 1, tf.exp(-0.5 * distance**2), 0.0)
+
+    columns = profile(tf.shape(heatmaps)[2], cells[..., 0])
+    rows = profile(tf.shape(heatmaps)[1], cells[..., 1])
+    columns, rows = tf.math.l2_normalize(columns, axis=1), tf.math.l2_normalize(rows, axis=1)
+    error = heatmaps - rows[:, :, None] * columns[:, None]
+    return _masked_mean(tf.reduce_mean(error**2, axis=[1, 2]) / 2, weights)
+
+
+def distribution_loss(heatmaps, cells, weights, sigma=2.0):
     """Cross-entropy between the softmax of a heatmap and a Gaussian around the joint.
 
     The regulariser of Nibali et al., 2018 (arXiv:1801.07372), as a cross-entropy: it says where the mass of the
@@ -67,15 +88,14 @@ def distribution_loss(heatmaps, target, weights, stride, sigma=2.0):
 
     Args:
         heatmaps: float32 [B, H, W, J] logits.
-        target: float32 [B, J, 2] crop pixels.
+        cells: float32 [B, J, 2]: true x, y in cells.
         weights: float32 [B, J].
-        stride: crop pixels for each cell.
         sigma: standard deviation of the Gaussian in cells (2 in Sun et al., CVPR 2019, section 4.1).
 
     Returns:
         float32 [B] nats.
     """
-    columns, rows = _gaussian_logits(target, heatmaps, stride, sigma)
+    columns, rows = _gaussian_logits(cells, heatmaps, sigma)
     columns, rows = tf.nn.softmax(columns, axis=1), tf.nn.softmax(rows, axis=1)
     expected_logit = tf.einsum("bhwj,bhj,bwj->bj", heatmaps, rows, columns)
     return _masked_mean(tf.reduce_logsumexp(heatmaps, axis=[1, 2]) - expected_logit, weights)

@@ -1,7 +1,4 @@
-"""How good a pose is: one number for each sample, and streaming means of them.
-
-These are for measuring. The distance has no gradient at 0, where the hips meet: train with `losses` instead.
-"""
+"""How good a pose is: one number for each sample, and streaming means of them."""
 
 import tensorflow as tf
 
@@ -12,8 +9,10 @@ TORSO = (skeleton.H36M.index("Thorax"), skeleton.H36M.index("Hip"))
 
 
 def joint_errors(predicted, target):
-    """Distance of each joint from its true place. [..., J, D] twice -> [..., J], same unit."""
-    return tf.norm(predicted - target, axis=-1)
+    """Distance of each joint from its true place, with gradient 0 there. [..., J, D] twice -> [..., J], same unit."""
+    squared = tf.reduce_sum((predicted - target) ** 2, axis=-1)
+    there = squared == 0
+    return tf.where(there, tf.zeros_like(squared), tf.sqrt(tf.where(there, tf.ones_like(squared), squared)))
 
 
 def mpjpe_per_joint(predicted, target):

@@ -175,9 +175,10 @@ def squared_distance(predicted, target):
     return tf.reduce_sum((geometry.procrustes_align(predicted, target) - target) ** 2)
 
 
-def test_gradient_of_the_aligned_squared_distance_is_exact(rng):
+@pytest.mark.parametrize("reflect", [1, -1], ids=["near", "reflected"])
+def test_gradient_of_the_aligned_squared_distance_is_exact(rng, reflect):
     target, noise, direction = rng.normal(size=(3, 17, 3))
-    predicted = tf.constant(target + 0.3 * noise)
+    predicted = tf.constant(target * [1, 1, reflect] + 0.3 * noise)
     with tf.GradientTape() as tape:
         tape.watch(predicted)
         loss = squared_distance(predicted, target)
@@ -190,9 +191,27 @@ def test_gradient_of_the_aligned_squared_distance_is_exact(rng):
 @pytest.mark.parametrize("shape", [(1, 1, 1), (1, 1, 0), (1, 0, 0), (0, 0, 0)], ids=["solid", "plane", "line", "point"])
 def test_gradient_of_the_aligned_squared_distance_is_finite(rng, shape):
     target = rng.normal(size=(17, 3)) * 300
-    for goal in (target, target * shape):
+    for goal in (target, target * shape, target * [-1, 1, 1], np.zeros_like(target), np.ones_like(target)):
         predicted = tf.constant(target * shape)
         with tf.GradientTape() as tape:
             tape.watch(predicted)
             loss = squared_distance(predicted, goal)
         assert np.isfinite(tape.gradient(loss, predicted)).all()
+
+
+@pytest.mark.parametrize("motion", ["scaling", "translation", "rotation"])
+def test_gradient_of_the_aligned_squared_distance_does_not_see_a_similarity(rng, motion):
+    target, noise = rng.normal(size=(2, 17, 3))
+    predicted = tf.constant(target + 0.3 * noise)
+    with tf.GradientTape() as tape:
+        tape.watch(predicted)
+        loss = squared_distance(predicted, target)
+    gradient = tape.gradient(loss, predicted).numpy()
+    centred = predicted.numpy() - predicted.numpy().mean(0)
+    direction = {
+        "scaling": centred,
+        "translation": np.broadcast_to(rng.normal(size=3), (17, 3)),
+        "rotation": np.cross(rng.normal(size=3), centred),
+    }[motion]
+    assert np.abs(gradient).max() > 0.1
+    np.testing.assert_allclose((gradient * direction).sum(), 0, atol=1e-10)

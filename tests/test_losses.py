@@ -6,7 +6,10 @@ import tensorflow as tf
 
 from pose_tf import losses
 
-STRIDE = 4
+
+def cells(pixels):
+    """Cells of 4 px, of which number i is centred at 4·i + 1.5."""
+    return (np.float32(pixels) - np.float32(1.5)) / 4
 
 
 def gaussian_map(x, y, height, width, sigma=2.0):
@@ -55,13 +58,28 @@ def test_heatmap_loss_equals_a_loop_over_cells(rng):
         [np.mean((heatmaps[b, :, :, j] - gaussian_map(*target[b, j], 8, 10)) ** 2) for j in range(3)] for b in range(2)
     ]
     expected = [(errors[0][0] + errors[0][2]) / 2, errors[1][1]]
-    np.testing.assert_allclose(losses.heatmap_loss(heatmaps, target, weights, STRIDE), expected, rtol=1e-5)
+    np.testing.assert_allclose(losses.heatmap_loss(heatmaps, cells(target), weights), expected, rtol=1e-5)
 
 
 def test_heatmap_loss_vanishes_at_the_target():
     heatmaps = gaussian_map(17.0, 9.5, 8, 10)[None, :, :, None].astype(np.float32)
-    loss = losses.heatmap_loss(heatmaps, tf.constant([[[17.0, 9.5]]]), tf.ones([1, 1]), STRIDE)
+    loss = losses.heatmap_loss(heatmaps, cells([[[17.0, 9.5]]]), tf.ones([1, 1]))
     np.testing.assert_allclose(loss, [0], atol=1e-12)
+
+
+def test_the_released_target_is_a_blurred_cell_of_unit_norm():
+    edge, corner = np.exp(-0.5), np.exp(-1.0)
+    blurred = np.array([[corner, edge, corner], [edge, 1, edge], [corner, edge, corner]])
+    target = np.zeros((2, 6, 7))
+    target[0, 1:4, 3:6] = blurred  # of cell x 4, y 2
+    target[1, :2, :2] = blurred[1:, 1:]  # of the first cell
+    target /= np.linalg.norm(target, axis=(1, 2), keepdims=True)
+    heatmaps = np.float32(target.transpose(1, 2, 0)[None])
+    where = np.float32([[[4.6, 1.7], [-0.3, 0.2]]])
+    loss = losses.released_heatmap_loss(heatmaps, where, tf.ones([1, 2]))
+    np.testing.assert_allclose(loss, [0], atol=1e-12)
+    loss = losses.released_heatmap_loss(tf.zeros_like(heatmaps), where, tf.ones([1, 2]))
+    np.testing.assert_allclose(loss, [0.5 / 42], rtol=1e-5)
 
 
 def test_distribution_loss_equals_the_cross_entropy(rng):
@@ -71,15 +89,13 @@ def test_distribution_loss_equals_the_cross_entropy(rng):
         np.mean([cross_entropy(heatmaps[b, :, :, j], gaussian_map(*target[b, j], 8, 10)) for j in range(3)])
         for b in range(2)
     ]
-    loss = losses.distribution_loss(heatmaps, target, tf.ones([2, 3]), STRIDE)
+    loss = losses.distribution_loss(heatmaps, cells(target), tf.ones([2, 3]))
     np.testing.assert_allclose(loss, expected, rtol=1e-5)
-    np.testing.assert_allclose(
-        losses.distribution_loss(heatmaps + 50, target, tf.ones([2, 3]), STRIDE), loss, rtol=1e-4
-    )
+    np.testing.assert_allclose(losses.distribution_loss(heatmaps + 50, cells(target), tf.ones([2, 3])), loss, rtol=1e-4)
 
 
 def test_distribution_loss_of_a_flat_map_is_the_log_of_its_cells():
-    loss = losses.distribution_loss(tf.zeros([1, 8, 10, 1]), tf.constant([[[17.0, 9.5]]]), tf.ones([1, 1]), STRIDE)
+    loss = losses.distribution_loss(tf.zeros([1, 8, 10, 1]), cells([[[17.0, 9.5]]]), tf.ones([1, 1]))
     np.testing.assert_allclose(loss, [np.log(80)], rtol=1e-6)
 
 
@@ -89,7 +105,7 @@ def test_distribution_loss_is_least_at_the_gaussian(rng):
     p = target / target.sum()
     with tf.GradientTape() as tape:
         tape.watch(heatmaps)
-        loss = losses.distribution_loss(heatmaps, tf.constant([[[17.0, 9.5]]]), tf.ones([1, 1]), STRIDE)
+        loss = losses.distribution_loss(heatmaps, cells([[[17.0, 9.5]]]), tf.ones([1, 1]))
     np.testing.assert_allclose(loss, [-(p * np.log(p)).sum()], rtol=1e-5)
     np.testing.assert_allclose(tape.gradient(loss, heatmaps), np.zeros((1, 8, 10, 1)), atol=1e-6)
 
@@ -97,9 +113,9 @@ def test_distribution_loss_is_least_at_the_gaussian(rng):
 def test_distribution_loss_ignores_joints_without_weight(rng):
     heatmaps = rng.normal(size=(1, 8, 10, 2)).astype(np.float32)
     target = np.float32([[[17, 9.5], [30, 30]]])
-    one = losses.distribution_loss(heatmaps[..., :1], target[:, :1], tf.ones([1, 1]), STRIDE)
-    np.testing.assert_allclose(losses.distribution_loss(heatmaps, target, [[1.0, 0.0]], STRIDE), one, rtol=1e-6)
-    np.testing.assert_array_equal(losses.distribution_loss(heatmaps, target, [[0.0, 0.0]], STRIDE), [0])
+    one = losses.distribution_loss(heatmaps[..., :1], cells(target[:, :1]), tf.ones([1, 1]))
+    np.testing.assert_allclose(losses.distribution_loss(heatmaps, cells(target), [[1.0, 0.0]]), one, rtol=1e-6)
+    np.testing.assert_array_equal(losses.distribution_loss(heatmaps, cells(target), [[0.0, 0.0]]), [0])
 
 
 @pytest.mark.parametrize("far", [-60.0, 90.0])
@@ -107,7 +123,7 @@ def test_a_joint_outside_pulls_the_mass_to_the_nearest_border(far):
     heatmaps = tf.zeros([1, 8, 8, 1])
     with tf.GradientTape() as tape:
         tape.watch(heatmaps)
-        loss = losses.distribution_loss(heatmaps, tf.constant([[[far, 13.5]]]), tf.ones([1, 1]), STRIDE)
+        loss = losses.distribution_loss(heatmaps, cells([[[far, 13.5]]]), tf.ones([1, 1]))
     gradient = tape.gradient(loss, heatmaps).numpy()[0, :, :, 0]
     assert abs(gradient.sum()) < 1e-5
     assert gradient.sum(0).argmin() == (0 if far < 0 else 7)
@@ -119,7 +135,7 @@ def test_a_joint_far_away_gives_finite_losses_and_gradients(rng, loss, far):
     heatmaps = tf.constant(rng.normal(size=(1, 8, 8, 1)), tf.float32)
     with tf.GradientTape() as tape:
         tape.watch(heatmaps)
-        value = loss(heatmaps, tf.constant([[[far, 13.5]]]), tf.ones([1, 1]), STRIDE)
+        value = loss(heatmaps, cells([[[far, 13.5]]]), tf.ones([1, 1]))
     assert np.isfinite(value).all() and np.isfinite(tape.gradient(value, heatmaps)).all()
 
 

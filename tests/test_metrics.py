@@ -107,13 +107,79 @@ def test_per_joint_errors_average_to_the_pose_error(predicted, target):
     np.testing.assert_array_equal(metrics.mpjpe_per_joint(predicted, target)[:, 0], np.zeros(4))
 
 
-@pytest.mark.parametrize("case", ["near", "perfect", "point"])
-def test_gradient_of_pa_mpjpe_is_finite(predicted, target, case):
-    start = tf.constant({"near": predicted, "perfect": target, "point": np.zeros_like(target)}[case])
+def gradient(function, predicted, target, dtype=tf.float64):
+    predicted, target = tf.constant(predicted, dtype), tf.constant(target, dtype)
     with tf.GradientTape() as tape:
-        tape.watch(start)
-        error = pa_mpjpe(start, target)
-    assert np.isfinite(tape.gradient(error, start)).all()
+        tape.watch(predicted)
+        error = function(predicted, target)
+    return tape.gradient(error, predicted).numpy()
+
+
+@pytest.mark.parametrize("dtype", [tf.float32, tf.float64], ids=lambda dtype: dtype.name)
+@pytest.mark.parametrize("case", ["near", "point", "collinear", "planar", "mirrored"])
+def test_gradient_of_pa_mpjpe_is_finite(predicted, target, case, dtype):
+    start = {
+        "near": predicted,
+        "point": np.full_like(predicted, 7),
+        "collinear": predicted[..., :1] * [1, 2, -3] + 5,
+        "planar": predicted * [1, 1, 0],
+        "mirrored": target * [-1, 1, 1],
+    }[case]
+    assert np.isfinite(gradient(pa_mpjpe, start, target, dtype)).all()
+
+
+@pytest.mark.parametrize("function", [mpjpe, n_mpjpe, pa_mpjpe])
+def test_gradient_at_a_perfect_prediction_is_finite(target, function):
+    assert np.isfinite(gradient(function, target, target, tf.float32)).all()
+
+
+@pytest.mark.parametrize("function", [mpjpe, n_mpjpe])
+def test_gradient_is_finite_although_the_hips_meet(predicted, target, function):
+    assert np.isfinite(gradient(function, predicted, target)).all()
+
+
+@pytest.mark.parametrize("function", [mpjpe, n_mpjpe, pa_mpjpe])
+def test_gradient_towards_a_target_of_zeros_is_finite(predicted, target, function):
+    assert np.isfinite(gradient(function, predicted, np.zeros_like(target))).all()
+
+
+def central_difference(function, predicted, target, direction, step=1e-4):
+    ahead, behind = (function(predicted + sign * step * direction, target).numpy() for sign in (1, -1))
+    return (ahead - behind) / (2 * step)
+
+
+def slope(function, predicted, target, direction):
+    """Of each pose's error along a direction, by the gradient."""
+    return (gradient(function, predicted, target) * direction).sum((-2, -1))
+
+
+@pytest.mark.parametrize("case", ["near", "mirrored", "equal singular values"])
+def test_gradient_of_pa_mpjpe_agrees_with_finite_differences(rng, predicted, target, case):
+    if case == "mirrored":
+        predicted = predicted * [-1, 1, 1]
+    if case == "equal singular values":  # the SVD itself has no gradient here, the best rotation has
+        target = 1000 * np.linalg.qr(target - target.mean(1, keepdims=True))[0]
+        noise = rng.normal(size=target.shape) * 60
+        predicted = target + noise - target @ (target.swapaxes(1, 2) @ noise) / 1e6
+    for direction in rng.normal(size=(5, *target.shape)):
+        numeric = central_difference(pa_mpjpe, predicted, target, direction)
+        np.testing.assert_allclose(slope(pa_mpjpe, predicted, target, direction), numeric, rtol=1e-5, atol=1e-7)
+
+
+def unit(direction):
+    return direction / np.linalg.norm(direction, axis=(-2, -1), keepdims=True)
+
+
+@pytest.mark.parametrize("motion", ["scaling", "translation", "rotation"])
+def test_gradient_of_pa_mpjpe_does_not_see_a_similarity(rng, predicted, target, motion):
+    centred = predicted - predicted.mean(1, keepdims=True)
+    direction = {
+        "scaling": centred,
+        "translation": np.broadcast_to(rng.normal(size=3), centred.shape),
+        "rotation": np.cross(rng.normal(size=3), centred),
+    }[motion]
+    assert np.abs(slope(pa_mpjpe, predicted, target, unit(predicted - target))).min() > 0.1
+    np.testing.assert_allclose(slope(pa_mpjpe, predicted, target, unit(direction)), np.zeros(4), atol=1e-9)
 
 
 def test_metrics_agree_with_the_reference(shared_data):

@@ -25,6 +25,19 @@ _OUTPUT = flags.DEFINE_string("output", None, "JSON file to write.")
 _PREVIEW = flags.DEFINE_string("preview", None, "PNG to write: samples with predicted and true poses.")
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 16, "Images at once.", lower_bound=1)
 _FLIP_TEST = flags.DEFINE_bool("flip_test", None, "Average with the mirror image; by default as the recipes say.")
+_DECODING = flags.DEFINE_enum(
+    "decoding",
+    None,
+    ["soft_argmax", "debiased", "argmax"],
+    "From heatmaps to 2D joints; by default as the recipe says.",
+)
+_BETA = flags.DEFINE_float("beta", None, "Factor on the heatmaps before the softmax; by default as the recipe says.")
+_ALIGNMENT = flags.DEFINE_enum(
+    "alignment",
+    None,
+    ["half_pixel", "corner"],
+    "Pixel of heatmap cell i: 4i + 1.5 or 4i; by default as the recipe says.",
+)
 flags.mark_flags_as_required(["lifter"])
 
 
@@ -44,14 +57,16 @@ def main():
     except ValueError:
         raise UserError(f"--subjects={','.join(_SUBJECTS.value)} is not a list of numbers") from None
     if _POSES.value:
-        for flag in (_PREVIEW, _OCCLUDERS):
-            if flag.value:
+        for flag in (_PREVIEW, _OCCLUDERS, _DECODING, _BETA, _ALIGNMENT):
+            if flag.value is not None:
                 raise UserError(f"--{flag.name} needs images: give --data_dir and --detector")
         samples = poses.read_pose_file(_POSES.value)
         samples = samples if subjects is None else samples.select(subjects)
         report = evaluator.evaluate_poses(Workdir(_LIFTER.value), samples, _FLIP_TEST.value)
     else:
-        estimator = evaluator.load_estimator(_DETECTOR.value, _LIFTER.value, _FLIP_TEST.value)
+        decoding = {"method": _DECODING.value, "beta": _BETA.value, "alignment": _ALIGNMENT.value}
+        decoding = {name: value for name, value in decoding.items() if value is not None}
+        estimator = evaluator.load_estimator(_DETECTOR.value, _LIFTER.value, _FLIP_TEST.value, **decoding)
         occluders = OccluderBank.load(_OCCLUDERS.value) if _OCCLUDERS.value else None
         report, arrays = evaluator.evaluate_images(estimator, _DATA_DIR.value, subjects, _BATCH_SIZE.value, occluders)
         if _PREVIEW.value:

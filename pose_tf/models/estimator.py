@@ -1,16 +1,18 @@
 """The product: one model from the image of a person to its joints in 2D and 3D."""
 
+import dataclasses
+
 import numpy as np
 import tensorflow as tf
 
 from pose_tf import geometry, skeleton
 from pose_tf.data.statistics import PoseStatistics
-from pose_tf.layers import SoftArgmax2D
+from pose_tf.models.decoding import CROP_SIZE, Decoding
 
-CROP_SIZE = 256
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 CONFIDENCE_RADIUS_PX = 16.0
+DECODING = Decoding()
 
 
 def normalize_images(images):
@@ -24,13 +26,14 @@ def normalize_pose2d(pose2d):
     return pose2d / (CROP_SIZE / 2) - 1
 
 
-def detect(detector, images, flip_test: bool = False):
+def detect(detector, images, flip_test: bool = False, decoding: Decoding = DECODING):
     """2D joints of crops.
 
     Args:
         detector: normalised images -> heatmap logits.
         images: uint8 [B, 256, 256, 3] RGB.
         flip_test: average the heatmaps with those of the mirrored images.
+        decoding: from heatmaps to coordinates.
 
     Returns:
         pose2d float32 [B, J, 2] crop pixels, confidence float32 [B, J] in 0…1.
@@ -39,20 +42,11 @@ def detect(detector, images, flip_test: bool = False):
     heatmaps = detector(images, training=False)
     if flip_test:
         mirrored = detector(images[:, :, ::-1], training=False)[:, :, ::-1]
+        if decoding.alignment == "corner":  # pixel 4i is 255 - 4i in the mirror, nearest to cell 64 - i
+            mirrored = tf.concat([mirrored[:, :, :1], mirrored[:, :, :-1]], axis=2)
         heatmaps = (heatmaps + tf.gather(mirrored, skeleton.H36M.mirror, axis=-1)) / 2
-    pose2d = decode_heatmaps(heatmaps)
-    return pose2d, heatmap_confidence(heatmaps, pose2d)
-
-
-def decode_heatmaps(heatmaps):
-    """Soft-argmax of heatmaps of any size. float32 [B, H, W, J] logits -> float32 [B, J, 2] px of the 256 crop."""
-    stride = heatmap_stride(heatmaps)
-    return SoftArgmax2D(stride=1.0, offset=0.0)(heatmaps) * stride + (stride - 1) / 2
-
-
-def heatmap_stride(heatmaps):
-    """Pixels of the 256 crop for each cell of heatmaps [B, H, W, J]: float32 scalar; 4 for an HRNet at full size."""
-    return CROP_SIZE / tf.cast(tf.shape(heatmaps)[1], tf.float32)
+    pose2d = decoding(heatmaps)
+    return pose2d, heatmap_confidence(heatmaps, decoding.to_cells(pose2d, heatmaps))
 
 
 def lift(lifter, statistics: PoseStatistics, pose2d, flip_test: bool = False):
@@ -86,6 +80,7 @@ class PoseEstimator(tf.keras.Model):
         statistics: mean and standard deviation of the lifter's training poses.
         flip_detector: average the heatmaps with those of the mirrored image.
         flip_lifter: average the 3D pose with that of the mirrored 2D pose.
+        decoding: from heatmaps to 2D joints.
 
     Call arguments:
         images: uint8 [B, 256, 256, 3] RGB.
@@ -102,6 +97,7 @@ class PoseEstimator(tf.keras.Model):
         statistics: PoseStatistics,
         flip_detector: bool = False,
         flip_lifter: bool = False,
+        decoding: Decoding = DECODING,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -110,6 +106,7 @@ class PoseEstimator(tf.keras.Model):
         self.statistics = statistics
         self.flip_detector = flip_detector
         self.flip_lifter = flip_lifter
+        self.decoding = decoding
 
     def call(self, images):
         pose2d, confidence = self.detect(images)
@@ -117,7 +114,7 @@ class PoseEstimator(tf.keras.Model):
 
     def detect(self, images):
         """uint8 [B, 256, 256, 3] -> pose2d float32 [B, J, 2] crop pixels, confidence float32 [B, J]."""
-        return detect(self.detector, images, self.flip_detector)
+        return detect(self.detector, images, self.flip_detector, self.decoding)
 
     def lift(self, pose2d):
         """float32 [B, J, 2] crop pixels -> float32 [B, J, 3] mm, relative to the hip."""
@@ -131,6 +128,7 @@ class PoseEstimator(tf.keras.Model):
             "statistics": self.statistics.to_json(),
             "flip_detector": self.flip_detector,
             "flip_lifter": self.flip_lifter,
+            "decoding": dataclasses.asdict(self.decoding),
         }
 
     @classmethod
@@ -138,6 +136,7 @@ class PoseEstimator(tf.keras.Model):
         config = dict(config)
         for key in ("detector", "lifter"):
             config[key] = tf.keras.utils.deserialize_keras_object(config[key], custom_objects)
+        config["decoding"] = Decoding(**config["decoding"])
         return cls(statistics=PoseStatistics.from_json(config.pop("statistics")), **config)
 
     def build_from_config(self, config):
@@ -145,21 +144,20 @@ class PoseEstimator(tf.keras.Model):
         self(np.zeros((1, CROP_SIZE, CROP_SIZE, 3), np.uint8))
 
 
-def heatmap_confidence(heatmaps, pose2d):
+def heatmap_confidence(heatmaps, cells):
     """Share of each heatmap's softmax mass within 16 px of the joint.
 
     Args:
         heatmaps: float32 [B, H, W, J] logits.
-        pose2d: float32 [B, J, 2] crop pixels.
+        cells: float32 [B, J, 2]: the joint's x, y in cells.
 
     Returns:
         float32 [B, J] in 0…1.
     """
-    stride = heatmap_stride(heatmaps)
-    cells = (pose2d - (stride - 1) / 2) / stride
     shape = tf.shape(heatmaps)
+    radius = CONFIDENCE_RADIUS_PX / CROP_SIZE * tf.cast(shape[1], tf.float32)
     dy = tf.range(shape[1], dtype=tf.float32)[None, :, None] - cells[:, None, :, 1]
     dx = tf.range(shape[2], dtype=tf.float32)[None, :, None] - cells[:, None, :, 0]
-    near = dy[:, :, None] ** 2 + dx[:, None] ** 2 <= (CONFIDENCE_RADIUS_PX / stride) ** 2
+    near = dy[:, :, None] ** 2 + dx[:, None] ** 2 <= radius**2
     weights = tf.exp(heatmaps - tf.reduce_max(heatmaps, axis=[1, 2], keepdims=True))
     return tf.reduce_sum(tf.where(near, weights, 0.0), axis=[1, 2]) / tf.reduce_sum(weights, axis=[1, 2])

@@ -78,7 +78,9 @@ def load_torch_weights(model: tf.keras.Model, path: str, map_joints: str | None 
 def _check(model, path, targets, state):
     missing, unknown = sorted(targets.keys() - state.keys()), sorted(state.keys() - targets.keys())
     if missing or unknown:
-        faults = [f"it lacks {_listed(missing)}"] * bool(missing) + [f"{_listed(unknown)} fits nothing"] * bool(unknown)
+        faults = [f"it lacks {_listed(missing)}"] * bool(missing) + [f"it has {_listed(unknown)} too much"] * bool(
+            unknown
+        )
         raise UserError(f"{path} does not fit {model.name}: {'; '.join(faults)}")
     for key, target in targets.items():
         try:

@@ -9,6 +9,7 @@ from pose_tf.augment import OcclusionAugmenter
 from pose_tf.data import pipeline, records
 from pose_tf.data.occluders import OccluderBank
 from pose_tf.data.poses import PoseSet, read_record_poses
+from pose_tf.models.decoding import Decoding
 from pose_tf.models.estimator import PoseEstimator, lift
 from pose_tf.training.workdir import Workdir
 
@@ -17,13 +18,14 @@ PREVIEW_ROWS = 8
 UNITS = {"mpjpe": "mm", "pa_mpjpe": "mm", "n_mpjpe": "mm", "pixel_error": "px"}
 
 
-def load_estimator(detector: str, lifter: str, flip_test: bool | None = None) -> PoseEstimator:
+def load_estimator(detector: str, lifter: str, flip_test: bool | None = None, **decoding) -> PoseEstimator:
     """Joins two trained stages.
 
     Args:
         detector: workdir of a detector.
         lifter: workdir of a lifter.
         flip_test: average with the mirror image; None for what each recipe says.
+        decoding: attributes of `Decoding` that differ from the detector's recipe.
 
     Raises:
         UserError: a directory does not hold what it should.
@@ -35,6 +37,7 @@ def load_estimator(detector: str, lifter: str, flip_test: bool | None = None) ->
         lifter_dir.statistics(),
         flip_detector=detector_dir.config().flip_test if flip_test is None else flip_test,
         flip_lifter=lifter_dir.config().flip_test if flip_test is None else flip_test,
+        decoding=Decoding(**{**detector_dir.config().get("decoding", {}), **decoding}),
     )
 
 

@@ -10,11 +10,10 @@ from pose_tf.data.poses import read_pose_file, read_record_poses
 from pose_tf.data.statistics import PoseStatistics
 from pose_tf.errors import UserError
 from pose_tf.models import FeedForward, HRNet, SemGCN
+from pose_tf.models.decoding import Decoding
 from pose_tf.models.estimator import (
     CROP_SIZE,
-    decode_heatmaps,
     detect,
-    heatmap_stride,
     lift,
     normalize_images,
     normalize_pose2d,
@@ -55,6 +54,11 @@ class DetectorStage:
         self.training, self.validation = poses.split(config.data.validation_subjects)
         self.num_samples = len(self.training)
         self.loss_names = [name for name, factor in config.loss.items() if factor] + ["loss", "pixel_error"]
+        self.decoding = Decoding(**config.decoding.to_dict())
+        if self.decoding.method == "argmax" and {"integral", "integral_l1"} & set(self.loss_names):
+            raise UserError(
+                "config.decoding.method is 'argmax', which config.loss.integral and integral_l1 cannot train"
+            )
         self.model = HRNet(**options)
         self.geometry = GeometricAugmenter(**config.augment.to_dict())
         self.color = ColorJitter(**config.color.to_dict())
@@ -103,14 +107,13 @@ class DetectorStage:
             images = tf.cond(half_size, lambda: tf.nn.avg_pool2d(images, 2, 2, "VALID"), lambda: images)
 
         heatmaps = self.model(images, training=True)
-        pose2d, stride = decode_heatmaps(heatmaps), heatmap_stride(heatmaps)
+        pose2d, cells = self.decoding(heatmaps), self.decoding.to_cells(target, heatmaps)
         terms = {
             "integral": lambda: losses.integral_loss(pose2d, target, weights),
             "integral_l1": lambda: losses.integral_l1_loss(pose2d, target, weights),
-            "heatmap": lambda: losses.heatmap_loss(heatmaps, target, weights, stride, self.config.heatmap_sigma),
-            "distribution": lambda: losses.distribution_loss(
-                heatmaps, target, weights, stride, self.config.heatmap_sigma
-            ),
+            "heatmap": lambda: losses.heatmap_loss(heatmaps, cells, weights, self.config.heatmap_sigma),
+            "released_heatmap": lambda: losses.released_heatmap_loss(heatmaps, cells, weights),
+            "distribution": lambda: losses.distribution_loss(heatmaps, cells, weights, self.config.heatmap_sigma),
         }
         values = {name: terms[name]() for name in self.loss_names if name in terms}
         values["loss"] = tf.add_n([self.config.loss[name] * value for name, value in values.items()])
@@ -128,7 +131,7 @@ class DetectorStage:
 
     @tf.function(reduce_retracing=True)
     def _detect(self, images):
-        return detect(self.model, images, self.config.flip_test)
+        return detect(self.model, images, self.config.flip_test, self.decoding)
 
     def augmented_pictures(self) -> np.ndarray:
         """A sheet of training images and joints as the network sees them first, uint8 [H, W, 3]."""

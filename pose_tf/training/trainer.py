@@ -11,6 +11,7 @@ import tensorflow as tf
 from pose_tf import files
 from pose_tf.data import records
 from pose_tf.errors import UserError
+from pose_tf.training.initial_weights import load_initial_weights
 from pose_tf.training.monitor import Monitor
 from pose_tf.training.optimizers import make_optimizer
 from pose_tf.training.stages import make_stage
@@ -51,12 +52,16 @@ def train(config, data_dir: str | None, workdir_path: str) -> dict[str, float]:
         if not steps_per_epoch:
             raise UserError(f"config.data.batch_size is {batch_size}, but there are only {stage.num_samples} samples")
         total_steps = math.ceil(config.train.epochs * steps_per_epoch)
-        optimizer = make_optimizer(config.optimizer, total_steps)
+        optimizer = make_optimizer(config.optimizer, total_steps, steps_per_epoch)
         best = tf.Variable(math.inf, trainable=False, name="best")
         means = {name: tf.keras.metrics.Mean(name) for name in stage.loss_names}
     checkpoint = tf.train.Checkpoint(model=stage.model, optimizer=optimizer, best=best)
     manager = tf.train.CheckpointManager(checkpoint, workdir.file("checkpoints"), CHECKPOINTS_KEPT)
-    checkpoint.restore(manager.latest_checkpoint)
+    if manager.latest_checkpoint:
+        checkpoint.restore(manager.latest_checkpoint)
+    elif config.init_from:
+        left = load_initial_weights(stage.model, config.init_from)
+        print(f"weights of {config.init_from}, but not of {', '.join(left) or 'nothing'}", file=sys.stderr)
     files.write_json(workdir.file("config.json"), config.to_dict())
 
     def replica_step(batch):

@@ -59,6 +59,45 @@ def test_starts_as_the_identity(rng, nodes, groups, training):
 
 @LAYOUTS
 @pytest.mark.parametrize("training", [False, True])
+def test_at_start_the_gradient_passes_unchanged_and_only_the_normalisation_learns(rng, nodes, groups, training):
+    x, upstream = rng.normal(size=(2, 3, nodes, 8)).astype(np.float32)
+    layer, x = built(nodes, 8, groups), tf.constant(x)
+    layer.affinity.assign(np.abs(layer.affinity))  # so that the ReLU lets pairs through
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        loss = tf.reduce_sum(layer(x, training=training) * upstream)
+    inner = [weight for part in (layer.theta, layer.phi, layer.g, layer.out) for weight in part.weights]
+    by_x, by_gamma, by_beta, *others = tape.gradient(loss, [x, layer.bn.gamma, layer.bn.beta, layer.affinity, *inner])
+    np.testing.assert_array_equal(by_x, upstream)
+    np.testing.assert_allclose(by_beta, upstream.sum((0, 1)), rtol=1e-4, atol=1e-4)
+    for gradient in others:
+        np.testing.assert_array_equal(gradient, tf.zeros_like(gradient))
+    layer.bn.gamma.assign(tf.ones(8))
+    layer.bn.moving_mean.assign(tf.zeros(8)), layer.bn.moving_variance.assign(tf.ones(8))
+    expected = ((non_local(x.numpy(), layer, groups, training) - x) * upstream).numpy().sum((0, 1))
+    assert np.abs(expected).max() > 0.1
+    np.testing.assert_allclose(by_gamma, expected, rtol=1e-3, atol=1e-3)
+
+
+@LAYOUTS
+def test_after_one_step_of_the_scale_every_weight_learns(rng, nodes, groups):
+    x, upstream = rng.normal(size=(2, 3, nodes, 8)).astype(np.float32)
+    layer = built(nodes, 8, groups)
+    layer.affinity.assign(np.abs(layer.affinity))
+    for _ in range(2):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(layer(x, training=True) * upstream)
+        gradients = tape.gradient(loss, layer.trainable_weights)
+        for weight, gradient in zip(layer.trainable_weights, gradients):
+            weight.assign_sub(0.01 * gradient)
+    for weight, gradient in zip(layer.trainable_weights, gradients):
+        assert np.isfinite(gradient).all(), weight.name
+        if weight is not layer.out.bias:  # the normalisation removes it
+            assert np.abs(gradient).max() > 1e-5, weight.name
+
+
+@LAYOUTS
+@pytest.mark.parametrize("training", [False, True])
 def test_equals_the_sum_over_pairs(rng, nodes, groups, training):
     x = rng.normal(size=(3, nodes, 8)).astype(np.float32)
     layer = built(nodes, 8, groups, rng)

@@ -54,6 +54,68 @@ def test_a_single_node_is_a_dense_layer(rng):
     np.testing.assert_allclose(layer(x), dense(x), atol=1e-5)
 
 
+def gradients(layer, x, upstream):
+    """Of the sum of output times `upstream`: with respect to x, kernel, edge logits and bias."""
+    x = tf.constant(x, tf.float32)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        loss = tf.reduce_sum(layer(x) * upstream)
+    return [gradient.numpy() for gradient in tape.gradient(loss, [x, layer.kernel, layer.edge_logits, layer.bias])]
+
+
+def test_gradients_of_a_single_node_are_those_of_a_dense_layer(rng):
+    x, upstream = rng.normal(size=(6, 1, 4)).astype(np.float32), rng.normal(size=(6, 1, 3)).astype(np.float32)
+    layer = SemGraphConv(3, [])
+    layer.build(x.shape)
+    randomise(layer, rng)
+    by_x, by_kernel, by_edge, by_bias = gradients(layer, x, upstream)
+    np.testing.assert_allclose(by_x, upstream @ layer.kernel[0].numpy().T, atol=1e-5)
+    np.testing.assert_allclose(by_kernel[0], x[:, 0].T @ upstream[:, 0], atol=1e-5)
+    np.testing.assert_array_equal(by_kernel[1], np.zeros((4, 3)))
+    np.testing.assert_array_equal(by_edge, [0])
+    np.testing.assert_allclose(by_bias, upstream.sum((0, 1)), atol=1e-5)
+
+
+def test_a_node_without_edges_sees_and_teaches_only_its_own_term(rng):
+    x, upstream = rng.normal(size=(2, 4, 3)).astype(np.float32), np.zeros((2, 4, 5), np.float32)
+    upstream[:, 2] = rng.normal(size=(2, 5))
+    layer = SemGraphConv(5, [(0, 1), (1, 3)])
+    layer.build(x.shape)
+    randomise(layer, rng)
+    own, bias = layer.kernel[0].numpy(), layer.bias.numpy()
+    np.testing.assert_allclose(layer(x)[:, 2], x[:, 2] @ own + bias, atol=1e-5)
+    by_x, by_kernel, by_edges, by_bias = gradients(layer, x, upstream)
+    np.testing.assert_allclose(by_x, upstream @ own.T, atol=1e-5)
+    np.testing.assert_allclose(by_kernel, [x[:, 2].T @ upstream[:, 2], np.zeros((3, 5))], atol=1e-5)
+    np.testing.assert_array_equal(by_edges, np.zeros(8))
+    np.testing.assert_allclose(by_bias, upstream.sum((0, 1)), atol=1e-5)
+
+
+@pytest.mark.parametrize("edges, nodes", [(H36M.bones, 17), ([(0, 1), (1, 2), (0, 2)], 4)], ids=["17", "4"])
+def test_gradients_agree_with_finite_differences(rng, edges, nodes):
+    x, upstream = rng.normal(size=(2, nodes, 3)).astype(np.float32), rng.normal(size=(2, nodes, 4))
+    layer = SemGraphConv(4, edges)
+    layer.build(x.shape)
+    randomise(layer, rng)
+    values = [value.astype(np.float64) for value in (x, *(weight.numpy() for weight in layer.weights))]
+
+    def slope(which, index, step=1e-5):
+        """Central difference in float64, of the NumPy implementation."""
+        losses = []
+        for sign in (1, -1):
+            moved = [value.copy() for value in values]
+            moved[which][index] += sign * step
+            losses.append((graph_conv(moved[0], edges, *moved[1:]) * upstream).sum())
+        return (losses[0] - losses[1]) / (2 * step)
+
+    for which, gradient in enumerate(gradients(layer, x, upstream.astype(np.float32))):
+        places = list(np.ndindex(gradient.shape))
+        if len(places) > 50:
+            places = [places[i] for i in rng.choice(len(places), 20, replace=False)]
+        numeric = [slope(which, place) for place in places]
+        np.testing.assert_allclose([gradient[place] for place in places], numeric, rtol=1e-4, atol=2e-5)
+
+
 @pytest.mark.parametrize("edges, nodes, entries", [(H36M.bones, 17, 49), (EDGES_16, 16, 46)])
 def test_weights(edges, nodes, entries):
     layer = SemGraphConv(128, edges)

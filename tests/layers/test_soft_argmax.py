@@ -62,8 +62,8 @@ def test_mirrored_maps_give_mirrored_pixels(rng):
 
 
 def test_a_constant_does_not_matter_and_huge_logits_do_not_overflow(rng):
-    heatmaps = rng.normal(size=(1, 16, 16, 2)).astype(np.float32)
-    np.testing.assert_allclose(SoftArgmax2D()(heatmaps + 1000), SoftArgmax2D()(heatmaps), atol=0.01)
+    heatmaps = rng.integers(-200, 200, (1, 16, 16, 2)).astype(np.float32) / 64  # float32 holds these + 1024 exactly
+    np.testing.assert_array_equal(SoftArgmax2D()(heatmaps + 1024), SoftArgmax2D()(heatmaps))
     assert np.isfinite(SoftArgmax2D(beta=1e7)(heatmaps * 1e20)).all()
 
 
@@ -82,15 +82,44 @@ def test_computes_in_float32_under_mixed_precision(rng, mixed_bfloat16, dtype):
     np.testing.assert_allclose(pose[0], exact, atol=1e-3)
 
 
-def test_gradient_is_the_weight_times_the_distance(rng):
-    heatmaps = tf.constant(rng.normal(size=(1, 6, 8, 1)), tf.float32)
-    with tf.GradientTape() as tape:
+def gradients(heatmaps, *options):
+    """Gradients of x and of y of the first joint of one map, each [H, W, J]."""
+    heatmaps = tf.constant(heatmaps, tf.float32)
+    with tf.GradientTape(persistent=True) as tape:
         tape.watch(heatmaps)
-        x = SoftArgmax2D()(heatmaps)[0, 0, 0]
-    p = np.exp(heatmaps.numpy()[0, :, :, 0])
+        x, y = tf.unstack(SoftArgmax2D(*options)(heatmaps)[0, 0])
+    return [tape.gradient(coordinate, heatmaps)[0].numpy() for coordinate in (x, y)]
+
+
+@pytest.mark.parametrize("beta, stride, offset", [(1, 4, 1.5), (3.0, 8, 3.5), (0.5, 4, 0)])
+def test_gradient_is_the_weight_times_the_distance(rng, beta, stride, offset):
+    heatmap = rng.normal(size=(6, 8)).astype(np.float32)
+    p = np.exp(beta * heatmap.astype(np.float64))
     p /= p.sum()
-    distance = 4 * (np.arange(8)[None] - expectation(heatmaps.numpy()[0, :, :, 0])[0])
-    np.testing.assert_allclose(tape.gradient(x, heatmaps)[0, :, :, 0], p * distance, atol=1e-5)
+    mean_x, mean_y = expectation(heatmap, beta)
+    by_x, by_y = gradients(heatmap[None, :, :, None], beta, stride, offset)
+    np.testing.assert_allclose(by_x[:, :, 0], beta * stride * p * (np.arange(8)[None] - mean_x), atol=1e-5)
+    np.testing.assert_allclose(by_y[:, :, 0], beta * stride * p * (np.arange(6)[:, None] - mean_y), atol=1e-5)
+
+
+@pytest.mark.parametrize("beta", [1.0, 1e7])
+def test_gradient_of_a_single_peak_is_zero(beta):
+    for gradient in gradients(peaks((10, 63), logit=1e4), beta):
+        np.testing.assert_array_equal(gradient, np.zeros((64, 64, 1)))
+
+
+@pytest.mark.parametrize("beta", [1.0, 1e7])
+def test_gradient_of_two_equal_peaks_pulls_along_their_line(beta):
+    by_x, by_y = gradients(peaks((10, 20), (30, 50), logit=1e4), beta)
+    # Each weighs a half and lies 10 columns and 15 rows from the middle, at 4 px each.
+    np.testing.assert_allclose(by_x / beta, peaks((30, 50), logit=20)[0] - peaks((10, 20), logit=20)[0], rtol=1e-6)
+    np.testing.assert_allclose(by_y / beta, peaks((30, 50), logit=30)[0] - peaks((10, 20), logit=30)[0], rtol=1e-6)
+
+
+def test_gradient_sums_to_zero_and_stays_on_its_own_map(rng):
+    for gradient in gradients(rng.normal(size=(1, 64, 64, 3)) * 3):
+        assert abs(gradient[..., 0].sum()) < 1e-4 < 0.1 < np.abs(gradient[..., 0]).sum()
+        np.testing.assert_array_equal(gradient[..., 1:], np.zeros((64, 64, 2)))
 
 
 def test_in_a_graph_of_unknown_size(rng):

@@ -69,7 +69,7 @@ def test_confidence_is_the_share_of_mass_within_16_px():
     heatmaps[0, 32, 32, 1] = heatmaps[0, 32, 36, 1] = heatmaps[0, 32, 37, 1] = heatmaps[0, 10, 10, 1] = 100
     disc = sum(dx * dx + dy * dy <= 16 for dx in range(-4, 5) for dy in range(-4, 5))
     quarter = sum(dx * dx + dy * dy <= 16 for dx in range(5) for dy in range(5))
-    confidence = heatmap_confidence(tf.constant(heatmaps), pose2d)
+    confidence = heatmap_confidence(tf.constant(heatmaps), (pose2d - 1.5) / 4)
     np.testing.assert_allclose(confidence, [[disc / 4096, 0.5, quarter / 4096]], rtol=1e-5)
 
 

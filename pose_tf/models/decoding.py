@@ -1,0 +1,101 @@
+"""From heatmaps to the crop's pixels."""
+
+import dataclasses
+
+import tensorflow as tf
+
+from pose_tf.errors import UserError
+from pose_tf.layers import SoftArgmax2D
+
+CROP_SIZE = 256
+METHODS = ("soft_argmax", "debiased", "argmax")
+ALIGNMENTS = ("half_pixel", "corner")
+
+
+@dataclasses.dataclass(frozen=True)
+class Decoding:
+    """How heatmaps become coordinates.
+
+    Attributes:
+        method: `soft_argmax`, the expectation under the softmax (equations 1 and 2 of the paper); `debiased`, the same
+            without the pull of a background of logit 0 to the centre (Gu et al., ICCV 2021); `argmax`, the highest
+            cell, a quarter of a cell towards its higher neighbours, as HRNet is evaluated (Sun et al., CVPR 2019).
+        beta: factor on the logits before the softmax; the paper's released code takes 1e7.
+        alignment: `half_pixel`, where cell i is the centre of the pixels that it covers, 4·i + 1.5 for the usual
+            heatmaps; `corner`, where it is the first of them, 4·i, as in the public HRNet.
+
+    Raises:
+        UserError: there is no such method or alignment, or `beta` is not above 0.
+    """
+
+    method: str = "soft_argmax"
+    beta: float = 1.0
+    alignment: str = "half_pixel"
+
+    def __post_init__(self):
+        for name, value, values in (("method", self.method, METHODS), ("alignment", self.alignment, ALIGNMENTS)):
+            if value not in values:
+                raise UserError(f"decoding.{name} is '{value}'; it can be {', '.join(values)}")
+        if not self.beta > 0:
+            raise UserError(f"decoding.beta is {self.beta}; it has to be above 0")
+
+    def to_pixels(self, cells, heatmaps):
+        """Positions in cells [..., 2] of heatmaps [B, H, W, J] -> crop px."""
+        stride = _stride(heatmaps)
+        return cells * stride + self._offset(stride)
+
+    def to_cells(self, pose2d, heatmaps):
+        """Crop px [..., 2] -> positions in cells of heatmaps [B, H, W, J]."""
+        stride = _stride(heatmaps)
+        return (pose2d - self._offset(stride)) / stride
+
+    def _offset(self, stride):
+        return (stride - 1) / 2 if self.alignment == "half_pixel" else 0.0
+
+    def __call__(self, heatmaps):
+        """Coordinates of heatmaps of any size: float32 [B, H, W, J] logits -> float32 [B, J, 2] crop px."""
+        if self.method == "argmax":
+            cells = _argmax(heatmaps)
+        else:
+            cells = SoftArgmax2D(self.beta, stride=1.0, offset=0.0)(heatmaps)
+            if self.method == "debiased":
+                cells = _without_background(self.beta * heatmaps, cells)
+        return self.to_pixels(cells, heatmaps)
+
+
+def _stride(heatmaps):
+    """Crop pixels for each cell: float32 scalar; 4 for an HRNet at full size."""
+    return CROP_SIZE / tf.cast(tf.shape(heatmaps)[1], tf.float32)
+
+
+def _argmax(heatmaps):
+    """The highest cell, moved as `get_final_preds` of the public HRNet does. -> float32 [B, J, 2] x, y."""
+    shape = tf.shape(heatmaps)
+    height, width = shape[1], shape[2]
+    flat = tf.reshape(tf.transpose(heatmaps, [0, 3, 1, 2]), [shape[0], shape[3], -1])
+    best = tf.argmax(flat, axis=-1, output_type=tf.int32)
+    x, y = best % width, best // width
+    inside = (x > 1) & (x < width - 1) & (y > 1) & (y < height - 1)
+
+    def slope(step):
+        neighbours = [tf.where(inside, best + sign * step, best)[..., None] for sign in (1, -1)]
+        higher, lower = (tf.gather(flat, index, batch_dims=2)[..., 0] for index in neighbours)
+        return tf.sign(higher - lower)
+
+    cells = tf.cast(tf.stack([x, y], axis=-1), tf.float32)
+    return cells + 0.25 * tf.stack([slope(1), slope(width)], axis=-1)
+
+
+def _without_background(logits, cells):
+    """Takes the background out of an expectation.
+
+    With C the mean of exp(logit), a background of logits 0 has the share 1/C of all mass, and its mean is the centre c:
+    the rest is at c + (x − c)·C/(C − 1). No map has to be so; where C is not above 1, x stays.
+    """
+    shape = tf.shape(logits)
+    size = tf.cast(tf.stack([shape[2], shape[1]]), tf.float32)
+    log_mean = tf.reduce_logsumexp(logits, axis=[1, 2]) - tf.math.log(tf.reduce_prod(size))
+    rest = -tf.math.expm1(-tf.maximum(log_mean, 0.0))[..., None]
+    centre = (size - 1) / 2
+    moved = tf.clip_by_value(centre + tf.math.divide_no_nan(cells - centre, rest), 0.0, size - 1)
+    return tf.where(rest > 0, moved, cells)

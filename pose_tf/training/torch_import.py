@@ -1,0 +1,110 @@
+"""Makes a workdir of a PyTorch checkpoint, as if its model had been trained here."""
+
+import os
+import re
+
+import numpy as np
+import tensorflow as tf
+
+from pose_tf import files
+from pose_tf.data.statistics import PoseStatistics
+from pose_tf.errors import UserError
+from pose_tf.models import FeedForward, HRNet, SemGCN
+from pose_tf.models.torch_checkpoint import read_state_dict
+from pose_tf.models.torch_weights import LoadedWeights, load_torch_weights
+from pose_tf.training.workdir import Workdir
+
+ARCHITECTURES = ("hrnet_w<width>", "sem_gcn", "feed_forward", "released_sem_gcn", "released_feed_forward")
+JOINTS = 17
+METRE = 1000.0
+
+
+def import_torch(
+    architecture: str,
+    checkpoint: str,
+    workdir_path: str,
+    map_joints: str | None = None,
+    mean: str | None = None,
+    std: str | None = None,
+) -> LoadedWeights:
+    """Imports a checkpoint.
+
+    Args:
+        architecture: one of ARCHITECTURES. The `released` ones see raw pixels, as in the paper's released code.
+        checkpoint: file to read, see `load_torch_weights`.
+        workdir_path: directory to make.
+        map_joints: see `load_torch_weights`.
+        mean, std: .npy files [17, 3] in mm that turn a lifter's output into millimetres; by default 0 and 1000, for
+            the public SemGCN code's networks predict metres. The released ones need them.
+
+    Returns:
+        What was not loaded.
+
+    Raises:
+        UserError: an impossible argument, a file that does not fit, or a directory that holds a run.
+    """
+    workdir = Workdir(workdir_path)
+    if os.path.exists(workdir.file("config.json")):
+        raise UserError(f"--workdir={workdir_path} holds a run already")
+    config = {"model": _options(architecture, checkpoint), "flip_test": False, "imported": os.path.basename(checkpoint)}
+    detector = config["model"]["name"] == "hrnet"
+    if detector:
+        config |= {"stage": "detector", "decoding": {"method": "argmax", "beta": 1.0, "alignment": "corner"}}
+    else:
+        config |= {"stage": "lifter"}
+        statistics = _statistics(architecture, mean, std)
+    options = dict(config["model"])
+    tf.keras.utils.set_random_seed(0)  # for what the file may lack
+    model = {"hrnet": HRNet, "sem_gcn": SemGCN, "feed_forward": FeedForward}[options.pop("name")](**options)
+    loaded = load_torch_weights(model, checkpoint, map_joints)
+    workdir.create()
+    workdir.save_best(model)
+    if not detector:
+        files.write_json(workdir.file("statistics.json"), statistics.to_json())
+    files.write_json(workdir.file("config.json"), config)
+    return loaded
+
+
+def _options(architecture, checkpoint):
+    """The model's section of a recipe, as far as the architecture's name and the shapes in the file tell it."""
+    if match := re.fullmatch(r"hrnet_w(\d+)", architecture):
+        return {"name": "hrnet", "width": int(match[1])}
+    if architecture not in ARCHITECTURES:
+        raise UserError(f"--arch={architecture} is not known; it can be {', '.join(ARCHITECTURES)}")
+    state = read_state_dict(checkpoint)
+    released = architecture.startswith("released_")
+    name = architecture.removeprefix("released_")
+    first = {"sem_gcn": "gconv_input.0.gconv.bias", "feed_forward": "linear_in.bias" if released else "w1.bias"}[name]
+    if first not in state:
+        raise UserError(f"{checkpoint} is not a {architecture}: it lacks '{first}'")
+    width = len(state[first])
+    if name == "sem_gcn":
+        blocks = {key.split(".")[1] for key in state if re.match(r"gconv_layers\.\d+\.gconv1\.", key)}
+        non_local = any(".nonlocal." in key or ".non_local." in key for key in state)
+        options = {"channels": width, "num_blocks": len(blocks), "non_local": non_local}
+    elif released:
+        options = {"units": width, "share_blocks": True}
+    else:
+        blocks = {key.split(".")[1] for key in state if key.startswith("linear_stages.")}
+        options = {"units": width, "num_blocks": len(blocks)}
+    return {"name": name, "raw_pixels": released, **options}
+
+
+def _statistics(architecture, mean, std):
+    if (mean is None) != (std is None):
+        raise UserError("give --pose_mean and --pose_std together")
+    if mean is None:
+        if architecture.startswith("released_"):
+            raise UserError(f"--arch={architecture} predicts standardised poses: give --pose_mean and --pose_std")
+        return PoseStatistics(np.zeros((JOINTS, 3), np.float32), np.full((JOINTS, 3), METRE, np.float32))
+    return PoseStatistics(_read_array(mean), np.maximum(_read_array(std), 1e-6))
+
+
+def _read_array(path):
+    try:
+        array = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise UserError(f"{path} cannot be read as an .npy file: {error}") from None
+    if not isinstance(array, np.ndarray) or array.size != JOINTS * 3 or not np.isfinite(array).all():
+        raise UserError(f"{path} does not hold {JOINTS} x 3 numbers")
+    return array.astype(np.float32).reshape(JOINTS, 3)

@@ -1,0 +1,45 @@
+"""Brings a PyTorch checkpoint into a workdir, which every other tool takes like one that was trained here.
+
+    python tools/import_torch.py --arch=hrnet_w32 --checkpoint=pose_hrnet_w32_256x256.pth --map_joints=mpii \\
+        --workdir=runs/imported
+    python tools/train.py --config=configs/hrnet_w32.py --config.init_from=runs/imported --data_dir=DATA \\
+        --workdir=runs/detector
+
+Reads official HRNet pose checkpoints and ImageNet classifiers, mmpose's HRNet, the public SemGCN code's SemGCN and
+linear model, and the networks of the paper's released code. No PyTorch is needed, and nothing in the file is run.
+Every weight has to fit; what is not taken is named.
+"""
+
+import _checkout  # noqa: F401
+from absl import flags
+
+from pose_tf import cli
+
+_ARCH = flags.DEFINE_string(
+    "arch", None, "hrnet_w<width>, sem_gcn, feed_forward, released_sem_gcn or released_feed_forward."
+)
+_CHECKPOINT = flags.DEFINE_string("checkpoint", None, "File that torch.save wrote.")
+_WORKDIR = flags.DEFINE_string("workdir", None, "Directory to make.")
+_MAP_JOINTS = flags.DEFINE_enum(
+    "map_joints", None, ["mpii", "coco", "h36m"], "Skeleton of an HRNet checkpoint; fills the joints that ours shares."
+)
+_POSE_MEAN = flags.DEFINE_string("pose_mean", None, "An .npy [17, 3]: mean pose in mm of a lifter's training.")
+_POSE_STD = flags.DEFINE_string("pose_std", None, "An .npy [17, 3]: standard deviation in mm.")
+flags.mark_flags_as_required(["arch", "checkpoint", "workdir"])
+
+
+def main():
+    from pose_tf.training.torch_import import import_torch
+
+    loaded = import_torch(
+        _ARCH.value, _CHECKPOINT.value, _WORKDIR.value, _MAP_JOINTS.value, _POSE_MEAN.value, _POSE_STD.value
+    )
+    if loaded.skipped:
+        print(f"skipped {len(loaded.skipped)} weights of the file: {loaded.skipped[0]} … {loaded.skipped[-1]}")
+    if loaded.initialised:
+        print(f"not in the file, and random: {', '.join(loaded.initialised)}")
+    print(f"model {_WORKDIR.value}/best.keras")
+
+
+if __name__ == "__main__":
+    cli.run(main)
