@@ -6,6 +6,7 @@ refused. Both formats are read: the zip archive of PyTorch 1.6 and later, and th
 """
 
 import dataclasses
+import math
 import pickletools
 import struct
 import zipfile
@@ -58,8 +59,10 @@ def read_state_dict(path: str) -> dict[str, np.ndarray]:
         raise UserError(f"{path} does not exist") from None
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror or error}") from None
-    except (zipfile.BadZipFile, EOFError, struct.error) as error:
-        raise UserError(f"{path} is truncated or damaged: {error}") from None
+    except UserError:
+        raise
+    except Exception as error:  # zipfile, pickletools and NumPy raise nearly anything at damaged bytes
+        raise UserError(f"{path} is truncated or damaged: {error or type(error).__name__}") from None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,16 +111,19 @@ def _open_zip(path, file):
         return archive.read(info)
 
     with archive.open(programs[0]) as program:
-        return _run(path, program), read_storage
+        return _interpret(path, program), read_storage
 
 
 def _open_legacy(path, file):
-    if _run(path, file) != LEGACY_MAGIC:
+    if _interpret(path, file) != LEGACY_MAGIC:
         raise UserError(f"{path} is a pickle, but not a PyTorch checkpoint")
-    _, system, checkpoint, keys = (_run(path, file) for _ in range(4))  # after the protocol's version
+    _, system, checkpoint, keys = (_interpret(path, file) for _ in range(4))  # after the protocol's version
     if not system.get("little_endian", True):
         raise UserError(f"{path} was written by a big-endian machine, which cannot be read")
-    positions, sizes = {}, {storage.key: storage for storage in _storages(checkpoint)}
+    positions, sizes = {}, {}
+    for storage in _storages(checkpoint):
+        if sizes.setdefault(storage.key, storage) != storage:
+            raise UserError(f"{path} is damaged: storage {storage.key} is of two types or sizes")
     for key in keys:
         (count,) = struct.unpack("<q", file.read(8))
         if key not in sizes or sizes[key].count != count:
@@ -132,19 +138,25 @@ def _open_legacy(path, file):
     return checkpoint, read_storage
 
 
-def _storages(value):
-    if isinstance(value, _Tensor):
-        yield value.storage
-    elif isinstance(value, dict | list | tuple):
-        for part in value.values() if isinstance(value, dict) else value:
-            yield from _storages(part)
+def _storages(checkpoint):
+    seen, left = set(), [checkpoint]
+    while left:
+        value = left.pop()
+        if isinstance(value, _Tensor):
+            yield value.storage
+        elif isinstance(value, dict | list | tuple) and id(value) not in seen:
+            seen.add(id(value))  # a list may hold itself
+            left.extend(value.values() if isinstance(value, dict) else value)
 
 
 def _find_state_dict(path, checkpoint):
     if isinstance(checkpoint, dict):
-        for candidate in (checkpoint, *(checkpoint.get(key) for key in STATE_DICTS)):
+        for candidate in (*(checkpoint.get(key) for key in STATE_DICTS), checkpoint):
             if isinstance(candidate, dict) and any(isinstance(value, _Tensor) for value in candidate.values()):
-                return {str(key).removeprefix("module."): value for key, value in candidate.items()}
+                state_dict = {str(key).removeprefix("module."): value for key, value in candidate.items()}
+                if len(state_dict) < len(candidate):
+                    raise UserError(f"{path} has the same weight with and without the prefix 'module.'")
+                return state_dict
     raise UserError(f"{path} holds no weights, neither by themselves nor under {', '.join(STATE_DICTS)}")
 
 
@@ -163,25 +175,20 @@ def _resolve(path, state_dict, read_storage):
             else:
                 storages[storage] = np.frombuffer(data, storage.dtype)
         flat = storages[storage]
-        last = tensor.offset + sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.strides))
-        numbers = (tensor.offset, *tensor.shape, *tensor.strides)
-        if (
-            len(tensor.shape) != len(tensor.strides)
-            or min(numbers) < 0
-            or (0 not in tensor.shape and last >= len(flat))
-        ):
+        if not _fits(tensor, len(flat)):
             raise UserError(f"{path} is damaged: '{name}' reaches beyond its storage")
         strides = [stride * flat.itemsize for stride in tensor.strides]
         arrays[name] = np.lib.stride_tricks.as_strided(flat[tensor.offset :], tensor.shape, strides).copy()
     return arrays
 
 
-def _run(path, program):
-    """Builds what a pickle program describes; see the module's docstring."""
-    try:
-        return _interpret(path, program)
-    except (ValueError, IndexError, KeyError, TypeError, AttributeError, OverflowError) as error:
-        raise UserError(f"{path} is truncated or damaged: {error}") from None
+def _fits(tensor, count):
+    """Whether a tensor is a view of `count` numbers."""
+    numbers = (tensor.offset, *tensor.shape, *tensor.strides)
+    if len(tensor.shape) != len(tensor.strides) or not all(isinstance(n, int) and n >= 0 for n in numbers):
+        return False
+    last = tensor.offset + sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.strides))
+    return math.prod(tensor.shape) <= count and (0 in tensor.shape or last < count)
 
 
 _CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
@@ -196,6 +203,7 @@ _TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 
 
 def _interpret(path, program):
+    """Builds what a pickle program describes; see the module's docstring."""
     stack, marks, memo = [], [], {}
 
     def pop(count):
@@ -249,7 +257,7 @@ def _interpret(path, program):
             pop(1)
         elif name == "BINPERSID":
             kind, storage_type, key, _, count, *view = pop(1)[0]
-            if kind != "storage" or any(view):
+            if kind != "storage" or any(view) or not isinstance(key, str) or not isinstance(count, int):
                 raise ValueError("a tensor lies in an unknown kind of storage")
             stack.append(_Storage(key, STORAGE_TYPES[storage_type.name.removeprefix("torch ")], count))
         elif name == "STOP":

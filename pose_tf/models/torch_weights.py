@@ -60,10 +60,12 @@ def load_torch_weights(model: tf.keras.Model, path: str, map_joints: str | None 
     """
     state = {key: value for key, value in read_state_dict(path).items() if not key.endswith(".num_batches_tracked")}
     if isinstance(model, HRNet):
-        targets, state = _hrnet_targets(model), _official_hrnet_keys(state)
+        targets, state = _hrnet_targets(model), _official_hrnet_keys(path, state)
         skipped, initialised = _without_imagenet_head(model, targets, state)
         if not skipped:
             initialised = _map_head(model, path, targets, state, map_joints)
+        elif map_joints:
+            raise UserError(f"{path} is a classifier, which has no joints to map")
     else:
         if map_joints:
             raise UserError(f"joints can be mapped for an HRNet, and {model.name} is none")
@@ -112,6 +114,11 @@ def _dense_targets(name, layer):
     }
 
 
+def _vector(array):
+    """Without axes of length 1, if nothing else is left."""
+    return array.ravel() if array.size == max(array.shape, default=1) else array
+
+
 # ------------------------------------------------------------------------------------------------------ HRNet
 
 
@@ -127,9 +134,12 @@ def _hrnet_targets(model):
     return targets
 
 
-def _official_hrnet_keys(state):
+def _official_hrnet_keys(path, state):
     """mmpose's names without what they begin with."""
-    return {re.sub(r"^(backbone|keypoint_head|head)\.", "", key): value for key, value in state.items()}
+    official = {re.sub(r"^(backbone|keypoint_head|head)\.", "", key): value for key, value in state.items()}
+    if len(official) < len(state):
+        raise UserError(f"{path} has the same weight under two names, with and without 'backbone.' or 'head.'")
+    return official
 
 
 def _without_imagenet_head(model, targets, state):
@@ -172,8 +182,10 @@ def _map_head(model, path, targets, state, map_joints):
         target = targets[key]
 
         def convert(array, target=target):
-            value = target.variable.numpy()
-            value[..., own] = target.convert(array)[..., other]
+            value, given = target.variable.numpy(), target.convert(array)
+            if given.shape[:-1] != value.shape[:-1]:
+                return given  # which does not fit
+            value[..., own] = given[..., other]
             return value
 
         targets[key] = _Target(target.variable, convert)
@@ -185,7 +197,7 @@ def _map_head(model, path, targets, state, map_joints):
 
 def _lifter_targets(model, state):
     if isinstance(model, SemGCN):
-        return _sem_gcn_targets(model), _sem_gcn_keys(state)
+        return _sem_gcn_targets(model), {key.replace(".non_local.", ".nonlocal."): state[key] for key in state}
     if not isinstance(model, FeedForward):
         raise TypeError(f"PyTorch weights are known for HRNet, SemGCN and FeedForward, not for {type(model).__name__}")
     if model.get_config()["share_blocks"]:
@@ -216,14 +228,6 @@ def _with_hip(model, state, output):
     }
 
 
-def _sem_gcn_keys(state):
-    """One spelling for the non-local layers: `nonlocal`, and without the pooling's index."""
-    return {
-        re.sub(r"\.nonlocal\.(g|phi)\.0\.", r".nonlocal.\1.", key.replace(".non_local.", ".nonlocal.")): value
-        for key, value in state.items()
-    }
-
-
 def _sem_gcn_targets(model):
     config = model.get_config()
     names = {"input": "gconv_input.0"}
@@ -239,16 +243,17 @@ def _sem_gcn_targets(model):
         targets |= _bn_targets(f"{theirs}.bn", model.get_layer(f"{ours}.bn"))
     for ours, theirs in non_local.items():
         layer, name = model.get_layer(ours), f"{theirs}.nonlocal"
-        for part in ("theta", "phi", "g"):
-            targets |= _dense_targets(f"{name}.{part}", getattr(layer, part))
+        pooled = ".0" if layer.groups else ""
+        for part, index in (("theta", ""), ("phi", pooled), ("g", pooled)):
+            targets |= _dense_targets(f"{name}.{part}{index}", getattr(layer, part))
         targets |= _dense_targets(f"{name}.W.0", layer.out) | _bn_targets(f"{name}.W.1", layer.bn)
-        targets[f"{name}.concat_project.0.weight"] = _Target(layer.affinity, np.ravel)
+        targets[f"{name}.concat_project.0.weight"] = _Target(layer.affinity, _vector)
     return targets
 
 
 def _graph_conv_targets(name, layer):
     return {
         f"{name}.W": _Target(layer.kernel, np.asarray),
-        f"{name}.e": _Target(layer.edge_logits, np.ravel),
+        f"{name}.e": _Target(layer.edge_logits, _vector),
         f"{name}.bias": _Target(layer.bias, np.asarray),
     }

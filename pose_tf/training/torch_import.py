@@ -67,11 +67,12 @@ def import_torch(
 
 def _options(architecture, checkpoint):
     """The model's section of a recipe, as far as the architecture's name and the shapes in the file tell it."""
-    if match := re.fullmatch(r"hrnet_w(\d+)", architecture):
-        return {"name": "hrnet", "width": int(match[1])}
-    if architecture not in ARCHITECTURES:
+    hrnet = re.fullmatch(r"hrnet_w(\d+)", architecture)
+    if not hrnet and architecture not in ARCHITECTURES[1:]:
         raise UserError(f"--arch={architecture} is not known; it can be {', '.join(ARCHITECTURES)}")
     state = read_state_dict(checkpoint)
+    if hrnet:
+        return {"name": "hrnet", "width": int(hrnet[1])}
     released = architecture.startswith("released_")
     name = architecture.removeprefix("released_")
     first = {"sem_gcn": "gconv_input.0.gconv.bias", "feed_forward": "linear_in.bias" if released else "w1.bias"}[name]

@@ -114,11 +114,14 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_is_not_saved(config, tmp_pa
     assert not (tmp_path / "run" / "best.keras").exists()
 
 
-@pytest.mark.parametrize("name", sorted(path.stem for path in (ROOT / "configs").glob("*.py")))
+RECIPES = sorted(str(path.relative_to(ROOT / "configs").with_suffix("")) for path in (ROOT / "configs").rglob("*.py"))
+
+
+@pytest.mark.parametrize("name", RECIPES)
 def test_every_recipe_has_the_sections_of_its_stage(name):
     config, reference = recipe(name), recipe("hrnet_w32" if recipe(name).stage == "detector" else "feed_forward")
     assert config.keys() == reference.keys()
-    for section in set(config) & {"data", "augment", "occlusion", "color", "optimizer", "train"}:
+    for section in set(config) & {"data", "augment", "occlusion", "color", "decoding", "optimizer", "train"}:
         assert config[section].keys() == reference[section].keys()
 
 
@@ -128,3 +131,35 @@ def test_every_recipe_has_the_sections_of_its_stage(name):
 def test_the_papers_recipes_have_its_hyper_parameters(name, learning_rate):
     optimizer = recipe(name).optimizer
     assert (optimizer.learning_rate, optimizer.weight_decay, optimizer.schedule) == (learning_rate, 0.05, "constant")
+
+
+def test_the_released_recipes_have_the_released_hyper_parameters():
+    detector, lifter, graph = (recipe(f"released/{name}") for name in ("hrnet_w32", "feed_forward", "sem_gcn"))
+    assert {name: factor for name, factor in detector.loss.items() if factor} == {"released_heatmap": 1.0}
+    assert (detector.decoding.method, detector.decoding.alignment) == ("argmax", "half_pixel")
+    assert (detector.occlusion.probability, detector.occlusion.min_count, detector.occlusion.max_count) == (0.5, 1, 7)
+    assert detector.color.to_dict() == {"brightness": 0.2, "contrast": 0.2, "saturation": 0.2, "hue": 0.2}
+    assert (detector.optimizer.weight_decay_form, detector.optimizer.schedule) == ("coupled", "step")
+    assert (lifter.model.share_blocks, lifter.model.raw_pixels) == (True, True)
+    assert (graph.model.non_local, graph.model.raw_pixels) == (False, True)
+    for config in (detector, lifter, graph):
+        assert (config.optimizer.weight_decay, config.optimizer.decay_biases) == (0.05, True)
+        assert config.data.batch_size == 16
+
+
+def test_a_run_starts_from_given_weights_and_goes_on_from_its_own(config, tmp_path, capsys):
+    trainer.train(config, None, str(tmp_path / "first"))
+    config.init_from = str(tmp_path / "first")
+    config.optimizer.learning_rate = 0.0
+    config.optimizer.weight_decay = 0.0
+    trainer.train(config, None, str(tmp_path / "second"))
+    for first, second in zip(trainable(tmp_path / "first"), trainable(tmp_path / "second")):
+        np.testing.assert_array_equal(first, second)
+    capsys.readouterr()
+    trainer.train(config, None, str(tmp_path / "second"))
+    output = capsys.readouterr().err
+    assert "resuming" in output and "weights of" not in output
+
+
+def trainable(workdir):
+    return [weight.numpy() for weight in Workdir(str(workdir)).load_best("lifter").trainable_weights]

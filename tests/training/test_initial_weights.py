@@ -1,0 +1,90 @@
+"""Tests of starting from weights that are there: where they may lie, and what has to fit."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pose_tf.errors import UserError
+from pose_tf.models import FeedForward, HRNet
+from pose_tf.training.initial_weights import load_initial_weights
+
+
+def detector(num_joints=17, **options):
+    return HRNet(4, num_joints, stem=4, modules=(1, 1, 1), blocks=1, **options)
+
+
+def save(model, folder, kind):
+    """Writes a model, and returns what `init_from` would name."""
+    if kind == "checkpoint":
+        optimizer = tf.keras.optimizers.Adam()
+        return tf.train.Checkpoint(model=model, optimizer=optimizer).save(str(folder / "checkpoints" / "ckpt"))
+    if kind == "checkpoints":
+        save(model, folder, "checkpoint")
+        return str(folder / "checkpoints")
+    model.save(folder / "best.keras")
+    return str(folder if kind == "workdir" else folder / "best.keras")
+
+
+def values(model):
+    return {weight.name: weight.numpy() for weight in model.weights}
+
+
+@pytest.mark.parametrize("kind", ["workdir", "file", "checkpoint", "checkpoints"])
+def test_all_weights_are_taken(tmp_path, kind):
+    source, model = detector(), detector()
+    source.get_layer("bn1").moving_mean.assign([1, 2, 3, 4])
+    assert load_initial_weights(model, save(source, tmp_path, kind)) == []
+    for name, value in values(source).items():
+        np.testing.assert_array_equal(values(model)[name], value, err_msg=name)
+
+
+@pytest.mark.parametrize("kind", ["workdir", "file", "checkpoint", "checkpoints"])
+def test_a_head_for_other_joints_is_replaced(tmp_path, kind):
+    source, model = detector(num_joints=16), detector()
+    before = values(model)
+    assert load_initial_weights(model, save(source, tmp_path, kind)) == ["final_layer"]
+    after = values(model)
+    heads = {name for name in after if name.startswith("final_layer")}
+    assert len(heads) == 2
+    for name, value in after.items():
+        np.testing.assert_array_equal(value, before[name] if name in heads else values(source)[name], err_msg=name)
+
+
+def test_lifters_start_from_lifters(tmp_path):
+    source, model = FeedForward(units=8), FeedForward(units=8)
+    assert load_initial_weights(model, save(source, tmp_path, "workdir")) == []
+    np.testing.assert_array_equal(model.get_layer("input.linear").kernel, source.get_layer("input.linear").kernel)
+
+
+@pytest.mark.parametrize(
+    "source, message",
+    [
+        (lambda: FeedForward(units=8), "is a FeedForward, the recipe's model a HRNet"),
+        (lambda: HRNet(4, stem=8, modules=(1, 1, 1), blocks=1), "layer conv1 has weights of shapes"),
+        (lambda: HRNet(4, stem=4, modules=(1, 1, 1), blocks=2), "it has a layer .* more"),
+        (lambda: HRNet(4, stem=4, modules=(1, 1, 0), blocks=1), "has weights of shapes none"),
+    ],
+)
+def test_another_model_is_refused_and_nothing_changes(tmp_path, source, message):
+    path, model = save(source(), tmp_path, "workdir"), detector()
+    before = values(model)
+    with pytest.raises(UserError, match=message):
+        load_initial_weights(model, path)
+    for name, value in values(model).items():
+        np.testing.assert_array_equal(value, before[name])
+
+
+@pytest.mark.parametrize("kind", ["checkpoint", "checkpoints"])
+def test_a_checkpoint_of_another_model_is_refused(tmp_path, kind):
+    path = save(FeedForward(units=8), tmp_path, kind)
+    with pytest.raises(UserError, match="does not fit hrnet_w4"):
+        load_initial_weights(detector(), path)
+
+
+def test_what_is_no_model_is_refused(tmp_path):
+    (tmp_path / "text.keras").write_text("text")
+    with pytest.raises(UserError, match="text.keras cannot be loaded"):
+        load_initial_weights(detector(), f"{tmp_path}/text.keras")
+    for path in (str(tmp_path), f"{tmp_path}/nowhere"):
+        with pytest.raises(UserError, match=f"config.init_from={path} is no workdir, .keras file or checkpoint"):
+            load_initial_weights(detector(), path)
