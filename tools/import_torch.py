@@ -10,6 +10,8 @@ linear model, and the networks of the paper's released code. No PyTorch is neede
 Every weight has to fit; what is not taken is named.
 """
 
+import gc
+
 import _checkout  # noqa: F401
 from absl import flags
 
@@ -29,6 +31,7 @@ flags.mark_flags_as_required(["arch", "checkpoint", "workdir"])
 
 
 def main():
+    gc.disable()  # building HRNet's thousand layers makes no garbage, and looking for it takes a quarter of the time
     from pose_tf.training.torch_import import import_torch
 
     loaded = import_torch(
