@@ -61,7 +61,8 @@ def train(config, data_dir: str | None, workdir_path: str) -> dict[str, float]:
         checkpoint.restore(manager.latest_checkpoint)
     elif config.init_from:
         left = load_initial_weights(stage.model, config.init_from)
-        print(f"weights of {config.init_from}, but not of {', '.join(left) or 'nothing'}", file=sys.stderr)
+        anew = f", with a new {', '.join(left)}" if left else ""
+        print(f"starting from {config.init_from}{anew}", file=sys.stderr)
     files.write_json(workdir.file("config.json"), config.to_dict())
 
     def replica_step(batch):

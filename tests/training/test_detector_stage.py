@@ -73,6 +73,25 @@ def test_a_missing_bank_says_what_to_do(config, data_dir, tmp_path):
         make_stage(config, data_dir, tmp_path)
 
 
+def test_a_loss_that_the_argmax_cannot_train_is_refused(config, data_dir, tmp_path):
+    config.decoding.method = "argmax"
+    with pytest.raises(UserError, match="config.decoding.method is 'argmax', which config.loss.integral"):
+        make_stage(config, data_dir, tmp_path)
+
+
+@pytest.mark.parametrize("loss", ["heatmap", "released_heatmap", "distribution"])
+def test_the_losses_of_heatmaps_train_whatever_the_decoding(config, data_dir, tmp_path, loss):
+    config.decoding.method, config.loss.integral, config.loss[loss] = "argmax", 0.0, 1.0
+    stage = make_stage(config, data_dir, tmp_path)
+    batch = next(iter(stage.training_batches(0)))
+    with tf.GradientTape() as tape:
+        losses = stage.losses(batch, [0, 0], 0.0)
+    assert set(losses) == {loss, "loss", "pixel_error"}
+    gradients = tape.gradient(losses["loss"], stage.model.trainable_variables)
+    assert all(np.isfinite(gradient).all() for gradient in gradients)
+    assert any(np.any(gradient != 0) for gradient in gradients)
+
+
 def gpu_kernels(operation):
     """Kernels for the GPU, of the operation's types."""
     node = operation.node_def

@@ -155,10 +155,10 @@ def test_a_run_starts_from_given_weights_and_goes_on_from_its_own(config, tmp_pa
     trainer.train(config, None, str(tmp_path / "second"))
     for first, second in zip(trainable(tmp_path / "first"), trainable(tmp_path / "second")):
         np.testing.assert_array_equal(first, second)
-    capsys.readouterr()
+    assert f"starting from {tmp_path}/first\n" in capsys.readouterr().err
     trainer.train(config, None, str(tmp_path / "second"))
     output = capsys.readouterr().err
-    assert "resuming" in output and "weights of" not in output
+    assert "resuming" in output and "starting" not in output
 
 
 def trainable(workdir):
