@@ -46,7 +46,9 @@ def detect(detector, images, flip_test: bool = False, decoding: Decoding = DECOD
             mirrored = tf.concat([mirrored[:, :, :1], mirrored[:, :, :-1]], axis=2)
         heatmaps = (heatmaps + tf.gather(mirrored, skeleton.H36M.mirror, axis=-1)) / 2
     pose2d = decoding(heatmaps)
-    return pose2d, heatmap_confidence(heatmaps, decoding.to_cells(pose2d, heatmaps))
+    if decoding.method == "argmax":  # of heatmaps that are trained to be 1 at the joint
+        return pose2d, tf.clip_by_value(tf.reduce_max(heatmaps, axis=[1, 2]), 0.0, 1.0)
+    return pose2d, heatmap_confidence(decoding.beta * heatmaps, decoding.to_cells(pose2d, heatmaps))
 
 
 def lift(lifter, statistics: PoseStatistics, pose2d, flip_test: bool = False):
@@ -87,7 +89,8 @@ class PoseEstimator(tf.keras.Model):
 
     Returns:
         {"pose2d": float32 [B, J, 2] crop pixels, "pose3d": float32 [B, J, 3] mm, relative to the hip, in the camera
-        frame, "confidence": float32 [B, J] in 0…1: share of the heatmap's mass within 16 px of the joint}.
+        frame, "confidence": float32 [B, J] in 0…1: share of the heatmap's mass within 16 px of the joint, or the
+        height of its peak if `decoding` takes the argmax}.
     """
 
     def __init__(

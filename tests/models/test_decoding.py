@@ -86,6 +86,17 @@ def test_the_flip_test_of_a_detector_that_treats_both_sides_alike_changes_nothin
     np.testing.assert_allclose(flipped, plain)
 
 
+def test_the_confidence_is_the_height_of_the_peak_or_the_mass_around_it():
+    heatmaps = tf.constant(np.concatenate([blob(20, 45, top=top) for top in (0.7, 1.3, -1.0)], axis=-1))
+    images = np.zeros((1, 256, 256, 3), np.uint8)
+
+    def confidence(decoding):
+        return detect(lambda images, training: heatmaps, images, False, decoding)[1]
+
+    np.testing.assert_allclose(confidence(Decoding("argmax")), [[0.7, 1, 0]], atol=1e-6)
+    assert confidence(Decoding())[0, 0] < 0.1 < 0.9 < confidence(Decoding(beta=100.0))[0, 0]
+
+
 @pytest.mark.parametrize(
     "options, message",
     [
