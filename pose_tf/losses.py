@@ -67,14 +67,8 @@ def released_heatmap_loss(heatmaps, cells, weights):
     Returns:
         float32 [B]: half the mean over cells, then the mean over joints.
     """
-    cells = tf.floor(cells + 0.375)
-
-    def profile(size, centre):
-        distance = tf.abs(tf.range(size, dtype=tf.float32)[None, :, None] - centre[:, None, :])
-        return tf.where(distance <= 1, tf.exp(-0.5 * distance**2), 0.0)
-
-    columns = profile(tf.shape(heatmaps)[2], cells[..., 0])
-    rows = profile(tf.shape(heatmaps)[1], cells[..., 1])
+    logits = _gaussian_logits(tf.floor(cells + 0.375), heatmaps, sigma=1.0)
+    columns, rows = (tf.where(profile >= -0.5, tf.exp(profile), 0.0) for profile in logits)  # up to the next cell
     columns, rows = tf.math.l2_normalize(columns, axis=1), tf.math.l2_normalize(rows, axis=1)
     error = heatmaps - rows[:, :, None] * columns[:, None]
     return _masked_mean(tf.reduce_mean(error**2, axis=[1, 2]) / 2, weights)

@@ -90,7 +90,7 @@ class _Tensor:
 
 @dataclasses.dataclass(frozen=True)
 class _Global:
-    """A class or function that a checkpoint names, of those that are known; see `_call`."""
+    """A class or function that a checkpoint names, of STORAGE_TYPES or _FUNCTIONS."""
 
     name: str
 
@@ -252,7 +252,7 @@ def _interpret(path, program):
                 raise UserError(f"{path} wants to use {stack[-1].name.replace(' ', '.')}, and is refused")
         elif name in ("REDUCE", "NEWOBJ"):
             function, arguments = pop(2)
-            stack.append(_call(function.name, arguments))
+            stack.append(_FUNCTIONS[function.name](*arguments))
         elif name == "BUILD":  # attributes of what was built, such as the versions of a state_dict's modules
             pop(1)
         elif name == "BINPERSID":
@@ -269,10 +269,6 @@ def _interpret(path, program):
 def _is_known(name):
     module, _, attribute = name.partition(" ")
     return (module == "torch" and attribute in STORAGE_TYPES) or name in _FUNCTIONS
-
-
-def _call(name, arguments):
-    return _FUNCTIONS[name](*arguments)
 
 
 def _tensor(storage, offset, shape, strides, *_):
