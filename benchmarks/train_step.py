@@ -26,6 +26,7 @@ flags.mark_flags_as_required(["config"])
 def main():
     import tensorflow as tf
 
+    from pose_tf.data.pipeline import Share
     from pose_tf.data.sample_data import write_sample_data
     from pose_tf.training.optimizers import make_optimizer
     from pose_tf.training.stages import make_stage
@@ -36,13 +37,13 @@ def main():
         write_sample_data(folder, 2 * config.data.batch_size, num_test=1, num_poses=1, seed=0)
         tf.keras.mixed_precision.set_global_policy(config.precision)
         stage = make_stage(config, folder, Workdir(folder))
-        batch = next(iter(stage.training_batches(0)))
+        batch = next(iter(stage.training_batches(0, Share())))
     optimizer = make_optimizer(config.optimizer, 1000, 1000)
 
     @tf.function
     def train_step(batch, progress):
         with tf.GradientTape() as tape:
-            loss = tf.reduce_mean(stage.losses(batch, [0, 0], progress)["loss"])
+            loss = tf.reduce_mean(stage.losses(stage.augment(batch, [0, 0]), progress)["loss"])
         gradients = tape.gradient(loss, stage.model.trainable_variables)
         optimizer.apply_gradients(zip(gradients, stage.model.trainable_variables))
         return loss

@@ -13,9 +13,13 @@ def get_config():
     config = ml_collections.ConfigDict()
     config.stage = "detector"
     config.seed = 0
-    config.strategy = "auto"
+    config.strategy = "auto"  # or one_device, mirrored, multi_worker
     config.init_from = ""  # start from these weights: a workdir, a .keras file or a checkpoint
-    config.precision = "mixed_bfloat16"
+    config.precision = "mixed_bfloat16"  # float32, mixed_float16 or mixed_bfloat16
+    config.jit_compile = False  # compile the network's part of the step with XLA
+    config.deterministic = False  # kernels that give the same bits every time, on GPUs too; slower
+    config.batch_norm = "replica"  # statistics of each replica's samples; or synchronized, or frozen
+    config.profile_steps = ()  # (10, 15): profile these steps for TensorBoard
     config.flip_test = True  # average with the mirror image when predicting, at twice the cost
 
     config.model = ml_collections.ConfigDict()
@@ -27,7 +31,10 @@ def get_config():
     config.model.downsample = 2  # average images over 2x2 pixels first, say: four times as fast, and coarser
 
     config.data = ml_collections.ConfigDict()
-    config.data.batch_size = 16  # of all replicas together
+    config.data.batch_size = 16  # of all replicas together; 0: replica_batch_size for each
+    config.data.replica_batch_size = 0  # 0: batch_size shared out
+    config.data.on_damage = "stop"  # or skip damaged records
+    config.data.service = ""  # host:port of a tf.data service that reads in this machine's place
     config.data.validation_subjects = (8,)
     config.data.validation_samples = 100
 
@@ -71,12 +78,15 @@ def get_config():
     config.optimizer.schedule = "cosine"
     config.optimizer.warmup_steps = 50
     config.optimizer.final_fraction = 0.01
-    config.optimizer.clip_norm = 0.0
+    config.optimizer.clip_norm = 0.0  # of all gradients together; 0: no clipping
+    config.optimizer.ema = 0.0  # decay of a moving average of the weights, such as 0.999; 0: none
 
     config.train = ml_collections.ConfigDict()
     config.train.epochs = 13.0
     config.train.half_size_until = 0.0  # share of the steps that see images of half the size
+    config.train.steps_per_call = 5  # between two looks at the progress
     config.train.report_every_steps = 50
     config.train.validate_every_epochs = 6.5
     config.train.checkpoint_every_minutes = 5.0
+    config.train.checkpoints_kept = 3  # and the one of the best validation
     return config

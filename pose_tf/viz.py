@@ -15,6 +15,7 @@ TILE = 256
 VIEW_SPAN_MM = 2300.0
 VIEW_ELEVATION_DEG = 12.0
 SUBPIXEL_BITS = 4
+BAR_RADIUS_M = 0.025
 
 
 def draw_pose2d(image: np.ndarray, pose2d: np.ndarray, color=None, thickness: int = 2) -> np.ndarray:
@@ -108,6 +109,34 @@ def sheet_3d(pose2d: np.ndarray, pose3d: np.ndarray, truth: np.ndarray | None = 
         for p2, p3, t3 in zip(pose2d, pose3d, truth)
     ]
     return grid(tiles, columns)
+
+
+def mesh(pose3d: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Bodies of 3D poses side by side, as triangles: every bone is a bar with four sides.
+
+    Args:
+        pose3d: float [N, 17, 3] mm in the camera frame.
+
+    Returns:
+        vertices float32 [V, 3] in metres, x right, y up, z towards the viewer; colours uint8 [V, 3]; and faces int32
+        [F, 3], numbers of vertices.
+    """
+    vertices, colors, faces = [], [], []
+    for place, pose in enumerate(pose3d):
+        joints = (pose - pose[:1]) * (0.001, -0.001, -0.001) + (1.2 * place, 0, 0)
+        for child, parent in skeleton.H36M.bones:
+            along = joints[child] - joints[parent]
+            across = np.cross(along, (0, 0, 1) if abs(along[2]) < np.linalg.norm(along) / 2 else (1, 0, 0))
+            across *= BAR_RADIUS_M / max(np.linalg.norm(across), 1e-9)
+            other = np.cross(along, across)
+            other *= BAR_RADIUS_M / max(np.linalg.norm(other), 1e-9)
+            first = len(vertices)
+            vertices += [joints[end] + offset for end in (parent, child) for offset in (across, other, -across, -other)]
+            colors += [_side(child)] * 8
+            for side in range(4):
+                a, b = first + side, first + (side + 1) % 4
+                faces += [(a, b, a + 4), (b, b + 4, a + 4)]
+    return np.float32(vertices), np.uint8(colors), np.int32(faces)
 
 
 def sheet_of_objects(objects, columns: int = 8, rows: int = 6) -> np.ndarray:

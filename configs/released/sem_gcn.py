@@ -17,9 +17,13 @@ def get_config():
     config = ml_collections.ConfigDict()
     config.stage = "lifter"
     config.seed = 0
-    config.strategy = "auto"
+    config.strategy = "auto"  # or one_device, mirrored, multi_worker
     config.init_from = ""  # start from these weights: a workdir, a .keras file or a checkpoint
-    config.precision = "float32"
+    config.precision = "float32"  # float32, mixed_float16 or mixed_bfloat16
+    config.jit_compile = False  # compile the network's part of the step with XLA
+    config.deterministic = False  # kernels that give the same bits every time, on GPUs too; slower
+    config.batch_norm = "replica"  # statistics of each replica's samples; or synchronized, or frozen
+    config.profile_steps = ()  # (10, 15): profile these steps for TensorBoard
     config.flip_test = False  # average with the lifted mirror image when predicting
 
     config.model = ml_collections.ConfigDict()
@@ -31,7 +35,9 @@ def get_config():
 
     config.data = ml_collections.ConfigDict()
     config.data.poses = ""  # an .npz of poses instead of the records of --data_dir
-    config.data.batch_size = 16  # of all replicas together
+    config.data.batch_size = 16  # of all replicas together; 0: replica_batch_size for each
+    config.data.replica_batch_size = 0  # 0: batch_size shared out
+    config.data.on_damage = "stop"  # or skip damaged records
     config.data.validation_subjects = (8,)
 
     config.augment = ml_collections.ConfigDict()
@@ -51,11 +57,14 @@ def get_config():
     config.optimizer.schedule = "constant"
     config.optimizer.warmup_steps = 0
     config.optimizer.final_fraction = 1.0
-    config.optimizer.clip_norm = 0.0
+    config.optimizer.clip_norm = 0.0  # of all gradients together; 0: no clipping
+    config.optimizer.ema = 0.0  # decay of a moving average of the weights, such as 0.999; 0: none
 
     config.train = ml_collections.ConfigDict()
     config.train.epochs = 20.0
+    config.train.steps_per_call = 100  # between two looks at the progress
     config.train.report_every_steps = 500
     config.train.validate_every_epochs = 1.0
     config.train.checkpoint_every_minutes = 10.0
+    config.train.checkpoints_kept = 3  # and the one of the best validation
     return config

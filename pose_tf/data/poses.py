@@ -1,9 +1,10 @@
-"""Poses without images, in memory: what lifters train on, and what tells how many samples there are."""
+"""Poses without images, in memory: what lifters train on, and what tells how many samples lie where."""
 
 import concurrent.futures
 import dataclasses
 import json
 import os
+import sys
 import zipfile
 import zlib
 
@@ -14,6 +15,8 @@ import tqdm
 from pose_tf import files
 from pose_tf.data import records
 from pose_tf.errors import UserError
+
+RECORD_KEYS = ("pose2d_crop", "pose3d", "subject", "action")  # what is read of records beside the image
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,60 +107,131 @@ def read_pose_file(path: str) -> PoseSet:
     )
 
 
-def read_record_poses(data_dir: str, cache_dir: str | None = None) -> PoseSet:
-    """Reads the poses of all labelled records.
+@dataclasses.dataclass(frozen=True)
+class RecordIndex:
+    """What lies where in labelled records, apart from the images.
+
+    Attributes:
+        shards: paths of the S files.
+        lengths: int64 [S]: records that can be reached in each, damaged ones among them.
+        shard: int64 [N]: number of the file that each pose is from.
+        poses: the N poses that are sound.
+    """
+
+    shards: list[str]
+    lengths: np.ndarray
+    shard: np.ndarray
+    poses: PoseSet
+
+    def counts(self, subjects) -> np.ndarray:
+        """Sound samples of some subjects in each file: int64 [S]."""
+        wanted = np.isin(self.poses.subject, list(subjects))
+        return np.bincount(self.shard[wanted], minlength=len(self.shards))
+
+
+def index_records(data_dir: str, cache_dir: str | None = None, on_damage: str = "stop") -> RecordIndex:
+    """Reads the poses of all labelled records, and looks at the size of every image.
 
     This inflates every image on the way, so the result is kept in `cache_dir` and used again while the files keep
     their names and sizes.
 
     Args:
         data_dir: directory with `h36/*`.
-        cache_dir: where `poses.npz` is kept; None for no cache.
+        cache_dir: where `index.npz` is kept; None for no cache.
+        on_damage: `stop`, or `skip`: damaged records are left out, and named on standard error.
 
     Raises:
-        UserError: no records, or a damaged one.
+        UserError: no records, a damaged one, or an unknown `on_damage`.
     """
+    if on_damage not in ("stop", "skip"):
+        raise UserError(f"config.data.on_damage is '{on_damage}'; it can be stop or skip")
     shards = records.list_shards(data_dir)
     fingerprint = json.dumps([[os.path.basename(shard), os.path.getsize(shard)] for shard in shards])
-    cache = os.path.join(cache_dir, "poses.npz") if cache_dir else None
-    cached = _read_cache(cache, fingerprint) if cache else None
-    if cached:
-        return PoseSet(*cached, data_dir)
-    keys = ("pose2d_crop", "pose3d", "subject", "action")
+    cache = os.path.join(cache_dir, "index.npz") if cache_dir else None
+    arrays = _read_cache(cache, fingerprint) if cache else None
+    if arrays is None or (on_damage == "stop" and arrays["damaged"]):
+        try:
+            with records.named_errors(shards, records.H36M):
+                arrays = _read_poses(shards, data_dir)
+        except UserError:
+            if on_damage == "stop":
+                raise
+            arrays = _read_sound_poses(shards)
+        if not len(arrays["subject"]):
+            raise UserError(f"{os.path.join(data_dir, 'h36')} holds no records")
+        if cache:
+            with files.replacing(cache) as temporary, open(temporary, "wb") as file:
+                np.savez(file, fingerprint=fingerprint, **arrays)
+    poses = PoseSet(*(arrays[key] for key in RECORD_KEYS), data_dir)
+    return RecordIndex(shards, arrays["lengths"], arrays["shard"], poses)
+
+
+def _read_poses(shards, data_dir):
+    """The arrays of an index, read in parallel."""
+
+    def parse(number, serialized):
+        return {"shard": number} | records.parse(serialized, records.H36M, RECORD_KEYS, sizes_only=("image",))
+
     dataset = (
-        tf.data.Dataset.from_tensor_slices(shards)
+        tf.data.Dataset.from_tensor_slices((np.arange(len(shards)), shards))
         .interleave(
-            lambda shard: tf.data.TFRecordDataset(shard, compression_type=records.H36M.compression),
+            lambda number, shard: tf.data.TFRecordDataset(shard, compression_type=records.H36M.compression).map(
+                lambda serialized: (number, serialized)
+            ),
             cycle_length=8,
             num_parallel_calls=tf.data.AUTOTUNE,
             deterministic=True,
         )
-        .map(lambda serialized: records.parse(serialized, records.H36M, keys), num_parallel_calls=tf.data.AUTOTUNE)
+        .map(parse, num_parallel_calls=tf.data.AUTOTUNE)
         .batch(256)
         .prefetch(2)
     )
-    batches = []
-    with records.named_errors(shards, records.H36M), tqdm.tqdm(desc=f"poses of {data_dir}", unit=" records") as bar:
+    fields = {key: records.H36M.fields[key] for key in RECORD_KEYS}
+    batches = [{key: np.zeros((0, *field.shape), field.dtype) for key, field in fields.items()}]
+    batches[0]["shard"] = np.zeros(0, np.int64)
+    with tqdm.tqdm(desc=f"poses of {data_dir}", unit=" records") as bar:
         for batch in dataset.as_numpy_iterator():
             batches.append(batch)
             bar.update(len(batch["subject"]))
     with concurrent.futures.ThreadPoolExecutor() as pool:
         list(pool.map(lambda shard: records.check_end(shard, records.H36M), shards))
-    if not batches:
-        raise UserError(f"{os.path.join(data_dir, 'h36')} holds no records")
-    pose2d, pose3d, subject, action = (np.concatenate([batch[key] for batch in batches]) for key in keys)
-    if cache:
-        with files.replacing(cache) as temporary, open(temporary, "wb") as file:
-            np.savez(file, pose2d=pose2d, pose3d=pose3d, subject=subject, action=action, fingerprint=fingerprint)
-    return PoseSet(pose2d, pose3d, subject, action, data_dir)
+    arrays = {key: np.concatenate([batch[key] for batch in batches]) for key in batches[0]}
+    return arrays | {"lengths": np.bincount(arrays["shard"], minlength=len(shards)), "damaged": False}
+
+
+def _read_sound_poses(shards):
+    """The arrays of an index of files that are damaged, read one after another; what is wrong is printed."""
+    fields = {key: records.H36M.fields[key] for key in ("image", *RECORD_KEYS)}
+    schema = dataclasses.replace(records.H36M, fields=fields)  # the rest may be damaged, as nothing reads it
+    samples, shard_numbers, lengths = [], [], np.zeros(len(shards), np.int64)
+    for number, shard in enumerate(shards):
+        try:
+            for serialized in records.read_serialized(shard, records.H36M):
+                where = f"{shard} record {lengths[number]}"
+                lengths[number] += 1
+                try:
+                    sample = records.decode(serialized, schema, where)
+                except UserError as error:
+                    print(f"skipping {error}", file=sys.stderr)
+                    continue
+                samples.append({key: sample[key] for key in RECORD_KEYS})
+                shard_numbers.append(number)
+        except UserError as error:
+            print(f"skipping the rest of a file: {error}", file=sys.stderr)
+    arrays = {
+        key: np.array([sample[key] for sample in samples], fields[key].dtype).reshape(-1, *fields[key].shape)
+        for key in RECORD_KEYS
+    }
+    return arrays | {"shard": np.array(shard_numbers, np.int64), "lengths": lengths, "damaged": True}
 
 
 def _read_cache(path, fingerprint):
-    """The four arrays of a `PoseSet`; None if there is no cache, it is of other records, or it is damaged."""
+    """The arrays of an index; None if there is no cache, it is of other records, or it is damaged."""
+    keys = (*RECORD_KEYS, "shard", "lengths", "damaged")
     try:
         with np.load(path, allow_pickle=False) as file:
             if str(file["fingerprint"]) == fingerprint:
-                return [file[key] for key in ("pose2d", "pose3d", "subject", "action")]
+                return {key: file[key] for key in keys}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
         return None
     return None

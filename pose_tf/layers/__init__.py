@@ -1,7 +1,8 @@
 """Keras layers of the pipeline."""
 
+from pose_tf.layers.dropout import Dropout
 from pose_tf.layers.non_local import NonLocal
 from pose_tf.layers.sem_graph_conv import SemGraphConv
 from pose_tf.layers.soft_argmax import SoftArgmax2D
 
-__all__ = ["NonLocal", "SemGraphConv", "SoftArgmax2D"]
+__all__ = ["Dropout", "NonLocal", "SemGraphConv", "SoftArgmax2D"]

@@ -2,6 +2,8 @@
 
 import tensorflow as tf
 
+from pose_tf.layers import Dropout
+
 
 @tf.keras.utils.register_keras_serializable("pose_tf")
 class FeedForward(tf.keras.Model):
@@ -80,4 +82,4 @@ def _bn(name):
 
 def _activate(x, dropout, name):
     x = tf.keras.layers.ReLU(name=f"{name}.relu")(x)
-    return tf.keras.layers.Dropout(dropout, name=f"{name}.dropout")(x)
+    return Dropout(dropout, name=f"{name}.dropout")(x)

@@ -8,7 +8,7 @@ from pose_tf import metrics, skeleton, viz
 from pose_tf.augment import OcclusionAugmenter
 from pose_tf.data import pipeline, records
 from pose_tf.data.occluders import OccluderBank
-from pose_tf.data.poses import PoseSet, read_record_poses
+from pose_tf.data.poses import PoseSet, index_records
 from pose_tf.models.decoding import Decoding
 from pose_tf.models.estimator import PoseEstimator, lift
 from pose_tf.training.workdir import Workdir
@@ -88,23 +88,22 @@ def evaluate_images(
     Raises:
         UserError: no or damaged records, or none of a subject.
     """
-    poses = read_record_poses(data_dir)
-    poses = poses if subjects is None else poses.select(subjects)
+    index = index_records(data_dir)
+    poses = index.poses if subjects is None else index.poses.select(subjects)
     subjects = np.unique(poses.subject).tolist()
-    shards = records.list_shards(data_dir)
     truth = {"pose2d_crop": [], "pose3d": [], "action": []}
     shown = []
     occlude = OcclusionAugmenter(occluders, probability=1.0) if occluders else None
 
     def images():
-        for number, batch in enumerate(pipeline.labelled_images(shards, subjects, batch_size)):
+        for number, batch in enumerate(pipeline.labelled_images(index, subjects, batch_size)):
             for key, values in truth.items():
                 values.append(batch[key].numpy())
             image = occlude(batch["image"], training=True, seed=[0, number]) if occlude else batch["image"]
             shown.extend(image[: PREVIEW_ROWS - len(shown)].numpy())
             yield image
 
-    with records.named_errors(shards, records.H36M):
+    with records.named_errors(index.shards, records.H36M):
         predicted = estimate(estimator, images(), len(poses))
     truth = {key: np.concatenate(values) for key, values in truth.items()}
     lifted = lift_poses(estimator.lift, truth["pose2d_crop"])

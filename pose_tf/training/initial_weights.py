@@ -5,6 +5,7 @@ import os
 import tensorflow as tf
 
 from pose_tf.errors import UserError
+from pose_tf.training.checkpoints import checkpoint_steps
 
 HEADS = {"final_layer"}  # layers that depend on the number of joints
 
@@ -48,6 +49,15 @@ def load_initial_weights(model: tf.keras.Model, path: str) -> list[str]:
     return left
 
 
+def _find_checkpoint(path):
+    """Prefix of a checkpoint's files: of a training's checkpoint, of the newest of several, or the path itself."""
+    steps = checkpoint_steps(path)
+    folder = os.path.join(path, f"{steps[-1]:08d}") if steps else path
+    if os.path.exists(os.path.join(folder, "ckpt.index")):
+        return os.path.join(folder, "ckpt")
+    return tf.train.latest_checkpoint(path) if os.path.isdir(path) else path
+
+
 def _read(model, path):
     """The model that a path holds."""
     file = os.path.join(path, "best.keras") if os.path.exists(os.path.join(path, "best.keras")) else path
@@ -56,7 +66,7 @@ def _read(model, path):
             return tf.keras.models.load_model(file, compile=False)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise UserError(f"config.init_from: {file} cannot be loaded: {error}") from None
-    prefix = tf.train.latest_checkpoint(path) if os.path.isdir(path) else path
+    prefix = _find_checkpoint(path)
     if not prefix or not os.path.exists(prefix + ".index"):
         raise UserError(f"config.init_from={path} is no workdir, .keras file or checkpoint")
     try:

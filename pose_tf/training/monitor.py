@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 
 import matplotlib
 
@@ -9,29 +10,51 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import tensorflow as tf
 import tqdm
+from tensorboard.plugins.hparams import api as hparams_api
+from tensorboard.plugins.mesh import summary_v2 as mesh_summary
 
-from pose_tf import files
+from pose_tf import files, viz
+from pose_tf.errors import UserError
 
 GRAPH_COLUMNS = 3
+SHOWN = ("loss", "pixel_error", "mpjpe", "pa_mpjpe")
 
 
 class Monitor:
-    """Reports to `metrics.jsonl`, `curves.png`, `tensorboard/` and the terminal.
+    """Reports to `metrics.jsonl`, `curves.png`, `tensorboard/` and the terminal. Use it as a context manager.
 
     Args:
         workdir: the run's `Workdir`.
         start_step: reports of later steps, left by a run that was killed, are dropped.
         total_steps: of the whole run.
+        worker: number of this process among the workers of the training; only 0 reports.
+
+    Raises:
+        UserError: from every method, if a file cannot be written.
     """
 
-    def __init__(self, workdir, start_step: int, total_steps: int):
+    def __init__(self, workdir, start_step: int, total_steps: int, worker: int = 0):
         self._workdir = workdir
+        self._silent = worker > 0
+        self._bar = tqdm.tqdm(
+            total=total_steps, initial=start_step, unit=" steps", dynamic_ncols=True, disable=self._silent
+        )
+        self._shown = {}
+        self._start_interval()
+        if self._silent:
+            self._writer = tf.summary.create_noop_writer()
+            return
         self._lines = [line for line in self._read() if line["step"] <= start_step]
-        with open(self._path, "w") as file:
+        with files.replacing(self._path) as temporary, open(temporary, "w") as file:
             file.writelines(json.dumps(line) + "\n" for line in self._lines)
         self._writer = tf.summary.create_file_writer(workdir.file("tensorboard"))
-        self._bar = tqdm.tqdm(total=total_steps, initial=start_step, unit=" steps", dynamic_ncols=True)
-        self._shown = {}
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._bar.close()
+        self._writer.close()
 
     @property
     def _path(self):
@@ -43,9 +66,40 @@ class Monitor:
         with open(self._path) as file:
             return [json.loads(line) for line in file if line.endswith("\n")]
 
-    def advance(self, step: int) -> None:
-        """Moves the progress bar."""
+    def _start_interval(self):
+        self._steps, self._sums, self._waited, self._since = 0, {}, 0.0, time.monotonic()
+
+    def advance(self, step: int, steps: int, sums: dict, waited: float) -> None:
+        """Takes in what was computed since the last call, and moves the progress bar.
+
+        Args:
+            step: the training step.
+            steps: how many there were.
+            sums: values by name, added up over these steps.
+            waited: seconds spent on waiting for input.
+        """
+        self._steps += steps
+        self._waited += waited
+        self._sums = {name: self._sums.get(name, 0.0) + float(value) for name, value in sums.items()}
         self._bar.update(step - self._bar.n)
+
+    def report_training(self, step: int, batch_size: int, learning_rate: float, counters=()) -> None:
+        """Reports the means over the steps since the last report, and how fast they were.
+
+        Args:
+            step: the training step.
+            batch_size: of all replicas together.
+            learning_rate: of the last step.
+            counters: names of values of which the sum is reported instead.
+        """
+        seconds = time.monotonic() - self._since
+        values = {name: value / self._steps for name, value in self._sums.items() if name != "stop_requested"}
+        values |= {name: self._sums[name] for name in counters}
+        values["learning_rate"] = learning_rate
+        values["samples_per_second"] = self._steps * batch_size / seconds
+        values["input_wait"] = self._waited / seconds  # share of the time
+        self.report(step, "train", values)
+        self._start_interval()
 
     def report(self, step: int, split: str, values: dict[str, float]) -> None:
         """Writes scalars.
@@ -55,30 +109,53 @@ class Monitor:
             split: `train` or `validation`.
             values: by name.
         """
+        if self._silent:
+            return
         line = {"step": step, "split": split, **values}
         self._lines.append(line)
-        with open(self._path, "a") as file:
-            file.write(json.dumps(line) + "\n")
+        try:
+            with open(self._path, "a") as file:
+                file.write(json.dumps(line) + "\n")
+        except OSError as error:
+            raise UserError(f"{self._path} cannot be written: {error.strerror}") from None
         with self._writer.as_default(step):
             for name, value in values.items():
                 tf.summary.scalar(f"{split}/{name}", value)
-        self._writer.flush()
+        self._flush()
         self._shown |= {f"{split[:3]} {name}": f"{value:.4g}" for name, value in values.items() if name in SHOWN}
-        self._bar.set_postfix(self._shown, refresh=False)
+        self._bar.set_postfix(self._shown)
 
     def picture(self, step: int, name: str, image) -> None:
         """Shows a uint8 [H, W, 3] picture in TensorBoard."""
         with self._writer.as_default(step):
             tf.summary.image(name, image[None])
-        self._writer.flush()
+        self._flush()
 
-    def text(self, name: str, text: str) -> None:
-        """Shows a text in TensorBoard."""
+    def poses(self, step: int, name: str, pose3d) -> None:
+        """Shows 3D poses, float [N, 17, 3] mm, as bodies that can be turned in TensorBoard."""
+        vertices, colors, faces = viz.mesh(pose3d)
+        with self._writer.as_default(step):
+            mesh_summary.mesh(name, vertices[None], colors[None], faces[None], step=step)
+        self._flush()
+
+    def recipe(self, config) -> None:
+        """Shows the recipe in TensorBoard, as a text and as hyper-parameters to compare runs by."""
         with self._writer.as_default(0):
-            tf.summary.text(name, text)
+            tf.summary.text("config", f"```\n{config}\n```")
+            if not self._silent:
+                hparams_api.hparams(_flatten(config.to_dict()), trial_id=os.path.abspath(self._workdir.path))
+        self._flush()
+
+    def _flush(self):
+        try:
+            self._writer.flush()
+        except tf.errors.OpError as error:
+            raise UserError(f"{self._workdir.file('tensorboard')} cannot be written: {error.message}") from None
 
     def draw_curves(self) -> None:
         """Draws every metric over the steps, training and validation together, to `curves.png`."""
+        if self._silent:
+            return
         names = sorted({name for line in self._lines for name in line} - {"step", "split"})
         rows = -(-len(names) // GRAPH_COLUMNS)
         figure, axes = plt.subplots(rows, GRAPH_COLUMNS, figsize=(4.5 * GRAPH_COLUMNS, 3 * rows), squeeze=False)
@@ -97,10 +174,13 @@ class Monitor:
             figure.savefig(temporary, dpi=90)
         plt.close(figure)
 
-    def close(self) -> None:
-        """Ends the progress bar and the TensorBoard file."""
-        self._bar.close()
-        self._writer.close()
 
-
-SHOWN = ("loss", "pixel_error", "mpjpe", "pa_mpjpe")
+def _flatten(values, prefix=""):
+    """Nested settings -> {"section.key": number, text or truth value}."""
+    flat = {}
+    for key, value in values.items():
+        if isinstance(value, dict):
+            flat |= _flatten(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value if isinstance(value, bool | int | float | str) else str(value)
+    return flat

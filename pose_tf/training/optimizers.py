@@ -52,8 +52,7 @@ def make_optimizer(config, total_steps: int, steps_per_epoch: int) -> AdamW:
     Args:
         config: the recipe's `optimizer` section: `learning_rate`, `weight_decay`, `weight_decay_form` (decoupled or
             coupled), `decay_biases`, `schedule` (constant, cosine, or step: a tenth after each epoch), `warmup_steps`
-            (constant and cosine), `final_fraction` (of the learning rate, at the end of a cosine), `clip_norm` (of all
-            gradients together; 0 for none).
+            (constant and cosine), `final_fraction` (of the learning rate, at the end of a cosine).
         total_steps: of the whole run.
         steps_per_epoch: of each epoch.
 
@@ -64,13 +63,11 @@ def make_optimizer(config, total_steps: int, steps_per_epoch: int) -> AdamW:
         raise UserError(
             f"config.optimizer.weight_decay_form is '{config.weight_decay_form}'; it can be decoupled or coupled"
         )
-    clipping = {"global_clipnorm": config.clip_norm} if config.clip_norm else {}
     return AdamW(
         _make_schedule(config, total_steps, steps_per_epoch),
         config.weight_decay,
         coupled=config.weight_decay_form == "coupled",
         decay_biases=config.decay_biases,
-        **clipping,
     )
 
 

@@ -5,8 +5,9 @@ import tensorflow as tf
 
 from pose_tf import files, geometry, losses, metrics, viz
 from pose_tf.augment import ColorJitter, GeometricAugmenter, OcclusionAugmenter, PoseAugmenter
-from pose_tf.data import pipeline, records
-from pose_tf.data.poses import read_pose_file, read_record_poses
+from pose_tf.data import pipeline
+from pose_tf.data.pipeline import Share
+from pose_tf.data.poses import index_records, read_pose_file
 from pose_tf.data.statistics import PoseStatistics
 from pose_tf.errors import UserError
 from pose_tf.models import FeedForward, HRNet, SemGCN
@@ -18,6 +19,7 @@ from pose_tf.models.estimator import (
     normalize_images,
     normalize_pose2d,
 )
+from pose_tf.training.strategy import batch_sizes, first_worker_first, worker_index
 
 PICTURES = 8
 
@@ -49,11 +51,16 @@ class DetectorStage:
         if (name := options.pop("name")) != "hrnet":
             raise UserError(f"config.model.name is '{name}'; a detector can be hrnet")
         self.config = config
-        self.shards = records.list_shards(data_dir)
-        poses = read_record_poses(data_dir, workdir.path)
-        self.training, self.validation = poses.split(config.data.validation_subjects)
-        self.num_samples = len(self.training)
+        strategy = tf.distribute.get_strategy()
+        with first_worker_first(strategy):
+            self.index = index_records(data_dir, workdir.path, config.data.on_damage)
+        self.shards = self.index.shards
+        training, validation = self.index.poses.split(config.data.validation_subjects)
+        self.subjects = np.unique(training.subject)
+        self.num_samples = len(training)
+        self.batch_size, _ = batch_sizes(config.data, strategy)
         self.loss_names = [name for name, factor in config.loss.items() if factor] + ["loss", "pixel_error"]
+        self.counters = ["skipped_records"] if config.data.on_damage == "skip" else []
         self.decoding = Decoding(**config.decoding.to_dict())
         if self.decoding.method == "argmax" and {"integral", "integral_l1"} & set(self.loss_names):
             raise UserError(
@@ -63,42 +70,52 @@ class DetectorStage:
         self.geometry = GeometricAugmenter(**config.augment.to_dict())
         self.color = ColorJitter(**config.color.to_dict())
         self.occlusion = _make_occlusion(config.occlusion)
-        every = -(-len(self.validation) // config.data.validation_samples)
+        every = -(-len(validation) // config.data.validation_samples)
         self.validation_images = pipeline.labelled_images(
-            self.shards, config.data.validation_subjects, config.data.batch_size, every
+            self.index, config.data.validation_subjects, self.batch_size, every, config.data.on_damage
         ).cache()
 
-    def training_batches(self, start_step: int) -> tf.data.Dataset:
-        """Endless global batches from a step on."""
+    def training_batches(self, start_step: int, share: Share, job: str = "") -> tf.data.Dataset:
+        """Endless batches of some replicas from a step on; `job` names the run for a tf.data service."""
         return pipeline.detector_batches(
-            self.shards,
-            np.unique(self.training.subject),
-            self.config.data.batch_size,
+            self.index,
+            self.subjects,
+            self.batch_size,
             seed=self.config.seed,
             start_step=start_step,
-            steps_per_epoch=self.num_samples // self.config.data.batch_size,
+            share=share,
+            on_damage=self.config.data.on_damage,
+            service=self.config.data.service,
+            job=job,
         )
 
     def augment(self, batch, seed):
-        """What the network sees of a batch: float32 [B, 256, 256, 3], 0 to 255, and pose2d float32 [B, 17, 2] px."""
+        """What the network sees of a replica's batch.
+
+        Args:
+            batch: {"image": uint8 [B, 256, 256, 3], "pose2d": float32 [B, 17, 2] crop px}.
+            seed: int [2] for stateless randomness.
+
+        Returns:
+            Images float32 [B, 256, 256, 3] in 0…255, and pose2d of the same shape.
+        """
         seeds = tf.unstack(tf.random.experimental.stateless_split(seed, 3))
         images, pose2d = self.geometry(batch["image"], batch["pose2d"], seeds[0])
         if self.occlusion:
             images = self.occlusion(images, training=True, seed=seeds[1])
         return self.color(tf.cast(images, tf.float32), training=True, seed=seeds[2]), pose2d
 
-    def losses(self, batch, seed, progress) -> dict[str, tf.Tensor]:
+    def losses(self, augmented, progress) -> dict[str, tf.Tensor]:
         """Losses of one replica's batch.
 
         Args:
-            batch: {"image": uint8 [B, 256, 256, 3], "pose2d": float32 [B, 17, 2] crop px}.
-            seed: int [2] for stateless randomness.
+            augmented: what `augment` returns.
             progress: float scalar in 0…1: the share of the training that is done.
 
         Returns:
             {"loss": what is minimised, "pixel_error": px, …}, each float32 [B].
         """
-        images, target = self.augment(batch, seed)
+        images, target = augmented
         weights = tf.reduce_all((target >= -0.5) & (target <= CROP_SIZE - 0.5), axis=-1)
         weights = tf.cast(weights, tf.float32)
         images = normalize_images(images)
@@ -120,10 +137,12 @@ class DetectorStage:
         values["pixel_error"] = metrics.pixel_error(pose2d, target)
         return values
 
-    def validate(self) -> dict[str, float]:
-        """Errors on (a regular sample of) the validation subjects."""
+    def validate(self, interrupted=lambda: False) -> dict[str, float] | None:
+        """Errors on (a regular sample of) the validation subjects; None as soon as `interrupted()` is true."""
         means = {name: metrics.PoseMetric(name) for name in metrics.POSE2D_METRICS}
         for batch in self.validation_images:
+            if interrupted():
+                return None
             pose2d, _ = self._detect(batch["image"])
             for metric in means.values():
                 metric.update_state(batch["pose2d_crop"], pose2d)
@@ -135,7 +154,7 @@ class DetectorStage:
 
     def augmented_pictures(self) -> np.ndarray:
         """A sheet of training images and joints as the network sees them first, uint8 [H, W, 3]."""
-        batch = next(iter(self.training_batches(0)))
+        batch = next(iter(self.training_batches(0, Share(), "pictures")))
         images, pose2d = self.augment(batch, [self.config.seed, 0])
         return viz.sheet_2d(np.uint8(images[:PICTURES]), pose2d[:PICTURES].numpy())
 
@@ -145,6 +164,9 @@ class DetectorStage:
         images, target = batch["image"][:PICTURES], batch["pose2d_crop"][:PICTURES]
         pose2d, _ = self._detect(batch["image"])
         return viz.sheet_2d(images.numpy(), pose2d[:PICTURES].numpy(), target.numpy())
+
+    def poses(self) -> None:
+        """A detector predicts no 3D poses."""
 
 
 def _make_occlusion(options):
@@ -161,6 +183,7 @@ class LifterStage:
 
     validation_metric = "mpjpe"
     loss_names = ("loss", "mpjpe")
+    counters = ()
     shards = ()  # all poses are in memory
 
     def __init__(self, config, data_dir, workdir):
@@ -169,10 +192,12 @@ class LifterStage:
         name = options.pop("name")
         if name not in models:
             raise UserError(f"config.model.name is '{name}'; a lifter can be {' or '.join(models)}")
+        strategy = tf.distribute.get_strategy()
         if config.data.poses:
             poses = read_pose_file(config.data.poses)
         elif data_dir:
-            poses = read_record_poses(data_dir, workdir.path)
+            with first_worker_first(strategy):
+                poses = index_records(data_dir, workdir.path, config.data.on_damage).poses
         else:
             raise UserError("neither --data_dir nor --config.data.poses says what to train on")
         self.config = config
@@ -181,32 +206,46 @@ class LifterStage:
         else:
             self.training = self.validation = poses
         self.num_samples = len(self.training)
+        self.batch_size, _ = batch_sizes(config.data, strategy)
         self.statistics = PoseStatistics.of(self.training.pose3d)
-        files.write_json(workdir.file("statistics.json"), self.statistics.to_json())
+        if not worker_index(strategy):
+            files.write_json(workdir.file("statistics.json"), self.statistics.to_json())
         self.model = models[name](**options)
         self.augmenter = PoseAugmenter(self.training.pose3d, self.training.subject, **config.augment.to_dict())
         if config.loss not in ("squared", "distance"):
             raise UserError(f"config.loss is '{config.loss}'; it can be squared or distance")
 
-    def training_batches(self, start_step: int) -> tf.data.Dataset:
-        """Endless global batches from a step on."""
+    def training_batches(self, start_step: int, share: Share, job: str = "") -> tf.data.Dataset:
+        """Endless batches of some replicas from a step on."""
+        del job  # poses are in memory
         return pipeline.lifter_batches(
-            self.training, self.config.data.batch_size, seed=self.config.seed, start_step=start_step
+            self.training, self.batch_size, seed=self.config.seed, start_step=start_step, share=share
         )
 
-    def losses(self, batch, seed, progress) -> dict[str, tf.Tensor]:
-        """Losses of one replica's batch.
+    def augment(self, batch, seed):
+        """What the network sees of a replica's batch.
 
         Args:
             batch: {"pose2d": float32 [B, 17, 2] crop px, "pose3d": float32 [B, 17, 3] mm, absolute}.
             seed: int [2] for stateless randomness.
+
+        Returns:
+            pose2d and pose3d of the same shapes.
+        """
+        return self.augmenter(batch["pose2d"], batch["pose3d"], seed)
+
+    def losses(self, augmented, progress) -> dict[str, tf.Tensor]:
+        """Losses of one replica's batch.
+
+        Args:
+            augmented: what `augment` returns.
             progress: not used.
 
         Returns:
             {"loss": in units of the poses' standard deviation, "mpjpe": mm}, each float32 [B].
         """
         del progress
-        pose2d, target = self.augmenter(batch["pose2d"], batch["pose3d"], seed)
+        pose2d, target = augmented
         target = geometry.hip_relative(target)
         standardized = self.model(normalize_pose2d(pose2d), training=True)
         pose3d = self.statistics.restore(standardized)
@@ -216,10 +255,12 @@ class LifterStage:
             loss = losses.pose3d_distance_loss(geometry.hip_relative(pose3d), target) / np.mean(self.statistics.std)
         return {"loss": loss, "mpjpe": metrics.mpjpe(pose3d, target)}
 
-    def validate(self) -> dict[str, float]:
-        """Errors on the validation subjects."""
+    def validate(self, interrupted=lambda: False) -> dict[str, float] | None:
+        """Errors on the validation subjects; None as soon as `interrupted()` is true."""
         means = {name: metrics.PoseMetric(name) for name in metrics.POSE3D_METRICS}
         for start in range(0, len(self.validation), 1024):
+            if interrupted():
+                return None
             part = slice(start, start + 1024)
             pose3d = self._lift(self.validation.pose2d[part])
             for metric in means.values():
@@ -232,8 +273,8 @@ class LifterStage:
 
     def augmented_pictures(self) -> np.ndarray:
         """A sheet of training poses as the network sees them first, uint8 [H, W, 3]."""
-        batch = next(iter(self.training_batches(0)))
-        pose2d, pose3d = self.augmenter(batch["pose2d"], batch["pose3d"], [self.config.seed, 0])
+        batch = next(iter(self.training_batches(0, Share())))
+        pose2d, pose3d = self.augment(batch, [self.config.seed, 0])
         return viz.sheet_3d(pose2d[:PICTURES].numpy(), pose3d[:PICTURES].numpy())
 
     def pictures(self) -> np.ndarray:
@@ -241,3 +282,8 @@ class LifterStage:
         chosen = np.linspace(0, len(self.validation) - 1, PICTURES).astype(int)
         pose3d = self._lift(self.validation.pose2d[chosen]).numpy()
         return viz.sheet_3d(self.validation.pose2d[chosen], pose3d, self.validation.pose3d[chosen])
+
+    def poses(self) -> np.ndarray:
+        """Some predicted validation poses, float32 [N, 17, 3] mm."""
+        chosen = np.linspace(0, len(self.validation) - 1, PICTURES).astype(int)
+        return self._lift(self.validation.pose2d[chosen]).numpy()

@@ -1,8 +1,10 @@
 """The training loop: one for both stages, on one device or many."""
 
+import contextlib
 import json
 import math
 import os
+import re
 import sys
 import time
 
@@ -11,19 +13,41 @@ import tensorflow as tf
 from pose_tf import files
 from pose_tf.data import records
 from pose_tf.errors import UserError
+from pose_tf.training.checkpoints import Checkpoints
 from pose_tf.training.initial_weights import load_initial_weights
+from pose_tf.training.interruption import Interruption
 from pose_tf.training.monitor import Monitor
 from pose_tf.training.optimizers import make_optimizer
 from pose_tf.training.stages import make_stage
-from pose_tf.training.strategy import make_strategy
+from pose_tf.training.step import make_train_steps
+from pose_tf.training.strategy import (
+    batch_sizes,
+    distribute,
+    make_strategy,
+    say_to_all,
+    set_batch_norm,
+    variable_scope,
+    worker_index,
+)
+from pose_tf.training.weight_average import WeightAverage
 from pose_tf.training.workdir import Workdir
 
-CHECKPOINTS_KEPT = 2
-PRECISIONS = ("float32", "mixed_bfloat16")
+PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
+HOW_IT_RUNS = {  # keys that may change between two starts: they say how a run is computed and watched, not what it is
+    "": ("strategy", "jit_compile", "deterministic", "profile_steps"),
+    "data": ("on_damage", "service"),
+    "train": ("steps_per_call", "report_every_steps", "checkpoint_every_minutes", "checkpoints_kept"),
+}
 
 
-def train(config, data_dir: str | None, workdir_path: str) -> dict[str, float]:
+class WorkerLost(UserError):
+    """Another worker of a multi-worker training is gone. The training goes on when all have been started again."""
+
+
+def train(config, data_dir: str | None, workdir_path: str) -> dict[str, float] | None:
     """Trains a stage, or goes on with a training that `workdir_path` holds.
+
+    With `config.strategy` `multi_worker`, every worker calls this with the same arguments; they share `workdir_path`.
 
     Args:
         config: a recipe, see `configs/`.
@@ -31,118 +55,212 @@ def train(config, data_dir: str | None, workdir_path: str) -> dict[str, float]:
         workdir_path: where everything is written, see `workdir.py`.
 
     Returns:
-        The last validation's errors by name, and `best`, the lowest of the stage's validation metric.
+        The last validation's errors by name, and `best`, the lowest of the stage's validation metric; nothing in all
+        workers but the first. None if SIGTERM or Ctrl-C ended the training; a checkpoint has been written then.
 
     Raises:
-        UserError: bad data, an unwritable directory or an impossible recipe.
+        WorkerLost: another worker is gone.
+        UserError: bad data, an unwritable directory, an impossible recipe, or a loss that is not finite.
     """
-    workdir = Workdir(workdir_path)
-    workdir.create()
-    _check_same_recipe(config, workdir)
-    if config.precision not in PRECISIONS:
-        raise UserError(f"config.precision is '{config.precision}'; it can be {' or '.join(PRECISIONS)}")
-    tf.keras.mixed_precision.set_global_policy(config.precision)
-    tf.keras.utils.set_random_seed(config.seed)
+    with _named_losses(config):
+        return _Run(config, data_dir, workdir_path).train()
 
-    strategy = make_strategy(config.strategy)
-    with strategy.scope():
-        stage = make_stage(config, data_dir, workdir)
-        batch_size = config.data.batch_size
-        steps_per_epoch = stage.num_samples // batch_size
-        if not steps_per_epoch:
-            raise UserError(f"config.data.batch_size is {batch_size}, but there are only {stage.num_samples} samples")
-        total_steps = math.ceil(config.train.epochs * steps_per_epoch)
-        optimizer = make_optimizer(config.optimizer, total_steps, steps_per_epoch)
-        best = tf.Variable(math.inf, trainable=False, name="best")
-        means = {name: tf.keras.metrics.Mean(name) for name in stage.loss_names}
-    checkpoint = tf.train.Checkpoint(model=stage.model, optimizer=optimizer, best=best)
-    manager = tf.train.CheckpointManager(checkpoint, workdir.file("checkpoints"), CHECKPOINTS_KEPT)
-    if manager.latest_checkpoint:
-        checkpoint.restore(manager.latest_checkpoint)
-    elif config.init_from:
-        left = load_initial_weights(stage.model, config.init_from)
-        anew = f", with a new {', '.join(left)}" if left else ""
-        print(f"starting from {config.init_from}{anew}", file=sys.stderr)
-    files.write_json(workdir.file("config.json"), config.to_dict())
 
-    def replica_step(batch):
-        step = optimizer.iterations
-        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
-        seed = tf.stack(
-            [tf.cast(config.seed, tf.int64), step * strategy.num_replicas_in_sync + tf.cast(replica, tf.int64)]
-        )
-        with tf.GradientTape() as tape:
-            losses = stage.losses(batch, seed, tf.cast(step, tf.float32) / total_steps)
-            loss = tf.nn.compute_average_loss(losses["loss"], global_batch_size=batch_size)
-        gradients = tape.gradient(loss, stage.model.trainable_variables)
-        optimizer.apply_gradients(zip(gradients, stage.model.trainable_variables))
-        for name, value in losses.items():
-            means[name].update_state(value)
+class _Run:
+    def __init__(self, config, data_dir, workdir_path):
+        self.config = config
+        self.strategy = make_strategy(config.strategy)
+        self.worker = worker_index(self.strategy)
+        self.workdir = Workdir(workdir_path)
+        self.workdir.create()
+        _check_same_recipe(config, self.workdir)
+        if config.precision not in PRECISIONS:
+            raise UserError(f"config.precision is '{config.precision}'; it can be {', '.join(PRECISIONS)}")
+        tf.keras.mixed_precision.set_global_policy(config.precision)
+        tf.keras.utils.set_random_seed(config.seed)
+        if config.deterministic:
+            tf.config.experimental.enable_op_determinism()
+        batch_size, replica_batch_size = batch_sizes(config.data, self.strategy)
 
-    @tf.function
-    def train_steps(batches, count):
-        for _ in tf.range(count):
-            strategy.run(replica_step, args=(next(batches),))
-
-    step = int(optimizer.iterations.numpy())
-    monitor = Monitor(workdir, step, total_steps)
-    monitor.text("config", f"```\n{config}\n```")
-    if step:
-        print(f"resuming {workdir_path} at step {step} of {total_steps}", file=sys.stderr)
-    else:
-        monitor.picture(0, "augmented", stage.augmented_pictures())
-    validate_every = max(round(config.train.validate_every_epochs * steps_per_epoch), 1)
-    errors = {}
-    saved_at = time.monotonic()
-    with records.named_errors(stage.shards, records.H36M):
-        batches = iter(strategy.experimental_distribute_dataset(stage.training_batches(step)))
-        while step < total_steps:
-            started = time.monotonic()
-            until = min(_next_multiple(step, n) for n in (config.train.report_every_steps, validate_every))
-            count = min(until, total_steps) - step
-            train_steps(batches, tf.constant(count))
-            step += count
-            values = {name: float(mean.result()) for name, mean in means.items()}
-            for mean in means.values():
-                mean.reset_state()
-            if not math.isfinite(values["loss"]):
+        with variable_scope(self.strategy):
+            self.stage = make_stage(config, data_dir, self.workdir)
+            steps_per_epoch = self.stage.num_samples // batch_size
+            if not steps_per_epoch:
                 raise UserError(
-                    f"the loss is {values['loss']} at step {step}; the last checkpoint in {workdir_path} is good"
+                    f"config.data.batch_size is {batch_size}, but there are only {self.stage.num_samples} samples"
                 )
-            values["learning_rate"] = float(optimizer.learning_rate(step))
-            values["samples_per_second"] = count * batch_size / (time.monotonic() - started)
-            monitor.advance(step)
-            monitor.report(step, "train", values)
+            self.total_steps = math.ceil(config.train.epochs * steps_per_epoch)
+            set_batch_norm(self.stage.model, config.batch_norm)
+            self.optimizer = make_optimizer(config.optimizer, self.total_steps, steps_per_epoch)
+            if config.precision == "mixed_float16":
+                self.optimizer = tf.keras.mixed_precision.LossScaleOptimizer(self.optimizer)
+            self.optimizer.iterations  # noqa: B018  makes the counter, so that a checkpoint finds it
+            self.average = WeightAverage(self.stage.model, config.optimizer.ema) if config.optimizer.ema else None
+        self.best, self.best_step = tf.Variable(math.inf), tf.Variable(0, dtype=tf.int64)
+        self.validated_step = tf.Variable(0, dtype=tf.int64)
+        state = {"model": self.stage.model, "optimizer": self.optimizer}
+        state |= {"best": self.best, "best_step": self.best_step, "validated_step": self.validated_step}
+        state |= {"average": self.average.averages} if self.average else {}
+        self.checkpoints = Checkpoints(
+            self.workdir.file("checkpoints"), tf.train.Checkpoint(**state), config.train.checkpoints_kept
+        )
+        self.step = self.checkpoints.restore()
+        if self.step != (first := say_to_all(self.strategy, self.step)):
+            raise UserError(
+                f"worker {self.worker} finds step {self.step} in --workdir={workdir_path}, worker 0 step {first}; "
+                "all workers have to share one directory"
+            )
+        self.saved_at = time.monotonic()
+        self.validate_every = max(round(config.train.validate_every_epochs * steps_per_epoch), 1)
+        if self.step:
+            self._say(f"resuming {workdir_path} at step {self.step} of {self.total_steps}")
+        elif config.init_from:
+            left = load_initial_weights(self.stage.model, config.init_from)
+            self._say(f"starting from {config.init_from}" + (f", with a new {', '.join(left)}" if left else ""))
+        if self.average and not self.step:
+            self.average.reset()
+        if not self.worker:
+            files.write_json(self.workdir.file("config.json"), config.to_dict())
+        self._say(
+            f"batches of {batch_size} = {self.strategy.num_replicas_in_sync} x {replica_batch_size}, "
+            f"{steps_per_epoch} steps an epoch; results in {workdir_path}"
+        )
 
-            if step % validate_every == 0 or step == total_steps:
-                errors = stage.validate()
-                monitor.report(step, "validation", errors)
-                monitor.picture(step, "validation", stage.pictures())
-                monitor.draw_curves()
-                if errors[stage.validation_metric] < float(best.numpy()):
-                    best.assign(errors[stage.validation_metric])
-                    workdir.save_best(stage.model)
-            minutes = (time.monotonic() - saved_at) / 60
-            if step % validate_every == 0 or step == total_steps or minutes > config.train.checkpoint_every_minutes:
-                manager.save(step)
-                saved_at = time.monotonic()
-    monitor.close()
-    return {**errors, "best": float(best.numpy())}
+    def _say(self, text):
+        if not self.worker:
+            print(text, file=sys.stderr)
+
+    def train(self):
+        errors = {}
+        with contextlib.ExitStack() as stack:
+            interruption = stack.enter_context(Interruption())
+            self.monitor = stack.enter_context(Monitor(self.workdir, self.step, self.total_steps, self.worker))
+            stack.enter_context(records.named_errors(self.stage.shards, records.H36M))
+            self.monitor.recipe(self.config)
+            if not self.step and not self.worker:
+                self.monitor.picture(0, "augmented", self.stage.augmented_pictures())
+            take_steps = make_train_steps(
+                self.config,
+                self.stage,
+                self.optimizer,
+                self.average,
+                self.strategy,
+                self.total_steps,
+                interruption.requested,
+            )
+            start, job = self.step, f"{self.workdir.path} from step {self.step}"
+            batches = iter(distribute(self.strategy, lambda share: self.stage.training_batches(start, share, job)))
+            while self.step < self.total_steps or not self._is_validated():
+                if self._is_due(self.validate_every) and not self._is_validated():
+                    found = {} if self.worker else self._validate(interruption.requested)
+                    stopped, errors = found is None, found or errors
+                    if not stopped:
+                        self.validated_step.assign(self.step)
+                else:
+                    stopped = self._train(take_steps, batches)
+                minutes = (time.monotonic() - self.saved_at) / 60
+                if stopped or self._is_validated() or minutes > self.config.train.checkpoint_every_minutes:
+                    if not self.worker:
+                        self.checkpoints.save(self.step, int(self.best_step))
+                    self.saved_at = time.monotonic()
+                if stopped:
+                    self._say(f"stopped at step {self.step}; the same command goes on from there")
+                    return None
+        return {} if self.worker else {**errors, "best": float(self.best)}
+
+    def _is_due(self, every):
+        return self.step == self.total_steps or (self.step > 0 and self.step % every == 0)
+
+    def _is_validated(self):
+        return int(self.validated_step) == self.step
+
+    def _train(self, take_steps, batches):
+        """Takes the steps of one call; says whether a stop was requested."""
+        train, profile = self.config.train, self.config.profile_steps or (-1, -1)
+        ends = [self.step + train.steps_per_call, self.total_steps]
+        ends += [(self.step // every + 1) * every for every in (train.report_every_steps, self.validate_every)]
+        if self.step == profile[0]:
+            tf.profiler.experimental.start(self.workdir.file("tensorboard"))
+        done, last, sums, waited = take_steps(
+            batches, tf.constant(min(ends + [end for end in profile if end > self.step]) - self.step)
+        )
+        learning_rate = float(self.optimizer.learning_rate(self.step + int(done) - 1))
+        if self.step < profile[1] <= self.step + int(done):
+            tf.profiler.experimental.stop()
+        self.step += int(done)
+        self._check_finite(last, learning_rate)
+        self.monitor.advance(self.step, int(done), sums, float(waited))
+        if self._is_due(train.report_every_steps) or self._is_due(self.validate_every):
+            self.monitor.report_training(self.step, self.stage.batch_size, learning_rate, self.stage.counters)
+        return float(last["stop_requested"]) > 0
+
+    def _check_finite(self, values, learning_rate):
+        for name in (*self.stage.loss_names, "gradient_norm"):
+            scaled = name == "gradient_norm" and self.config.precision == "mixed_float16"
+            if not math.isfinite(value := float(values[name])) and not scaled:
+                steps = self.checkpoints.steps()
+                good = f"the last good checkpoint is {self.checkpoints.path(steps[-1])}" if steps else "none was saved"
+                raise UserError(f"the {name} is {value} at step {self.step}, learning rate {learning_rate:.3g}; {good}")
+
+    def _validate(self, stop_requested):
+        """Errors on the validation subjects; None if a stop was requested meanwhile."""
+        alone = not isinstance(self.strategy, tf.distribute.MultiWorkerMirroredStrategy)  # others wait for this worker
+        with self.average.in_force() if self.average else contextlib.nullcontext():
+            errors = self.stage.validate(lambda: alone and float(stop_requested) > 0)
+            if errors is None:
+                return None
+            picture, poses = self.stage.pictures(), self.stage.poses()
+            if errors[self.stage.validation_metric] < float(self.best):
+                self.best.assign(errors[self.stage.validation_metric])
+                self.best_step.assign(self.step)
+                self.workdir.save_best(self.stage.model)
+        self.monitor.report(self.step, "validation", errors)
+        self.monitor.picture(self.step, "validation", picture)
+        if poses is not None:
+            self.monitor.poses(self.step, "poses", poses)
+        self.monitor.draw_curves()
+        return errors
 
 
-def _next_multiple(step, n):
-    return (step // n + 1) * n
+@contextlib.contextmanager
+def _named_losses(config):
+    """Turns errors of TensorFlow that are not about records into sentences."""
+    try:
+        yield
+    except tf.errors.ResourceExhaustedError as error:
+        raise UserError(f"out of memory; a smaller config.data.batch_size needs less ({_reason(error)})") from None
+    except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.DeadlineExceededError) as error:
+        if "TF_CONFIG" in os.environ:
+            raise WorkerLost(f"another worker is gone ({_reason(error)})") from None
+        if config.data.get("service"):
+            raise UserError(f"config.data.service={config.data.service} does not answer: {_reason(error)}") from None
+        raise
+
+
+def _reason(error):
+    """The line of an error's message that tells what happened, without the places in the program."""
+    lines = [line for line in error.message.splitlines() if line and not line.startswith("  File")]
+    return next((line for line in lines if not re.match(r"Graph execution error|Detected at", line)), "")
 
 
 def _check_same_recipe(config, workdir):
-    """A directory holds one run: its recipe may not change between two starts."""
+    """A directory holds one run: what its recipe computes may not change between two starts."""
     if not os.path.exists(workdir.file("config.json")):
         return
     before = workdir.config().to_dict()
     now = json.loads(json.dumps(config.to_dict()))  # tuples become lists, as in the file
     for section in now:
-        if before.get(section) != now[section]:
+        kept, given = (_without_how(section, values.get(section)) for values in (before, now))
+        if kept != given:
             raise UserError(
                 f"--workdir={workdir.path} holds a run with config.{section} = {before.get(section)}; "
                 f"a run with {now[section]} needs another directory"
             )
+
+
+def _without_how(section, value):
+    if section in HOW_IT_RUNS[""]:
+        return None
+    if isinstance(value, dict):
+        return {key: part for key, part in value.items() if key not in HOW_IT_RUNS.get(section, ())}
+    return value

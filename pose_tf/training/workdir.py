@@ -1,13 +1,13 @@
 """The directory of a run: what a training writes and what every other tool reads.
 
 config.json       the recipe, with every override
-checkpoints/      model, optimiser and step, numbered
-best.keras        the model with the lowest validation error
+checkpoints/      model, optimiser and step, a directory for each that is kept
+best.keras        the model with the lowest validation error (its weights' moving average, if the recipe keeps one)
 statistics.json   mean and standard deviation of the training poses (lifters)
 metrics.jsonl     one line for each report
 curves.png        the same as a picture
 tensorboard/      the same for TensorBoard, with pictures of poses
-poses.npz         poses read from the records (a cache)
+index.npz         poses read from the records, and what lies where (a cache)
 """
 
 import json

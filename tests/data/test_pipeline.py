@@ -1,7 +1,11 @@
-"""Tests of the pipelines: which samples come when, that they are the ones written, and faults by name."""
+"""Tests of the pipelines: which samples come when, that they are the ones written, resuming, shares, and damage."""
 
+import functools
 import itertools
+import os
 import re
+import shutil
+import types
 import zlib
 
 import numpy as np
@@ -9,10 +13,18 @@ import pytest
 import tensorflow as tf
 
 from pose_tf.data import pipeline, records
-from pose_tf.data.poses import PoseSet, read_record_poses
+from pose_tf.data.pipeline import Share
+from pose_tf.data.poses import PoseSet, index_records
 from pose_tf.errors import UserError
 
 BATCH = 4
+EVERYBODY = (1, 5, 6)
+SHARDS = 10  # sample n is in shard n % 10, where it is record n // 10
+
+
+@pytest.fixture(scope="module")
+def index(people):
+    return index_records(people.data_dir)
 
 
 def wanted(people, subjects):
@@ -20,11 +32,8 @@ def wanted(people, subjects):
     return [number for number, sample in enumerate(people.samples) if sample["subject"] in subjects]
 
 
-def detector_batches(people, subjects=(1, 5), batch_size=BATCH, *, seed=0, start_step=0):
-    count = len(wanted(people, subjects)) // batch_size
-    return pipeline.detector_batches(
-        people.shards, subjects, batch_size, seed=seed, start_step=start_step, steps_per_epoch=count
-    )
+def detector_batches(index, subjects=(1, 5), batch_size=BATCH, **options):
+    return pipeline.detector_batches(index, subjects, batch_size, **({"seed": 0} | options))
 
 
 def numbers(people, batch, key):
@@ -40,88 +49,216 @@ def take(people, dataset, steps):
     return [numbers(people, batch, "pose2d") for batch in dataset.take(steps).as_numpy_iterator()]
 
 
+def take_samples(people, index, count, subjects=EVERYBODY, **options):
+    """The first samples, and how many were skipped before each."""
+    batches = detector_batches(index, subjects, 1, **options).take(count).as_numpy_iterator()
+    found = [(*numbers(people, batch, "pose2d"), *batch["skipped"].tolist()) for batch in batches]
+    return [number for number, _ in found], [skipped for _, skipped in found]
+
+
+def chunks_of(order):
+    """Cuts a stream of everybody's samples, of whole epochs, where chunks end: when four shards are through."""
+    chunks = [[]]
+    for start in range(0, len(order), 28):
+        for number in order[start : start + 28]:
+            chunks[-1].append(number)
+            shards = {n % SHARDS for n in chunks[-1]}
+            if len(shards) == 4 and len(chunks[-1]) == sum(len(range(shard, 28, SHARDS)) for shard in shards):
+                chunks.append([])
+        if chunks[-1]:
+            chunks.append([])
+    return chunks[:-1]
+
+
 # ----------------------------------------------------------------------------------------------------- detector batches
 
 
-def test_detector_batches_are_bytes_of_images_and_their_joints(people):
-    spec = detector_batches(people).element_spec
+def test_detector_batches_are_bytes_of_images_and_their_joints(index):
+    spec = detector_batches(index).element_spec
     assert spec["image"] == tf.TensorSpec((BATCH, 256, 256, 3), tf.uint8)
     assert spec["pose2d"] == tf.TensorSpec((BATCH, 17, 2), tf.float32)
-    assert sorted(spec) == ["image", "pose2d"]
+    assert spec["skipped"] == tf.TensorSpec((BATCH,), tf.int64)
+    assert sorted(spec) == ["image", "pose2d", "skipped"]
 
 
 @pytest.mark.parametrize("subjects", [(1,), (5, 6), (1, 5, 6), np.array([6, 1])])
-def test_an_epoch_visits_every_sample_of_the_subjects_once(people, subjects):
+def test_an_epoch_visits_every_sample_of_the_subjects_once(people, index, subjects):
+    """The batches go on across epochs: ten, nineteen and 28 samples are no multiple of three."""
     expected = wanted(people, subjects)
-    steps = len(expected) // BATCH
-    batches = take(people, detector_batches(people, subjects), 3 * steps)
-    epochs = [sum(batches[epoch * steps : (epoch + 1) * steps], []) for epoch in range(3)]
-    for epoch in epochs:
-        assert len(set(epoch)) == len(epoch) == steps * BATCH
-        assert set(epoch) <= set(expected)
+    order = sum(take(people, detector_batches(index, subjects, 3), len(expected)), [])
+    epochs = [order[start : start + len(expected)] for start in range(0, len(order), len(expected))]
+    assert len(epochs) == 3
+    assert all(sorted(epoch) == expected for epoch in epochs)
     assert len({tuple(epoch) for epoch in epochs}) == 3, "epochs repeat their order"
     assert all(epoch != sorted(epoch) for epoch in epochs)
 
 
+def test_a_batch_may_be_larger_than_an_epoch(people, index):
+    batches = take(people, detector_batches(index, (1,), 25), 2)
+    assert [len(batch) for batch in batches] == [25, 25]
+    order = sum(batches, [])
+    assert all(sorted(order[start : start + 10]) == wanted(people, (1,)) for start in range(0, 50, 10))
+
+
+def test_every_epoch_puts_the_shards_into_other_chunks_of_four(people, index):
+    chunks = chunks_of(take_samples(people, index, 4 * 28)[0])
+    shards = [frozenset(number % SHARDS for number in chunk) for chunk in chunks]
+    assert [len(members) for members in shards] == 4 * [4, 4, 2]
+    assert len(set(shards)) > 9
+    for epoch in range(4):
+        assert set.union(*map(set, shards[3 * epoch : 3 * epoch + 3])) == set(range(SHARDS))
+
+
 @pytest.mark.parametrize(("num_shards", "window"), [(1, 1024), (10, 1)], ids=["images alone", "shards alone"])
-def test_images_and_shards_are_both_shuffled_in_every_epoch(people, monkeypatch, num_shards, window):
+def test_images_and_shards_are_both_shuffled_in_every_epoch(tmp_path, people, monkeypatch, num_shards, window):
     monkeypatch.setattr(pipeline, "SHUFFLE_IMAGES", window)
-    shards = people.shards[:num_shards]
-    steps = 3 if num_shards == 1 else 28
-    batches = pipeline.detector_batches(shards, (1, 5, 6), 1, seed=0, start_step=0, steps_per_epoch=steps)
-    order = sum(take(people, batches, 5 * steps), [])
-    assert len({tuple(order[start : start + steps]) for start in range(0, 5 * steps, steps)}) > 1
+    (tmp_path / "h36").mkdir()
+    for shard in people.shards[:num_shards]:
+        os.symlink(shard, tmp_path / "h36" / os.path.basename(shard))
+    size = 3 if num_shards == 1 else 28
+    order, _ = take_samples(people, index_records(str(tmp_path)), 5 * size)
+    assert len({tuple(order[start : start + size]) for start in range(0, 5 * size, size)}) > 1
 
 
-def test_a_batch_size_that_divides_drops_nothing(people):
-    (epoch,) = [sum(take(people, detector_batches(people, (1, 5, 6), 7), 4), [])]
-    assert sorted(epoch) == list(range(28))
-
-
-def test_detector_batches_depend_on_the_seed_alone(people):
-    first = take(people, detector_batches(people, seed=3), 6)
-    assert take(people, detector_batches(people, seed=3), 6) == first
-    others = [take(people, detector_batches(people, seed=seed), 6) for seed in (0, 4, 1_000_003)]
+def test_detector_batches_depend_on_the_seed_alone(people, index):
+    first = take(people, detector_batches(index, seed=3), 6)
+    assert take(people, detector_batches(index, seed=3), 6) == first
+    others = [take(people, detector_batches(index, seed=seed), 6) for seed in (0, 4, 1_000_003)]
     assert all(other != first for other in others)
 
 
 @pytest.mark.parametrize("global_seed", [0, 17])
-def test_a_global_seed_changes_nothing(people, global_seed):
-    first = take(people, detector_batches(people), 4)
+def test_a_global_seed_changes_nothing(people, index, global_seed):
+    first = take(people, detector_batches(index), 4)
     tf.random.set_seed(global_seed)
     try:
-        assert take(people, detector_batches(people), 4) == first
+        assert take(people, detector_batches(index), 4) == first
     finally:
         tf.random.set_seed(None)
 
 
-@pytest.mark.parametrize("start_step", [1, 3, 4, 5, 8, 11])
-def test_detector_batches_continue_as_if_never_stopped(people, start_step):
-    """Four steps are an epoch."""
-    assert len(wanted(people, (1, 5))) // BATCH == 4
-    whole = take(people, detector_batches(people, seed=9), start_step + 6)
-    assert take(people, detector_batches(people, seed=9, start_step=start_step), 6) == whole[start_step:]
+# ------------------------------------------------------------------------------------------------- detector: continuing
 
 
-def test_the_window_of_shuffling_keeps_order_and_continuation(people, monkeypatch):
+@pytest.fixture(scope="module")
+def nineteen(people, index):
+    """The first 40 batches of 19 samples an epoch."""
+    assert len(wanted(people, (1, 5))) == 19
+    return take(people, detector_batches(index, seed=9), 40)
+
+
+@pytest.mark.parametrize("start_step", [0, 1, 2, 3, 4, 5, 9, 19, 34])
+def test_detector_batches_continue_as_if_never_stopped(people, index, nineteen, start_step):
+    """An epoch has 4.75 steps and three chunks."""
+    assert take(people, detector_batches(index, seed=9, start_step=start_step), 6) == nineteen[start_step:][:6]
+
+
+@pytest.mark.parametrize("start_step", [1, 2, 3])
+def test_large_batches_continue_as_if_never_stopped(people, index, start_step):
+    whole = take(people, detector_batches(index, (6,), 20), 4)
+    assert take(people, detector_batches(index, (6,), 20, start_step=start_step), 4 - start_step) == whole[start_step:]
+
+
+def test_the_window_of_shuffling_keeps_order_and_continuation(people, index, monkeypatch):
     monkeypatch.setattr(pipeline, "SHUFFLE_IMAGES", 5)
-    monkeypatch.setattr(pipeline, "READERS", 3)
-    whole = take(people, detector_batches(people), 9)
-    assert take(people, detector_batches(people, start_step=6), 3) == whole[6:]
-    assert len(set(sum(whole[:4], []))) == 16
+    whole = take(people, detector_batches(index), 9)
+    assert take(people, detector_batches(index, start_step=6), 3) == whole[6:]
+    assert sorted(sum(whole, [])[:19]) == wanted(people, (1, 5))
+
+
+def test_a_far_step_is_found_without_reading(people, index):
+    """Sample 7 * 10**6 of ten an epoch: the first one of an epoch."""
+    order, _ = take_samples(people, index, 10, subjects=(1,), start_step=10**4)
+    assert sorted(order) == wanted(people, (1,))
+
+
+@pytest.mark.parametrize("done", [1, 2])
+def test_chunks_that_are_done_are_not_opened(tmp_path, people, done):
+    shutil.copytree(people.data_dir, tmp_path, dirs_exist_ok=True)
+    index = index_records(str(tmp_path))
+    order, _ = take_samples(people, index, 28)
+    chunks = chunks_of(order)
+    start = sum(map(len, chunks[:done]))
+    for number in sum(chunks[:done], []):
+        with open(index.shards[number % SHARDS], "wb") as file:
+            file.write(b"Dear reader,\n")
+    assert take_samples(people, index, 28 - start, start_step=start)[0] == order[start:]
+    with pytest.raises(tf.errors.DataLossError):  # the chunk before has to be read
+        take_samples(people, index, 1, start_step=start - 1)
+
+
+# ----------------------------------------------------------------------------------------------------- detector: shares
+
+
+@pytest.mark.parametrize("start_step", [0, 3])
+@pytest.mark.parametrize("replicas", [2, 4])
+def test_replicas_of_one_host_get_the_parts_of_the_global_batch_in_turn(people, index, replicas, start_step):
+    whole = take(people, detector_batches(index, batch_size=8, start_step=start_step), 5)
+    share = Share(0, replicas, replicas)
+    parts = take(people, detector_batches(index, batch_size=8, start_step=start_step, share=share), 5 * replicas)
+    assert {len(part) for part in parts} == {8 // replicas}
+    assert [sum(parts[step : step + replicas], []) for step in range(0, len(parts), replicas)] == whole
+
+
+@pytest.mark.parametrize("hosts", [2, 3, 4])
+def test_hosts_take_chunks_in_turn(people, index, hosts):
+    """Three chunks an epoch: with two hosts or four, each gets now more of an epoch, now less."""
+    order, _ = take_samples(people, index, 4 * 28)
+    chunks = chunks_of(order)
+    assert len(chunks) == 12
+    streams = []
+    for host in range(hosts):
+        expected = sum(chunks[host::hosts], [])
+        share = Share(host, 1, hosts)
+        batches = detector_batches(index, EVERYBODY, hosts, share=share)  # one sample for each
+        streams.append(sum(take(people, batches, len(expected)), []))
+        assert streams[-1] == expected
+    assert sorted(sum(streams, [])) == sorted(4 * list(range(28)))
+
+
+@pytest.mark.parametrize("start_step", [1, 2, 3, 5, 8])
+@pytest.mark.parametrize("first", [0, 2])
+def test_each_host_continues_as_if_never_stopped(people, index, first, start_step):
+    """Two hosts of two replicas; a host takes eight samples a step, an epoch has 28."""
+    batches = functools.partial(detector_batches, index, EVERYBODY, 16, share=Share(first, 2, 4), seed=2)
+    whole = take(people, batches(), 2 * (start_step + 3))
+    assert {len(batch) for batch in whole} == {4}
+    assert take(people, batches(start_step=start_step), 6) == whole[2 * start_step :]
+
+
+@pytest.mark.parametrize(
+    ("share", "host", "hosts"),
+    [(Share(), 0, 1), (Share(0, 8, 8), 0, 1), (Share(0, 4, 8), 0, 2), (Share(4, 4, 8), 1, 2), (Share(2, 1, 3), 2, 3)],
+)
+def test_hosts_are_numbered(share, host, hosts):
+    assert (share.host, share.hosts) == (host, hosts)
+
+
+def test_a_service_reads_in_the_place_of_the_host(people, index):
+    dispatcher = tf.data.experimental.service.DispatchServer()
+    address = dispatcher.target.removeprefix("grpc://")
+    worker = tf.data.experimental.service.WorkerServer(
+        tf.data.experimental.service.WorkerConfig(dispatcher_address=address)
+    )
+    order = sum(take(people, detector_batches(index, EVERYBODY, 7, service=address, job="job"), 8), [])
+    assert sorted(order[:28]) == sorted(order[28:]) == list(range(28))
+    del worker, dispatcher
 
 
 # ------------------------------------------------------------------------------------------------------ labelled images
 
 
+def labelled_images(people, index, subjects, batch_size, *options):
+    batches = list(pipeline.labelled_images(index, subjects, batch_size, *options).as_numpy_iterator())
+    return sum((numbers(people, batch, "pose2d_crop") for batch in batches), []), batches
+
+
 @pytest.mark.parametrize("subjects", [(1,), (5, 6), (1, 5, 6)])
-def test_labelled_images_pass_once_over_all_samples(people, subjects):
-    batches = list(pipeline.labelled_images(people.shards, subjects, 6).as_numpy_iterator())
-    found = sum((numbers(people, batch, "pose2d_crop") for batch in batches), [])
+def test_labelled_images_pass_once_over_all_samples(people, index, subjects):
+    found, batches = labelled_images(people, index, subjects, 6)
     assert sorted(found) == wanted(people, subjects)
     assert {len(batch["image"]) for batch in batches[:-1]} <= {6}
-    again = pipeline.labelled_images(people.shards, subjects, 6).as_numpy_iterator()
-    assert sum((numbers(people, batch, "pose2d_crop") for batch in again), []) == found
+    assert labelled_images(people, index, subjects, 6)[0] == found
     for batch in batches:
         assert sorted(batch) == ["action", "image", "pose2d_crop", "pose3d"] and batch["image"].dtype == np.uint8
         for number, pose3d, action in zip(batch["image"][:, 0, 0, 0], batch["pose3d"], batch["action"], strict=True):
@@ -130,12 +267,9 @@ def test_labelled_images_pass_once_over_all_samples(people, subjects):
 
 
 @pytest.mark.parametrize("every", [1, 2, 3, 7, 100])
-def test_every_keeps_one_of_so_many(people, every):
-    def order(every):
-        batches = pipeline.labelled_images(people.shards, (1, 5), 3, every).as_numpy_iterator()
-        return sum((numbers(people, batch, "pose2d_crop") for batch in batches), [])
-
-    assert order(every) == order(1)[::every]
+def test_every_keeps_one_of_so_many(people, index, every):
+    whole, _ = labelled_images(people, index, (1, 5), 3)
+    assert labelled_images(people, index, (1, 5), 3, every)[0] == whole[::every]
 
 
 def test_images_of_the_test_set_come_in_record_order(tmp_path, people):
@@ -154,19 +288,15 @@ def test_images_of_the_test_set_come_in_record_order(tmp_path, people):
 def pose_set():
     """23 poses; the 2D and the 3D one carry the same number."""
     number = np.arange(23, dtype=np.float32)[:, None, None]
-    return PoseSet(number * np.ones((1, 17, 2), np.float32), -number * np.ones((1, 17, 3), np.float32), *[None] * 3)
+    return PoseSet(number * np.ones((1, 17, 2), np.float32), -number * np.ones((1, 17, 3), np.float32), *[[0] * 23] * 3)
 
 
-@pytest.fixture(autouse=True)
-def length_of_pose_sets_without_subjects(monkeypatch):
-    monkeypatch.setattr(PoseSet, "__len__", lambda self: len(self.pose2d))
-
-
-def lift(pose_set, steps, batch_size=BATCH, **options):
-    batches = pipeline.lifter_batches(pose_set, batch_size, **({"seed": 0, "start_step": 0} | options))
+def lift(pose_set, count, batch_size=BATCH, **options):
+    batches = pipeline.lifter_batches(pose_set, batch_size, **({"seed": 0} | options))
+    size = batch_size // options.get("share", Share()).total
     found = []
-    for batch in batches.take(steps).as_numpy_iterator():
-        assert batch["pose2d"].shape == (batch_size, 17, 2) and batch["pose3d"].shape == (batch_size, 17, 3)
+    for batch in batches.take(count).as_numpy_iterator():
+        assert batch["pose2d"].shape == (size, 17, 2) and batch["pose3d"].shape == (size, 17, 3)
         assert batch["pose2d"].dtype == batch["pose3d"].dtype == np.float32
         assert np.ptp(batch["pose2d"], axis=(1, 2)).max() == np.ptp(batch["pose3d"], axis=(1, 2)).max() == 0
         np.testing.assert_array_equal(batch["pose2d"][:, 0, 0], -batch["pose3d"][:, 0, 0])
@@ -206,70 +336,261 @@ def test_lifter_batches_continue_as_if_never_stopped(pose_set, start_step):
     assert lift(pose_set, 8, seed=2, start_step=start_step) == whole[start_step:]
 
 
-# --------------------------------------------------------------------------------------------------------------- faults
+@pytest.mark.parametrize("start_step", [0, 1, 2, 7])
+@pytest.mark.parametrize("count", [1, 2, 4], ids=["four hosts", "two hosts", "one host"])
+def test_hosts_and_replicas_of_the_lifter_get_the_parts_of_the_global_batch_in_turn(pose_set, count, start_step):
+    """Two steps are an epoch."""
+    whole = lift(pose_set, 5, 8, start_step=start_step)
+    parts = [[] for _ in whole]
+    for first in range(0, 4, count):
+        batches = lift(pose_set, 5 * count, 8, start_step=start_step, share=Share(first, count, 4))
+        for step in range(5):
+            parts[step] += sum(batches[step * count : (step + 1) * count], [])
+    assert parts == whole
 
 
-def all_labelled(shards):
-    list(pipeline.labelled_images(shards, (1, 5, 6), 2))
-
-
-def some_batches(shards):
-    list(pipeline.detector_batches(shards, (1, 5, 6), 2, seed=0, start_step=0, steps_per_epoch=3).take(8))
-
-
-def poses_of(shards):
-    read_record_poses(str(shards[0]).rsplit("/h36/", 1)[0])
+# ------------------------------------------------------------------------------------------------ damage: it is skipped
 
 
 def put(key, data):
     return lambda example: example.features.feature[key].bytes_list.value.__setitem__(slice(None), [data])
 
 
-NAN = np.full((17, 2), np.nan, np.float32).tobytes()
-CONSUMERS = {"detector_batches": some_batches, "labelled_images": all_labelled, "read_record_poses": poses_of}
+def drop(key):
+    return lambda example: example.features.feature.__delitem__(key)
+
+
+NAN = np.full((17, 3), np.nan, np.float32).tobytes()
 RECORD_FAULTS = {
-    "missing key": (
-        lambda example: example.features.feature.__delitem__("pose2d_crop"),
-        "key 'pose2d_crop' is missing",
-    ),
-    "missing subject": (lambda example: example.features.feature.__delitem__("subject"), "key 'subject' is missing"),
-    "NaN joints": (put("pose2d_crop", NAN), "'pose2d_crop' holds NaN or infinity"),
-    "16 joints": (put("pose2d_crop", NAN[:128]), "'pose2d_crop' has 128 bytes, expected 136"),
+    "missing key": (drop("pose2d_crop"), "key 'pose2d_crop' is missing"),
+    "missing subject": (drop("subject"), "key 'subject' is missing"),
+    "missing action": (drop("action"), "key 'action' is missing"),
+    "NaN joints": (put("pose2d_crop", NAN[:136]), "'pose2d_crop' holds NaN or infinity"),
+    "NaN joints in 3D": (put("pose3d", NAN), "'pose3d' holds NaN or infinity"),
+    "16 joints": (put("pose2d_crop", bytes(128)), "'pose2d_crop' has 128 bytes, expected 136"),
+    "16 joints in 3D": (put("pose3d", bytes(192)), "'pose3d' has 192 bytes, expected 204"),
     "image size": (put("image", bytes(128 * 128 * 3)), "'image' has 49152 bytes, expected 196608"),
     "no Example": (lambda example: b"\xff" * 40, "not a tf.train.Example"),
 }
 
 
 @pytest.fixture
-def two_shards(tmp_path, people):
-    """Paths of a good shard and of one to be damaged, and the samples in each."""
-    good, bad = tmp_path / "h36" / "0", tmp_path / "h36" / "1"
-    records.write(str(good), people.samples[:3], records.H36M)
-    records.write(str(bad), people.samples[3:6], records.H36M)
-    return good, bad
+def damage(tmp_path, people, rewrite):
+    """damage({number: fault}): a copy of the records with damaged samples; `.data_dir`, `.paths`."""
+
+    def make(faults):
+        folder = tmp_path / "h36"
+        shutil.copytree(os.path.join(people.data_dir, "h36"), folder, dirs_exist_ok=True)
+        paths = [folder / os.path.basename(shard) for shard in people.shards]
+        for shard in {number % SHARDS for number in faults}:
+
+            def change(place, example, shard=shard):
+                fault = faults.get(place * SHARDS + shard)
+                return RECORD_FAULTS[fault][0](example) if fault else None
+
+            rewrite(paths[shard], records.H36M, change, people.samples[shard::SHARDS])
+        return types.SimpleNamespace(data_dir=str(tmp_path), paths=paths)
+
+    return make
 
 
-def refusal(consumer, shards):
-    shards = [str(shard) for shard in shards]
-    with pytest.raises(UserError) as caught, records.named_errors(shards, records.H36M):
-        CONSUMERS[consumer](shards)
-    return str(caught.value)
+def without(order, damaged):
+    """What is left of a stream, and how many samples are missing right before each that is left."""
+    found, missing, pending = [], [], 0
+    for number in order:
+        if number in damaged:
+            pending += 1
+        else:
+            found.append(number)
+            missing.append(pending)
+            pending = 0
+    return found, missing
 
 
-@pytest.mark.parametrize(
-    ("fault", "consumer"),  # poses are read without looking at images
-    sorted(set(itertools.product(RECORD_FAULTS, CONSUMERS)) - {("image size", "read_record_poses")}),
-)
-def test_a_bad_record_is_named(people, two_shards, rewrite, fault, consumer):
-    spoil, words = RECORD_FAULTS[fault]
-    _, bad = two_shards
-    rewrite(bad, records.H36M, lambda number, example: spoil(example) if number == 1 else None, people.samples[3:6])
-    assert refusal(consumer, two_shards).startswith(f"{bad} record 1: {words}")
+def skipped_records(text):
+    """The numbers of the samples that were skipped, as standard error tells."""
+    found = re.findall(r'skipping a damaged record: "?\S*/h36/(\d+)\.tfrecord"? record (\d+)$', text, re.MULTILINE)
+    return {int(shard) + SHARDS * int(place) for shard, place in found}
+
+
+@pytest.mark.parametrize("fault", RECORD_FAULTS)
+def test_damaged_records_are_left_out_counted_and_named(people, index, damage, capfd, fault):
+    """The others come in the order that they have without damage."""
+    damaged = {3: fault, 13: fault, 17: fault, 20: fault, 27: fault}
+    now = index_records(damage(damaged).data_dir, on_damage="skip")
+    np.testing.assert_array_equal(now.lengths, 8 * [3] + [2, 2])
+    np.testing.assert_array_equal(now.counts(EVERYBODY), [2, 3, 3, 1, 3, 3, 3, 1, 2, 2])
+    found, missing = without(take_samples(people, index, 2 * 28)[0], damaged)
+    assert len(found) == 2 * 23
+    capfd.readouterr()
+    assert take_samples(people, now, 2 * 23, on_damage="skip") == (found, missing)
+    assert skipped_records(capfd.readouterr().err) == set(damaged)
+
+
+@pytest.mark.parametrize("start_step", [1, 9, 20, 23, 31])
+def test_damaged_records_do_not_hinder_continuing(people, damage, start_step):
+    """23 samples are left of an epoch; a start at the boundary of chunks does not know of damage before it."""
+    now = index_records(damage(dict.fromkeys((3, 13, 17, 20, 27), "image size")).data_dir, on_damage="skip")
+    found, missing = take_samples(people, now, start_step + 12, on_damage="skip")
+    again = take_samples(people, now, 12, on_damage="skip", start_step=start_step)
+    assert again[0] == found[start_step:]
+    assert again[1][1:] == missing[start_step + 1 :]
 
 
 def flip_middle(data):
     middle = len(data) // 2
     return data[:middle] + bytes([data[middle] ^ 255, data[middle + 1] ^ 255]) + data[middle + 2 :]
+
+
+FILE_FAULTS = {
+    "cut": lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
+    "flipped": lambda path: path.write_bytes(flip_middle(path.read_bytes())),
+    "text": lambda path: path.write_bytes(b"Dear reader,\n" * 99),
+    "empty": lambda path: path.write_bytes(b""),
+    "gone": lambda path: path.unlink(),
+}
+
+
+@pytest.mark.parametrize(
+    ("fault", "lost"),
+    [("cut", [13, 23]), ("flipped", [13, 23]), ("text", [3, 13, 23]), ("empty", [3, 13, 23]), ("gone", [3, 13, 23])],
+)
+def test_the_rest_of_a_file_that_breaks_off_is_one_damaged_record(people, index, damage, capfd, fault, lost):
+    """The index is from before the damage."""
+    copy = damage({})
+    before = index_records(copy.data_dir)
+    FILE_FAULTS[fault](copy.paths[3])
+    left = sorted(set(range(28)) - set(lost))
+    found, skipped = take_samples(people, before, 2 * len(left) + 1, on_damage="skip")
+    assert sorted(found[: len(left)]) == sorted(found[len(left) : -1]) == left
+    assert sum(skipped[:-1]) <= 2 <= sum(skipped)  # one of each epoch; the last may come at the beginning of the third
+    assert skipped_records(capfd.readouterr().err) == {lost[0]}
+
+
+@pytest.mark.parametrize(
+    ("fault", "length", "words"),
+    [
+        ("cut", 1, " record 1: the file ends in the middle of it"),
+        ("flipped", 1, " record 1: its bytes are damaged"),
+        ("text", 0, ": expected TFRecords with ZLIB compression, but the file has no compression"),
+        ("empty", 0, " is empty"),
+    ],
+)
+def test_an_index_of_a_file_that_breaks_off_counts_what_can_be_reached(people, damage, capfd, fault, length, words):
+    """So nothing is skipped later on, and continuing is exact."""
+    copy = damage({})
+    FILE_FAULTS[fault](copy.paths[3])
+    now = index_records(copy.data_dir, on_damage="skip")
+    assert now.lengths[3] == now.counts(EVERYBODY)[3] == length
+    assert f"skipping the rest of a file: {copy.paths[3]}{words}" in capfd.readouterr().err
+    left = sorted(set(range(28)) - {3, 13, 23} | set([3][:length]))
+    found, skipped = take_samples(people, now, 2 * len(left), on_damage="skip")
+    assert sorted(found[: len(left)]) == sorted(found[len(left) :]) == left
+    assert not any(skipped) and not skipped_records(capfd.readouterr().err)
+    assert take_samples(people, now, 9, on_damage="skip", start_step=30)[0] == found[30:39]
+
+
+def test_damage_where_nothing_is_read_is_no_damage(people, damage, rewrite):
+    """Not in the index, and not in the batches: they have to agree."""
+    copy = damage({13: "image size"})
+    rewrite(copy.paths[4], records.H36M, lambda place, example: drop("camera")(example), people.samples[4::SHARDS])
+    now = index_records(copy.data_dir, on_damage="skip")
+    np.testing.assert_array_equal(now.counts(EVERYBODY), [3, 3, 3, 2, 3, 3, 3, 3, 2, 2])
+    found, _ = take_samples(people, now, 27, on_damage="skip")
+    assert sorted(found) == sorted(set(range(28)) - {13})
+
+
+@pytest.mark.parametrize("subjects", [EVERYBODY, (5,)])
+def test_labelled_images_leave_damage_out(people, index, damage, capfd, subjects):
+    whole, _ = labelled_images(people, index, subjects, 6)
+    copy = damage({3: "image size", 13: "no Example", 20: "NaN joints", 8: "missing action"})
+    now = index_records(copy.data_dir, on_damage="skip")
+    capfd.readouterr()
+    found, batches = labelled_images(people, now, subjects, 6, 1, "skip")
+    assert found == [number for number in whole if number not in (3, 13, 20, 8)]
+    assert {tuple(sorted(batch)) for batch in batches} == {("action", "image", "pose2d_crop", "pose3d")}
+    assert skipped_records(capfd.readouterr().err) == {3, 13, 20, 8}
+    every = labelled_images(people, now, subjects, 6, 3, "skip")[0]
+    assert every == found[::3]
+
+
+def test_labelled_images_go_on_after_a_file_that_breaks_off(people, damage, capfd):
+    copy = damage({})
+    before = index_records(copy.data_dir)
+    FILE_FAULTS["flipped"](copy.paths[6])
+    found, _ = labelled_images(people, before, EVERYBODY, 6, 1, "skip")
+    assert sorted(found) == sorted(set(range(28)) - {16, 26})
+    assert skipped_records(capfd.readouterr().err) == {16}
+
+
+@pytest.mark.parametrize("round_", range(6))
+def test_random_damage(people, damage, round_):
+    """Of every kind, anywhere: what is sound comes once an epoch, and any step can be the first one."""
+    rng = np.random.default_rng(round_)
+    damaged = {int(n): str(rng.choice(sorted(RECORD_FAULTS))) for n in rng.permutation(28)[: rng.integers(1, 15)]}
+    subjects = tuple(rng.permutation(EVERYBODY)[: rng.integers(1, 4)].tolist())
+    options = {"subjects": subjects, "on_damage": "skip", "seed": int(rng.integers(100))}
+    copy = damage(damaged)
+    lost = set(damaged)
+    if round_ % 2:
+        shard = int(rng.integers(SHARDS))
+        data = copy.paths[shard].read_bytes()
+        copy.paths[shard].write_bytes(data[: rng.integers(2, len(data) - 4)])
+    now = index_records(copy.data_dir, on_damage="skip")
+    unreachable = set()
+    if round_ % 2:
+        unreachable = set(range(shard, 28, SHARDS)) - set(range(shard, 28, SHARDS)[: now.lengths[shard]])
+        assert unreachable, "a cut file has lost nothing"
+    sound = [number for number in wanted(people, subjects) if number not in lost | unreachable]
+    expected = np.bincount([number % SHARDS for number in sound], minlength=SHARDS)
+    np.testing.assert_array_equal(now.counts(subjects), expected)
+    found, skipped = take_samples(people, now, 2 * len(sound) + 1, **options)
+    assert sorted(found[: len(sound)]) == sorted(found[len(sound) : -1]) == sound
+    assert sum(skipped[:-1]) <= 2 * len(lost - unreachable) <= sum(skipped)
+    start = int(rng.integers(2 * len(sound)))
+    assert take_samples(people, now, 2 * len(sound) + 1 - start, start_step=start, **options)[0] == found[start:]
+
+
+# ------------------------------------------------------------------------------------------ damage: it stops everything
+
+
+def all_labelled(index):
+    list(pipeline.labelled_images(index, EVERYBODY, 2))
+
+
+def some_batches(index):
+    list(detector_batches(index, EVERYBODY, 2).take(8))
+
+
+def index_again(index):
+    index_records(index.shards[0].rsplit("/h36/", 1)[0])
+
+
+CONSUMERS = {"detector_batches": some_batches, "labelled_images": all_labelled, "index_records": index_again}
+
+
+@pytest.fixture
+def two_shards(tmp_path, people):
+    """`.index` of a good shard and of one to be damaged with three samples, and `.bad`: the path of the latter."""
+    good, bad = tmp_path / "h36" / "0", tmp_path / "h36" / "1"
+    records.write(str(good), people.samples[:3], records.H36M)
+    records.write(str(bad), people.samples[3:6], records.H36M)
+    return types.SimpleNamespace(index=index_records(str(tmp_path)), bad=bad)
+
+
+def refusal(consumer, index):
+    with pytest.raises(UserError) as caught, records.named_errors(index.shards, records.H36M):
+        CONSUMERS[consumer](index)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("consumer", CONSUMERS)
+@pytest.mark.parametrize("fault", RECORD_FAULTS)
+def test_a_bad_record_is_named(people, two_shards, rewrite, fault, consumer):
+    spoil, words = RECORD_FAULTS[fault]
+    bad = two_shards.bad
+    rewrite(bad, records.H36M, lambda number, example: spoil(example) if number == 1 else None, people.samples[3:6])
+    assert refusal(consumer, two_shards.index).startswith(f"{bad} record 1: {words}")
 
 
 @pytest.mark.parametrize("consumer", CONSUMERS)
@@ -284,21 +605,19 @@ def flip_middle(data):
     ids=["cut", "flipped", "not compressed", "text"],
 )
 def test_a_bad_file_is_named(two_shards, spoil, words, consumer):
-    _, bad = two_shards
-    bad.write_bytes(spoil(bad.read_bytes()))
-    assert re.match(re.escape(f"{bad}{words}"), refusal(consumer, two_shards))
+    two_shards.bad.write_bytes(spoil(two_shards.bad.read_bytes()))
+    assert re.match(re.escape(f"{two_shards.bad}{words}"), refusal(consumer, two_shards.index))
 
 
 @pytest.mark.parametrize("consumer", ["detector_batches", "labelled_images"])
 def test_a_file_that_vanishes_is_named(two_shards, consumer):
-    two_shards[1].unlink()
-    assert refusal(consumer, two_shards) == f"{two_shards[1]} does not exist"
+    two_shards.bad.unlink()
+    assert refusal(consumer, two_shards.index) == f"{two_shards.bad} does not exist"
 
 
 @pytest.mark.parametrize(
     "cut", [lambda data: data[:-1], lambda data: data[:-4], lambda data: data[:2], lambda data: b""]
 )
 def test_a_shard_cut_between_records_is_not_taken_for_a_shorter_one(two_shards, cut):
-    _, bad = two_shards
-    bad.write_bytes(cut(bad.read_bytes()))
-    assert str(bad) in refusal("read_record_poses", two_shards)
+    two_shards.bad.write_bytes(cut(two_shards.bad.read_bytes()))
+    assert str(two_shards.bad) in refusal("index_records", two_shards.index)

@@ -189,7 +189,7 @@ def data_dir(tmp_path, people):
 
 
 def test_poses_of_records_are_those_written(people):
-    read = poses.read_record_poses(people.data_dir)
+    read = poses.index_records(people.data_dir).poses
     assert read.source == people.data_dir and len(read) == 28
     samples = {sample["pose3d"].tobytes(): sample for sample in people.samples}
     assert {pose3d.tobytes() for pose3d in read.pose3d} == set(samples)
@@ -200,20 +200,20 @@ def test_poses_of_records_are_those_written(people):
 
 
 def test_poses_of_records_keep_one_order(people, data_dir):
-    first, again = poses.read_record_poses(people.data_dir), poses.read_record_poses(people.data_dir)
+    first, again = poses.index_records(people.data_dir).poses, poses.index_records(people.data_dir).poses
     np.testing.assert_array_equal(first.pose3d, again.pose3d)
     np.testing.assert_array_equal(
-        np.sort(poses.read_record_poses(str(data_dir)).pose3d, axis=0),
+        np.sort(poses.index_records(str(data_dir)).poses.pose3d, axis=0),
         np.sort([sample["pose3d"] for sample in people.samples[:7]], axis=0),
     )
 
 
 def test_the_cache_is_used_while_the_records_stay(tmp_path, data_dir, monkeypatch):
-    first = poses.read_record_poses(str(data_dir), str(tmp_path))
-    assert (tmp_path / "poses.npz").exists()
-    assert {path.name for path in tmp_path.iterdir()} == {"poses.npz", "data"}
+    first = poses.index_records(str(data_dir), str(tmp_path)).poses
+    assert (tmp_path / "index.npz").exists()
+    assert {path.name for path in tmp_path.iterdir()} == {"index.npz", "data"}
     monkeypatch.setattr(tf.data, "TFRecordDataset", lambda *_, **__: pytest.fail("the records were read again"))
-    again = poses.read_record_poses(str(data_dir), str(tmp_path))
+    again = poses.index_records(str(data_dir), str(tmp_path)).poses
     for name in ("pose2d", "pose3d", "subject", "action", "source"):
         np.testing.assert_array_equal(getattr(first, name), getattr(again, name))
         if name != "source":
@@ -221,7 +221,7 @@ def test_the_cache_is_used_while_the_records_stay(tmp_path, data_dir, monkeypatc
 
 
 def test_without_a_cache_nothing_is_written(data_dir, tmp_path):
-    assert len(poses.read_record_poses(str(data_dir))) == 7
+    assert len(poses.index_records(str(data_dir)).poses) == 7
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
 
 
@@ -235,10 +235,10 @@ def test_without_a_cache_nothing_is_written(data_dir, tmp_path):
     ids=["another shard", "a longer shard", "a shard less"],
 )
 def test_the_cache_is_not_used_when_the_records_change(tmp_path, data_dir, people, change, expected):
-    assert len(poses.read_record_poses(str(data_dir), str(tmp_path))) == 7
+    assert len(poses.index_records(str(data_dir), str(tmp_path)).poses) == 7
     change(data_dir / "h36", people.samples)
     for _ in range(2):
-        assert len(poses.read_record_poses(str(data_dir), str(tmp_path))) == expected
+        assert len(poses.index_records(str(data_dir), str(tmp_path)).poses) == expected
 
 
 @pytest.mark.parametrize(
@@ -255,26 +255,26 @@ def test_the_cache_is_not_used_when_the_records_change(tmp_path, data_dir, peopl
     ids=["empty", "text", "cut", "cut early", "flipped bit", "no fingerprint", "pickle"],
 )
 def test_a_damaged_cache_is_made_again(tmp_path, data_dir, spoil):
-    first = poses.read_record_poses(str(data_dir), str(tmp_path))
-    spoil(tmp_path / "poses.npz")
+    first = poses.index_records(str(data_dir), str(tmp_path)).poses
+    spoil(tmp_path / "index.npz")
     for _ in range(2):
-        again = poses.read_record_poses(str(data_dir), str(tmp_path))
+        again = poses.index_records(str(data_dir), str(tmp_path)).poses
         np.testing.assert_array_equal(again.pose2d, first.pose2d)
         np.testing.assert_array_equal(again.pose3d, first.pose3d)
-    with np.load(tmp_path / "poses.npz") as cache:
+    with np.load(tmp_path / "index.npz") as cache:
         assert len(cache["subject"]) == 7
 
 
 def test_damaged_records_leave_no_cache(tmp_path, data_dir):
     (data_dir / "h36" / "b").write_bytes((data_dir / "h36" / "b").read_bytes()[:-1000])
     with pytest.raises(UserError, match=re.escape(str(data_dir / "h36" / "b"))):
-        poses.read_record_poses(str(data_dir), str(tmp_path))
+        poses.index_records(str(data_dir), str(tmp_path))
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
 
 
 def test_no_records(tmp_path):
     with pytest.raises(UserError, match=re.escape(str(tmp_path / "h36"))):
-        poses.read_record_poses(str(tmp_path))
+        poses.index_records(str(tmp_path))
     records.write(str(tmp_path / "h36" / "a"), [], records.H36M)
     with pytest.raises(UserError, match="holds no records"):
-        poses.read_record_poses(str(tmp_path))
+        poses.index_records(str(tmp_path))

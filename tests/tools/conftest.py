@@ -11,19 +11,48 @@ ROOT = pathlib.Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="session")
-def run_tool(tmp_path_factory):
-    """A function that runs `tools/NAME.py FLAGS` and returns the finished process, its output as text."""
+def tool_command(tmp_path_factory):
+    """A function that gives the arguments of `subprocess` for `tools/NAME.py FLAGS`, with more of the environment."""
     elsewhere = tmp_path_factory.mktemp("elsewhere")
 
-    def run(name, *flags, ok=True):
+    def make(name, *flags, **more):
+        environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"} | more
         command = [sys.executable, str(ROOT / "tools" / f"{name}.py"), *map(str, flags)]
-        environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-        done = subprocess.run(command, capture_output=True, text=True, cwd=elsewhere, env=environment, timeout=900)
+        return {"args": command, "cwd": elsewhere, "env": environment, "text": True}
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def run_tool(tool_command):
+    """A function that runs `tools/NAME.py FLAGS` and returns the finished process, its output as text."""
+
+    def run(name, *flags, ok=True):
+        done = subprocess.run(**tool_command(name, *flags), capture_output=True, timeout=900)
         if ok:
             assert done.returncode == 0, done.stderr
         return done
 
     return run
+
+
+@pytest.fixture
+def start_tool(tool_command, tmp_path):
+    """A function that starts a tool and returns the process, with its standard error in the file `errors`."""
+    started = []
+
+    def start(name, *flags, **environment):
+        errors = tmp_path / f"errors{len(started)}.txt"
+        with open(errors, "w") as file:
+            process = subprocess.Popen(**tool_command(name, *flags, **environment), stdout=file, stderr=file)
+        process.errors = errors
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
 
 
 @pytest.fixture(scope="session")

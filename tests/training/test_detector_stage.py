@@ -10,6 +10,7 @@ from tensorflow.python.framework import kernels
 
 from pose_tf.data import records
 from pose_tf.data.occluders import OccluderBank
+from pose_tf.data.pipeline import Share
 from pose_tf.data.sample import render_sample
 from pose_tf.errors import UserError
 from pose_tf.training.stages import DetectorStage
@@ -48,7 +49,7 @@ def make_stage(config, data_dir, tmp_path):
 def test_training_images_are_occluded_and_jittered_and_validation_images_are_not(config, data_dir, tmp_path):
     config.color.brightness = 0.0
     stage = make_stage(config, data_dir, tmp_path)
-    batch = next(iter(stage.training_batches(0)))
+    batch = next(iter(stage.training_batches(0, Share())))
     images, pose2d = stage.augment(batch, [0, 0])
     assert images.dtype == tf.float32
     np.testing.assert_array_equal(pose2d, batch["pose2d"])
@@ -83,9 +84,9 @@ def test_a_loss_that_the_argmax_cannot_train_is_refused(config, data_dir, tmp_pa
 def test_the_losses_of_heatmaps_train_whatever_the_decoding(config, data_dir, tmp_path, loss):
     config.decoding.method, config.loss.integral, config.loss[loss] = "argmax", 0.0, 1.0
     stage = make_stage(config, data_dir, tmp_path)
-    batch = next(iter(stage.training_batches(0)))
+    batch = next(iter(stage.training_batches(0, Share())))
     with tf.GradientTape() as tape:
-        losses = stage.losses(batch, [0, 0], 0.0)
+        losses = stage.losses(stage.augment(batch, [0, 0]), 0.0)
     assert set(losses) == {loss, "loss", "pixel_error"}
     gradients = tape.gradient(losses["loss"], stage.model.trainable_variables)
     assert all(np.isfinite(gradient).all() for gradient in gradients)
@@ -124,7 +125,7 @@ def test_the_training_step_stays_on_the_gpu(config, data_dir, tmp_path):
     @tf.function
     def step(batch, seed, progress):
         with tf.GradientTape() as tape:
-            loss = tf.reduce_mean(stage.losses(batch, seed, progress)["loss"])
+            loss = tf.reduce_mean(stage.losses(stage.augment(batch, seed), progress)["loss"])
         return tape.gradient(loss, stage.model.trainable_variables)
 
     batch = {"image": tf.TensorSpec([2, 256, 256, 3], tf.uint8), "pose2d": tf.TensorSpec([2, 17, 2], tf.float32)}

@@ -16,7 +16,6 @@ def config(**changes):
         "schedule": "constant",
         "warmup_steps": 0,
         "final_fraction": 0.01,
-        "clip_norm": 0.0,
     }
     return ml_collections.ConfigDict(values | changes)
 
@@ -49,15 +48,6 @@ def test_biases_decay_where_the_recipe_says_so(form, after):
     optimizer = make_optimizer(config(weight_decay=0.05, weight_decay_form=form, decay_biases=True), 10, 10)
     optimizer.apply_gradients([(tf.zeros([1]), bias)])
     np.testing.assert_allclose(bias, [after], rtol=1e-5)  # Adam's first step is η·sign(gradient)
-
-
-def test_gradients_are_clipped_together():
-    variables = [tf.Variable([0.0]), tf.Variable([0.0])]
-    optimizer = make_optimizer(config(clip_norm=1.0), 10, 10)
-    gradients = [tf.constant([3.0]), tf.constant([4.0])]
-    optimizer.apply_gradients(zip(gradients, variables))
-    moments = [optimizer.get_slot(variable, "m").numpy() for variable in variables]
-    np.testing.assert_allclose(moments, [[0.1 * 3 / 5], [0.1 * 4 / 5]], rtol=1e-5)
 
 
 @pytest.mark.parametrize(

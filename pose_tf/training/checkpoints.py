@@ -1,0 +1,132 @@
+"""Numbered checkpoints that are whole or not there at all."""
+
+import contextlib
+import errno
+import json
+import os
+import re
+import shutil
+import sys
+import zlib
+
+import tensorflow as tf
+
+from pose_tf.errors import UserError
+
+MANIFEST = "manifest.json"
+
+
+class Checkpoints:
+    """The checkpoints of a run: `DIRECTORY/STEP/ckpt.*`, each with a manifest of its files and their checksums.
+
+    A checkpoint is written under another name, flushed to the disk, and renamed when it is complete.
+
+    Args:
+        directory: where they lie.
+        state: what is saved.
+        keep: how many of the newest stay, besides the one that was marked as the best.
+    """
+
+    def __init__(self, directory: str, state: tf.train.Checkpoint, keep: int):
+        self._directory = directory
+        self._state = state
+        self._keep = keep
+
+    def path(self, step: int) -> str:
+        """Directory of the checkpoint of a step."""
+        return os.path.join(self._directory, f"{step:08d}")
+
+    def steps(self) -> list[int]:
+        """Steps that have a checkpoint, damaged or not, in ascending order."""
+        return checkpoint_steps(self._directory)
+
+    def save(self, step: int, best_step: int) -> None:
+        """Writes a checkpoint, and removes those that are not to be kept.
+
+        Args:
+            step: its number. One that is there already is replaced.
+            best_step: the step whose checkpoint is kept for ever.
+
+        Raises:
+            UserError: the file system refuses. The checkpoints that were there still are.
+        """
+        temporary = os.path.join(self._directory, f".partial-{step:08d}")
+        try:
+            if not os.path.isdir(os.path.dirname(self._directory)):
+                raise FileNotFoundError(errno.ENOENT, "the directory has vanished")
+            shutil.rmtree(temporary, ignore_errors=True)
+            os.makedirs(temporary)
+            self._state.write(os.path.join(temporary, "ckpt"))
+            _write_manifest(temporary, step)
+            shutil.rmtree(self.path(step), ignore_errors=True)
+            os.rename(temporary, self.path(step))
+        except (OSError, tf.errors.OpError) as error:
+            reason = error.message if isinstance(error, tf.errors.OpError) else error.strerror
+            intact = f"; {self.path(self.steps()[-1])} is intact" if self.steps() else ""
+            raise UserError(f"{self.path(step)} cannot be written: {reason}{intact}") from None
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+        for old in self.steps()[: -self._keep]:
+            if old != best_step:
+                shutil.rmtree(self.path(old), ignore_errors=True)
+
+    def restore(self) -> int:
+        """Restores the newest checkpoint that is whole, and says on standard error which ones are not.
+
+        Returns:
+            Its step; 0 if there is none.
+
+        Raises:
+            UserError: there are checkpoints, but none is whole, or it is of another model.
+        """
+        steps = self.steps()
+        for step in reversed(steps):
+            if not _is_whole(self.path(step)):
+                print(f"warning: checkpoint {self.path(step)} is damaged", file=sys.stderr)
+                continue
+            try:
+                status = self._state.read(os.path.join(self.path(step), "ckpt"))
+                status.assert_existing_objects_matched().expect_partial()  # the optimiser makes its variables later
+            except (AssertionError, ValueError, tf.errors.OpError) as error:
+                raise UserError(f"checkpoint {self.path(step)} does not fit the recipe: {error}") from None
+            return step
+        if steps:
+            raise UserError(f"all checkpoints in {self._directory} are damaged; remove them to start anew")
+        return 0
+
+
+def checkpoint_steps(directory: str) -> list[int]:
+    """Steps of the checkpoints in a directory, in ascending order."""
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        return sorted(int(name) for name in os.listdir(directory) if re.fullmatch(r"\d{8,}", name))
+    return []
+
+
+def _checksum(path):
+    """CRC-32 of a file, and its size."""
+    checksum, size = 0, 0
+    with open(path, "rb") as file:
+        while data := file.read(1 << 22):
+            checksum, size = zlib.crc32(data, checksum), size + len(data)
+    return [checksum, size]
+
+
+def _write_manifest(folder, step):
+    names = sorted(os.listdir(folder))
+    manifest = {"step": step, "files": {name: _checksum(os.path.join(folder, name)) for name in names}}
+    with open(os.path.join(folder, MANIFEST), "w") as file:
+        json.dump(manifest, file)
+    for name in (*names, MANIFEST):
+        descriptor = os.open(os.path.join(folder, name), os.O_RDONLY)
+        os.fsync(descriptor)
+        os.close(descriptor)
+
+
+def _is_whole(folder):
+    """Whether all files of a checkpoint are there and are what they were."""
+    try:
+        with open(os.path.join(folder, MANIFEST)) as file:
+            files = json.load(file)["files"]
+        return bool(files) and all(_checksum(os.path.join(folder, name)) == files[name] for name in files)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False

@@ -1,0 +1,172 @@
+"""Trainings that are killed, stopped, damaged and watched, as processes."""
+
+import json
+import pathlib
+import random
+import signal
+import socket
+import time
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pose_tf.data import records
+from pose_tf.training.checkpoints import checkpoint_steps
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="session")
+def shards(sample_data, tmp_path_factory):
+    """The sample's 40 records, 8 of each of five subjects, in 8 files."""
+    folder = tmp_path_factory.mktemp("shards")
+    (whole,) = (sample_data / "h36").iterdir()
+    samples = list(records.read(str(whole), records.H36M))
+    for i in range(8):
+        records.write(f"{folder}/h36/{i}.tfrecord", samples[i::8], records.H36M)
+    return folder
+
+
+@pytest.fixture
+def detector_flags(shards, tmp_path):
+    """A function that gives the flags of a small training in a directory: 5 epochs of 8 steps."""
+
+    def make(name, *more):
+        return (
+            "train",
+            f"--config={ROOT}/configs/hrnet_cpu.py",
+            f"--data_dir={shards}",
+            f"--workdir={tmp_path / name}",
+            "--config.model.width=4",
+            "--config.model.stem=4",
+            "--config.model.blocks=1",
+            "--config.model.downsample=4",
+            "--config.color.brightness=0.2",
+            "--config.optimizer.ema=0.9",
+            "--config.optimizer.warmup_steps=3",
+            "--config.data.batch_size=4",
+            "--config.train.epochs=5.0",
+            "--config.train.half_size_until=0.0",
+            "--config.train.steps_per_call=3",
+            "--config.train.report_every_steps=4",
+            "--config.train.validate_every_epochs=2.0",
+            "--config.train.checkpoint_every_minutes=0.0",
+            *more,
+        )
+
+    return make
+
+
+def newest(workdir):
+    """Step of the newest checkpoint; 0 if there is none."""
+    return max(checkpoint_steps(str(workdir / "checkpoints")), default=0)
+
+
+def wait_for_step(process, workdir, step):
+    """Waits for a checkpoint of a step or a later one."""
+    deadline = time.monotonic() + 100
+    while newest(workdir) < step:
+        assert process.poll() is None, process.errors.read_text()
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+
+
+def state(workdir):
+    """All values of the newest checkpoint by name."""
+    reader = tf.train.load_checkpoint(str(workdir / "checkpoints" / f"{newest(workdir):08d}" / "ckpt"))
+    return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map() if "OBJECT" not in name}
+
+
+def assert_same_state(workdir, other):
+    ours, theirs = state(workdir), state(other)
+    assert ours.keys() == theirs.keys()
+    for name in ours:
+        np.testing.assert_array_equal(ours[name], theirs[name], err_msg=name)
+
+
+def test_a_training_that_is_killed_five_times_ends_as_if_it_had_not_been(start_tool, detector_flags, tmp_path):
+    whole = start_tool(*detector_flags("whole"))
+    draw = random.Random(time.time_ns())
+    points = [draw.randint(first, first + 6) for first in (1, 8, 15, 22, 29)]
+    print("killed after steps", points)
+    for point in points:
+        process = start_tool(*detector_flags("killed"))
+        wait_for_step(process, tmp_path / "killed", point)
+        time.sleep(draw.uniform(0, 0.1))
+        process.kill()
+        process.wait()
+    process = start_tool(*detector_flags("killed"))
+    assert process.wait() == 0, process.errors.read_text()
+    assert whole.wait() == 0, whole.errors.read_text()
+    assert newest(tmp_path / "killed") == 40
+    assert_same_state(tmp_path / "killed", tmp_path / "whole")
+    lines = [json.loads(line) for line in (tmp_path / "killed" / "metrics.jsonl").read_text().splitlines()]
+    for split, steps in (("train", range(4, 41, 4)), ("validation", (16, 32, 40))):
+        assert [line["step"] for line in lines if line["split"] == split] == list(steps)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_training_that_is_asked_to_stop_leaves_a_checkpoint_of_its_last_step(
+    start_tool, detector_flags, tmp_path, number
+):
+    process = start_tool(
+        *detector_flags("run"),
+        "--config.train.epochs=100000.0",
+        "--config.train.steps_per_call=100000",
+        "--config.train.report_every_steps=100000",
+        "--config.train.validate_every_epochs=100000.0",
+        "--config.train.checkpoint_every_minutes=100.0",
+        "--config.profile_steps=(1,2)",  # when it is written, a call of 100,000 steps begins
+    )
+    while not list(tmp_path.glob("run/tensorboard/plugins/profile/*/*.xplane.pb")):
+        assert process.poll() is None, process.errors.read_text()
+        time.sleep(0.1)
+    time.sleep(1)
+    assert not newest(tmp_path / "run")
+    process.send_signal(number)
+    assert process.wait(20) == 0, process.errors.read_text()
+    step = newest(tmp_path / "run")
+    assert 2 < step < 10000
+    assert f"stopped at step {step}; the same command goes on from there" in process.errors.read_text()
+
+
+@pytest.mark.parametrize("lost", [0, 1])
+def test_two_workers_of_which_one_is_killed_end_as_if_it_had_not_been(start_tool, sample_data, tmp_path, lost):
+    def start(name, worker, addresses):
+        cluster = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": worker}}
+        return start_tool(
+            "train",
+            f"--config={ROOT}/configs/feed_forward_recomposed.py",
+            f"--config.data.poses={sample_data}/poses.npz",
+            f"--workdir={tmp_path / name}",
+            "--config.strategy=multi_worker",
+            "--config.model.units=32",
+            "--config.data.replica_batch_size=4",
+            "--config.data.batch_size=8",
+            "--config.train.epochs=20.0",
+            "--config.train.steps_per_call=10",
+            "--config.train.validate_every_epochs=10.0",
+            "--config.train.checkpoint_every_minutes=0.0",
+            TF_CONFIG=json.dumps(cluster),
+        )
+
+    for name in ("whole", "killed"):
+        addresses = [f"localhost:{free_port()}" for _ in range(2)]
+        workers = [start(name, worker, addresses) for worker in range(2)]
+        if name == "killed":
+            wait_for_step(workers[0], tmp_path / name, 20)
+            workers[lost].kill()
+            workers[lost].wait()
+            workers[lost] = start(name, lost, addresses)
+        for worker in workers:
+            assert worker.wait(100) == 0, worker.errors.read_text()
+        assert newest(tmp_path / name) == 120
+    assert_same_state(tmp_path / "killed", tmp_path / "whole")
+    assert "another worker is gone" in workers[1 - lost].errors.read_text()
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("localhost", 0))
+        return listener.getsockname()[1]

@@ -1,0 +1,167 @@
+"""Checkpoints: whole or not there, numbered, pruned, and with a way back from damage."""
+
+import os
+import pathlib
+import resource
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pose_tf.errors import UserError
+from pose_tf.training.checkpoints import Checkpoints
+
+
+@pytest.fixture
+def value():
+    return tf.Variable(tf.zeros([64, 1024]))
+
+
+@pytest.fixture
+def checkpoints(tmp_path, value):
+    return Checkpoints(f"{tmp_path}/run/checkpoints", tf.train.Checkpoint(value=value), keep=2)
+
+
+@pytest.fixture
+def save(tmp_path, value, checkpoints):
+    """Saves checkpoints whose value is their step."""
+    (tmp_path / "run").mkdir()
+
+    def run(*steps, best=0):
+        for step in steps:
+            value.assign(tf.fill(value.shape, float(step)))
+            checkpoints.save(step, best)
+        value.assign(tf.zeros_like(value))
+
+    return run
+
+
+def test_the_newest_checkpoint_comes_back(save, checkpoints, value):
+    assert checkpoints.restore() == 0
+    save(3, 12)
+    assert checkpoints.restore() == 12
+    np.testing.assert_array_equal(value, np.full(value.shape, 12, np.float32))
+
+
+def test_the_newest_and_the_best_are_kept(save, checkpoints, tmp_path):
+    save(1, 2, 3, best=0)
+    assert checkpoints.steps() == [2, 3]
+    save(4, 5, 6, best=3)
+    assert checkpoints.steps() == [3, 5, 6]
+    save(7, best=7)
+    assert checkpoints.steps() == [6, 7]
+    assert sorted(path.name for path in (tmp_path / "run" / "checkpoints").iterdir()) == ["00000006", "00000007"]
+
+
+def test_a_checkpoint_of_a_step_replaces_the_one_of_the_same_step(save, checkpoints, value):
+    save(5)
+    value.assign(tf.fill(value.shape, -1.0))
+    checkpoints.save(5, 0)
+    assert checkpoints.restore() == 5
+    assert value.numpy().max() == -1
+
+
+def cut(folder):
+    data = folder / "ckpt.data-00000-of-00001"
+    data.write_bytes(data.read_bytes()[:-1])
+
+
+def flip(folder):
+    data = folder / "ckpt.data-00000-of-00001"
+    content = bytearray(data.read_bytes())
+    content[len(content) // 2] ^= 1
+    data.write_bytes(content)
+
+
+def lose_index(folder):
+    (folder / "ckpt.index").unlink()
+
+
+def lose_manifest(folder):
+    (folder / "manifest.json").unlink()
+
+
+def half_manifest(folder):
+    manifest = folder / "manifest.json"
+    manifest.write_text(manifest.read_text()[:20])
+
+
+@pytest.mark.parametrize("damage", [cut, flip, lose_index, lose_manifest, half_manifest])
+def test_a_damaged_checkpoint_is_named_and_the_one_before_it_comes_back(
+    save, checkpoints, value, damage, tmp_path, capsys
+):
+    save(3, 12)
+    newest = tmp_path / "run" / "checkpoints" / "00000012"
+    damage(newest)
+    assert checkpoints.restore() == 3
+    assert value.numpy().max() == 3
+    assert f"{newest} is damaged" in capsys.readouterr().err
+    save(12)  # in its place
+    assert checkpoints.restore() == 12
+
+
+def test_a_run_of_which_nothing_is_left_does_not_start_from_scratch(save, checkpoints, tmp_path):
+    save(3)
+    cut(tmp_path / "run" / "checkpoints" / "00000003")
+    with pytest.raises(UserError, match=f"all checkpoints in {tmp_path}/run/checkpoints are damaged"):
+        checkpoints.restore()
+
+
+def test_a_checkpoint_of_another_model_is_refused(save, tmp_path):
+    save(3)
+    other = Checkpoints(f"{tmp_path}/run/checkpoints", tf.train.Checkpoint(value=tf.Variable([1.0, 2.0])), keep=2)
+    with pytest.raises(UserError, match="00000003 does not fit the recipe"):
+        other.restore()
+
+
+def test_what_a_killed_process_left_half_written_is_not_seen(save, checkpoints, tmp_path):
+    save(3)
+    folder = tmp_path / "run" / "checkpoints"
+    shutil.copytree(folder / "00000003", folder / ".partial-00000004")
+    assert checkpoints.restore() == 3
+    save(4)
+    assert sorted(path.name for path in folder.iterdir()) == ["00000003", "00000004"]
+
+
+def test_a_vanished_directory_is_one_sentence(save, checkpoints, tmp_path):
+    save(3)
+    shutil.rmtree(tmp_path / "run")
+    with pytest.raises(UserError, match=f"{tmp_path}/run/checkpoints/00000004 cannot be written: .*vanished"):
+        checkpoints.save(4, 0)
+    assert not (tmp_path / "run").exists()
+
+
+FILL_THE_DISK = """
+import sys
+import tensorflow as tf
+from pose_tf.errors import UserError
+from pose_tf.training.checkpoints import Checkpoints
+value = tf.Variable(tf.zeros([int(sys.argv[2])]))
+checkpoints = Checkpoints(sys.argv[1], tf.train.Checkpoint(value=value), keep=2)
+try:
+    checkpoints.save(4, 0)
+except UserError as error:
+    sys.exit(str(error))
+"""
+
+
+def test_a_disk_that_takes_no_more_is_one_sentence_and_the_last_checkpoint_is_intact(save, tmp_path):
+    save(3)
+    limit = 1 << 20
+    done = subprocess.run(
+        [sys.executable, "-c", FILL_THE_DISK, f"{tmp_path}/run/checkpoints", str(1 << 20)],
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+        cwd=pathlib.Path(__file__).parents[2],
+        env={**os.environ, "PYTHONPATH": "."},
+        capture_output=True,
+        text=True,
+    )
+    folder = tmp_path / "run" / "checkpoints"
+    assert done.returncode == 1
+    assert f"{folder}/00000004 cannot be written: " in done.stderr
+    assert f"{folder}/00000003 is intact" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert [path.name for path in folder.iterdir()] == ["00000003"]

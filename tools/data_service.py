@@ -1,0 +1,61 @@
+"""Reads records on other machines for a training: one dispatcher, and a worker on each machine that is to read.
+
+    python tools/data_service.py --port=5050                                     the dispatcher
+    python tools/data_service.py --port=5051 --dispatcher=HOST:5050              a worker
+    python tools/train.py --config.data.service=HOST:5050 …
+
+Workers open the records by the paths that the training gives, so these have to be the same everywhere. Ctrl-C and
+SIGTERM end it.
+"""
+
+import signal
+import socket
+import threading
+
+import _checkout  # noqa: F401
+from absl import flags
+
+from pose_tf import cli
+from pose_tf.errors import UserError
+
+_PORT = flags.DEFINE_integer("port", 5050, "Port to listen at.", lower_bound=1, upper_bound=65535)
+_DISPATCHER = flags.DEFINE_string(
+    "dispatcher", None, "host:port of the dispatcher; without it, this is the dispatcher."
+)
+_HOST = flags.DEFINE_string("host", None, "Name by which the training reaches this worker; by default the host's name.")
+_WORK_DIR = flags.DEFINE_string(
+    "work_dir", None, "Where the dispatcher notes what it has handed out, so that it can be killed and started again."
+)
+
+
+def main():
+    import tensorflow as tf
+
+    service = tf.data.experimental.service
+    host = _HOST.value or socket.gethostname()
+    try:
+        if _DISPATCHER.value:
+            server = service.WorkerServer(
+                service.WorkerConfig(
+                    dispatcher_address=_DISPATCHER.value, worker_address=f"{host}:{_PORT.value}", port=_PORT.value
+                )
+            )
+        else:
+            server = service.DispatchServer(
+                service.DispatcherConfig(
+                    port=_PORT.value, work_dir=_WORK_DIR.value, fault_tolerant_mode=bool(_WORK_DIR.value)
+                )
+            )
+    except tf.errors.OpError as error:
+        raise UserError(f"the data service cannot start at port {_PORT.value}: {error.message}") from None
+    what = f"worker of {_DISPATCHER.value}" if _DISPATCHER.value else "dispatcher"
+    print(f"{what}, listening at {host}:{_PORT.value}", flush=True)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    stop.wait()
+    del server  # which stops it
+
+
+if __name__ == "__main__":
+    cli.run(main)
