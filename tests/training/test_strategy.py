@@ -1,0 +1,146 @@
+"""Several replicas take the step that one takes.
+
+The number of devices is for a whole process, and TensorFlow mixes up the messages of two strategies with several
+devices in one process: so each such training has its own.
+"""
+
+import concurrent.futures
+import json
+import multiprocessing
+import types
+
+import ml_collections
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pose_tf.data import records
+from pose_tf.data.sample import render_sample
+from pose_tf.errors import UserError
+from pose_tf.training import strategy, trainer
+from pose_tf.training.workdir import Workdir
+from tests.training.test_trainer import recipe
+
+LEARNING_RATE = 1e-3
+STEPS = 5
+
+
+def train_on_cpus(count, data_dir, workdir, configs):
+    """Trains one recipe after the other on some logical CPUs; returns {name: {trainable weight: value}}."""
+    (cpu,) = tf.config.list_physical_devices("CPU")
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * count)
+    found = {}
+    for name, config in configs.items():
+        path = f"{workdir}/{name}{count}"
+        trainer.train(ml_collections.ConfigDict(json.loads(config)), data_dir, path)
+        model = Workdir(path).load_best(json.loads(config)["stage"])
+        found[name] = {weight.name: weight.numpy() for weight in model.trainable_weights}
+    return found
+
+
+def make_config(name, batch_norm):
+    config = recipe(name)
+    config.strategy = "mirrored"
+    config.batch_norm = batch_norm
+    config.precision = "float32"
+    config.data.batch_size = 16
+    config.data.validation_subjects = (8,)
+    config.optimizer.learning_rate = LEARNING_RATE
+    config.train.epochs = float(STEPS)
+    config.train.validate_every_epochs = float(STEPS)
+    if config.stage == "lifter":
+        config.model.dropout = 0.0  # its mask and augmentation are drawn for each replica
+        config.model.units = 64
+    else:
+        config.model.width = config.model.stem = 4
+        config.model.modules, config.model.blocks, config.model.downsample = (1, 1, 1), 1, 4
+        config.augment.flip = config.augment.rotation = config.augment.scale = 0.0
+        config.occlusion.probability = 0.0
+        for key in config.color:
+            config.color[key] = 0.0
+    return config.to_json()
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """{number of replicas: {recipe and batch normalisation: weights after 5 steps}}."""
+    folder = tmp_path_factory.mktemp("data")
+    samples = [render_sample(0, i, subject) for i, subject in enumerate((1,) * 16 + (8,))]
+    records.write(f"{folder}/h36/a.tfrecord", samples, records.H36M)
+    configs = {
+        f"{name} {how}": make_config(name, how)
+        for name, how in (
+            ("feed_forward", "frozen"),
+            ("feed_forward", "synchronized"),
+            ("feed_forward", "replica"),
+            ("hrnet_w32", "frozen"),
+        )
+    }
+    spawn = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(2, mp_context=spawn, max_tasks_per_child=1) as pool:
+        one = pool.submit(train_on_cpus, 1, str(folder), str(folder), configs)
+        two = [pool.submit(train_on_cpus, 2, str(folder), str(folder), {name: configs[name]}) for name in configs]
+        return {1: one.result(), 2: {name: weights for run in two for name, weights in run.result().items()}}
+
+
+# Biases that change nothing, as a normalisation or a softmax follows: their gradients are rounding errors, and Adam
+# makes steps of full length of them.
+WITHOUT_EFFECT = {
+    "feed_forward frozen": set(),
+    "feed_forward replica": set(),
+    "feed_forward synchronized": {
+        f"{name}.linear/bias:0" for name in ("input", "block0.1", "block0.2", "block1.1", "block1.2")
+    },
+    "hrnet_w32 frozen": {"final_layer/bias:0"},
+}
+
+
+def largest_difference(trained, name):
+    one, two = trained[1][name], trained[2][name]
+    assert WITHOUT_EFFECT[name] < set(one) == set(two)
+    return max(np.abs(one[weight] - two[weight]).max() for weight in set(one) - WITHOUT_EFFECT[name])
+
+
+@pytest.mark.parametrize("name", ["feed_forward frozen", "hrnet_w32 frozen", "feed_forward synchronized"])
+def test_two_replicas_with_half_the_batch_take_the_step_of_one(trained, name):
+    assert largest_difference(trained, name) < 1e-5
+
+
+def test_batch_normalisation_over_each_replicas_samples_is_another_step(trained):
+    """Means and variances of 8 samples are not those of 16. Adam then moves weights by as much as it can."""
+    assert 1e-3 < largest_difference(trained, "feed_forward replica") < 2 * STEPS * LEARNING_RATE * 1.1
+
+
+@pytest.mark.parametrize(
+    ("replicas", "total", "each", "expected"),
+    [(2, 16, 0, (16, 8)), (2, 0, 16, (32, 16)), (4, 32, 8, (32, 8)), (1, 16, 0, (16, 16))],
+)
+def test_the_global_batch_is_that_of_all_replicas(replicas, total, each, expected):
+    data = ml_collections.ConfigDict({"batch_size": total, "replica_batch_size": each})
+    assert strategy.batch_sizes(data, types.SimpleNamespace(num_replicas_in_sync=replicas)) == expected
+
+
+@pytest.mark.parametrize(
+    ("replicas", "total", "each", "words"),
+    [
+        (2, 0, 0, "config.data.batch_size is 0 and config.data.replica_batch_size 0"),
+        (2, -4, 8, "config.data.batch_size is -4"),
+        (3, 16, 0, "config.data.batch_size is 16, which 3 replicas cannot share evenly"),
+        (2, 16, 16, "config.data.batch_size is 16, which 2 replicas cannot share as .*replica_batch_size 16 says"),
+    ],
+)
+def test_batch_sizes_that_contradict_each_other_are_refused(replicas, total, each, words):
+    data = ml_collections.ConfigDict({"batch_size": total, "replica_batch_size": each})
+    with pytest.raises(UserError, match=words):
+        strategy.batch_sizes(data, types.SimpleNamespace(num_replicas_in_sync=replicas))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", '{"cluster": {"worker": ["a:1"]}}', '{"cluster": {"worker": ["a:1"]}, "task": {"type": "ps"}}']
+    + ['{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 1}}'],
+)
+def test_a_tf_config_that_is_none_is_refused(monkeypatch, text):
+    monkeypatch.setenv("TF_CONFIG", text)
+    with pytest.raises(UserError, match="TF_CONFIG"):
+        strategy.make_strategy("multi_worker")
