@@ -43,7 +43,7 @@ def make_train_steps(config, stage, optimizer, average, strategy, total_steps: i
         compute_gradients = tf.function(compute_gradients, jit_compile=True)
 
     def replica_step(batch):
-        step = optimizer.iterations
+        step = tf.identity(optimizer.iterations)  # before it is counted up
         context = tf.distribute.get_replica_context()
         draw = step * replicas + tf.cast(context.replica_id_in_sync_group, tf.int64)
         seed = tf.stack([tf.cast(config.seed, tf.int64), draw])

@@ -160,9 +160,7 @@ class _Run:
                     stopped = self._train(take_steps, batches)
                 minutes = (time.monotonic() - self.saved_at) / 60
                 if stopped or self._is_validated() or minutes > self.config.train.checkpoint_every_minutes:
-                    if not self.worker:
-                        self.checkpoints.save(self.step, int(self.best_step))
-                    self.saved_at = time.monotonic()
+                    self._save()
                 if stopped:
                     self._say(f"stopped at step {self.step}; the same command goes on from there")
                     return None
@@ -184,23 +182,37 @@ class _Run:
         done, last, sums, waited = take_steps(
             batches, tf.constant(min(ends + [end for end in profile if end > self.step]) - self.step)
         )
-        learning_rate = float(self.optimizer.learning_rate(self.step + int(done) - 1))
         if self.step < profile[1] <= self.step + int(done):
             tf.profiler.experimental.stop()
         self.step += int(done)
-        self._check_finite(last, learning_rate)
+        self._check_finite(last)
         self.monitor.advance(self.step, int(done), sums, float(waited))
         if self._is_due(train.report_every_steps) or self._is_due(self.validate_every):
-            self.monitor.report_training(self.step, self.stage.batch_size, learning_rate, self.stage.counters)
+            self.monitor.report_training(self.step, self.stage.batch_size, self._learning_rate(), self.stage.counters)
         return float(last["stop_requested"]) > 0
 
-    def _check_finite(self, values, learning_rate):
+    def _learning_rate(self):
+        return float(self.optimizer.learning_rate(max(self.step - 1, 0)))
+
+    def _check_finite(self, values):
         for name in (*self.stage.loss_names, "gradient_norm"):
             scaled = name == "gradient_norm" and self.config.precision == "mixed_float16"
             if not math.isfinite(value := float(values[name])) and not scaled:
-                steps = self.checkpoints.steps()
-                good = f"the last good checkpoint is {self.checkpoints.path(steps[-1])}" if steps else "none was saved"
-                raise UserError(f"the {name} is {value} at step {self.step}, learning rate {learning_rate:.3g}; {good}")
+                self._stop_as_not_finite(f"the {name} is {value}")
+
+    def _stop_as_not_finite(self, what):
+        steps = self.checkpoints.steps()
+        good = f"the last good checkpoint is {self.checkpoints.path(steps[-1])}" if steps else "none was saved"
+        raise UserError(f"{what} at step {self.step}, learning rate {self._learning_rate():.3g}; {good}")
+
+    def _save(self):
+        # The loss of a step tells nothing about what the step has made of the state.
+        for variable in (*self.stage.model.weights, *self.optimizer.variables()):
+            if variable.dtype.is_floating and not tf.reduce_all(tf.math.is_finite(variable)):
+                self._stop_as_not_finite(f"{variable.name} is not finite")
+        if not self.worker:
+            self.checkpoints.save(self.step, int(self.best_step))
+        self.saved_at = time.monotonic()
 
     def _validate(self, stop_requested):
         """Errors on the validation subjects; None if a stop was requested meanwhile."""

@@ -1,0 +1,148 @@
+"""What a recipe can switch on in the training step."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from pose_tf.errors import UserError
+from pose_tf.training import trainer
+from pose_tf.training.workdir import Workdir
+from tests.training.test_trainer import config, latest, poses, recipe, weights  # noqa: F401
+
+STEPS = 6
+
+
+@pytest.fixture
+def train(config, tmp_path):  # noqa: F811
+    """train(name, {key: value}): trains for an epoch of 6 steps, with a checkpoint of each; returns its directory."""
+    config.model.dropout = 0.5
+    config.train.epochs = 1.0
+    config.train.steps_per_call = 1
+    config.train.report_every_steps = 1
+    config.train.checkpoint_every_minutes = 0.0
+    config.train.checkpoints_kept = 100
+
+    def run(name, changes=None):
+        given = config.copy_and_resolve_references()
+        given.update_from_flattened_dict(changes or {})
+        trainer.train(given, None, str(tmp_path / name))
+        return tmp_path / name
+
+    return run
+
+
+def checkpoint(workdir, step):
+    """Values of a checkpoint by name."""
+    reader = tf.train.load_checkpoint(str(workdir / "checkpoints" / f"{step:08d}" / "ckpt"))
+    names = [name for name in reader.get_variable_to_shape_map() if "OBJECT" not in name]
+    return {name.removesuffix("/.ATTRIBUTES/VARIABLE_VALUE"): reader.get_tensor(name) for name in names}
+
+
+def reports(workdir, split="train"):
+    lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    return [line for line in lines if line["split"] == split]
+
+
+def test_many_steps_in_a_call_are_the_same_as_one_after_the_other(train):
+    one, many = train("one"), train("many", {"train.steps_per_call": 5, "train.report_every_steps": 4})
+    assert sorted(path.name for path in (many / "checkpoints").iterdir()) == ["00000004", "00000006"]
+    for name, value in latest(one).items():
+        np.testing.assert_array_equal(latest(many)[name], value, err_msg=name)
+    rows, (first, second) = reports(one), reports(many)
+    assert (first["step"], second["step"]) == (4, 6)
+    assert first["loss"] == pytest.approx(np.mean([row["loss"] for row in rows[:4]]), rel=1e-6)
+    assert second["mpjpe"] == pytest.approx(np.mean([row["mpjpe"] for row in rows[4:]]), rel=1e-6)
+
+
+def test_dropout_is_drawn_anew_in_each_step_and_for_each_seed(train):
+    """With a learning rate of 0 and no augmentation, only the mask changes the loss on all samples."""
+    still = {"optimizer.learning_rate": 0.0, "optimizer.weight_decay": 0.0, "data.batch_size": 48}
+    still |= {"train.epochs": 3.0, "augment.recompose": False, "augment.bone_length_noise": 0.0}
+    losses = [row["loss"] for row in reports(train("a", still)) + reports(train("b", still | {"seed": 1}))]
+    assert len(set(losses)) == 6
+    without = [row["loss"] for row in reports(train("c", still | {"model.dropout": 0.0}))]
+    assert np.ptp(without) < 1e-5 * without[0]
+
+
+def test_gradients_are_clipped_by_their_norm_over_all_weights(train):
+    clipped, free = train("clipped", {"optimizer.clip_norm": 0.25}), train("free", {"optimizer.clip_norm": 0.0})
+    norms = {}
+    for name, workdir in (("clipped", clipped), ("free", free)):
+        moments = [value for key, value in checkpoint(workdir, 1).items() if key.endswith("/m")]
+        norms[name] = np.sqrt(sum(np.sum(np.square(moment / 0.1, dtype=np.float64)) for moment in moments))
+    assert norms["clipped"] == pytest.approx(0.25, rel=1e-4)  # Adam's first moment is a tenth of the first gradient
+    assert norms["free"] == pytest.approx(reports(free)[0]["gradient_norm"], rel=1e-4)
+    assert reports(clipped)[0]["gradient_norm"] == reports(free)[0]["gradient_norm"] > 0.5
+
+
+def test_the_moving_average_of_the_weights_is_what_is_validated_and_kept(train):
+    workdir = train("run", {"optimizer.ema": 0.3, "optimizer.learning_rate": 0.01, "optimizer.warmup_steps": 0})
+    states = [checkpoint(workdir, step) for step in range(1, STEPS + 1)]
+    kernel = "model/layer_with_weights-0/kernel"
+    (number,) = [
+        key for key in states[0] if key.startswith("average/") and states[0][key].shape == states[0][kernel].shape
+    ]
+    average = None
+    for step, state in enumerate(states):
+        decay = min(0.3, (1 + step) / (10 + step))
+        before = states[0][number] if average is None else average
+        average = before if average is None else before + (1 - decay) * (state[kernel] - before)
+        np.testing.assert_allclose(state[number], average, atol=1e-6)
+    model = Workdir(str(workdir)).load_best("lifter")
+    np.testing.assert_array_equal(model.get_layer("input.linear").kernel, states[-1][number])
+    assert np.abs(states[-1][kernel] - states[-1][number]).max() > 1e-4
+
+
+def test_float16_trains_with_a_scaled_loss(train):
+    workdir = train("run", {"precision": "mixed_float16", "train.epochs": 20.0})
+    state = checkpoint(workdir, 20 * STEPS)
+    assert state["optimizer/loss_scale/current_loss_scale"] >= 1
+    assert {value.dtype for name, value in state.items() if name.startswith("model/")} == {np.dtype(np.float32)}
+    rows = reports(workdir)
+    assert np.mean([row["loss"] for row in rows[-6:]]) < 0.9 * np.mean([row["loss"] for row in rows[:6]])
+
+
+def test_gradients_that_overflow_in_float16_are_skipped_and_the_scale_becomes_smaller(train, monkeypatch):
+    module = sys.modules[tf.keras.mixed_precision.LossScaleOptimizer.__module__]
+    monkeypatch.setattr(module, "_DEFAULT_INITIAL_SCALE", 2.0**60)
+    workdir = train("run", {"precision": "mixed_float16"})
+    first, second = checkpoint(workdir, 1), checkpoint(workdir, 2)
+    assert first["optimizer/loss_scale/current_loss_scale"] == 2.0**59
+    np.testing.assert_array_equal(
+        first["model/layer_with_weights-0/kernel"], second["model/layer_with_weights-0/kernel"]
+    )
+
+
+def test_xla_computes_the_same(train):
+    """Up to rounding, where nothing is random."""
+    plain = {"model.dropout": 0.0, "optimizer.learning_rate": 1e-5}
+    runs = [train("plain", plain), train("compiled", plain | {"jit_compile": True})]
+    ours, theirs = ([row["loss"] for row in reports(run)] for run in runs)
+    np.testing.assert_allclose(ours, theirs, rtol=1e-4)
+
+
+def test_a_loss_that_is_not_finite_names_the_last_good_checkpoint(train, tmp_path):
+    with pytest.raises(UserError) as caught:
+        train("run", {"optimizer.learning_rate": 1e38, "optimizer.warmup_steps": 1000})  # in the first step 0
+    steps = sorted(int(path.name) for path in (tmp_path / "run" / "checkpoints").iterdir())
+    assert f"at step {steps[-1] + 1}, learning rate" in str(caught.value)
+    assert f"the last good checkpoint is {tmp_path}/run/checkpoints/{steps[-1]:08d}" in str(caught.value)
+    state = checkpoint(tmp_path / "run", steps[-1])
+    assert all(np.isfinite(value).all() for name, value in state.items() if name != "best")
+
+
+def test_tensorboard_has_all_there_is_to_watch(train):
+    workdir = train("run")
+    (events,) = (workdir / "tensorboard").glob("events*")
+    accumulator = EventAccumulator(str(events)).Reload()
+    tags = set(accumulator.Tags()["tensors"])
+    scalars = "loss", "mpjpe", "learning_rate", "samples_per_second", "input_wait", "gradient_norm"
+    assert {f"train/{name}" for name in scalars} | {"validation/mpjpe", "validation/pa_mpjpe"} <= tags
+    assert {"augmented", "validation", "config"} <= tags
+    assert any(tag.startswith("poses") and "VERTEX" in tag for tag in tags)
+    assert accumulator.SummaryMetadata("_hparams_/session_start_info").plugin_data.plugin_name == "hparams"
+    assert b"learning_rate" in accumulator.Tensors("config")[0].tensor_proto.string_val[0]
