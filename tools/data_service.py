@@ -8,6 +8,7 @@ Workers open the records by the paths that the training gives, so these have to 
 SIGTERM end it.
 """
 
+import os
 import signal
 import socket
 import threading
@@ -31,30 +32,36 @@ _WORK_DIR = flags.DEFINE_string(
 def main():
     import tensorflow as tf
 
+    try:
+        with socket.socket() as probe:  # the service itself would share the port with another one
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("", _PORT.value))
+    except OSError as error:
+        raise UserError(f"--port={_PORT.value} cannot be used: {error.strerror}") from None
     service = tf.data.experimental.service
     host = _HOST.value or socket.gethostname()
+    if _DISPATCHER.value:
+        print(f"waiting for the dispatcher at {_DISPATCHER.value}", flush=True)
+        config = service.WorkerConfig(
+            dispatcher_address=_DISPATCHER.value, worker_address=f"{host}:{_PORT.value}", port=_PORT.value
+        )
+        server = service.WorkerServer(config, start=False)
+    else:
+        config = service.DispatcherConfig(
+            port=_PORT.value, work_dir=_WORK_DIR.value, fault_tolerant_mode=bool(_WORK_DIR.value)
+        )
+        server = service.DispatchServer(config, start=False)
     try:
-        if _DISPATCHER.value:
-            server = service.WorkerServer(
-                service.WorkerConfig(
-                    dispatcher_address=_DISPATCHER.value, worker_address=f"{host}:{_PORT.value}", port=_PORT.value
-                )
-            )
-        else:
-            server = service.DispatchServer(
-                service.DispatcherConfig(
-                    port=_PORT.value, work_dir=_WORK_DIR.value, fault_tolerant_mode=bool(_WORK_DIR.value)
-                )
-            )
+        server.start()
     except tf.errors.OpError as error:
-        raise UserError(f"the data service cannot start at port {_PORT.value}: {error.message}") from None
+        raise UserError(f"the data service cannot start at --port={_PORT.value}: {error.message}") from None
     what = f"worker of {_DISPATCHER.value}" if _DISPATCHER.value else "dispatcher"
     print(f"{what}, listening at {host}:{_PORT.value}", flush=True)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     stop.wait()
-    del server  # which stops it
+    os._exit(0)  # a worker whose dispatcher has gone would wait for it
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import socket
 import sys
 
 import numpy as np
@@ -9,6 +10,7 @@ import tensorflow as tf
 
 from pose_tf.data import records
 from pose_tf.data.poses import RECORD_KEYS, PoseSet, RecordIndex
+from pose_tf.errors import UserError
 
 CHUNK_SHARDS = 4
 SHUFFLE_IMAGES = 1024
@@ -66,7 +68,12 @@ def detector_batches(
     Returns:
         Dataset of {"image": uint8 [B, 256, 256, 3], "pose2d": float32 [B, 17, 2] crop px, "skipped": int64 [B]}; the
         last tells how many damaged records were left out right before each sample.
+
+    Raises:
+        UserError: nothing answers at `service`.
     """
+    if service:
+        _check_answers(service)
     chunks = -(-len(index.shards) // CHUNK_SHARDS)
 
     def order(epoch):
@@ -112,6 +119,15 @@ def detector_batches(
             "skipped": batch["skipped"],
         }
     ).prefetch(4)
+
+
+def _check_answers(service):
+    """tf.data itself would wait for ever."""
+    host, _, port = service.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except (OSError, ValueError) as error:
+        raise UserError(f"config.data.service={service} is not host:port of a service that answers ({error})") from None
 
 
 def labelled_images(

@@ -148,7 +148,7 @@ class _Run:
                 self.total_steps,
                 interruption.requested,
             )
-            start, job = self.step, f"{self.workdir.path} from step {self.step}"
+            start, job = self.step, f"{self.workdir.path} {say_to_all(self.strategy, time.time_ns())}"
             batches = iter(distribute(self.strategy, lambda share: self.stage.training_batches(start, share, job)))
             while self.step < self.total_steps or not self._is_validated():
                 if self._is_due(self.validate_every) and not self._is_validated():

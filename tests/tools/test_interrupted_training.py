@@ -3,6 +3,7 @@
 import json
 import pathlib
 import random
+import shutil
 import signal
 import socket
 import time
@@ -10,6 +11,7 @@ import time
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from pose_tf.data import records
 from pose_tf.training.checkpoints import checkpoint_steps
@@ -170,3 +172,82 @@ def free_port():
     with socket.socket() as listener:
         listener.bind(("localhost", 0))
         return listener.getsockname()[1]
+
+
+def test_damaged_records_are_counted_and_named_or_stop_the_training(run_tool, fails, shards, detector_flags, tmp_path):
+    samples = list(records.read(f"{shards}/h36/3.tfrecord", records.H36M))
+    samples[2] = samples[2] | {"pose3d": samples[2]["pose3d"] * np.float32(np.nan)}
+    damaged = tmp_path / "data" / "h36"
+    shutil.copytree(shards / "h36", damaged)
+    records.write(f"{damaged}/3.tfrecord", samples, records.H36M)
+    flags = ("--config.train.epochs=2.0", f"--data_dir={damaged.parent}")
+    message = fails(*detector_flags("stop", *flags))
+    assert f"{damaged}/3.tfrecord record 2" in message
+
+    done = run_tool(*detector_flags("skip", *flags, "--config.data.on_damage=skip"))
+    assert f'{damaged}/3.tfrecord" record 2' in done.stderr
+    lines = [json.loads(line) for line in (tmp_path / "skip" / "metrics.jsonl").read_text().splitlines()]
+    assert sum(line.get("skipped_records", 0) for line in lines) in (1, 2)  # the last batch may not reach it again
+    (events,) = (tmp_path / "skip" / "tensorboard").glob("events*")
+    assert "train/skipped_records" in EventAccumulator(str(events)).Reload().Tags()["tensors"]
+
+
+def test_a_record_that_goes_bad_after_the_start_is_named(fails, run_tool, shards, detector_flags, tmp_path):
+    """The index of the run is from before the damage, so the training meets it on its way."""
+    shutil.copytree(shards, tmp_path / "data")
+    flags = detector_flags("run", f"--data_dir={tmp_path}/data")
+    run_tool(*flags, "--config.train.epochs=1.0")
+    (tmp_path / "again").mkdir()
+    shutil.copy(tmp_path / "run" / "index.npz", tmp_path / "again")
+    shard = tmp_path / "data" / "h36" / "5.tfrecord"
+    data = bytearray(shard.read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    shard.write_bytes(data)
+    message = fails(*detector_flags("again", f"--data_dir={tmp_path}/data"))
+    assert f"{shard} record " in message
+
+
+def test_a_training_reads_through_a_data_service_what_it_would_read_itself(start_tool, detector_flags, tmp_path):
+    """With one worker the order is the same, too."""
+    ports = [free_port() for _ in range(2)]
+
+    def start_dispatcher():
+        process = start_tool("data_service", f"--port={ports[0]}", f"--work_dir={tmp_path}/service")
+        return wait_for_output(process, "dispatcher, listening at ")
+
+    def start_worker():
+        flags = (f"--port={ports[1]}", f"--dispatcher=localhost:{ports[0]}", "--host=localhost")
+        return wait_for_output(start_tool("data_service", *flags), f"worker of localhost:{ports[0]}")
+
+    dispatcher, worker = start_dispatcher(), start_worker()
+    served = start_tool(*detector_flags("served", f"--config.data.service=localhost:{ports[0]}"))
+    alone = start_tool(*detector_flags("alone"))
+    assert served.wait() == 0, served.errors.read_text()
+    assert alone.wait() == 0, alone.errors.read_text()
+    assert_same_state(tmp_path / "served", tmp_path / "alone")
+    for process in (dispatcher, worker):
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+
+
+def test_a_data_service_that_is_not_there_is_named(fails, detector_flags):
+    for address in (f"localhost:{free_port()}", "nowhere"):
+        message = fails(*detector_flags("run", f"--config.data.service={address}"))
+        assert f"config.data.service={address} is not host:port of a service that answers" in message
+
+
+def test_a_port_in_use_is_named(fails):
+    with socket.socket() as listener:
+        listener.bind(("", 0))
+        listener.listen()
+        port = listener.getsockname()[1]
+        assert f"--port={port} cannot be used: Address already in use" in fails("data_service", f"--port={port}")
+
+
+def wait_for_output(process, text):
+    deadline = time.monotonic() + 60
+    while text not in process.errors.read_text():
+        assert process.poll() is None, process.errors.read_text()
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    return process
