@@ -1,8 +1,9 @@
 """Keras layers of the pipeline."""
 
+from pose_tf.layers.batch_normalization import BatchNormalization
 from pose_tf.layers.dropout import Dropout
 from pose_tf.layers.non_local import NonLocal
 from pose_tf.layers.sem_graph_conv import SemGraphConv
 from pose_tf.layers.soft_argmax import SoftArgmax2D
 
-__all__ = ["Dropout", "NonLocal", "SemGraphConv", "SoftArgmax2D"]
+__all__ = ["BatchNormalization", "Dropout", "NonLocal", "SemGraphConv", "SoftArgmax2D"]

@@ -2,6 +2,8 @@
 
 import tensorflow as tf
 
+from pose_tf.layers.batch_normalization import BatchNormalization
+
 
 @tf.keras.utils.register_keras_serializable("pose_tf")
 class NonLocal(tf.keras.layers.Layer):
@@ -36,7 +38,7 @@ class NonLocal(tf.keras.layers.Layer):
         self.phi = tf.keras.layers.Dense(half, name="phi", dtype=self.dtype_policy)
         self.g = tf.keras.layers.Dense(half, name="g", dtype=self.dtype_policy)
         self.out = tf.keras.layers.Dense(channels, name="out", dtype=self.dtype_policy)
-        self.bn = tf.keras.layers.BatchNormalization(
+        self.bn = BatchNormalization(
             momentum=0.9, epsilon=1e-5, gamma_initializer="zeros", name="bn", dtype=self.dtype_policy
         )
         for layer in (self.theta, self.phi, self.g):
@@ -53,11 +55,16 @@ class NonLocal(tf.keras.layers.Layer):
         if self.groups is not None:
             order = sum(self.groups, [])
             nodes = tf.gather(x, order, axis=1)
-        theta, phi, g = self.theta(nodes), self._pool(self.phi(nodes)), self._pool(self.g(nodes))
         # w·[θ; φ] is a sum of two parts, so the pairs need not be written out.
         w_theta, w_phi = tf.split(self.affinity, 2)
-        scores = tf.linalg.matvec(theta, w_theta)[:, :, None] + tf.linalg.matvec(phi, w_phi)[:, None, :]
-        affinity = tf.nn.relu(scores) / tf.cast(tf.shape(phi)[1], x.dtype)
+        if self.groups is None:
+            own, other = tf.unstack(_project([self.theta, self.phi], [w_theta, w_phi], nodes), axis=-1)
+        else:
+            (own,) = tf.unstack(_project([self.theta], [w_theta], nodes), axis=-1)
+            other = tf.linalg.matvec(self._pool(self.phi(nodes)), w_phi)
+        g = self._pool(self.g(nodes))
+        scores = own[:, :, None] + other[:, None, :]
+        affinity = tf.nn.relu(scores) / g.shape[1]
         y = self.bn(self.out(tf.matmul(affinity, g)), training=training)
         if self.groups is not None:
             y = tf.gather(y, [order.index(i) for i in range(len(order))], axis=1)
@@ -70,3 +77,10 @@ class NonLocal(tf.keras.layers.Layer):
 
     def get_config(self):
         return {**super().get_config(), "groups": self.groups}
+
+
+def _project(layers, vectors, x):
+    """v·(W·x + b) of some dense layers as (v·W)·x + v·b: [B, nodes, layers] of x [B, nodes, channels]."""
+    kernel = tf.stack([tf.linalg.matvec(layer.kernel, v) for layer, v in zip(layers, vectors)], axis=1)
+    bias = tf.stack([tf.tensordot(layer.bias, v, 1) for layer, v in zip(layers, vectors)])
+    return tf.tensordot(x, kernel, 1) + bias

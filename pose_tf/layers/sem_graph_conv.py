@@ -55,13 +55,14 @@ class SemGraphConv(tf.keras.layers.Layer):
 
     def call(self, x):
         adjacency = tf.cast(self.adjacency(), x.dtype)
-        own = tf.linalg.diag_part(adjacency)
-        others = tf.linalg.set_diag(adjacency, tf.zeros_like(own))
-        neighbours = tf.einsum("ij,bjc->bic", others, x)
-        return (
-            tf.einsum("bic,cu->biu", own[:, None] * x, self.kernel[0])
-            + tf.einsum("bic,cu->biu", neighbours, self.kernel[1])
-            + self.bias
+        # Rows 2i and 2i + 1 bring node i its own channels and its neighbours', side by side, so that one product with
+        # both kernels, one below the other, is left.
+        own = np.eye(self._shape[0], dtype=np.float32)
+        parts = tf.stack([adjacency * own, adjacency * (1 - own)], axis=1)
+        gathered = tf.matmul(tf.reshape(parts, (-1, self._shape[0])), x)  # [B, 2 · nodes, channels]
+        kernel = tf.reshape(self.kernel, (-1, self.units))
+        return tf.nn.bias_add(
+            tf.tensordot(tf.reshape(gathered, (-1, self._shape[0], kernel.shape[0])), kernel, 1), self.bias
         )
 
     def get_config(self):

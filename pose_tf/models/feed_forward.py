@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from pose_tf.layers import Dropout
+from pose_tf.layers import BatchNormalization, Dropout
 
 
 @tf.keras.utils.register_keras_serializable("pose_tf")
@@ -77,7 +77,7 @@ def _linear(units, name, **kwargs):
 
 
 def _bn(name):
-    return tf.keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=name)
+    return BatchNormalization(momentum=0.9, epsilon=1e-5, name=name)
 
 
 def _activate(x, dropout, name):

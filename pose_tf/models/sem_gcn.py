@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from pose_tf import skeleton
-from pose_tf.layers import NonLocal, SemGraphConv
+from pose_tf.layers import BatchNormalization, NonLocal, SemGraphConv
 
 
 @tf.keras.utils.register_keras_serializable("pose_tf")
@@ -51,7 +51,7 @@ class SemGCN(tf.keras.Model):
 
         def graph_conv(x, name):
             x = SemGraphConv(channels, edges, name=f"{name}.gconv")(x)
-            x = tf.keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"{name}.bn")(x)
+            x = BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"{name}.bn")(x)
             return tf.keras.layers.ReLU(name=f"{name}.relu")(x)
 
         def look_around(x, name):

@@ -42,7 +42,8 @@ class AdamW(tf.keras.optimizers.legacy.Adam):
         if self._coupled:
             return super()._resource_apply_dense(grad + self._weight_decay * var, var, apply_state)
         learning_rate = apply_state[(var.device, var.dtype.base_dtype)]["lr_t"]
-        with tf.control_dependencies([var.assign_sub(learning_rate * self._weight_decay * var, use_locking=True)]):
+        # The product's memory becomes the variable's, where `assign_sub` would read and write everything once more.
+        with tf.control_dependencies([var.assign((1 - learning_rate * self._weight_decay) * var)]):
             return super()._resource_apply_dense(grad, var, apply_state)
 
 
