@@ -1,61 +1,199 @@
-"""Images a second of a detector's training step: augmentation, forward, backward and update, without reading records.
+"""Samples a second of a recipe's training step, beside PyTorch doing the same work, and the machine's limit.
 
-    python benchmarks/train_step.py --config=configs/hrnet_cpu.py [--steps=8] [--config.model.width=16]
+    python benchmarks/train_step.py --config=configs/hrnet_w32.py --config.precision=mixed_bfloat16
+        --config.data.batch_size=8 [--torch_python=PATH] [--rounds=7] [--steps=4]
 
-Prints the median and the range over single steps, at the size that training begins with and at the size it ends with.
+Times the step that tools/train.py takes: augmentation, forward, backward and update, many steps a call. One batch of
+generated images or poses is repeated, so nothing is read. `--torch_python` names a Python that has PyTorch: a second
+process takes the same steps of the public network there (see torch_models.py; no augmentation, gradient norm or
+metrics), with as many threads, and channels last. The two take turns; medians and ranges of the rounds are printed,
+and the median of their ratios.
+
+The limit is what the step's matrix products and convolutions would take at the speed of one large product: forward,
+and as much again for each of both gradients.
 """
 
+import json
+import os
 import pathlib
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "tools"))
 import _checkout  # noqa: F401
+
+os.environ["TQDM_DISABLE"] = "1"  # the progress of making sample data
 from absl import flags
 from ml_collections import config_flags
 
 from pose_tf import cli
 
-_CONFIG = config_flags.DEFINE_config_file("config", None, "A detector's recipe.")
-_STEPS = flags.DEFINE_integer("steps", 8, "Steps to time at each size.", lower_bound=1)
+_CONFIG = config_flags.DEFINE_config_file("config", None, "A recipe.")
+_TORCH_PYTHON = flags.DEFINE_string("torch_python", None, "A Python interpreter that can import torch.")
+_TORCH_OPTIMIZER = flags.DEFINE_enum("torch_optimizer", "fused", ["fused", "default"], "Which form of PyTorch's AdamW.")
+_ROUNDS = flags.DEFINE_integer("rounds", 7, "Turns that each takes.", lower_bound=1)
+_STEPS = flags.DEFINE_integer("steps", 0, "Steps in a round; by default as many as take two seconds.")
 flags.mark_flags_as_required(["config"])
+
+
+class OurStep:
+    """The training step of `tools/train.py` on one batch that is repeated."""
+
+    def __init__(self, config):
+        import tensorflow as tf
+
+        from pose_tf.data.pipeline import Share
+        from pose_tf.data.sample_data import write_sample_data
+        from pose_tf.training.optimizers import make_optimizer
+        from pose_tf.training.stages import make_stage
+        from pose_tf.training.step import make_train_steps
+        from pose_tf.training.strategy import batch_sizes, distribute, make_strategy, set_batch_norm
+        from pose_tf.training.weight_average import WeightAverage
+        from pose_tf.training.workdir import Workdir
+
+        strategy = make_strategy(config.strategy)
+        tf.keras.mixed_precision.set_global_policy(config.precision)
+        self.batch_size, _ = batch_sizes(config.data, strategy)
+        with tempfile.TemporaryDirectory() as folder, strategy.scope():
+            write_sample_data(folder, 2 * self.batch_size, num_test=1, num_poses=1, seed=0)
+            stage = make_stage(config, folder, Workdir(folder))
+            set_batch_norm(stage.model, config.batch_norm)
+            optimizer = make_optimizer(config.optimizer, 10**6, 10**6)
+            if config.precision == "mixed_float16":
+                optimizer = tf.keras.mixed_precision.LossScaleOptimizer(optimizer)
+            optimizer.iterations  # noqa: B018  makes the counter
+            average = WeightAverage(stage.model, config.optimizer.ema) if config.optimizer.ema else None
+            batch = next(iter(stage.training_batches(0, Share(0, 1, strategy.num_replicas_in_sync))))
+        repeated = tf.data.Dataset.from_tensors(batch).repeat()
+        self._batches = iter(distribute(strategy, lambda share: repeated))
+        self._take_steps = make_train_steps(
+            config, stage, optimizer, average, strategy, 10**6, tf.Variable(0.0, trainable=False)
+        )
+        self.model = stage.model
+
+    def __call__(self, steps: int) -> float:
+        """Takes some steps; seconds."""
+        import tensorflow as tf
+
+        start = time.monotonic()
+        done, *_ = self._take_steps(self._batches, tf.constant(steps))
+        if int(done) != steps:
+            raise RuntimeError(f"the loss was not finite after {int(done)} steps")
+        return time.monotonic() - start
+
+
+class TorchStep:
+    """PyTorch's step in a process of its own, as the two frameworks need not share an environment."""
+
+    def __init__(self, python, config, batch_size, threads):
+        options = config.model.to_dict()
+        if options.pop("raw_pixels", False) or options.pop("share_blocks", False):
+            raise SystemExit("the PyTorch models have neither raw_pixels nor share_blocks")
+        optimizer = {"lr": config.optimizer.learning_rate, "weight_decay": config.optimizer.weight_decay}
+        if _TORCH_OPTIMIZER.value == "default":
+            optimizer["fused"] = None
+        task = {"model": options, "batch_size": batch_size, "optimizer": optimizer, "threads": threads}
+        task["bfloat16"] = config.precision == "mixed_bfloat16"
+        script = pathlib.Path(__file__).with_name("torch_models.py")
+        self._process = subprocess.Popen(
+            [python, script, json.dumps(task)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def __call__(self, steps: int) -> float:
+        """Takes some steps; seconds."""
+        print(steps, file=self._process.stdin, flush=True)
+        return float(self._process.stdout.readline())
+
+    def close(self):
+        self._process.stdin.close()
+        self._process.wait()
+
+
+def flops(model, batch_size) -> int:
+    """Floating-point operations of a step's matrix products and convolutions, a multiplication and addition being two.
+
+    Counts those of the forward graph three times: each has a gradient for both of its factors.
+    """
+    import tensorflow as tf
+
+    size = (256, 256) if model.input_shape[1] is None else model.input_shape[1:-1]
+    graph = tf.function(lambda x: model(x, training=True)).get_concrete_function(
+        tf.TensorSpec((batch_size, *size, model.input_shape[-1]))
+    )
+    total = 0
+    for operation in graph.graph.get_operations():
+        if operation.type == "Conv2D":
+            terms = operation.inputs[1].shape[:-1].num_elements()
+        elif operation.type in ("MatMul", "BatchMatMulV2"):
+            transposed = operation.get_attr("transpose_a" if operation.type == "MatMul" else "adj_x")
+            terms = operation.inputs[0].shape[-2 if transposed else -1]
+        else:
+            continue
+        total += 2 * operation.outputs[0].shape.num_elements() * terms
+    return 3 * total
+
+
+def make_product(precision):
+    """A function that returns the floating-point operations a second of one large matrix product."""
+    import tensorflow as tf
+
+    size = 2048
+    dtype = {"float32": tf.float32, "mixed_float16": tf.float16, "mixed_bfloat16": tf.bfloat16}[precision]
+    a = tf.cast(tf.random.stateless_normal((size, size), [0, 0]), dtype)
+    multiply = tf.function(lambda: tf.reduce_sum(a @ a))
+
+    def measure(repetitions=5):
+        start = time.monotonic()
+        for _ in range(repetitions):
+            multiply().numpy()
+        return repetitions * 2 * size**3 / (time.monotonic() - start)
+
+    return measure
+
+
+def show(name, values, unit, scale=1.0):
+    values = [value * scale for value in values]
+    print(f"{name:16s}{statistics.median(values):10.1f} {unit}  ({min(values):.1f} to {max(values):.1f})")
 
 
 def main():
     import tensorflow as tf
 
-    from pose_tf.data.pipeline import Share
-    from pose_tf.data.sample_data import write_sample_data
-    from pose_tf.training.optimizers import make_optimizer
-    from pose_tf.training.stages import make_stage
-    from pose_tf.training.workdir import Workdir
-
     config = _CONFIG.value
-    with tempfile.TemporaryDirectory() as folder:
-        write_sample_data(folder, 2 * config.data.batch_size, num_test=1, num_poses=1, seed=0)
-        tf.keras.mixed_precision.set_global_policy(config.precision)
-        stage = make_stage(config, folder, Workdir(folder))
-        batch = next(iter(stage.training_batches(0, Share())))
-    optimizer = make_optimizer(config.optimizer, 1000, 1000)
+    if "occlusion" in config and not os.path.exists(config.occlusion.bank):
+        print(f"no occlusion: there is no {config.occlusion.bank}")
+        config.occlusion.probability = 0.0
+    ours = OurStep(config)
+    threads = tf.config.threading.get_intra_op_parallelism_threads() or len(os.sched_getaffinity(0))
+    product = make_product(config.precision)
+    torch = TorchStep(_TORCH_PYTHON.value, config, ours.batch_size, threads) if _TORCH_PYTHON.value else None
+    contestants = [ours, torch] if torch else [ours]
 
-    @tf.function
-    def train_step(batch, progress):
-        with tf.GradientTape() as tape:
-            loss = tf.reduce_mean(stage.losses(stage.augment(batch, [0, 0]), progress)["loss"])
-        gradients = tape.gradient(loss, stage.model.trainable_variables)
-        optimizer.apply_gradients(zip(gradients, stage.model.trainable_variables))
-        return loss
+    steps = {}
+    for contestant in contestants:
+        contestant(2)  # tracing, and the libraries' own preparations
+        seconds = contestant(2) / 2
+        steps[contestant] = _STEPS.value or max(1, round(2 / seconds))
+    product(1)
+    rates, speeds = {contestant: [] for contestant in contestants}, []
+    for _ in range(_ROUNDS.value):
+        for contestant in contestants:
+            rates[contestant].append(ours.batch_size * steps[contestant] / contestant(steps[contestant]))
+        speeds.append(product())
+    if torch:
+        torch.close()
 
-    for name, progress in (("first step", 0.0), ("last step", 1.0)):
-        train_step(batch, tf.constant(progress))
-        rates = []
-        for _ in range(_STEPS.value):
-            start = time.monotonic()
-            train_step(batch, tf.constant(progress)).numpy()
-            rates.append(config.data.batch_size / (time.monotonic() - start))
-        print(f"{name:10s} {statistics.median(rates):6.1f} images/s  ({min(rates):.1f} to {max(rates):.1f})")
+    show("pose_tf", rates[ours], "samples/s")
+    if torch:
+        show("PyTorch", rates[torch], "samples/s")
+        show("ratio", [a / b for a, b in zip(rates[ours], rates[torch])], "times PyTorch")
+    work = flops(ours.model, ours.batch_size) / ours.batch_size
+    show("matrix product", speeds, "GFLOP/s", 1e-9)
+    show("limit", [speed / work for speed in speeds], f"samples/s of {work * 1e-9:.3g} GFLOP")
+    show("of the limit", [100 * work * rate / speed for rate, speed in zip(rates[ours], speeds)], "%")
 
 
 if __name__ == "__main__":
