@@ -50,14 +50,14 @@ class OurStep:
         from pose_tf.training.optimizers import make_optimizer
         from pose_tf.training.stages import make_stage
         from pose_tf.training.step import make_train_steps
-        from pose_tf.training.strategy import batch_sizes, distribute, make_strategy, set_batch_norm
+        from pose_tf.training.strategy import batch_sizes, distribute, make_strategy, set_batch_norm, variable_scope
         from pose_tf.training.weight_average import WeightAverage
         from pose_tf.training.workdir import Workdir
 
         strategy = make_strategy(config.strategy)
         tf.keras.mixed_precision.set_global_policy(config.precision)
         self.batch_size, _ = batch_sizes(config.data, strategy)
-        with tempfile.TemporaryDirectory() as folder, strategy.scope():
+        with tempfile.TemporaryDirectory() as folder, variable_scope(strategy):
             write_sample_data(folder, 2 * self.batch_size, num_test=1, num_poses=1, seed=0)
             stage = make_stage(config, folder, Workdir(folder))
             set_batch_norm(stage.model, config.batch_norm)
