@@ -1,0 +1,82 @@
+"""All of a training step can run on a GPU: TensorFlow tells on any machine which operations have kernels for it."""
+
+import pytest
+import tensorflow as tf
+from tensorflow.python.framework import kernels
+
+from pose_tf.layers.dropout import dropout_seed
+from pose_tf.training.stages import LifterStage
+from pose_tf.training.workdir import Workdir
+from tests.training.test_detector_stage import config, data_dir, make_stage  # noqa: F401
+from tests.training.test_trainer import poses, recipe  # noqa: F401
+
+
+def gpu_kernels(operation):
+    """Kernels for the GPU, of the operation's types."""
+    node = operation.node_def
+    return [
+        kernel
+        for kernel in kernels.get_registered_kernels_for_op(node.op).kernel
+        if kernel.device_type in ("GPU", "DEFAULT")
+        and all(node.attr[rule.name].type in rule.allowed_values.list.type for rule in kernel.constraint)
+    ]
+
+
+def has_results_in_host_memory(operation):
+    results = {result.name for result in operation.op_def.output_arg}
+    return all(results & set(kernel.host_memory_arg) for kernel in gpu_kernels(operation))
+
+
+def operations_of(graph):
+    yield from graph.get_operations()
+    for operation in graph.get_operations():
+        for name in ("then_branch", "else_branch", "body", "cond", "f"):
+            if operation.node_def.attr[name].HasField("func"):
+                yield from operations_of(graph._get_function(operation.node_def.attr[name].func.name).graph)
+
+
+def check_step(stage, batch):
+    """Types of the operations of a stage's step, all of which have GPU kernels."""
+
+    @tf.function
+    def step(batch, seed, progress):
+        with tf.GradientTape() as tape, dropout_seed(seed):
+            loss = tf.reduce_mean(stage.losses(stage.augment(batch, seed), progress)["loss"])
+        return tape.gradient(loss, stage.model.trainable_variables)
+
+    function = step.get_concrete_function(batch, tf.TensorSpec([2], tf.int64), tf.TensorSpec([]))
+    operations = list(operations_of(function.graph))
+    types = {operation.type for operation in operations}
+    assert not types & {"PyFunc", "PyFuncStateless", "EagerPyFunc"}
+    assert not {operation.type for operation in operations if not gpu_kernels(operation)}
+    # Some ops compute sizes, axes and parameters in the host's memory: no images, and nothing that grows with them.
+    on_host = [
+        result.shape
+        for operation in operations
+        if has_results_in_host_memory(operation) and operation.type != "BroadcastGradientArgs"
+        for result in operation.outputs
+    ]
+    assert on_host
+    assert not [shape for shape in on_host if not shape.is_fully_defined() or shape.num_elements() > 100]
+    return types
+
+
+def test_the_detectors_step_stays_on_the_gpu(config, data_dir, tmp_path):  # noqa: F811
+    config.augment.flip, config.augment.rotation, config.augment.scale, config.color.hue = 0.5, 20.0, 0.1, 0.1
+    config.train.half_size_until = 0.5
+    batch = {"image": tf.TensorSpec([2, 256, 256, 3], tf.uint8), "pose2d": tf.TensorSpec([2, 17, 2], tf.float32)}
+    types = check_step(make_stage(config, data_dir, tmp_path), batch)
+    assert {"InplaceUpdate", "ResourceGather", "ImageProjectiveTransformV3", "Conv2DBackpropInput", "AvgPool"} <= types
+
+
+@pytest.mark.parametrize(
+    ("name", "typical"), [("feed_forward_recomposed", "Bitcast"), ("sem_gcn_recomposed", "FusedBatchNormGradV3")]
+)
+def test_the_lifters_step_stays_on_the_gpu(poses, tmp_path, name, typical):  # noqa: F811
+    config = recipe(name)  # noqa: F811
+    config.data.poses = poses
+    config.augment.noise_px = 2.0
+    if "dropout" in config.model:
+        config.model.dropout = 0.5
+    batch = {"pose2d": tf.TensorSpec([8, 17, 2], tf.float32), "pose3d": tf.TensorSpec([8, 17, 3], tf.float32)}
+    assert typical in check_step(LifterStage(config, None, Workdir(str(tmp_path))), batch)
