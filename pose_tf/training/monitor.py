@@ -2,7 +2,6 @@
 
 import json
 import os
-import time
 
 import matplotlib
 
@@ -67,9 +66,9 @@ class Monitor:
             return [json.loads(line) for line in file if line.endswith("\n")]
 
     def _start_interval(self):
-        self._steps, self._sums, self._waited, self._since = 0, {}, 0.0, time.monotonic()
+        self._steps, self._sums, self._waited, self._seconds = 0, {}, 0.0, 0.0
 
-    def advance(self, step: int, steps: int, sums: dict, waited: float) -> None:
+    def advance(self, step: int, steps: int, sums: dict, waited: float, seconds: float) -> None:
         """Takes in what was computed since the last call, and moves the progress bar.
 
         Args:
@@ -77,7 +76,9 @@ class Monitor:
             steps: how many there were.
             sums: values by name, added up over these steps.
             waited: seconds spent on waiting for input.
+            seconds: that they took.
         """
+        self._seconds += seconds
         self._steps += steps
         self._waited += waited
         self._sums = {name: self._sums.get(name, 0.0) + float(value) for name, value in sums.items()}
@@ -92,12 +93,11 @@ class Monitor:
             learning_rate: of the last step.
             counters: names of values of which the sum is reported instead.
         """
-        seconds = time.monotonic() - self._since
         values = {name: value / self._steps for name, value in self._sums.items() if name != "stop_requested"}
         values |= {name: self._sums[name] for name in counters}
         values["learning_rate"] = learning_rate
-        values["samples_per_second"] = self._steps * batch_size / seconds
-        values["input_wait"] = self._waited / seconds  # share of the time
+        values["samples_per_second"] = self._steps * batch_size / self._seconds
+        values["input_wait"] = self._waited / self._seconds  # share of the time
         self.report(step, "train", values)
         self._start_interval()
 
@@ -135,7 +135,7 @@ class Monitor:
         """Shows 3D poses, float [N, 17, 3] mm, as bodies that can be turned in TensorBoard."""
         vertices, colors, faces = viz.mesh(pose3d)
         with self._writer.as_default(step):
-            mesh_summary.mesh(name, vertices[None], colors[None], faces[None], step=step)
+            mesh_summary.mesh(name, vertices[None], faces=faces[None], colors=colors[None], step=step)
         self._flush()
 
     def recipe(self, config) -> None:

@@ -179,6 +179,7 @@ class _Run:
         ends += [(self.step // every + 1) * every for every in (train.report_every_steps, self.validate_every)]
         if self.step == profile[0]:
             tf.profiler.experimental.start(self.workdir.file("tensorboard"))
+        start = time.monotonic()
         done, last, sums, waited = take_steps(
             batches, tf.constant(min(ends + [end for end in profile if end > self.step]) - self.step)
         )
@@ -186,7 +187,7 @@ class _Run:
             tf.profiler.experimental.stop()
         self.step += int(done)
         self._check_finite(last)
-        self.monitor.advance(self.step, int(done), sums, float(waited))
+        self.monitor.advance(self.step, int(done), sums, float(waited), time.monotonic() - start)
         if self._is_due(train.report_every_steps) or self._is_due(self.validate_every):
             self.monitor.report_training(self.step, self.stage.batch_size, self._learning_rate(), self.stage.counters)
         return float(last["stop_requested"]) > 0

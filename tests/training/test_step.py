@@ -143,6 +143,11 @@ def test_tensorboard_has_all_there_is_to_watch(train):
     scalars = "loss", "mpjpe", "learning_rate", "samples_per_second", "input_wait", "gradient_norm"
     assert {f"train/{name}" for name in scalars} | {"validation/mpjpe", "validation/pa_mpjpe"} <= tags
     assert {"augmented", "validation", "config"} <= tags
-    assert any(tag.startswith("poses") and "VERTEX" in tag for tag in tags)
+    vertices, faces, colors = (
+        tf.make_ndarray(accumulator.Tensors(f"poses_{part}")[-1].tensor_proto) for part in ("VERTEX", "FACE", "COLOR")
+    )
+    assert vertices.shape == colors.shape == (1, 8 * 16 * 8, 3)
+    assert set(faces.ravel()) == set(range(8 * 16 * 8))
+    assert colors.dtype == np.uint8
     assert accumulator.SummaryMetadata("_hparams_/session_start_info").plugin_data.plugin_name == "hparams"
     assert b"learning_rate" in accumulator.Tensors("config")[0].tensor_proto.string_val[0]
