@@ -33,11 +33,12 @@ class Dropout(tf.keras.layers.Dropout):
         if seed is None or not training or not self.rate:
             return super().call(inputs, training=training)
         seed = tf.random.experimental.stateless_fold_in(seed, zlib.crc32(self.name.encode()) % 2**31)
+        seed &= 2**31 - 1  # XLA and TensorFlow disagree about what follows from negative seeds
         return inputs * self._mask(tf.shape(inputs), seed, inputs.dtype)
 
     def _mask(self, shape, seed, dtype):
         """0 or 1 / (1 − rate), from as few random bits as the rate needs: drawing them takes longest."""
-        small = tf.uint8 if (256 * self.rate).is_integer() else tf.uint16
+        small = tf.uint8 if float(256 * self.rate).is_integer() else tf.uint16
         count = tf.reduce_prod(shape)
         words = (count * small.size + 3) // 4
         bits = tf.bitcast(tf.random.stateless_uniform([words], seed, None, None, tf.uint32), small)

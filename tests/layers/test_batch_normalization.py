@@ -36,6 +36,20 @@ def test_training_normalises_over_everything_but_the_channels(layer, x):
     np.testing.assert_allclose(layer.moving_variance, 0.9 * var + 0.1 * unbiased, rtol=1e-4)
 
 
+def test_gradients_are_those_of_keras(layer, x, rng):
+    keras = tf.keras.layers.BatchNormalization(epsilon=1e-5)
+    keras.build(x.shape)
+    keras.set_weights(layer.get_weights())
+    upstream, inputs, found = tf.constant(rng.normal(size=x.shape), tf.float32), tf.constant(x), []
+    for one in (layer, keras):
+        with tf.GradientTape() as tape:
+            tape.watch(inputs)
+            loss = tf.reduce_sum(one(inputs, training=True) * upstream)
+        found.append(tape.gradient(loss, [inputs, one.gamma, one.beta]))
+    for ours, theirs in zip(*found):
+        np.testing.assert_allclose(ours, theirs, atol=1e-4)
+
+
 def test_inference_uses_the_moving_averages(layer, x):
     gamma, beta, mean, var = (weight.numpy() for weight in layer.weights)
     np.testing.assert_allclose(layer(x, training=False), normalize(x, mean, var, gamma, beta), atol=1e-5)

@@ -40,6 +40,19 @@ def test_the_mask_is_the_same_in_half_precision(dtype):
     np.testing.assert_array_equal(np.float32(values), drop(0.5))
 
 
+@pytest.mark.parametrize("rate", [0.5, 0.1])
+def test_xla_draws_the_same_mask(rate):
+    layer, x = Dropout(rate, name="a"), tf.ones(SHAPE)
+
+    def run(seed):
+        with dropout_seed(seed):
+            return layer(x, training=True)
+
+    for step in range(4):
+        seed = tf.constant([5, step], tf.int64)
+        np.testing.assert_array_equal(tf.function(run, jit_compile=True)(seed), run(seed))
+
+
 def test_nothing_is_dropped_in_inference_or_with_a_rate_of_0():
     x = tf.ones(SHAPE)
     with dropout_seed(tf.constant([0, 0], tf.int64)):
