@@ -253,19 +253,20 @@ def make_train_step(task):
 
     Args:
         task: {"model": {"name": …, and arguments of the class}, "batch_size": B, "bfloat16": whether to compute in it,
-            "optimizer": arguments of AdamW}.
+            "tuned": whether with channels last and the fused optimiser, "optimizer": arguments of AdamW}.
     """
     options = dict(task["model"])
     name = options.pop("name")
     model = {"hrnet": HRNet, "feed_forward": FeedForward, "sem_gcn": SemGCN}[name](**options).train()
     size = task["batch_size"]
     if name == "hrnet":
-        model = model.to(memory_format=torch.channels_last)
-        inputs = torch.randn(size, 3, 256, 256).contiguous(memory_format=torch.channels_last)
+        layout = torch.channels_last if task.get("tuned") else torch.contiguous_format
+        model = model.to(memory_format=layout)
+        inputs = torch.randn(size, 3, 256, 256).contiguous(memory_format=layout)
         target = 64 * torch.rand(size, 17, 2)
     else:
         inputs, target = torch.randn(size, 17, 2), torch.randn(size, 17, 3)
-    optimizer = torch.optim.AdamW(model.parameters(), **{"fused": True, **task.get("optimizer", {})})
+    optimizer = torch.optim.AdamW(model.parameters(), fused=task.get("tuned") or None, **task.get("optimizer", {}))
 
     def train_step():
         low = torch.autocast("cpu", torch.bfloat16) if task.get("bfloat16") else contextlib.nullcontext()

@@ -6,8 +6,8 @@
 Times the step that tools/train.py takes: augmentation, forward, backward and update, many steps a call. One batch of
 generated images or poses is repeated, so nothing is read. `--torch_python` names a Python that has PyTorch: a second
 process takes the same steps of the public network there (see torch_models.py; no augmentation, gradient norm or
-metrics), with as many threads, and channels last. The two take turns; medians and ranges of the rounds are printed,
-and the median of their ratios.
+metrics), with as many threads: `plain`, as the public code trains, and `tuned`, with channels last and the fused AdamW.
+They take turns; medians and ranges of the rounds are printed, and the medians of the ratios.
 
 The limit is what the step's matrix products and convolutions would take at the speed of one large product: forward,
 and as much again for each of both gradients.
@@ -33,7 +33,6 @@ from pose_tf import cli
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "A recipe.")
 _TORCH_PYTHON = flags.DEFINE_string("torch_python", None, "A Python interpreter that can import torch.")
-_TORCH_OPTIMIZER = flags.DEFINE_enum("torch_optimizer", "fused", ["fused", "default"], "Which form of PyTorch's AdamW.")
 _ROUNDS = flags.DEFINE_integer("rounds", 7, "Turns that each takes.", lower_bound=1)
 _STEPS = flags.DEFINE_integer("steps", 0, "Steps in a round; by default as many as take two seconds.")
 flags.mark_flags_as_required(["config"])
@@ -88,14 +87,12 @@ class OurStep:
 class TorchStep:
     """PyTorch's step in a process of its own, as the two frameworks need not share an environment."""
 
-    def __init__(self, python, config, batch_size, threads):
+    def __init__(self, python, config, batch_size, threads, tuned):
         options = config.model.to_dict()
         if options.pop("raw_pixels", False) or options.pop("share_blocks", False):
             raise SystemExit("the PyTorch models have neither raw_pixels nor share_blocks")
         optimizer = {"lr": config.optimizer.learning_rate, "weight_decay": config.optimizer.weight_decay}
-        if _TORCH_OPTIMIZER.value == "default":
-            optimizer["fused"] = None
-        task = {"model": options, "batch_size": batch_size, "optimizer": optimizer, "threads": threads}
+        task = {"model": options, "batch_size": batch_size, "optimizer": optimizer, "threads": threads, "tuned": tuned}
         task["bfloat16"] = config.precision == "mixed_bfloat16"
         script = pathlib.Path(__file__).with_name("torch_models.py")
         self._process = subprocess.Popen(
@@ -154,9 +151,9 @@ def make_product(precision):
     return measure
 
 
-def show(name, values, unit, scale=1.0):
-    values = [value * scale for value in values]
-    print(f"{name:16s}{statistics.median(values):10.1f} {unit}  ({min(values):.1f} to {max(values):.1f})")
+def show(name, values, unit, scale=1.0, digits=1):
+    low, middle, high = (f"{scale * f(values):.{digits}f}" for f in (min, statistics.median, max))
+    print(f"{name:16s}{middle:>10s} {unit}  ({low} to {high})")
 
 
 def main():
@@ -169,31 +166,34 @@ def main():
     ours = OurStep(config)
     threads = tf.config.threading.get_intra_op_parallelism_threads() or len(os.sched_getaffinity(0))
     product = make_product(config.precision)
-    torch = TorchStep(_TORCH_PYTHON.value, config, ours.batch_size, threads) if _TORCH_PYTHON.value else None
-    contestants = [ours, torch] if torch else [ours]
+    contestants = {"pose_tf": ours}
+    if _TORCH_PYTHON.value:
+        for name in ("plain", "tuned"):
+            contestants[f"PyTorch, {name}"] = TorchStep(
+                _TORCH_PYTHON.value, config, ours.batch_size, threads, name == "tuned"
+            )
 
     steps = {}
-    for contestant in contestants:
+    for name, contestant in contestants.items():
         contestant(2)  # tracing, and the libraries' own preparations
         seconds = contestant(2) / 2
-        steps[contestant] = _STEPS.value or max(1, round(2 / seconds))
+        steps[name] = _STEPS.value or max(1, round(2 / seconds))
     product(1)
-    rates, speeds = {contestant: [] for contestant in contestants}, []
+    rates, speeds = {name: [] for name in contestants}, []
     for _ in range(_ROUNDS.value):
-        for contestant in contestants:
-            rates[contestant].append(ours.batch_size * steps[contestant] / contestant(steps[contestant]))
+        for name, contestant in contestants.items():
+            rates[name].append(ours.batch_size * steps[name] / contestant(steps[name]))
         speeds.append(product())
-    if torch:
-        torch.close()
 
-    show("pose_tf", rates[ours], "samples/s")
-    if torch:
-        show("PyTorch", rates[torch], "samples/s")
-        show("ratio", [a / b for a, b in zip(rates[ours], rates[torch])], "times PyTorch")
+    for name, contestant in contestants.items():
+        show(name, rates[name], "samples/s")
+        if contestant is not ours:
+            contestant.close()
+            show("ratio", [a / b for a, b in zip(rates["pose_tf"], rates[name])], f"times {name}", digits=2)
     work = flops(ours.model, ours.batch_size) / ours.batch_size
     show("matrix product", speeds, "GFLOP/s", 1e-9)
     show("limit", [speed / work for speed in speeds], f"samples/s of {work * 1e-9:.3g} GFLOP")
-    show("of the limit", [100 * work * rate / speed for rate, speed in zip(rates[ours], speeds)], "%")
+    show("of the limit", [100 * work * rate / speed for rate, speed in zip(rates["pose_tf"], speeds)], "%")
 
 
 if __name__ == "__main__":
