@@ -63,7 +63,6 @@ class OurStep:
             optimizer = make_optimizer(config.optimizer, 10**6, 10**6)
             if config.precision == "mixed_float16":
                 optimizer = tf.keras.mixed_precision.LossScaleOptimizer(optimizer)
-            optimizer.iterations  # noqa: B018  makes the counter
             average = WeightAverage(stage.model, config.optimizer.ema) if config.optimizer.ema else None
             batch = next(iter(stage.training_batches(0, Share(0, 1, strategy.num_replicas_in_sync))))
         repeated = tf.data.Dataset.from_tensors(batch).repeat()

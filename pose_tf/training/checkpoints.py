@@ -62,6 +62,7 @@ class Checkpoints:
             os.rename(temporary, self.path(step))
         except (OSError, tf.errors.OpError) as error:
             reason = error.message if isinstance(error, tf.errors.OpError) else error.strerror
+            reason = re.sub(r"\{\{.*?\}\} |\s*\[Op:\w+\]", "", reason)  # where TensorFlow was
             intact = f"; {self.path(self.steps()[-1])} is intact" if self.steps() else ""
             raise UserError(f"{self.path(step)} cannot be written: {reason}{intact}") from None
         finally:
@@ -85,8 +86,7 @@ class Checkpoints:
                 print(f"warning: checkpoint {self.path(step)} is damaged", file=sys.stderr)
                 continue
             try:
-                status = self._state.read(os.path.join(self.path(step), "ckpt"))
-                status.assert_existing_objects_matched().expect_partial()  # the optimiser makes its variables later
+                self._state.read(os.path.join(self.path(step), "ckpt")).assert_consumed()
             except (AssertionError, ValueError, tf.errors.OpError) as error:
                 raise UserError(f"checkpoint {self.path(step)} does not fit the recipe: {error}") from None
             return step

@@ -94,7 +94,8 @@ class _Run:
             self.optimizer = make_optimizer(config.optimizer, self.total_steps, steps_per_epoch)
             if config.precision == "mixed_float16":
                 self.optimizer = tf.keras.mixed_precision.LossScaleOptimizer(self.optimizer)
-            self.optimizer.iterations  # noqa: B018  makes the counter, so that a checkpoint finds it
+            # A checkpoint needs all variables from the beginning: one may be written before the first step.
+            self.optimizer._create_all_weights(self.stage.model.trainable_weights)
             self.average = WeightAverage(self.stage.model, config.optimizer.ema) if config.optimizer.ema else None
         self.best, self.best_step = tf.Variable(math.inf), tf.Variable(0, dtype=tf.int64)
         self.validated_step = tf.Variable(0, dtype=tf.int64)

@@ -133,39 +133,60 @@ def test_a_training_that_is_asked_to_stop_leaves_a_checkpoint_of_its_last_step(
     assert f"stopped at step {step}; the same command goes on from there" in process.errors.read_text()
 
 
-@pytest.mark.parametrize("lost", [0, 1])
-def test_two_workers_of_which_one_is_killed_end_as_if_it_had_not_been(start_tool, sample_data, tmp_path, lost):
-    def start(name, worker, addresses):
-        cluster = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": worker}}
-        return start_tool(
-            "train",
-            f"--config={ROOT}/configs/feed_forward_recomposed.py",
-            f"--config.data.poses={sample_data}/poses.npz",
-            f"--workdir={tmp_path / name}",
-            "--config.strategy=multi_worker",
-            "--config.model.units=32",
-            "--config.data.replica_batch_size=4",
-            "--config.data.batch_size=8",
-            "--config.train.epochs=20.0",
-            "--config.train.steps_per_call=10",
-            "--config.train.validate_every_epochs=10.0",
-            "--config.train.checkpoint_every_minutes=0.0",
-            TF_CONFIG=json.dumps(cluster),
-        )
+@pytest.fixture
+def start_workers(start_tool, sample_data, tmp_path):
+    """A function that starts the two workers of a lifter's training, and one that starts one of them again."""
 
-    for name in ("whole", "killed"):
+    def make(name, *more):
         addresses = [f"localhost:{free_port()}" for _ in range(2)]
-        workers = [start(name, worker, addresses) for worker in range(2)]
+
+        def start(worker):
+            cluster = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": worker}}
+            return start_tool(
+                "train",
+                f"--config={ROOT}/configs/feed_forward_recomposed.py",
+                f"--config.data.poses={sample_data}/poses.npz",
+                f"--workdir={tmp_path / name}",
+                "--config.strategy=multi_worker",
+                "--config.model.units=32",
+                "--config.data.replica_batch_size=4",
+                "--config.data.batch_size=8",
+                "--config.train.epochs=20.0",
+                "--config.train.steps_per_call=10",
+                "--config.train.validate_every_epochs=10.0",
+                "--config.train.checkpoint_every_minutes=0.0",
+                *more,
+                TF_CONFIG=json.dumps(cluster),
+            )
+
+        return [start(0), start(1)], start
+
+    return make
+
+
+@pytest.mark.parametrize("lost", [0, 1])
+def test_two_workers_of_which_one_is_killed_end_as_if_it_had_not_been(start_workers, tmp_path, lost):
+    for name in ("whole", "killed"):
+        workers, start = start_workers(name)
         if name == "killed":
             wait_for_step(workers[0], tmp_path / name, 20)
             workers[lost].kill()
             workers[lost].wait()
-            workers[lost] = start(name, lost, addresses)
+            workers[lost] = start(lost)
         for worker in workers:
             assert worker.wait(100) == 0, worker.errors.read_text()
         assert newest(tmp_path / name) == 120
     assert_same_state(tmp_path / "killed", tmp_path / "whole")
     assert "another worker is gone" in workers[1 - lost].errors.read_text()
+
+
+def test_all_workers_stop_when_one_is_asked_to(start_workers, tmp_path):
+    workers, _ = start_workers("run", "--config.train.epochs=100000.0", "--config.train.validate_every_epochs=100000.0")
+    wait_for_step(workers[0], tmp_path / "run", 20)
+    workers[1].send_signal(signal.SIGTERM)
+    for worker in workers:
+        assert worker.wait(30) == 0, worker.errors.read_text()
+    assert f"stopped at step {newest(tmp_path / 'run')};" in workers[0].errors.read_text()
 
 
 def free_port():

@@ -164,4 +164,5 @@ def test_a_disk_that_takes_no_more_is_one_sentence_and_the_last_checkpoint_is_in
     assert f"{folder}/00000004 cannot be written: " in done.stderr
     assert f"{folder}/00000003 is intact" in done.stderr
     assert "Traceback" not in done.stderr
+    assert "{{" not in done.stderr
     assert [path.name for path in folder.iterdir()] == ["00000003"]

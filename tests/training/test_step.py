@@ -1,6 +1,7 @@
 """What a recipe can switch on in the training step."""
 
 import json
+import shutil
 import sys
 
 import numpy as np
@@ -98,8 +99,13 @@ def test_the_moving_average_of_the_weights_is_what_is_validated_and_kept(train):
 
 
 def test_float16_trains_with_a_scaled_loss(train):
-    workdir = train("run", {"precision": "mixed_float16", "train.epochs": 20.0})
+    changes = {"precision": "mixed_float16", "train.epochs": 20.0}
+    workdir = train("run", changes)
     state = checkpoint(workdir, 20 * STEPS)
+    shutil.rmtree(workdir / "checkpoints" / f"{20 * STEPS:08d}")
+    train("run", changes)  # from the checkpoint before
+    for name, value in checkpoint(workdir, 20 * STEPS).items():
+        np.testing.assert_array_equal(value, state[name], err_msg=name)
     assert state["optimizer/loss_scale/current_loss_scale"] >= 1
     assert {value.dtype for name, value in state.items() if name.startswith("model/")} == {np.dtype(np.float32)}
     rows = reports(workdir)

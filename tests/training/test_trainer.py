@@ -95,6 +95,29 @@ def test_an_interrupted_run_ends_as_if_it_had_not_been(config, tmp_path, monkeyp
     assert steps == sorted(steps)
 
 
+def test_nothing_is_lost_when_a_run_is_killed_around_a_validation(config, tmp_path, monkeypatch):
+    """The second process saves a checkpoint before it takes a step, and the third goes on from that."""
+    config.train.checkpoint_every_minutes = 0.0
+    trainer.train(config, None, str(tmp_path / "whole"))
+
+    def interrupt(*args):
+        raise KeyboardInterrupt
+
+    def train_until(method):
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(trainer.Monitor, method, interrupt)
+            trainer.train(config, None, str(tmp_path / "parts"))
+        return latest(tmp_path / "parts")
+
+    in_validation, after_it = train_until("draw_curves"), train_until("advance")
+    assert after_it.keys() == in_validation.keys()
+    assert after_it["optimizer/iter/.ATTRIBUTES/VARIABLE_VALUE"] == 6
+    trainer.train(config, None, str(tmp_path / "parts"))
+    whole, parts = latest(tmp_path / "whole"), latest(tmp_path / "parts")
+    for name in whole:
+        np.testing.assert_array_equal(whole[name], parts[name], err_msg=name)
+
+
 def test_one_mirrored_replica_trains_as_one_device_does(config, tmp_path):
     config.train.epochs = 1.0
     trainer.train(config, None, str(tmp_path / "one"))
