@@ -253,7 +253,8 @@ def make_train_step(task):
 
     Args:
         task: {"model": {"name": …, and arguments of the class}, "batch_size": B, "bfloat16": whether to compute in it,
-            "tuned": whether with channels last and the fused optimiser, "optimizer": arguments of AdamW}.
+            "tuned": whether with channels last and the fused optimiser, "optimizer": arguments of AdamW, "clip_norm":
+            limit of the gradients' norm, 0 for none; the norm is computed anyway}.
     """
     options = dict(task["model"])
     name = options.pop("name")
@@ -276,6 +277,10 @@ def make_train_step(task):
         loss = (predicted - target).square().sum(-1).mean()
         optimizer.zero_grad()
         loss.backward()
+        if task.get("clip_norm"):
+            nn.utils.clip_grad_norm_(model.parameters(), task["clip_norm"], foreach=task.get("tuned"))
+        else:
+            nn.utils.get_total_norm([weight.grad for weight in model.parameters()], foreach=task.get("tuned"))
         optimizer.step()
         return loss
 

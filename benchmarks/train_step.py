@@ -5,9 +5,9 @@
 
 Times the step that tools/train.py takes: augmentation, forward, backward and update, many steps a call. One batch of
 generated images or poses is repeated, so nothing is read. `--torch_python` names a Python that has PyTorch: a second
-process takes the same steps of the public network there (see torch_models.py; no augmentation, gradient norm or
-metrics), with as many threads: `plain`, as the public code trains, and `tuned`, with channels last and the fused AdamW.
-They take turns; medians and ranges of the rounds are printed, and the medians of the ratios.
+process takes the same steps of the public network there (see torch_models.py; no augmentation or metrics), with as
+many threads: `plain`, as the public code trains, and `tuned`, with channels last and the fused AdamW. They take turns;
+medians and ranges of the rounds are printed, and the medians of the ratios.
 
 The limit is what the step's matrix products and convolutions would take at the speed of one large product: forward,
 and as much again for each of both gradients.
@@ -92,7 +92,7 @@ class TorchStep:
             raise SystemExit("the PyTorch models have neither raw_pixels nor share_blocks")
         optimizer = {"lr": config.optimizer.learning_rate, "weight_decay": config.optimizer.weight_decay}
         task = {"model": options, "batch_size": batch_size, "optimizer": optimizer, "threads": threads, "tuned": tuned}
-        task["bfloat16"] = config.precision == "mixed_bfloat16"
+        task |= {"bfloat16": config.precision == "mixed_bfloat16", "clip_norm": config.optimizer.clip_norm}
         script = pathlib.Path(__file__).with_name("torch_models.py")
         self._process = subprocess.Popen(
             [python, script, json.dumps(task)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

@@ -68,14 +68,13 @@ def train(config, data_dir: str | None, workdir_path: str) -> dict[str, float] |
 
 class _Run:
     def __init__(self, config, data_dir, workdir_path):
+        _check_values(config)
         self.config = config
         self.strategy = make_strategy(config.strategy)
         self.worker = worker_index(self.strategy)
         self.workdir = Workdir(workdir_path)
         self.workdir.create()
         _check_same_recipe(config, self.workdir)
-        if config.precision not in PRECISIONS:
-            raise UserError(f"config.precision is '{config.precision}'; it can be {', '.join(PRECISIONS)}")
         tf.keras.mixed_precision.set_global_policy(config.precision)
         tf.keras.utils.set_random_seed(config.seed)
         if config.deterministic:
@@ -112,6 +111,7 @@ class _Run:
                 "all workers have to share one directory"
             )
         self.saved_at = time.monotonic()
+        self.profiling = False
         self.validate_every = max(round(config.train.validate_every_epochs * steps_per_epoch), 1)
         if self.step:
             self._say(f"resuming {workdir_path} at step {self.step} of {self.total_steps}")
@@ -175,18 +175,20 @@ class _Run:
 
     def _train(self, take_steps, batches):
         """Takes the steps of one call; says whether a stop was requested."""
-        train, profile = self.config.train, self.config.profile_steps or (-1, -1)
+        train, profile = self.config.train, self.config.profile_steps
         ends = [self.step + train.steps_per_call, self.total_steps]
         ends += [(self.step // every + 1) * every for every in (train.report_every_steps, self.validate_every)]
-        if self.step == profile[0]:
+        if profile and self.step == profile[0]:
             tf.profiler.experimental.start(self.workdir.file("tensorboard"))
+            self.profiling = True
         start = time.monotonic()
         done, last, sums, waited = take_steps(
             batches, tf.constant(min(ends + [end for end in profile if end > self.step]) - self.step)
         )
-        if self.step < profile[1] <= self.step + int(done):
-            tf.profiler.experimental.stop()
         self.step += int(done)
+        if self.profiling and self.step >= profile[1]:
+            tf.profiler.experimental.stop()
+            self.profiling = False
         self._check_finite(last)
         self.monitor.advance(self.step, int(done), sums, float(waited), time.monotonic() - start)
         if self._is_due(train.report_every_steps) or self._is_due(self.validate_every):
@@ -255,6 +257,22 @@ def _reason(error):
     """The line of an error's message that tells what happened, without the places in the program."""
     lines = [line for line in error.message.splitlines() if line and not line.startswith("  File")]
     return next((line for line in lines if not re.match(r"Graph execution error|Detected at", line)), "")
+
+
+def _check_values(config):
+    """Refuses values of a recipe that nothing else looks at."""
+    if config.precision not in PRECISIONS:
+        raise UserError(f"config.precision is '{config.precision}'; it can be {', '.join(PRECISIONS)}")
+    for key in ("steps_per_call", "report_every_steps", "checkpoints_kept"):
+        if config.train[key] < 1:
+            raise UserError(f"config.train.{key} is {config.train[key]}; it has to be at least 1")
+    if not 0 <= config.optimizer.ema < 1:
+        raise UserError(f"config.optimizer.ema is {config.optimizer.ema}; it has to be 0 or a decay below 1")
+    steps = config.profile_steps
+    if steps and not (len(steps) == 2 and 0 <= steps[0] < steps[1]):
+        raise UserError(
+            f"config.profile_steps is {tuple(steps)}; it has to be the first step and the one after the last"
+        )
 
 
 def _check_same_recipe(config, workdir):
