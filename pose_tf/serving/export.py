@@ -5,15 +5,18 @@ import shutil
 
 import tensorflow as tf
 
+from pose_tf import files
 from pose_tf.errors import UserError
 from pose_tf.models import PoseEstimator
-from pose_tf.models.estimator import CROP_SIZE
+from pose_tf.models.estimator import CROP_SIZE, detect
+from pose_tf.serving.extras import describe, write_warmup_requests
+from pose_tf.serving.inference import fold_batch_norm, freeze
 
 BOX_MARGIN = 1.2
 """Side of the square crop over the longest side of the person's box. Training crops leave as much room."""
 
 
-def export(estimator: PoseEstimator, output_dir: str) -> str:
+def export(estimator: PoseEstimator, output_dir: str, precision: str = "float32", card: dict | None = None) -> str:
     """Writes the next version of a TF Serving model directory.
 
     Signatures, each with the outputs `pose2d` [N, 17, 2] (pixels of the image that was sent), `pose3d` [N, 17, 3]
@@ -24,23 +27,32 @@ def export(estimator: PoseEstimator, output_dir: str) -> str:
         image_and_box     image_bytes string [N]; box float32 [N, 4]: x, y, width, height of the person in pixels
         lift              pose2d float32 [N, 17, 2] crop pixels; outputs pose3d alone
 
+    Beside the model, `assets.extra/` holds `tf_serving_warmup_requests`, a request to each signature that TF Serving
+    replays before it takes others, and `model_card.json`.
+
     Args:
         estimator: what to export.
         output_dir: M; versions are M/1, M/2, …
+        precision: `float32` or `bfloat16`, of the detector; the lifter stays in float32.
+        card: what the model card says beside what the estimator knows of itself.
 
     Returns:
         Path of the version written. It appears complete or not at all.
 
     Raises:
-        UserError: the directory cannot be written.
+        UserError: the directory cannot be written, or an unknown precision.
     """
     version = 1 + max(_versions(output_dir), default=0)
     path = os.path.join(output_dir, str(version))
-    module = tf.Module()
-    module.variables_ = estimator.variables  # Keras objects themselves would be traced layer by layer
+    signatures = _signatures(estimator, fold_batch_norm(estimator.detector, precision))
     temporary = os.path.join(output_dir, f".partial-{version}")
     try:
-        tf.saved_model.save(module, temporary, signatures=_signatures(estimator))
+        tf.saved_model.save(tf.Module(), temporary, signatures=signatures)
+        extra = os.path.join(temporary, "assets.extra")
+        os.makedirs(extra)
+        write_warmup_requests(os.path.join(extra, "tf_serving_warmup_requests"), os.path.basename(output_dir))
+        about = describe(estimator) | {"precision": precision, "version": version} | (card or {})
+        files.write_json(os.path.join(extra, "model_card.json"), about)
         os.rename(temporary, path)
     except OSError as error:
         raise UserError(f"--output_dir={output_dir} cannot be written: {error.strerror or error}") from None
@@ -57,17 +69,27 @@ def _versions(output_dir):
     return [int(name) for name in os.listdir(output_dir) if name.isdigit()]
 
 
-def _signatures(estimator):
-    @tf.function(input_signature=[tf.TensorSpec([None, CROP_SIZE, CROP_SIZE, 3], tf.uint8, "images")])
-    def images(images):
-        return estimator(images)
+def _signatures(estimator, detector):
+    joints = len(estimator.statistics.mean)
+    images_spec = tf.TensorSpec([None, CROP_SIZE, CROP_SIZE, 3], tf.uint8, "images")
+    pose2d_spec = tf.TensorSpec([None, joints, 2], tf.float32, "pose2d")
+    find_joints = freeze(
+        lambda images: detect(detector, images, estimator.flip_detector, estimator.decoding), images_spec
+    )
+    lift_joints = freeze(estimator.lift, pose2d_spec)
 
-    @tf.function(input_signature=[tf.TensorSpec([None, len(estimator.statistics.mean), 2], tf.float32, "pose2d")])
+    def estimate(images):
+        pose2d, confidence = find_joints(images)
+        return {"pose2d": pose2d, "pose3d": lift_joints(pose2d), "confidence": confidence}
+
+    images = tf.function(estimate, input_signature=[images_spec])
+
+    @tf.function(input_signature=[pose2d_spec])
     def lift(pose2d):
-        return {"pose3d": estimator.lift(pose2d)}
+        return {"pose3d": lift_joints(pose2d)}
 
     def estimate_crops(crops, corner, side):
-        poses = dict(estimator(crops))
+        poses = estimate(crops)
         poses["pose2d"] = crop_to_sent_image(poses["pose2d"], corner, side)
         return poses
 

@@ -1,0 +1,80 @@
+"""Networks for inference alone: fewer operations, constants in place of variables."""
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+from pose_tf.errors import UserError
+
+PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
+IN_FLOAT32 = {"final_layer"}  # of detectors in any precision: coordinates come from its heatmaps
+
+
+def fold_batch_norm(model: tf.keras.Model, precision: str) -> tf.keras.Model:
+    """A copy of a network in which convolutions have taken in the batch normalisation that follows them.
+
+    γ·(W∗x + b − μ) / √(σ² + ε) + β = (γ/√(σ² + ε)·W) ∗ x + γ·(b − μ)/√(σ² + ε) + β.
+
+    Args:
+        model: a functional Keras model. It stays as it is.
+        precision: `float32` or `bfloat16`, of the copy, whatever the model was trained in.
+
+    Returns:
+        A model with the same inputs and outputs for inference.
+
+    Raises:
+        UserError: an unknown precision.
+    """
+    if precision not in PRECISIONS:
+        raise UserError(f"--precision={precision} is not known; it can be {' or '.join(PRECISIONS)}")
+    folded = {}  # name of the convolution: its batch normalisation
+    for layer in model.layers:
+        if isinstance(layer, tf.keras.layers.BatchNormalization):
+            before = layer.inbound_nodes[0].inbound_layers  # one layer, as it has one input
+            seen_by_others = len(before.outbound_nodes) > 1 or before.name in model.output_names
+            if isinstance(before, tf.keras.layers.Conv2D) and not seen_by_others:
+                folded[before.name] = layer
+    gone = {layer.name for layer in folded.values()}
+
+    def copy(layer):
+        policy = "float32" if layer.name in IN_FLOAT32 else PRECISIONS[precision]
+        if layer.name in gone:
+            return tf.keras.layers.Activation("linear", dtype=policy, name=layer.name)
+        changes = {"use_bias": True} if layer.name in folded else {}
+        return type(layer).from_config({**layer.get_config(), "dtype": policy, **changes})
+
+    result = tf.keras.models.clone_model(model, clone_function=copy)
+    for layer in model.layers:
+        if layer.name in folded:
+            result.get_layer(layer.name).set_weights(_folded_weights(layer, folded[layer.name]))
+        elif layer.name not in gone:
+            result.get_layer(layer.name).set_weights(layer.get_weights())
+    return result
+
+
+def _folded_weights(conv, bn):
+    kernel, *bias = (np.float64(weight) for weight in conv.get_weights())
+    mean, variance = np.float64(bn.moving_mean), np.float64(bn.moving_variance)
+    gamma = np.float64(bn.gamma) if bn.scale else 1.0
+    beta = np.float64(bn.beta) if bn.center else 0.0
+    factor = gamma / np.sqrt(variance + bn.epsilon)
+    return [kernel * factor, factor * (sum(bias) - mean) + beta]
+
+
+def freeze(function, spec: tf.TensorSpec):
+    """A function whose variables have become constants, so that TensorFlow computes what follows from them only once.
+
+    Args:
+        function: of one tensor.
+        spec: of that tensor.
+
+    Returns:
+        A function of a tensor with the same results, in the same structure.
+    """
+    traced = tf.function(function).get_concrete_function(spec)
+    frozen = convert_variables_to_constants_v2(traced)
+
+    def call(value):
+        return tf.nest.pack_sequence_as(traced.structured_outputs, tf.nest.flatten(frozen(value)))
+
+    return call
