@@ -11,7 +11,7 @@ import zlib
 
 import tensorflow as tf
 
-from pose_tf.errors import UserError
+from pose_tf.errors import UserError, reason
 
 MANIFEST = "manifest.json"
 
@@ -61,10 +61,9 @@ class Checkpoints:
             shutil.rmtree(self.path(step), ignore_errors=True)
             os.rename(temporary, self.path(step))
         except (OSError, tf.errors.OpError) as error:
-            reason = error.message if isinstance(error, tf.errors.OpError) else error.strerror
-            reason = re.sub(r"\{\{.*?\}\} |\s*\[Op:\w+\]", "", reason)  # where TensorFlow was
+            why = reason(error) if isinstance(error, tf.errors.OpError) else error.strerror
             intact = f"; {self.path(self.steps()[-1])} is intact" if self.steps() else ""
-            raise UserError(f"{self.path(step)} cannot be written: {reason}{intact}") from None
+            raise UserError(f"{self.path(step)} cannot be written: {why}{intact}") from None
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
         for old in self.steps()[: -self._keep]:

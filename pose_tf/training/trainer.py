@@ -4,7 +4,6 @@ import contextlib
 import json
 import math
 import os
-import re
 import sys
 import time
 
@@ -12,7 +11,7 @@ import tensorflow as tf
 
 from pose_tf import files
 from pose_tf.data import records
-from pose_tf.errors import UserError
+from pose_tf.errors import UserError, reason
 from pose_tf.training.checkpoints import Checkpoints
 from pose_tf.training.initial_weights import load_initial_weights
 from pose_tf.training.interruption import Interruption
@@ -35,7 +34,7 @@ from pose_tf.training.workdir import Workdir
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
 HOW_IT_RUNS = {  # keys that may change between two starts: they say how a run is computed and watched, not what it is
     "": ("strategy", "jit_compile", "deterministic", "profile_steps"),
-    "data": ("on_damage", "service"),
+    "data": ("replica_batch_size", "on_damage", "service"),
     "train": ("steps_per_call", "report_every_steps", "checkpoint_every_minutes", "checkpoints_kept"),
 }
 
@@ -69,9 +68,11 @@ def train(config, data_dir: str | None, workdir_path: str) -> dict[str, float] |
 class _Run:
     def __init__(self, config, data_dir, workdir_path):
         _check_values(config)
-        self.config = config
         self.strategy = make_strategy(config.strategy)
         self.worker = worker_index(self.strategy)
+        self.config = config = config.copy_and_resolve_references()
+        batch_size, replica_batch_size = batch_sizes(config.data, self.strategy)
+        config.data.batch_size, config.data.replica_batch_size = batch_size, replica_batch_size
         self.workdir = Workdir(workdir_path)
         self.workdir.create()
         _check_same_recipe(config, self.workdir)
@@ -79,8 +80,6 @@ class _Run:
         tf.keras.utils.set_random_seed(config.seed)
         if config.deterministic:
             tf.config.experimental.enable_op_determinism()
-        batch_size, replica_batch_size = batch_sizes(config.data, self.strategy)
-
         with variable_scope(self.strategy):
             self.stage = make_stage(config, data_dir, self.workdir)
             steps_per_epoch = self.stage.num_samples // batch_size
@@ -244,19 +243,13 @@ def _named_losses(config):
     try:
         yield
     except tf.errors.ResourceExhaustedError as error:
-        raise UserError(f"out of memory; a smaller config.data.batch_size needs less ({_reason(error)})") from None
+        raise UserError(f"out of memory; a smaller config.data.batch_size needs less ({reason(error)})") from None
     except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.DeadlineExceededError) as error:
         if "TF_CONFIG" in os.environ:
-            raise WorkerLost(f"another worker is gone ({_reason(error)})") from None
+            raise WorkerLost(f"another worker is gone ({reason(error)})") from None
         if config.data.get("service"):
-            raise UserError(f"config.data.service={config.data.service} does not answer: {_reason(error)}") from None
+            raise UserError(f"config.data.service={config.data.service} does not answer: {reason(error)}") from None
         raise
-
-
-def _reason(error):
-    """The line of an error's message that tells what happened, without the places in the program."""
-    lines = [line for line in error.message.splitlines() if line and not line.startswith("  File")]
-    return next((line for line in lines if not re.match(r"Graph execution error|Detected at", line)), "")
 
 
 def _check_values(config):

@@ -118,6 +118,19 @@ def test_nothing_is_lost_when_a_run_is_killed_around_a_validation(config, tmp_pa
         np.testing.assert_array_equal(whole[name], parts[name], err_msg=name)
 
 
+def test_another_global_batch_needs_another_directory(config, tmp_path):
+    """Two replicas of 8 in place of one would be another run, even if the recipe tells the size of each alone."""
+    config.data.batch_size, config.data.replica_batch_size, config.train.epochs = 0, 8, 1.0
+    trainer.train(config, None, str(tmp_path / "run"))
+    kept = Workdir(str(tmp_path / "run")).config().data
+    assert (kept.batch_size, kept.replica_batch_size) == (8, 8)
+    config.data.replica_batch_size = 16
+    with pytest.raises(UserError, match="holds a run with config.data = "):
+        trainer.train(config, None, str(tmp_path / "run"))
+    config.data.batch_size, config.data.replica_batch_size = 8, 0
+    trainer.train(config, None, str(tmp_path / "run"))
+
+
 def test_one_mirrored_replica_trains_as_one_device_does(config, tmp_path):
     config.train.epochs = 1.0
     trainer.train(config, None, str(tmp_path / "one"))
