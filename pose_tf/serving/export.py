@@ -9,11 +9,9 @@ from pose_tf import files
 from pose_tf.errors import UserError
 from pose_tf.models import PoseEstimator
 from pose_tf.models.estimator import CROP_SIZE, detect
+from pose_tf.serving.crops import CROP_SPEC, crop_box, crop_to_sent_image, crop_whole, not_empty
 from pose_tf.serving.extras import describe, write_warmup_requests
 from pose_tf.serving.inference import fold_batch_norm, freeze
-
-BOX_MARGIN = 1.2
-"""Side of the square crop over the longest side of the person's box. Training crops leave as much room."""
 
 
 def export(estimator: PoseEstimator, output_dir: str, precision: str = "float32", card: dict | None = None) -> str:
@@ -22,13 +20,15 @@ def export(estimator: PoseEstimator, output_dir: str, precision: str = "float32"
     Signatures, each with the outputs `pose2d` [N, 17, 2] (pixels of the image that was sent), `pose3d` [N, 17, 3]
     (mm, relative to the hip, camera frame) and, where there is an image, `confidence` [N, 17]:
 
-        serving_default   image_bytes string [N]: JPEG, PNG, BMP or GIF of one person's crop, any size
+        serving_default   image_bytes string [N]: JPEG, PNG or BMP of one person's crop, any size
         images            images uint8 [N, 256, 256, 3] RGB
         image_and_box     image_bytes string [N]; box float32 [N, 4]: x, y, width, height of the person in pixels
         lift              pose2d float32 [N, 17, 2] crop pixels; outputs pose3d alone
 
     Beside the model, `assets.extra/` holds `tf_serving_warmup_requests`, a request to each signature that TF Serving
     replays before it takes others, and `model_card.json`.
+
+    What cannot be estimated is an INVALID_ARGUMENT that says why: see `crops.py`.
 
     Args:
         estimator: what to export.
@@ -79,14 +79,14 @@ def _signatures(estimator, detector):
     lift_joints = freeze(estimator.lift, pose2d_spec)
 
     def estimate(images):
-        pose2d, confidence = find_joints(images)
+        pose2d, confidence = find_joints(not_empty(images))
         return {"pose2d": pose2d, "pose3d": lift_joints(pose2d), "confidence": confidence}
 
     images = tf.function(estimate, input_signature=[images_spec])
 
     @tf.function(input_signature=[pose2d_spec])
     def lift(pose2d):
-        return {"pose3d": lift_joints(pose2d)}
+        return {"pose3d": lift_joints(tf.debugging.check_numerics(not_empty(pose2d), "pose2d"))}
 
     def estimate_crops(crops, corner, side):
         poses = estimate(crops)
@@ -95,65 +95,13 @@ def _signatures(estimator, detector):
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "image_bytes")])
     def serving_default(image_bytes):
-        def crop(data):
-            image = decode(data)
-            height, width = tf.unstack(tf.cast(tf.shape(image)[:2], tf.float32))
-            side = tf.maximum(height, width)
-            corner = tf.stack([(width - side) / 2, (height - side) / 2])
-            return square_crop(image, corner, side), corner, side
-
-        return estimate_crops(*tf.map_fn(crop, image_bytes, fn_output_signature=CROP_SIGNATURE))
+        return estimate_crops(*tf.map_fn(crop_whole, image_bytes, fn_output_signature=CROP_SPEC))
 
     @tf.function(
         input_signature=[tf.TensorSpec([None], tf.string, "image_bytes"), tf.TensorSpec([None, 4], tf.float32, "box")]
     )
     def image_and_box(image_bytes, box):
-        def crop(data_and_box):
-            data, (x, y, width, height) = data_and_box[0], tf.unstack(data_and_box[1])
-            side = BOX_MARGIN * tf.maximum(width, height)
-            corner = tf.stack([x + (width - side) / 2, y + (height - side) / 2])
-            return square_crop(decode(data), corner, side), corner, side
-
-        return estimate_crops(*tf.map_fn(crop, (image_bytes, box), fn_output_signature=CROP_SIGNATURE))
+        crops = tf.map_fn(lambda pair: crop_box(*pair), (image_bytes, box), fn_output_signature=CROP_SPEC)
+        return estimate_crops(*crops)
 
     return {"serving_default": serving_default, "images": images, "image_and_box": image_and_box, "lift": lift}
-
-
-CROP_SIGNATURE = (
-    tf.TensorSpec([CROP_SIZE, CROP_SIZE, 3], tf.uint8),
-    tf.TensorSpec([2], tf.float32),
-    tf.TensorSpec([], tf.float32),
-)
-
-
-def decode(data):
-    """JPEG, PNG, BMP or the first frame of a GIF -> uint8 [H, W, 3]."""
-    return tf.ensure_shape(tf.io.decode_image(data, channels=3, expand_animations=False), [None, None, 3])
-
-
-def square_crop(image, corner, side):
-    """Cuts a square out of an image and brings it to 256x256, smoothly and to a fraction of a pixel.
-
-    Args:
-        image: uint8 [H, W, 3].
-        corner: float32 [2]: x, y of the square's upper left corner; pixel i of the image spans i … i + 1.
-        side: float32, of the square in pixels.
-
-    Returns:
-        uint8 [256, 256, 3]; what lies outside of the image is black.
-    """
-    scale = CROP_SIZE / side
-    crop = tf.raw_ops.ScaleAndTranslate(
-        images=tf.cast(image[None], tf.float32),
-        size=[CROP_SIZE, CROP_SIZE],
-        scale=tf.stack([scale, scale]),
-        translation=-corner[::-1] * scale,
-        kernel_type="triangle",
-        antialias=True,
-    )[0]
-    return tf.cast(tf.round(tf.clip_by_value(crop, 0, 255)), tf.uint8)
-
-
-def crop_to_sent_image(pose2d, corner, side):
-    """Crop pixels -> pixels of the image that `square_crop` cut. [N, J, 2], [N, 2], [N] -> [N, J, 2]."""
-    return (pose2d + 0.5) * (side / CROP_SIZE)[:, None, None] + corner[:, None] - 0.5

@@ -48,7 +48,7 @@ def describe(estimator) -> dict:
         "bones": [list(bone) for bone in skeleton.H36M.bones],
         "mirror": list(skeleton.H36M.mirror),
         "inputs": {
-            "image_bytes": "JPEG, PNG, BMP or GIF of one person; any size",
+            "image_bytes": "JPEG, PNG or BMP of one person; any size",
             "images": f"uint8 RGB, {CROP_SIZE}x{CROP_SIZE}",
             "box": "x, y, width, height of the person in pixels of the image",
             "pose2d": f"x, y in pixels of a {CROP_SIZE}x{CROP_SIZE} crop",

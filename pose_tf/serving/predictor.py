@@ -4,11 +4,13 @@ import os
 
 import cv2
 import numpy as np
+import PIL.Image
 import tensorflow as tf
 import tqdm
 
 from pose_tf import files, skeleton, viz
-from pose_tf.errors import UserError
+from pose_tf.errors import UserError, reason
+from pose_tf.serving.crops import MAX_PIXELS
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 PICTURE_HEIGHT = 384
@@ -53,8 +55,17 @@ def read_image(path: str) -> np.ndarray:
     """uint8 [H, W, 3] RGB, turned upright as its EXIF data says.
 
     Raises:
-        UserError: it is not an image.
+        UserError: it is not an image, or too large.
     """
+    try:
+        with PIL.Image.open(path) as header:  # reads no pixels
+            too_large = header.width * header.height > MAX_PIXELS
+    except PIL.Image.DecompressionBombError:
+        too_large = True
+    except OSError:
+        raise UserError(f"{path} is not an image that can be read") from None
+    if too_large:
+        raise UserError(f"{path} has too many pixels, more than {MAX_PIXELS:,}")
     image = cv2.imread(path, cv2.IMREAD_COLOR)
     if image is None:
         raise UserError(f"{path} is not an image that can be read")
@@ -76,12 +87,15 @@ def predict_files(model, paths: list[str], output_dir: str, box=None) -> list[st
         Paths of the pictures.
 
     Raises:
-        UserError: a file is not an image, or the directory cannot be written.
+        UserError: a file is not an image, the box is not in it, or the directory cannot be written.
     """
     images = {path: read_image(path) for path in paths}
     pictures = []
     for path, image in tqdm.tqdm(images.items(), unit=" images", desc="poses"):
-        pose = predict_image(model, image, box)
+        try:
+            pose = predict_image(model, image, box)
+        except tf.errors.InvalidArgumentError as error:
+            raise UserError(f"{path}: {reason(error)}") from None
         name = os.path.join(output_dir, os.path.splitext(os.path.basename(path))[0])
         files.write_json(
             f"{name}.json",

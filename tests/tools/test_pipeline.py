@@ -227,4 +227,7 @@ def test_exported_model_predicts_as_the_submission_does(run_tool, fails, sample_
         "predict", f"--model={tmp_path}/model", f"--input={tmp_path}/notes.txt", f"--output_dir={tmp_path}/none"
     )
     assert "notes.txt is not an image" in message
+    flags = (f"--model={tmp_path}/model", f"--input={sample_data}/photos", f"--output_dir={tmp_path}/none")
+    message = fails("predict", *flags, "--box=9000,0,50,50")
+    assert "person0.png: assertion failed: [box is outside of an image of]" in message
     assert not (tmp_path / "none").exists()
