@@ -17,7 +17,7 @@ import _checkout  # noqa: F401
 from absl import flags
 
 from pose_tf import cli
-from pose_tf.errors import UserError
+from pose_tf.errors import UserError, reason
 
 _PORT = flags.DEFINE_integer("port", 5050, "Port to listen at.", lower_bound=1, upper_bound=65535)
 _DISPATCHER = flags.DEFINE_string(
@@ -54,7 +54,7 @@ def main():
     try:
         server.start()
     except tf.errors.OpError as error:
-        raise UserError(f"the data service cannot start at --port={_PORT.value}: {error.message}") from None
+        raise UserError(f"the data service cannot start at --port={_PORT.value}: {reason(error)}") from None
     what = f"worker of {_DISPATCHER.value}" if _DISPATCHER.value else "dispatcher"
     print(f"{what}, listening at {host}:{_PORT.value}", flush=True)
     stop = threading.Event()

@@ -6,7 +6,7 @@ import shutil
 import tensorflow as tf
 
 from pose_tf import files
-from pose_tf.errors import UserError
+from pose_tf.errors import UserError, reason
 from pose_tf.models import PoseEstimator
 from pose_tf.models.estimator import CROP_SIZE, detect
 from pose_tf.serving.crops import CROP_SPEC, crop_box, crop_to_sent_image, crop_whole, not_empty
@@ -57,7 +57,7 @@ def export(estimator: PoseEstimator, output_dir: str, precision: str = "float32"
     except OSError as error:
         raise UserError(f"--output_dir={output_dir} cannot be written: {error.strerror or error}") from None
     except tf.errors.OpError as error:
-        raise UserError(f"--output_dir={output_dir} cannot be written: {error.message}") from None
+        raise UserError(f"--output_dir={output_dir} cannot be written: {reason(error)}") from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return path

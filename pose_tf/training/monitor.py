@@ -13,7 +13,7 @@ from tensorboard.plugins.hparams import api as hparams_api
 from tensorboard.plugins.mesh import summary_v2 as mesh_summary
 
 from pose_tf import files, viz
-from pose_tf.errors import UserError
+from pose_tf.errors import UserError, reason
 
 GRAPH_COLUMNS = 3
 SHOWN = ("loss", "pixel_error", "mpjpe", "pa_mpjpe")
@@ -43,7 +43,7 @@ class Monitor:
         if self._silent:
             self._writer = tf.summary.create_noop_writer()
             return
-        self._lines = [line for line in self._read() if line["step"] <= start_step]
+        self._lines = [line for line in self._workdir.reports() if line["step"] <= start_step]
         with files.replacing(self._path) as temporary, open(temporary, "w") as file:
             file.writelines(json.dumps(line) + "\n" for line in self._lines)
         self._writer = tf.summary.create_file_writer(workdir.file("tensorboard"))
@@ -58,12 +58,6 @@ class Monitor:
     @property
     def _path(self):
         return self._workdir.file("metrics.jsonl")
-
-    def _read(self):
-        if not os.path.exists(self._path):
-            return []
-        with open(self._path) as file:
-            return [json.loads(line) for line in file if line.endswith("\n")]
 
     def _start_interval(self):
         self._steps, self._sums, self._waited, self._seconds = 0, {}, 0.0, 0.0
@@ -150,7 +144,7 @@ class Monitor:
         try:
             self._writer.flush()
         except tf.errors.OpError as error:
-            raise UserError(f"{self._workdir.file('tensorboard')} cannot be written: {error.message}") from None
+            raise UserError(f"{self._workdir.file('tensorboard')} cannot be written: {reason(error)}") from None
 
     def draw_curves(self) -> None:
         """Draws every metric over the steps, training and validation together, to `curves.png`."""

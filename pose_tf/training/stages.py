@@ -206,6 +206,7 @@ class LifterStage:
         else:
             self.training = self.validation = poses
         self.num_samples = len(self.training)
+        self.shown = np.linspace(0, len(self.validation) - 1, PICTURES).astype(int)
         self.batch_size, _ = batch_sizes(config.data, strategy)
         self.statistics = PoseStatistics.of(self.training.pose3d)
         if not worker_index(strategy):
@@ -279,11 +280,9 @@ class LifterStage:
 
     def pictures(self) -> np.ndarray:
         """A sheet of validation poses, predicted and true, uint8 [H, W, 3]."""
-        chosen = np.linspace(0, len(self.validation) - 1, PICTURES).astype(int)
-        pose3d = self._lift(self.validation.pose2d[chosen]).numpy()
-        return viz.sheet_3d(self.validation.pose2d[chosen], pose3d, self.validation.pose3d[chosen])
+        shown = self.shown
+        return viz.sheet_3d(self.validation.pose2d[shown], self.poses(), self.validation.pose3d[shown])
 
     def poses(self) -> np.ndarray:
         """Some predicted validation poses, float32 [N, 17, 3] mm."""
-        chosen = np.linspace(0, len(self.validation) - 1, PICTURES).astype(int)
-        return self._lift(self.validation.pose2d[chosen]).numpy()
+        return self._lift(self.validation.pose2d[self.shown]).numpy()

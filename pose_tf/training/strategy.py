@@ -76,6 +76,8 @@ def _meet(strategy):
 
 def say_to_all(strategy: tf.distribute.Strategy, number: int) -> int:
     """The number that worker 0 has given. All workers have to call this."""
+    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        return number
     first = tf.constant(0 if worker_index(strategy) else number, tf.int64)
 
     def speak():

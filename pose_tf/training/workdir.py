@@ -71,17 +71,20 @@ class Workdir:
         """Statistics of a lifter's training poses."""
         return PoseStatistics.from_json(self._read_json("statistics.json"))
 
+    def reports(self) -> list[dict]:
+        """The lines of `metrics.jsonl`, but for one that a killed run left unfinished; none if there is no file."""
+        if not os.path.exists(self.file("metrics.jsonl")):
+            return []
+        with open(self.file("metrics.jsonl")) as file:
+            return [json.loads(line) for line in file if line.endswith("\n")]
+
     def best_errors(self, metric: str) -> dict[str, float]:
         """Errors of `best.keras` on the validation subjects by name; none if the weights were not trained here.
 
         Args:
             metric: the one that is lowest for the best model.
         """
-        if not os.path.exists(self.file("metrics.jsonl")):
-            return {}
-        with open(self.file("metrics.jsonl")) as file:
-            lines = [json.loads(line) for line in file if line.endswith("\n")]
-        validations = [line for line in lines if line["split"] == "validation"]
+        validations = [line for line in self.reports() if line["split"] == "validation"]
         best = min(validations, key=lambda line: line[metric], default={})
         return {name: value for name, value in best.items() if name != "split"}
 
