@@ -6,6 +6,9 @@ leading batch dimensions.
 
 import tensorflow as tf
 
+CROP_SIZE = 256
+"""Side of the crops of people that models see, in pixels."""
+
 
 def image_to_crop(pose2d, offset, scale):
     """Pixels of the original image to pixels of the crop: (pose2d − offset) · scale.

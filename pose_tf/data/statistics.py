@@ -1,12 +1,16 @@
-"""Mean and standard deviation of training poses: what the lifters' outputs are measured in."""
+"""What training poses have in common: mean and deviation, which lifters measure in, and the margin of their crops."""
 
 import dataclasses
 
 import numpy as np
 import tensorflow as tf
 
+from pose_tf.geometry import CROP_SIZE
+
 CHUNK = 65536
 MIN_STD_MM = 1.0
+DEFAULT_MARGIN = 1.25  # as the public HRNet crops people
+BODY_OVER_JOINTS = 1.05  # the box around a body to that around its joints: soles and hands lie beyond
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,14 +20,21 @@ class PoseStatistics:
     Attributes:
         mean: float32 [J, 3] mm.
         std: float32 [J, 3] mm; at least 1, so that the hip, which never moves, can be divided by it.
+        margin: side of the square crops over the longest side of the box around the person.
     """
 
     mean: np.ndarray
     std: np.ndarray
+    margin: float = DEFAULT_MARGIN
 
     @classmethod
-    def of(cls, pose3d: np.ndarray) -> "PoseStatistics":
-        """Streams over poses [N, J, 3] mm (absolute or relative) and accumulates in float64."""
+    def of(cls, pose3d: np.ndarray, pose2d: np.ndarray) -> "PoseStatistics":
+        """Streams over poses and accumulates in float64.
+
+        Args:
+            pose3d: float [N, J, 3] mm, absolute or relative.
+            pose2d: float [N, J, 2] crop pixels; the margin is the median over them.
+        """
         count, total, squares = 0, 0.0, 0.0
         for start in range(0, len(pose3d), CHUNK):
             chunk = np.asarray(pose3d[start : start + CHUNK], np.float64)
@@ -33,7 +44,9 @@ class PoseStatistics:
             squares += (chunk**2).sum(axis=0)
         mean = total / count
         std = np.sqrt(np.maximum(squares / count - mean**2, 0.0))
-        return cls(mean.astype(np.float32), np.maximum(std, MIN_STD_MM).astype(np.float32))
+        longest = np.median(np.ptp(pose2d, axis=1).max(axis=-1))
+        margin = CROP_SIZE / (BODY_OVER_JOINTS * max(longest, 1.0))
+        return cls(mean.astype(np.float32), np.maximum(std, MIN_STD_MM).astype(np.float32), float(margin))
 
     def standardize(self, pose3d):
         """mm, hip-relative [..., J, 3] -> (pose − mean) / std."""
@@ -44,10 +57,11 @@ class PoseStatistics:
         return tf.cast(standardized, tf.float32) * self.std + self.mean
 
     def to_json(self) -> dict:
-        """Plain lists, in mm."""
-        return {"mean_mm": self.mean.tolist(), "std_mm": self.std.tolist()}
+        """Plain lists, in mm, and the margin."""
+        return {"mean_mm": self.mean.tolist(), "std_mm": self.std.tolist(), "crop_margin": self.margin}
 
     @classmethod
     def from_json(cls, values: dict) -> "PoseStatistics":
-        """Inverse of `to_json`."""
-        return cls(np.float32(values["mean_mm"]), np.float32(values["std_mm"]))
+        """Inverse of `to_json`; files of earlier versions know no margin."""
+        margin = values.get("crop_margin", DEFAULT_MARGIN)
+        return cls(np.float32(values["mean_mm"]), np.float32(values["std_mm"]), margin)

@@ -5,9 +5,9 @@ import dataclasses
 import tensorflow as tf
 
 from pose_tf.errors import UserError
+from pose_tf.geometry import CROP_SIZE
 from pose_tf.layers import SoftArgmax2D
 
-CROP_SIZE = 256
 METHODS = ("soft_argmax", "debiased", "argmax")
 ALIGNMENTS = ("half_pixel", "corner")
 

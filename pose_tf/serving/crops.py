@@ -8,8 +8,6 @@ import tensorflow as tf
 
 from pose_tf.models.estimator import CROP_SIZE
 
-BOX_MARGIN = 1.2
-"""Side of the square crop over the longest side of the person's box. Training crops leave as much room."""
 MAX_PIXELS = 1 << 26
 """Of an image: 67 million, 192 MiB unpacked."""
 MAX_BOX = 16
@@ -37,12 +35,13 @@ def crop_whole(data):
     return square_crop(image, corner, side), corner, side
 
 
-def crop_box(data, box):
+def crop_box(data, box, margin: float):
     """The square around one person in the image of a file: crop, corner, side.
 
     Args:
         data: string scalar, the file's bytes.
         box: float32 [4]: x, y, width, height in pixels.
+        margin: side of the square over the longest side of the box.
     """
     image = decode(data)
     size = tf.cast(tf.shape(image)[1::-1], tf.float32)
@@ -60,7 +59,7 @@ def crop_box(data, box):
             ),
         ]
     ):
-        side = BOX_MARGIN * longest
+        side = margin * longest
     corner = start + (extent - side) / 2
     return square_crop(image, corner, side), corner, side
 

@@ -101,7 +101,9 @@ def _signatures(estimator, detector):
         input_signature=[tf.TensorSpec([None], tf.string, "image_bytes"), tf.TensorSpec([None, 4], tf.float32, "box")]
     )
     def image_and_box(image_bytes, box):
-        crops = tf.map_fn(lambda pair: crop_box(*pair), (image_bytes, box), fn_output_signature=CROP_SPEC)
+        crops = tf.map_fn(
+            lambda pair: crop_box(*pair, estimator.statistics.margin), (image_bytes, box), fn_output_signature=CROP_SPEC
+        )
         return estimate_crops(*crops)
 
     return {"serving_default": serving_default, "images": images, "image_and_box": image_and_box, "lift": lift}

@@ -58,6 +58,7 @@ def describe(estimator) -> dict:
             "pose3d": "x right, y down, z away from the camera, in mm relative to the hip",
             "confidence": "0 to 1 for each joint",
         },
+        "crop_margin": estimator.statistics.margin,
         "flip_test": {"detector": estimator.flip_detector, "lifter": estimator.flip_lifter},
         "parameters": {"detector": estimator.detector.count_params(), "lifter": estimator.lifter.count_params()},
     }

@@ -208,7 +208,7 @@ class LifterStage:
         self.num_samples = len(self.training)
         self.shown = np.linspace(0, len(self.validation) - 1, PICTURES).astype(int)
         self.batch_size, _ = batch_sizes(config.data, strategy)
-        self.statistics = PoseStatistics.of(self.training.pose3d)
+        self.statistics = PoseStatistics.of(self.training.pose3d, self.training.pose2d)
         if not worker_index(strategy):
             files.write_json(workdir.file("statistics.json"), self.statistics.to_json())
         self.model = models[name](**options)

@@ -78,9 +78,9 @@ BAD_IMAGES = {
     "nothing": (b"", "no JPEG, PNG or BMP:.*0.*bytes"),
     "text": (b"Dear reader", "no JPEG, PNG or BMP:.*11.*bytes"),
     "GIF": (encode("GIF", "P"), "no JPEG, PNG or BMP"),
-    "half a JPEG": (GOOD["JPEG"][: len(GOOD["JPEG"]) // 2], ""),
-    "start of a JPEG": (GOOD["JPEG"][:3], ""),
-    "half a PNG": (GOOD["PNG"][: len(GOOD["PNG"]) // 2], ""),
+    "half a JPEG": (GOOD["JPEG"][: len(GOOD["JPEG"]) // 2], None),
+    "start of a JPEG": (GOOD["JPEG"][:3], None),
+    "half a PNG": (GOOD["PNG"][: len(GOOD["PNG"]) // 2], None),
     "huge PNG": (png_header(100_000, 100_000), "image has too many pixels.*100000 100000"),
     "wide PNG": (png_header(2**31 - 1, 1), "image has too many pixels"),
     "overflowing PNG": (png_header(2**31, 2**31), "image has too many pixels"),
@@ -108,11 +108,11 @@ BAD_BOXES = {
 @pytest.mark.parametrize(("words", "box"), [(words, box) for words, boxes in BAD_BOXES.items() for box in boxes])
 def test_boxes_that_hold_nobody_are_refused(words, box):
     with pytest.raises(tf.errors.InvalidArgumentError, match=f"box is {words}"):
-        tf.function(crop_box)(tf.constant(GOOD["PNG"]), tf.constant(box, tf.float32))
+        tf.function(crop_box)(tf.constant(GOOD["PNG"]), tf.constant(box, tf.float32), 1.2)
 
 
 def test_a_box_may_reach_over_the_border():
-    crop, corner, side = crop_box(tf.constant(GOOD["PNG"]), tf.constant([-20.0, 10.0, 60.0, 30.0]))
+    crop, corner, side = crop_box(tf.constant(GOOD["PNG"]), tf.constant([-20.0, 10.0, 60.0, 30.0]), 1.2)
     np.testing.assert_allclose(corner, [-20 - 6, 10 + 15 - 36], atol=1e-4)
     assert float(side) == pytest.approx(72)
     assert not crop[:, :90].numpy().any()  # 26 of 72 pixels lie left of the image

@@ -209,7 +209,8 @@ def test_exported_model_predicts_as_the_submission_does(run_tool, fails, sample_
     # A person of half the size in a larger picture, and the box that the crop was cut by.
     canvas = np.zeros((300, 400, 3), np.uint8)
     canvas[60:188, 200:328] = cv2.resize(images[0], (128, 128), interpolation=cv2.INTER_AREA)
-    side = 128 / 1.2
+    card = json.loads((tmp_path / "model" / "1" / "assets.extra" / "model_card.json").read_text())
+    side = 128 / card["crop_margin"]
     box = [[200 + (128 - side) / 2, 60 + (128 - side) / 2, side, side]]
     boxed = model.signatures["image_and_box"](image_bytes=tf.io.encode_png(canvas)[None], box=tf.constant(box))
     small = model.signatures["serving_default"](image_bytes=tf.io.encode_png(canvas[60:188, 200:328])[None])
