@@ -13,6 +13,7 @@ RIGHT, LEFT, MIDDLE, TRUTH = (255, 140, 30), (60, 150, 255), (225, 225, 225), (6
 BACKGROUND, FLOOR = (32, 34, 40), (72, 76, 86)
 TILE = 256
 VIEW_SPAN_MM = 2300.0
+VIEWS_DEG = (0, 60, -90)  # from the camera, and from two sides
 VIEW_ELEVATION_DEG = 12.0
 SUBPIXEL_BITS = 4
 BAR_RADIUS_M = 0.025
@@ -42,6 +43,57 @@ def draw_pose2d(image: np.ndarray, pose2d: np.ndarray, color=None, thickness: in
             SUBPIXEL_BITS,
         )
     return image
+
+
+def draw_people(image: np.ndarray, people) -> np.ndarray:
+    """Draws everyone in a picture on a copy of it: boxes with numbers, and skeletons.
+
+    Args:
+        image: uint8 [H, W, 3].
+        people: each with `number`, `box` [4] px and `pose2d` [17, 2] px, such as `pose_tf.serving.results.Person`.
+    """
+    for person in people:
+        thickness = int(np.clip(max(person.box[2:]) / 90, 1, 12))
+        image = draw_pose2d(image, person.pose2d, thickness=thickness)
+        corners = _subpixel(np.stack([person.box[:2], person.box[:2] + person.box[2:]]))
+        cv2.rectangle(image, *corners, MIDDLE, max(thickness // 2, 1), cv2.LINE_AA, SUBPIXEL_BITS)
+        place = np.maximum(np.round(person.box[:2]).astype(int) + 2 * thickness, 0) + (0, 10 * thickness)
+        for color, width in ((BACKGROUND, 3 * thickness), (MIDDLE, thickness)):
+            cv2.putText(
+                image,
+                str(person.number),
+                place.tolist(),
+                cv2.FONT_HERSHEY_SIMPLEX,
+                0.4 * thickness,
+                color,
+                width,
+                cv2.LINE_AA,
+            )
+    return image
+
+
+def side_by_side(image: np.ndarray, people, size: int = 384, most_people: int = 4) -> np.ndarray:
+    """A picture with its people drawn, and the first few people's 3D poses, each from three sides in a row.
+
+    Args:
+        image: uint8 [H, W, 3].
+        people: as for `draw_people`, with `pose3d` [17, 3] mm.
+        size: height of a row of 3D views in pixels.
+        most_people: that get a row; the picture shows all.
+
+    Returns:
+        uint8 [H', W', 3], H' being `size` for each row.
+    """
+    shown = people[:most_people]
+    height = size * max(len(shown), 1)
+    drawn = draw_people(image, people)
+    scale = height / image.shape[0]
+    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    drawn = cv2.resize(drawn, (max(round(image.shape[1] * scale), 1), height), interpolation=interpolation)
+    if not shown:
+        return drawn
+    rows = [np.hstack([draw_pose3d(person.pose3d, None, view, size) for view in VIEWS_DEG]) for person in shown]
+    return np.hstack([drawn, np.vstack(rows)])
 
 
 def draw_pose3d(
@@ -88,7 +140,7 @@ def panel(image: np.ndarray, pose2d, pose3d, true2d=None, true3d=None) -> np.nda
     overlay = draw_pose2d(image, pose2d)
     if true2d is not None:
         overlay = draw_pose2d(overlay, true2d, TRUTH, 1)
-    views = [draw_pose3d(pose3d, true3d, azimuth, image.shape[0]) for azimuth in (0, 60, -90)]
+    views = [draw_pose3d(pose3d, true3d, azimuth, image.shape[0]) for azimuth in VIEWS_DEG]
     return np.hstack([image, overlay, *views])
 
 

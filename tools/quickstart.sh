@@ -25,7 +25,8 @@ $python tools/evaluate.py --data_dir=$out/data/test --detector=$out/detector --l
 step "Export for TF Serving"
 $python tools/export.py --detector=$out/detector --lifter=$out/lifter --output_dir=$out/model
 step "Prediction with the exported model"
-$python tools/predict.py --model=$out/model --input=$out/data/photos --output_dir=$out/poses
+$python tools/predict.py --model=$out/model --input=$out/data/photos --boxes=$out/data/photos/boxes.csv \
+  --output_dir=$out/poses
 step "Done"
 cat <<EOF
   records          $out/records.png

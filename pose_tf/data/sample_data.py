@@ -11,6 +11,7 @@ import tqdm
 from pose_tf import files, skeleton, viz
 from pose_tf.data import records
 from pose_tf.data.sample import SUBJECTS_TRAIN, pose_sample, render_sample
+from pose_tf.data.statistics import BODY_OVER_JOINTS
 
 SUBJECT_TEST = 9
 SAMPLES_PER_SHARD = 500
@@ -25,7 +26,7 @@ def write_sample_data(output_dir: str, num_train: int, num_test: int, num_poses:
         DIR/h36/                  labelled; subjects 1, 5, 6, 7 and 8
         DIR/test_set.tfrecords    images of subject 9, without poses
         DIR/test/h36/             the same images with their poses
-        DIR/photos/               six of them as PNG files
+        DIR/photos/               six of them as PNG files, and boxes.csv with the boxes of the people in them
         DIR/mpii/                 every tenth training image as JPEG with MPII's 16 joints
         DIR/poses.npz             poses without images, of the training subjects
 
@@ -60,6 +61,9 @@ def write_sample_data(output_dir: str, num_train: int, num_test: int, num_poses:
         poses = list(make(pose_sample, _subjects(num_poses), len(images), "poses"))
     for i, sample in enumerate(test[:PHOTOS]):
         viz.write_png(os.path.join(output_dir, "photos", f"person{i}.png"), sample["image"])
+    with files.replacing(os.path.join(output_dir, "photos", "boxes.csv")) as temporary, open(temporary, "w") as file:
+        file.write("file,x,y,width,height\n")
+        file.writelines(f"person{i}.png,{_box(sample['pose2d_crop'])}\n" for i, sample in enumerate(test[:PHOTOS]))
     records.write(os.path.join(output_dir, "mpii", "sample.tfrecord"), mpii, records.MPII)
     records.write(os.path.join(output_dir, "test_set.tfrecords"), test, records.H36M_TEST)
     records.write(os.path.join(output_dir, "test", "h36", "sample-00000-of-00001.tfrecord"), test, records.H36M)
@@ -73,6 +77,13 @@ def _subjects(count):
 
 def _call(function, arguments):
     return function(*arguments)
+
+
+def _box(pose2d):
+    """x,y,width,height of the box around a body with these joints."""
+    low, high = pose2d.min(axis=0), pose2d.max(axis=0)
+    size = BODY_OVER_JOINTS * (high - low)
+    return ",".join(f"{value:.1f}" for value in (*((low + high - size) / 2), *size))
 
 
 def _as_mpii(sample):

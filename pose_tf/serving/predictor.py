@@ -1,23 +1,47 @@
-"""An exported model at work on image files: poses as JSON and as pictures."""
+"""From photos and videos to everyone's poses, as files and pictures.
 
+An estimator, here, is a function of `image_bytes` (N files' bytes) and `box` (float32 [N, 4] px) that returns `pose2d`
+[N, 17, 2] px, `pose3d` [N, 17, 3] mm and `confidence` [N, 17]: the signature `image_and_box` of an exported model, be
+it loaded here (`load_model`) or behind a server (`pose_tf.serving.client`).
+"""
+
+import collections
+import contextlib
+import dataclasses
+import itertools
 import os
+import re
+import sys
+from collections.abc import Callable
 
 import cv2
 import numpy as np
-import PIL.Image
 import tensorflow as tf
 import tqdm
 
-from pose_tf import files, skeleton, viz
+from pose_tf import viz
 from pose_tf.errors import UserError, reason
-from pose_tf.serving.crops import MAX_PIXELS
+from pose_tf.serving.crops import MAX_BOX
+from pose_tf.serving.media import MediaError, Video, find_inputs, is_video, read_photo, writing_video
+from pose_tf.serving.page import write_page
+from pose_tf.serving.people import MIN_SCORE, GivenBoxes, find_people
+from pose_tf.serving.results import Frame, Person, Poses, write_csv, write_json, write_npz
+from pose_tf.serving.tracking import PeopleTracker, PoseSmoother
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
-PICTURE_HEIGHT = 384
-VIEWS_DEG = (0, 60, -90)
+Estimator = Callable[..., dict[str, np.ndarray]]
+OUTPUTS = ("overlay", "views", "page", "json", "csv", "npz")
+"""What is written: the picture or video with skeletons; with 3D views beside it; a page for the browser; numbers."""
+SEEN_PX = 512
+"""Longest side of a person, at least, in what estimators see: twice as much as they make use of."""
+REACH = 1.5
+"""How far beyond its middle, in longest sides of a box, the picture is sent along. Crops reach half their margin."""
+PAGE_PX, PAGE_PICTURES = 640, 300  # longest side of the pictures in a page, and how many there are at the most
+VIEWS_PICTURES = 6  # of a video, in its sheet of views
+VIEWS_PX = 256
+JPEG_QUALITY = 80
 
 
-def load_model(path: str):
+def load_model(path: str) -> Estimator:
     """Loads the newest version of a model directory, or one version.
 
     Raises:
@@ -30,110 +54,259 @@ def load_model(path: str):
     if not os.path.exists(os.path.join(path, "saved_model.pb")):
         raise UserError(f"--model={path} is not a SavedModel, nor a directory of numbered ones")
     try:
-        return tf.saved_model.load(path)
+        model = tf.saved_model.load(path)
+        signature = model.signatures["image_and_box"]
+    except KeyError:
+        raise UserError(f"--model={path} has no signature image_and_box: tools/export.py did not write it") from None
     except (OSError, ValueError, tf.errors.OpError) as error:
         raise UserError(f"--model={path} cannot be loaded: {error}") from None
 
-
-def find_images(path: str) -> list[str]:
-    """The file itself, or the images of a folder, sorted.
-
-    Raises:
-        UserError: there is nothing.
-    """
-    if os.path.isdir(path):
-        found = sorted(name for name in os.listdir(path) if name.lower().endswith(IMAGE_SUFFIXES))
-        if not found:
-            raise UserError(f"--input={path} holds no images ({', '.join(IMAGE_SUFFIXES)})")
-        return [os.path.join(path, name) for name in found]
-    if not os.path.exists(path):
-        raise UserError(f"--input={path} does not exist")
-    return [path]
-
-
-def read_image(path: str) -> np.ndarray:
-    """uint8 [H, W, 3] RGB, turned upright as its EXIF data says.
-
-    Raises:
-        UserError: it is not an image, or too large.
-    """
-    try:
-        with PIL.Image.open(path) as header:  # reads no pixels
-            too_large = header.width * header.height > MAX_PIXELS
-    except PIL.Image.DecompressionBombError:
-        too_large = True
-    except OSError:
-        raise UserError(f"{path} is not an image that can be read") from None
-    if too_large:
-        raise UserError(f"{path} has too many pixels, more than {MAX_PIXELS:,}")
-    image = cv2.imread(path, cv2.IMREAD_COLOR)
-    if image is None:
-        raise UserError(f"{path} is not an image that can be read")
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-
-
-def predict_files(model, paths: list[str], output_dir: str, box=None) -> list[str]:
-    """Estimates the person of each image and writes NAME.json and NAME.png.
-
-    All images are read before anything is written, so a file that is not an image leaves no results behind.
-
-    Args:
-        model: from `load_model`.
-        paths: image files.
-        output_dir: where results go.
-        box: x, y, width, height of the person in pixels; by default the image is a crop of one person.
-
-    Returns:
-        Paths of the pictures.
-
-    Raises:
-        UserError: a file is not an image, the box is not in it, or the directory cannot be written.
-    """
-    images = {path: read_image(path) for path in paths}
-    pictures = []
-    for path, image in tqdm.tqdm(images.items(), unit=" images", desc="poses"):
+    def estimate(image_bytes, box):
         try:
-            pose = predict_image(model, image, box)
+            outputs = signature(image_bytes=tf.constant(image_bytes), box=tf.constant(box))
         except tf.errors.InvalidArgumentError as error:
-            raise UserError(f"{path}: {reason(error)}") from None
-        name = os.path.join(output_dir, os.path.splitext(os.path.basename(path))[0])
-        files.write_json(
-            f"{name}.json",
-            {
-                "image": path,
-                "joints": skeleton.H36M.joints,
-                "pose2d_px": pose["pose2d"].tolist(),
-                "pose3d_mm": pose["pose3d"].tolist(),
-                "confidence": pose["confidence"].tolist(),
-            },
-        )
-        viz.write_png(f"{name}.png", picture(image, pose))
-        pictures.append(f"{name}.png")
-    return pictures
+            raise UserError(reason(error)) from None
+        return {name: value.numpy() for name, value in outputs.items()}
+
+    estimate.model = model  # a signature does not keep its model alive
+    return estimate
 
 
-def predict_image(model, image: np.ndarray, box=None) -> dict[str, np.ndarray]:
-    """Runs the model on one image.
+def estimate_people(
+    estimate: Estimator, pictures: list[tuple[np.ndarray, np.ndarray]], batch_size: int
+) -> list[list[dict[str, np.ndarray]]]:
+    """Estimates the poses of all people in some pictures, many at once.
 
     Args:
-        model: from `load_model`.
-        image: uint8 [H, W, 3] RGB.
-        box: x, y, width, height in pixels, or None.
+        estimate: the estimator.
+        pictures: of each, uint8 [H, W, 3] RGB and boxes float32 [N, 4] px, which `check_boxes` has seen.
+        batch_size: people for the estimator at once.
 
     Returns:
-        {"pose2d": [17, 2] px of the image, "pose3d": [17, 3] mm, "confidence": [17]}.
+        For each picture its N poses: {"pose2d" [17, 2] px of the picture, "pose3d" [17, 3] mm, "confidence" [17]}.
     """
-    inputs = {"image_bytes": tf.io.encode_png(image, compression=1)[None]}
-    signature = "serving_default"
-    if box is not None:
-        signature, inputs["box"] = "image_and_box", tf.constant([box], tf.float32)
-    return {key: value[0].numpy() for key, value in model.signatures[signature](**inputs).items()}
+    cuts = [_cut(image, box) for image, boxes in pictures for box in boxes]
+    poses = []
+    for start in range(0, len(cuts), batch_size):
+        data, boxes, corners, shrinks = zip(*cuts[start : start + batch_size], strict=True)
+        found = estimate(image_bytes=list(data), box=np.float32(boxes))
+        found["pose2d"] = (
+            (found["pose2d"] + 0.5) * np.float32(shrinks)[:, None, None] + np.float32(corners)[:, None] - 0.5
+        )
+        poses += [{name: values[i] for name, values in found.items()} for i in range(len(data))]
+    taken = iter(poses)
+    return [list(itertools.islice(taken, len(boxes))) for _, boxes in pictures]
 
 
-def picture(image: np.ndarray, pose: dict[str, np.ndarray]) -> np.ndarray:
-    """The image with its skeleton, and the 3D pose from three sides, in a row. uint8 [384, W, 3]."""
-    scale = PICTURE_HEIGHT / image.shape[0]
-    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    shown = cv2.resize(image, (max(round(image.shape[1] * scale), 1), PICTURE_HEIGHT), interpolation=interpolation)
-    overlay = viz.draw_pose2d(shown, (pose["pose2d"] + 0.5) * scale - 0.5)
-    return np.hstack([overlay] + [viz.draw_pose3d(pose["pose3d"], None, view, PICTURE_HEIGHT) for view in VIEWS_DEG])
+def _cut(image, box):
+    """A person's surroundings: a PNG's bytes, the box in it, its corner in the image, and how far it was shrunk."""
+    longest = max(box[2:])
+    middle = box[:2] + box[2:] / 2
+    size = image.shape[1::-1]
+    left, top = np.clip(np.floor(middle - REACH * longest), 0, size).astype(int)
+    right, bottom = np.clip(np.ceil(middle + REACH * longest), 0, size).astype(int)
+    part = image[top:bottom, left:right]
+    shrink = min(max(int(longest / SEEN_PX), 1), *part.shape[:2])
+    if shrink > 1:
+        width, height = (side // shrink for side in part.shape[1::-1])
+        part = cv2.resize(part[: height * shrink, : width * shrink], (width, height), interpolation=cv2.INTER_AREA)
+    fast = [cv2.IMWRITE_PNG_COMPRESSION, 1]
+    data = cv2.imencode(".png", cv2.cvtColor(part, cv2.COLOR_RGB2BGR), fast)[1].tobytes()
+    corner = np.float32([left, top])
+    return data, np.concatenate([box[:2] - corner, box[2:]]) / shrink, corner, shrink
+
+
+def check_boxes(boxes: np.ndarray, width: int, height: int, source: str) -> None:
+    """Sees that boxes, float32 [N, 4] px, lie in a picture.
+
+    Raises:
+        MediaError: one does not, or is far too large for it.
+    """
+    for box in boxes:
+        text = f"{source}: the box {','.join(f'{value:g}' for value in box)}"
+        if not ((box[:2] < (width, height)) & (box[:2] + box[2:] > 0)).all():
+            raise MediaError(f"{text} is outside of its {width}x{height} pixels")
+        if max(box[2:]) > MAX_BOX * max(width, height):
+            raise MediaError(f"{text} is too large for its {width}x{height} pixels")
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What is to be done with photos and videos.
+
+    Attributes:
+        output_dir: where results go.
+        given: boxes that the user has told; it may have people searched for.
+        min_score: of people to be found, see `find_people`.
+        outputs: which results, of OUTPUTS.
+        batch_size: photos, and people, at once.
+        smooth: take the trembling out of a video's poses.
+        max_frames: of a video; 0 for all.
+    """
+
+    output_dir: str
+    given: GivenBoxes = dataclasses.field(default_factory=GivenBoxes)
+    min_score: float = MIN_SCORE
+    outputs: tuple[str, ...] = OUTPUTS
+    batch_size: int = 8
+    smooth: bool = True
+    max_frames: int = 0
+
+    def __post_init__(self):
+        unknown = [name for name in self.outputs if name not in OUTPUTS]
+        if unknown:
+            raise UserError(f"--outputs: '{unknown[0]}' is not known; it can be {', '.join(OUTPUTS)}")
+
+
+def predict(estimate: Estimator, source: str, options: Options) -> None:
+    """Estimates everyone in a photo, a video, a folder of them, or what a camera sees, and writes the results.
+
+    A file that cannot be used is told and left out; the others have their results.
+
+    Args:
+        estimate: the estimator.
+        source: path, or `-` for the first camera, `-1` for the second, …
+        options: what to do.
+
+    Raises:
+        UserError: a file could not be used, results cannot be written, or the estimator fails.
+    """
+    camera = re.fullmatch(r"-(\d*)", source)
+    if camera:
+        number = int(camera[1] or 0)
+        _predict_video(estimate, number, os.path.join(options.output_dir, f"camera{number}"), options)
+        return
+    paths = find_inputs(source)
+    bases = {path: os.path.join(options.output_dir, name) for path, name in output_names(paths).items()}
+    photos = [path for path in paths if not is_video(path)]
+    failures = {}
+    if photos:
+        _predict_photos(estimate, photos, bases, options, failures)
+    for path in paths:
+        if is_video(path):
+            try:
+                _predict_video(estimate, path, bases[path], options)
+            except MediaError as error:
+                failures[path] = error
+    for path in failures if len(paths) > 1 else ():
+        print(f"left out: {failures[path]}", file=sys.stderr)
+    if failures:
+        first = next(iter(failures.values()))
+        raise UserError(str(first) if len(paths) == 1 else f"{len(failures)} of {len(paths)} files could not be used")
+
+
+def _predict_photos(estimate, paths, bases, options, failures):
+    with tqdm.tqdm(total=len(paths), unit=" photos", desc="poses") as bar:
+        for start in range(0, len(paths), options.batch_size):
+            used = []
+            for path in paths[start : start + options.batch_size]:
+                try:
+                    image = read_photo(path)
+                    height, width = image.shape[:2]
+                    boxes = options.given(path, width, height)
+                    if boxes is None:
+                        boxes, _ = find_people(image, options.min_score)
+                    check_boxes(boxes, width, height, path)
+                    used.append((path, image, boxes))
+                except MediaError as error:
+                    failures[path] = error
+            poses = estimate_people(estimate, [(image, boxes) for _, image, boxes in used], options.batch_size)
+            for (path, image, boxes), own in zip(used, poses, strict=True):
+                people = tuple(
+                    Person(number, box, **pose) for number, (box, pose) in enumerate(zip(boxes, own, strict=True), 1)
+                )
+                height, width = image.shape[:2]
+                found = Poses(path, width, height, None, (Frame(0.0, people),))
+                if "overlay" in options.outputs:
+                    viz.write_png(f"{bases[path]}.png", viz.draw_people(image, people))
+                if "views" in options.outputs:
+                    viz.write_png(f"{bases[path]}.views.png", viz.side_by_side(image, people))
+                _write(bases[path], found, {0: _small_jpeg(image)}, options.outputs)
+                tqdm.tqdm.write(f"{path}: {_count(len(people))}, results {bases[path]}.*", file=sys.stdout)
+            bar.update(len(paths[start : start + options.batch_size]))
+
+
+def _predict_video(estimate, source, base, options):
+    """Picture by picture; Ctrl-C ends it as the video's end does."""
+    video = Video(source)
+    given = options.given(video.source, video.width, video.height)
+    check_boxes(given if given is not None else (), video.width, video.height, video.source)
+    tracker = PeopleTracker(given, options.min_score)
+    smoother = PoseSmoother() if options.smooth else None
+    outputs = options.outputs
+    frames, thumbnails, views = [], _Spread(PAGE_PICTURES), _Spread(VIEWS_PICTURES)
+    inhabited = 0  # pictures with people
+    total = min(filter(None, (video.length, options.max_frames)), default=None)
+    with writing_video(f"{base}.mp4", video) if "overlay" in outputs else contextlib.nullcontext() as write_picture:
+        try:
+            pictures = itertools.islice(video, options.max_frames or None)
+            for time, image in tqdm.tqdm(pictures, total=total, unit=" frames", desc="poses"):
+                followed = tracker(image, time)
+                boxes = np.float32([box for _, box in followed]).reshape(-1, 4)
+                (poses,) = estimate_people(estimate, [(image, boxes)], options.batch_size)
+                people = []
+                for (number, box), pose in zip(followed, poses, strict=True):
+                    if smoother:
+                        pose["pose2d"], pose["pose3d"] = smoother(number, box, pose["pose2d"], pose["pose3d"], time)
+                    people.append(Person(number, box, **pose))
+                if write_picture:
+                    write_picture(viz.draw_people(image, people))
+                if "views" in outputs and people:
+                    views.offer(inhabited, lambda: viz.side_by_side(image, people, VIEWS_PX, 1))  # noqa: B023
+                    inhabited += 1
+                if "page" in outputs:
+                    thumbnails.offer(len(frames), lambda: _small_jpeg(image))  # noqa: B023
+                frames.append(Frame(time, tuple(people)))
+        except KeyboardInterrupt:
+            tqdm.tqdm.write("stopped; writing what was seen", file=sys.stderr)
+        if not frames:
+            raise MediaError(f"{video.source} has no pictures that can be read")
+    if views.kept:
+        viz.write_png(f"{base}.views.png", np.vstack(list(views.kept.values())))
+    _write(base, Poses(video.source, video.width, video.height, video.fps, tuple(frames)), thumbnails.kept, outputs)
+    people = {person.number for frame in frames for person in frame.people}
+    print(f"{video.source}: {_count(len(people))} in {len(frames)} frames, results {base}.*")
+
+
+def output_names(paths: list[str]) -> dict[str, str]:
+    """What results of each file are called: as the file without its ending, or with it where two would be the same."""
+    stems = {path: os.path.splitext(os.path.basename(path))[0] for path in paths}
+    taken = collections.Counter(stems.values())
+    return {path: stem if taken[stem] == 1 else os.path.basename(path) for path, stem in stems.items()}
+
+
+def _write(base, poses, pictures, outputs):
+    if "page" in outputs:
+        write_page(f"{base}.html", poses, pictures)
+    for name, write in (("json", write_json), ("csv", write_csv), ("npz", write_npz)):
+        if name in outputs:
+            write(f"{base}.{name}", poses)
+
+
+def _small_jpeg(image):
+    scale = min(PAGE_PX / max(image.shape[:2]), 1.0)
+    small = cv2.resize(
+        image, [max(round(side * scale), 1) for side in image.shape[1::-1]], interpolation=cv2.INTER_AREA
+    )
+    bgr = cv2.cvtColor(small, cv2.COLOR_RGB2BGR)
+    return cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].tobytes()
+
+
+def _count(people):
+    return {0: "nobody found", 1: "1 person"}.get(people, f"{people} people")
+
+
+class _Spread:
+    """At most so many of a row of things, evenly spread, however long it gets: `kept` by their numbers."""
+
+    def __init__(self, most):
+        self.kept = {}
+        self._most = most
+        self._every = 1
+
+    def offer(self, number, make):
+        if number % self._every == 0:
+            self.kept[number] = make()
+        if len(self.kept) > self._most:
+            self._every *= 2
+            self.kept = {kept: thing for kept, thing in self.kept.items() if kept % self._every == 0}

@@ -1,61 +1,233 @@
-"""Reading the photos that people have."""
+"""From pictures to files of results, with estimators that are known exactly."""
+
+import json
 
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
 
 from pose_tf.errors import UserError
-from pose_tf.serving.predictor import read_image
-from tests.serving.test_crops import png_header
+from pose_tf.serving import predictor
+from pose_tf.serving.media import MediaError
+from pose_tf.serving.people import GivenBoxes
+from pose_tf.serving.predictor import Options, check_boxes, estimate_people, output_names, predict
+
+
+def find_mark(image_bytes, box):
+    """An estimator whose joints all are at the middle of what is white; in 3D, the mark's place in the box."""
+    places = []
+    for data in image_bytes:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        y, x = np.nonzero(image.min(axis=-1) > 128)
+        places.append([x.mean(), y.mean()] if len(x) else [np.nan, np.nan])
+    places = np.float32(places)
+    share = np.pad((places - box[:, :2] + 0.5) / box[:, 2:], ((0, 0), (0, 1)))
+    return {
+        "pose2d": np.repeat(places[:, None], 17, axis=1),
+        "pose3d": np.repeat(share[:, None], 17, axis=1),
+        "confidence": np.ones((len(box), 17), np.float32),
+    }
+
+
+def marked(width, height, *centres, radius=2):
+    """A dark picture with white squares, of 2·radius pixels, around some centres."""
+    image = np.full((height, width, 3), 20, np.uint8)
+    for x, y in centres:
+        image[y - radius : y + radius, x - radius : x + radius] = 255
+    return image
+
+
+def test_joints_are_in_pixels_of_the_picture():
+    image = marked(900, 700, (400, 300), (800, 650))
+    boxes = np.float32([[350, 200, 90, 180], [760.5, 600, 200, 90.25]])
+    ((first, second),) = estimate_people(find_mark, [(image, boxes)], 8)
+    np.testing.assert_allclose(first["pose2d"][0], [399.5, 299.5], atol=1e-3)
+    np.testing.assert_allclose(second["pose2d"][16], [799.5, 649.5], atol=1e-3)
+    np.testing.assert_allclose(first["pose3d"][0, :2], [50 / 90, 100 / 180], atol=1e-5)
+
+
+def test_large_people_are_sent_smaller_and_come_back_in_place():
+    sizes = []
+
+    def estimate(image_bytes, box):
+        sizes.append(cv2.imdecode(np.frombuffer(image_bytes[0], np.uint8), cv2.IMREAD_COLOR).shape[:2])
+        return find_mark(image_bytes, box)
+
+    image = marked(4000, 3001, (1236, 2000), radius=60)  # of whole pixels after shrinking
+    ((pose,),) = estimate_people(estimate, [(image, np.float32([[500, 300, 1500, 2500]]))], 8)
+    assert max(sizes[0]) <= 1000
+    np.testing.assert_allclose(pose["pose2d"][0], [1235.5, 1999.5], atol=0.01)
+
+
+def test_colours_arrive_as_they_are():
+    image = np.zeros((50, 60, 3), np.uint8)
+    image[..., 0] = 200
+
+    def estimate(image_bytes, box):
+        sent = cv2.imdecode(np.frombuffer(image_bytes[0], np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+        np.testing.assert_array_equal(sent, image)
+        return find_mark(image_bytes, box)
+
+    estimate_people(estimate, [(image, np.float32([[10, 10, 30, 30]]))], 8)
+
+
+def test_people_of_many_pictures_share_batches():
+    sizes = []
+
+    def estimate(image_bytes, box):
+        sizes.append(len(image_bytes))
+        return find_mark(image_bytes, box)
+
+    image = marked(100, 100, (50, 50))
+    box = np.float32([40, 40, 20, 20])
+    pictures = [(image, np.stack([box] * count)) for count in (2, 1, 4)] + [(image, np.zeros((0, 4), np.float32))]
+    assert [len(poses) for poses in estimate_people(estimate, pictures, 3)] == [2, 1, 4, 0]
+    assert sizes == [3, 3, 1]
+
+
+def test_boxes_have_to_touch_the_picture():
+    check_boxes(np.float32([[-5, -5, 10, 10], [90, 40, 50, 50]]), 100, 50, "a.jpg")
+    for box in ((100, 0, 5, 5), (-5, 0, 5, 5), (0, 50, 5, 5), (0, -9, 5, 9)):
+        with pytest.raises(MediaError, match="a.jpg: the box .* is outside of its 100x50 pixels"):
+            check_boxes(np.float32([box]), 100, 50, "a.jpg")
+    with pytest.raises(MediaError, match="a.jpg: the box 0,0,1e.08,5 is too large"):
+        check_boxes(np.float32([(0, 0, 1e8, 5)]), 100, 50, "a.jpg")
+
+
+def test_results_are_named_as_the_files_are():
+    names = output_names(["d/a.jpg", "d/b.png", "d/b.mp4"])
+    assert names == {"d/a.jpg": "a", "d/b.png": "b.png", "d/b.mp4": "b.mp4"}
+
+
+def write_photo(path, *centres):
+    cv2.imwrite(str(path), marked(100, 80, *centres))
+
+
+def test_a_folder_with_a_broken_photo_has_the_results_of_the_others(tmp_path, capsys):
+    (tmp_path / "in").mkdir()
+    for name in ("a.png", "c.png"):
+        write_photo(tmp_path / "in" / name, (50, 40))
+    (tmp_path / "in" / "b.png").write_text("Dear reader")
+    options = Options(f"{tmp_path}/out", GivenBoxes("30,20,40,40"))
+    with pytest.raises(UserError, match="1 of 3 files could not be used"):
+        predict(find_mark, f"{tmp_path}/in", options)
+    assert f"left out: {tmp_path}/in/b.png is not an image" in capsys.readouterr().err
+    kinds = ("png", "views.png", "html", "json", "csv", "npz")
+    expected = {f"{name}.{kind}" for name in "ac" for kind in kinds}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == expected
+    found = json.loads((tmp_path / "out" / "c.json").read_text())
+    assert found["frames"][0]["people"][0]["pose2d_px"][0] == [49.5, 39.5]
+    assert cv2.imread(f"{tmp_path}/out/a.png").shape == (80, 100, 3)
+    assert cv2.imread(f"{tmp_path}/out/a.views.png").shape[1] > 3 * 384
+
+
+def test_one_broken_photo_is_told_by_itself(tmp_path):
+    (tmp_path / "b.png").write_text("Dear reader")
+    with pytest.raises(UserError, match="b.png is not an image"):
+        predict(find_mark, f"{tmp_path}/b.png", Options(f"{tmp_path}/out"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_only_what_is_asked_for_is_written(tmp_path):
+    write_photo(tmp_path / "a.png", (50, 40))
+    predict(find_mark, f"{tmp_path}/a.png", Options(f"{tmp_path}/out", GivenBoxes("whole"), outputs=("csv",)))
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.csv"]
+    with pytest.raises(UserError, match="--outputs: 'gif' is not known; it can be overlay, views, page"):
+        Options("out", outputs=("json", "gif"))
 
 
 @pytest.fixture
-def picture():
-    """Left half red, right half blue, 40x20."""
-    pixels = np.zeros((20, 40, 3), np.uint8)
-    pixels[:, :20, 0] = pixels[:, 20:, 2] = 255
-    return Image.fromarray(pixels)
+def video(tmp_path):
+    """A mark on something coarse that goes right by 2 px a frame and trembles by 1 px up and down; 30 frames."""
+    path = f"{tmp_path}/walk.avi"
+    writer = cv2.VideoWriter(path, cv2.VideoWriter_fourcc(*"FFV1"), 10, (200, 100))  # lossless
+    coarse = np.random.default_rng(0).integers(20, 120, (60, 60, 3), np.uint8)
+    for i in range(30):
+        x, y = 60 + 2 * i, 50 + (-1) ** i
+        image = marked(200, 100)
+        image[y - 30 : y + 30, x - 30 : x + 30] = coarse
+        image[y - 2 : y + 2, x - 2 : x + 2] = 255
+        writer.write(image)
+    writer.release()
+    return path
 
 
-def is_red(pixel):
-    return pixel[0] > 200 and pixel[2] < 60
+def joints(path):
+    with open(path) as file:
+        frames = json.load(file)["frames"]
+    return np.array([frame["people"][0]["pose2d_px"][0] for frame in frames])
 
 
-def test_exif_turns_an_image_upright(picture, tmp_path):
-    exif = Image.Exif()
-    exif[0x0112] = 6  # the camera was held upright: turn by 90 degrees clockwise
-    picture.save(tmp_path / "a.jpg", exif=exif)
-    image = read_image(f"{tmp_path}/a.jpg")
-    assert image.shape == (40, 20, 3)
-    assert is_red(image[5, 10]) and not is_red(image[35, 10])
+def test_a_video_has_a_pose_for_each_picture(video, tmp_path):
+    options = Options(f"{tmp_path}/out", GivenBoxes("30,20,60,60"), smooth=False)
+    predict(find_mark, video, options)
+    path = joints(f"{tmp_path}/out/walk.json")
+    steps = np.arange(30)
+    np.testing.assert_allclose(path, np.stack([59.5 + 2 * steps, 49.5 + (-1.0) ** steps], axis=1), atol=1e-3)
+    assert int(cv2.VideoCapture(f"{tmp_path}/out/walk.mp4").get(cv2.CAP_PROP_FRAME_COUNT)) == 30
+    with np.load(f"{tmp_path}/out/walk.npz") as found:
+        np.testing.assert_allclose(found["time_s"], steps / 10)
+        np.testing.assert_allclose(found["box_px"][-1], [88, 20, 60, 60], atol=3)  # followed
+    assert cv2.imread(f"{tmp_path}/out/walk.views.png").shape[0] % 256 == 0
+    assert (tmp_path / "out" / "walk.html").exists()
 
 
-@pytest.mark.parametrize(("mode", "suffix"), [("RGBA", "png"), ("P", "png"), ("CMYK", "jpg"), ("RGB", "webp")])
-def test_colours_survive_whatever_the_format(picture, tmp_path, mode, suffix):
-    picture.convert(mode).save(tmp_path / f"a.{suffix}")
-    image = read_image(f"{tmp_path}/a.{suffix}")
-    assert image.shape == (20, 40, 3)
-    assert image.dtype == np.uint8
-    assert is_red(image[10, 10]) and not is_red(image[10, 30])
+def test_smoothing_takes_the_trembling_out(video, tmp_path):
+    for name, smooth in (("raw", False), ("smooth", True)):
+        predict(find_mark, video, Options(f"{tmp_path}/{name}", GivenBoxes("30,20,60,60"), ("json",), smooth=smooth))
+    raw, smooth = (joints(f"{tmp_path}/{name}/walk.json") for name in ("raw", "smooth"))
+    assert smooth[5:, 1].std() < 0.8 * raw[5:, 1].std()
+    assert np.abs(smooth - raw)[:, 0].max() < 8
 
 
-def test_grey_and_16_bit_images_become_8_bit_colours(tmp_path):
-    cv2.imwrite(f"{tmp_path}/a.png", np.full((4, 6), 51200, np.uint16))
-    np.testing.assert_array_equal(read_image(f"{tmp_path}/a.png"), np.full((4, 6, 3), 200))
+def test_no_more_than_the_frames_that_are_asked_for(video, tmp_path):
+    predict(find_mark, video, Options(f"{tmp_path}/out", GivenBoxes("30,20,60,60"), max_frames=7))
+    assert len(joints(f"{tmp_path}/out/walk.json")) == 7
 
 
-@pytest.mark.parametrize("size", [(10_000, 10_000), (100_000, 100_000)])
-def test_an_image_that_would_fill_the_memory_is_named(tmp_path, size):
-    (tmp_path / "bomb.png").write_bytes(png_header(*size))
-    with pytest.raises(UserError, match=r"bomb.png has too many pixels, more than 67,108,864"):
-        read_image(f"{tmp_path}/bomb.png")
+def interrupted(after):
+    calls = iter(range(after))
+
+    def estimate(image_bytes, box):
+        if next(calls, None) is None:
+            raise KeyboardInterrupt
+        return find_mark(image_bytes, box)
+
+    return estimate
 
 
-def test_what_is_no_image_is_named(picture, tmp_path):
-    (tmp_path / "notes.txt").write_text("Dear reader")
-    picture.save(tmp_path / "a.png")
-    (tmp_path / "cut.png").write_bytes((tmp_path / "a.png").read_bytes()[:60])
-    for name in ("notes.txt", "cut.png"):
-        with pytest.raises(UserError, match=f"{name} is not an image"):
-            read_image(f"{tmp_path}/{name}")
+def test_ctrl_c_ends_a_video_and_keeps_what_was_seen(video, tmp_path):
+    predict(interrupted(5), video, Options(f"{tmp_path}/out", GivenBoxes("30,20,60,60")))
+    assert len(joints(f"{tmp_path}/out/walk.json")) == 5
+    assert int(cv2.VideoCapture(f"{tmp_path}/out/walk.mp4").get(cv2.CAP_PROP_FRAME_COUNT)) == 5
+
+
+def test_a_failing_estimator_leaves_nothing_half_written(video, tmp_path):
+    def estimate(image_bytes, box):
+        raise UserError("--server=localhost:1 does not answer")
+
+    with pytest.raises(UserError, match="does not answer"):
+        predict(estimate, video, Options(f"{tmp_path}/out", GivenBoxes("30,20,60,60")))
+    assert not list((tmp_path / "out").iterdir())
+
+
+@pytest.mark.parametrize(("source", "number"), [("-", 0), ("-1", 1)])
+def test_a_camera_is_read_until_ctrl_c(video, tmp_path, monkeypatch, source, number):
+    opened = []
+    capture = cv2.VideoCapture
+
+    def camera(index):
+        opened.append(index)
+        return capture(video)
+
+    monkeypatch.setattr(cv2, "VideoCapture", camera)
+    predict(interrupted(6), source, Options(f"{tmp_path}/out", GivenBoxes("30,20,60,60")))
+    assert opened == [number]
+    assert len(joints(f"{tmp_path}/out/camera{number}.json")) == 6
+
+
+def test_samples_of_a_row_stay_few_and_even():
+    spread = predictor._Spread(4)
+    for i in range(100):
+        spread.offer(i, lambda: i)  # noqa: B023
+    assert spread.kept == {0: 0, 32: 32, 64: 64, 96: 96}

@@ -1,5 +1,6 @@
 """The whole way, from records to a prediction, through the command line."""
 
+import csv
 import gzip
 import json
 
@@ -216,19 +217,35 @@ def test_exported_model_predicts_as_the_submission_does(run_tool, fails, sample_
     small = model.signatures["serving_default"](image_bytes=tf.io.encode_png(canvas[60:188, 200:328])[None])
     np.testing.assert_allclose(boxed["pose2d"][0], small["pose2d"][0] + [200.0, 60.0], atol=0.05)
 
-    run_tool("predict", f"--model={tmp_path}/model", f"--input={sample_data}/photos", f"--output_dir={tmp_path}/poses")
-    pose = json.loads((tmp_path / "poses" / "person0.json").read_text())
-    np.testing.assert_allclose(pose["pose3d_mm"], by_pixels["pose3d"][0], atol=0.1)
-    assert pose["joints"] == list(skeleton.H36M.joints)
-    assert np.shape(pose["confidence"]) == (17,)
-    assert cv2.imread(f"{tmp_path}/poses/person0.png").shape == (384, 4 * 384, 3)
+    # The photos are the test images; the model crops around the boxes as the records were cropped, more or less.
+    flags = (f"--model={tmp_path}/model", f"--output_dir={tmp_path}/poses")
+    run_tool("predict", *flags, f"--input={sample_data}/photos", f"--boxes={sample_data}/photos/boxes.csv")
+    assert len(list((tmp_path / "poses").iterdir())) == 6 * 6
+    with open(sample_data / "photos" / "boxes.csv", newline="") as file:
+        (row, *_) = csv.DictReader(file)
+    box = [[float(row[key]) for key in ("x", "y", "width", "height")]]
+    expected = model.signatures["image_and_box"](image_bytes=encoded[:1], box=tf.constant(box))
+    (frame,) = json.loads((tmp_path / "poses" / "person0.json").read_text())["frames"]
+    (person,) = frame["people"]
+    np.testing.assert_allclose(person["box_px"], box[0], atol=0.01)
+    np.testing.assert_allclose(person["pose2d_px"], expected["pose2d"][0], atol=0.05)
+    np.testing.assert_allclose(person["pose3d_mm"], expected["pose3d"][0], atol=0.5)
+    np.testing.assert_allclose(person["confidence"], expected["confidence"][0], atol=1e-3)
+    assert cv2.imread(f"{tmp_path}/poses/person0.png").shape == (256, 256, 3)
+
+    video = cv2.VideoWriter(f"{tmp_path}/still.mp4", cv2.VideoWriter_fourcc(*"mp4v"), 10, (256, 256))
+    for _ in range(4):
+        video.write(images[0, :, :, ::-1])
+    video.release()
+    done = run_tool("predict", *flags, f"--input={tmp_path}/still.mp4", f"--box={','.join(map(str, box[0]))}")
+    assert "1 person in 4 frames" in done.stdout
+    assert len(json.loads((tmp_path / "poses" / "still.json").read_text())["frames"]) == 4
+    assert int(cv2.VideoCapture(f"{tmp_path}/poses/still.mp4").get(cv2.CAP_PROP_FRAME_COUNT)) == 4
 
     (tmp_path / "notes.txt").write_text("not an image")
-    message = fails(
-        "predict", f"--model={tmp_path}/model", f"--input={tmp_path}/notes.txt", f"--output_dir={tmp_path}/none"
-    )
-    assert "notes.txt is not an image" in message
-    flags = (f"--model={tmp_path}/model", f"--input={sample_data}/photos", f"--output_dir={tmp_path}/none")
-    message = fails("predict", *flags, "--box=9000,0,50,50")
-    assert "person0.png: assertion failed: [box is outside of an image of]" in message
+    flags = (f"--model={tmp_path}/model", f"--output_dir={tmp_path}/none")
+    assert "notes.txt is not an image" in fails("predict", *flags, f"--input={tmp_path}/notes.txt")
+    message = fails("predict", *flags, f"--input={sample_data}/photos/person0.png", "--box=9000,0,50,50")
+    assert "person0.png: the box 9000,0,50,50 is outside of its 256x256 pixels" in message
+    assert "there is no camera 7" in fails("predict", *flags, "--input=-7")
     assert not (tmp_path / "none").exists()

@@ -1,0 +1,153 @@
+"""Images a second and latency of an exported model, beside PyTorch and OpenVINO doing the same work.
+
+    python benchmarks/inference.py [--torch_python=PATH] [--rounds=9] [--requests=500]
+
+Exports HRNet-W32 with the feed-forward lifter (random weights) in float32 and bfloat16, loads the SavedModel and calls
+its signature `images` with 1 and with 8. `--torch_python` names a Python that has PyTorch, and may have OpenVINO: they
+estimate the same images there (see torch_inference.py), in a process for each, with as many threads. All take turns;
+medians and ranges of the rounds are printed, and the medians of the ratios.
+
+Then a request at a time, whole: a JPEG's bytes go into `serving_default`, 2D and 3D joints come out.
+"""
+
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "tools"))
+import _checkout  # noqa: F401
+from absl import flags
+
+from pose_tf import cli
+
+_WIDTH = flags.DEFINE_integer("width", 32, "Of the HRNet.")
+_TORCH_PYTHON = flags.DEFINE_string("torch_python", None, "A Python interpreter that can import torch.")
+_ROUNDS = flags.DEFINE_integer("rounds", 9, "Turns that each takes.", lower_bound=1)
+_REQUESTS = flags.DEFINE_integer("requests", 500, "JPEG requests.", lower_bound=1)
+_BATCH_SIZES = flags.DEFINE_list("batch_sizes", ["1", "8"], "Images in a call.")
+_PRECISIONS = flags.DEFINE_list("precisions", ["float32", "bfloat16"], "Of the exported detector.")
+SECONDS = 2.0  # of a turn, at least
+RUNTIMES = {"eager": "PyTorch, eager", "compiled": "PyTorch, compiled", "openvino": "OpenVINO"}
+
+
+def export_model(precision, folder):
+    """Exports an estimator whose random weights let nothing vanish; returns its signatures."""
+    import numpy as np
+    import tensorflow as tf
+
+    from pose_tf.data.statistics import PoseStatistics
+    from pose_tf.models import FeedForward, HRNet, PoseEstimator
+    from pose_tf.serving.export import export
+
+    tf.keras.utils.set_random_seed(0)
+    detector = HRNet(_WIDTH.value)
+    for layer in detector.layers:
+        if isinstance(layer, tf.keras.layers.Conv2D):
+            deviation = (2 / np.prod(layer.kernel.shape[:-1])) ** 0.5
+            layer.kernel.assign(tf.random.normal(layer.kernel.shape, stddev=deviation))
+    standard = PoseStatistics(np.zeros((17, 3), np.float32), np.ones((17, 3), np.float32))
+    model = tf.saved_model.load(export(PoseEstimator(detector, FeedForward(), standard), folder, precision))
+    return model, model.signatures
+
+
+class Peer:
+    """A process that estimates on demand."""
+
+    def __init__(self, runtime, precision, batch_size):
+        task = {"runtime": runtime, "precision": precision, "batch_size": batch_size, "width": _WIDTH.value}
+        script = pathlib.Path(__file__).with_name("torch_inference.py")
+        self._process = subprocess.Popen(
+            [_TORCH_PYTHON.value, script, json.dumps(task)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+
+    def __call__(self, calls):
+        """Makes some calls; seconds, or None if the process has died."""
+        try:
+            print(calls, file=self._process.stdin, flush=True)
+            return float(self._process.stdout.readline())
+        except (BrokenPipeError, ValueError):
+            return None
+
+    def close(self):
+        self._process.kill()
+        self._process.wait()
+
+
+def compare(signature, precision, batch_size):
+    """Prints the speeds of one precision and batch size."""
+    import numpy as np
+    import tensorflow as tf
+
+    images = tf.constant(np.random.default_rng(0).integers(0, 256, (batch_size, 256, 256, 3), np.uint8))
+
+    def ours(calls):
+        start = time.monotonic()
+        for _ in range(calls):
+            signature(images=images)["pose3d"].numpy()
+        return time.monotonic() - start
+
+    contestants = {"pose_tf": ours}
+    for runtime in RUNTIMES if _TORCH_PYTHON.value else ():
+        peer = Peer(runtime, precision, batch_size)
+        if peer(2) is None:  # compiles
+            print(f"no {RUNTIMES[runtime]} there")
+        else:
+            contestants[RUNTIMES[runtime]] = peer
+    ours(2)
+    calls = {name: max(1, round(SECONDS / (call(2) / 2))) for name, call in contestants.items()}
+    rates = {name: [] for name in contestants}
+    for _ in range(_ROUNDS.value):
+        for name, call in contestants.items():
+            rates[name].append(batch_size * calls[name] / call(calls[name]))
+    print(f"\n{precision}, batch {batch_size}")
+    for name, values in rates.items():
+        low, middle, high = (f(values) for f in (min, statistics.median, max))
+        line = f"{name:20s}{middle:8.1f} images/s  ({low:.1f} to {high:.1f})"
+        if name != "pose_tf":
+            ratio = statistics.median(a / b for a, b in zip(rates["pose_tf"], values))
+            line += f"   ours is {ratio:.2f} times as fast"
+            contestants[name].close()
+        print(line, flush=True)
+
+
+def time_requests(signature, precision):
+    """Prints the latency of whole requests."""
+    import cv2
+    import numpy as np
+    import tensorflow as tf
+
+    noise = np.random.default_rng(0).integers(0, 256, (15, 20, 3), np.uint8)
+    photo = cv2.resize(noise, (640, 480), interpolation=cv2.INTER_CUBIC)
+    data = cv2.imencode(".jpg", photo)[1].tobytes()
+    seconds = []
+    for _ in range(_REQUESTS.value + 10):
+        start = time.monotonic()
+        signature(image_bytes=tf.constant([data]))["pose3d"].numpy()
+        seconds.append(time.monotonic() - start)
+    milliseconds = 1000 * np.sort(seconds[10:])
+    middle, late = np.percentile(milliseconds, [50, 99])
+    print(f"\n{precision}, a 640x480 JPEG a request: median {middle:.1f} ms, p99 {late:.1f} ms of {_REQUESTS.value}")
+
+
+def main():
+    print(f"{os.cpu_count()} processors; HRNet-W{_WIDTH.value}, FeedForward", flush=True)
+    for precision in _PRECISIONS.value:
+        with tempfile.TemporaryDirectory() as folder:
+            model, signatures = export_model(precision, folder)
+            for batch_size in map(int, _BATCH_SIZES.value):
+                compare(signatures["images"], precision, batch_size)
+            time_requests(signatures["serving_default"], precision)
+            del model
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,132 @@
+"""Where people are: found by OpenCV's detector, or told by the user."""
+
+import csv
+import os
+
+import cv2
+import numpy as np
+
+from pose_tf.errors import UserError
+
+SCAN_SIZE = 1024
+"""Longest side of the picture that is searched; people below a tenth of it are not found."""
+MIN_SCORE = 0.9
+"""Of a person; below, OpenCV's detector sees people in window frames and trees."""
+BODY = np.float32([0.25, 0.1, 0.5, 0.8])
+"""Where in the detector's window the body is: x, y, width, height as shares of the window's."""
+SAME_PERSON = 0.6  # of the smaller of two windows lies in the other
+BOX_COLUMNS = ("file", "x", "y", "width", "height")
+
+_hog = cv2.HOGDescriptor()
+_hog.setSVMDetector(cv2.HOGDescriptor_getDefaultPeopleDetector())
+
+
+def find_people(image: np.ndarray, min_score: float = MIN_SCORE) -> tuple[np.ndarray, np.ndarray]:
+    """Upright people whose whole body is visible (histograms of oriented gradients, Dalal and Triggs, CVPR 2005).
+
+    Args:
+        image: uint8 [H, W, 3] RGB.
+        min_score: of the detector; more people and more mistakes the lower it is.
+
+    Returns:
+        boxes float32 [N, 4]: x, y, width, height in pixels; scores float32 [N], the highest first.
+    """
+    scale = min(SCAN_SIZE / max(image.shape[:2]), 2.0)
+    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    scanned = cv2.resize(image, None, fx=scale, fy=scale, interpolation=interpolation)
+    if min(scanned.shape[:2]) < 64:
+        return np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
+    windows, scores = _hog.detectMultiScale(
+        cv2.cvtColor(scanned, cv2.COLOR_RGB2BGR),
+        hitThreshold=min_score,
+        winStride=(8, 8),
+        padding=(16, 16),
+        scale=1.05,
+        groupThreshold=0,
+    )
+    windows, scores = np.float32(windows).reshape(-1, 4), np.float32(scores).ravel()
+    kept = []
+    for i in np.argsort(-scores, kind="stable"):
+        if all(_shared(windows[i], windows[j]) < SAME_PERSON for j in kept):
+            kept.append(i)
+    windows, scores = windows[kept] / scale, scores[kept]
+    corner = windows[:, :2] + windows[:, 2:] * BODY[:2]
+    return np.concatenate([corner, windows[:, 2:] * BODY[2:]], axis=1), scores
+
+
+def _shared(a, b):
+    """Intersection of two boxes over the smaller: parts of people look like people, too."""
+    sides = np.minimum(a[:2] + a[2:], b[:2] + b[2:]) - np.maximum(a[:2], b[:2])
+    return np.prod(np.maximum(sides, 0)) / min(np.prod(a[2:]), np.prod(b[2:]))
+
+
+class GivenBoxes:
+    """The people that the user has told, instead of having them searched for.
+
+    Args:
+        box: `x,y,width,height` in pixels, of the one person in every picture; or `whole` if this person fills it.
+        path: of a CSV file for `read_boxes`. At most one of both; with neither, people are searched for.
+
+    Raises:
+        UserError: both are given, or one is wrong.
+    """
+
+    def __init__(self, box: str | None = None, path: str | None = None):
+        if box and path:
+            raise UserError("give one of --box and --boxes")
+        self._box = box
+        self._fixed = parse_box(box)[None] if box and box != "whole" else None
+        self._by_name = read_boxes(path) if path else None
+
+    def __call__(self, path: str, width: int, height: int) -> np.ndarray | None:
+        """Boxes of a picture of a file, float32 [N, 4] px; None if people are to be searched for."""
+        if self._by_name is not None:
+            return self._by_name.get(os.path.basename(path), np.zeros((0, 4), np.float32))
+        if self._box == "whole":
+            return np.float32([[0, 0, width, height]])
+        return self._fixed
+
+
+def parse_box(text: str) -> np.ndarray:
+    """`x,y,width,height` in pixels -> float32 [4].
+
+    Raises:
+        UserError: it is not four numbers, or has no area.
+    """
+    try:
+        box = np.float32([float(value) for value in text.split(",")])
+    except ValueError:
+        box = np.zeros(0)
+    if box.shape != (4,) or not np.isfinite(box).all():
+        raise UserError(f"--box={text} is not x,y,width,height")
+    if min(box[2:]) < 1:
+        raise UserError(f"--box={text} has no area")
+    return box
+
+
+def read_boxes(path: str) -> dict[str, np.ndarray]:
+    """Reads a CSV file of boxes, a person in each line: file,x,y,width,height, the file without its folder.
+
+    Returns:
+        float32 [N, 4] for each file name.
+
+    Raises:
+        UserError: it cannot be read, or a line is not a box.
+    """
+    boxes = {}
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            missing = [column for column in BOX_COLUMNS if column not in (reader.fieldnames or ())]
+            if missing:
+                raise UserError(f"--boxes={path} has no column {', '.join(missing)}; it needs {','.join(BOX_COLUMNS)}")
+            for row in reader:
+                text = ",".join(str(row[column]) for column in BOX_COLUMNS[1:])
+                try:
+                    box = parse_box(text)
+                except UserError:
+                    raise UserError(f"--boxes={path} line {reader.line_num}: {text} is not a box") from None
+                boxes.setdefault(row["file"], []).append(box)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"--boxes={path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    return {name: np.stack(rows) for name, rows in boxes.items()}
