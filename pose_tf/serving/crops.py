@@ -119,7 +119,7 @@ def square_crop(image, corner, side):
     """
     scale = CROP_SIZE / side
     crop = tf.raw_ops.ScaleAndTranslate(
-        images=tf.cast(image[None], tf.float32),
+        images=image[None],  # as bytes: the large image is never there as floats
         size=[CROP_SIZE, CROP_SIZE],
         scale=tf.stack([scale, scale]),
         translation=-corner[::-1] * scale,
