@@ -32,7 +32,12 @@ _REQUESTS = flags.DEFINE_integer("requests", 500, "JPEG requests.", lower_bound=
 _BATCH_SIZES = flags.DEFINE_list("batch_sizes", ["1", "8"], "Images in a call.")
 _PRECISIONS = flags.DEFINE_list("precisions", ["float32", "bfloat16"], "Of the exported detector.")
 SECONDS = 2.0  # of a turn, at least
-RUNTIMES = {"eager": "PyTorch, eager", "compiled": "PyTorch, compiled", "openvino": "OpenVINO"}
+RUNTIMES = {
+    "eager": "PyTorch, eager",
+    "compiled": "PyTorch, compiled",
+    "frozen": "PyTorch, frozen",
+    "openvino": "OpenVINO",
+}
 
 
 def export_model(precision, folder):

@@ -4,8 +4,9 @@ HRNet, soft-argmax and the feed-forward lifter of `torch_models.py`, from uint8 
 
     python benchmarks/torch_inference.py '{"runtime": "compiled", "precision": "float32", "batch_size": 8}'
 
-`runtime` is `eager` (channels last), `compiled` (by torch.compile, with frozen weights) or `openvino` (converted
-from PyTorch). Reads numbers of calls from standard input, one a line, makes so many, and answers with the seconds.
+`runtime` is `eager`, as the public code runs; `compiled` by torch.compile; `frozen`, the same with channels last and
+constant weights, into which batch normalisation is folded; or `openvino`, converted from PyTorch. Reads numbers of
+calls from standard input, one a line, makes so many, and answers with the seconds.
 """
 
 import json
@@ -55,11 +56,12 @@ def make_call(task):
         hints = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "bf16" if low else "f32"}
         compiled = core.compile_model(converted, "CPU", {**hints, "INFERENCE_NUM_THREADS": task["threads"]})
         return lambda batch: compiled(batch)[0]
-    model = model.to(memory_format=torch.channels_last)
-    if task["runtime"] == "compiled":
+    if task["runtime"] == "frozen":
         from torch._inductor import config
 
         config.freezing = True
+        model = model.to(memory_format=torch.channels_last)
+    if task["runtime"] != "eager":
         model = torch.compile(model)
 
     def call(batch):

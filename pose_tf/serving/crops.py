@@ -6,7 +6,7 @@ with INVALID_ARGUMENT; and how large an image is, is read from its header before
 
 import tensorflow as tf
 
-from pose_tf.models.estimator import CROP_SIZE
+from pose_tf.models.estimator import CROP_SIZE, IMAGENET_MEAN
 
 MAX_PIXELS = 1 << 26
 """Of an image: 67 million, 192 MiB unpacked."""
@@ -27,7 +27,7 @@ def not_empty(batch):
 
 
 def crop_whole(data):
-    """The whole image of one file, with black borders if it is not square: crop, corner, side."""
+    """The whole image of one file, with borders if it is not square: crop, corner, side."""
     image = decode(data)
     height, width = tf.unstack(tf.cast(tf.shape(image)[:2], tf.float32))
     side = tf.maximum(height, width)
@@ -115,17 +115,25 @@ def square_crop(image, corner, side):
         side: float32, of the square in pixels.
 
     Returns:
-        uint8 [256, 256, 3]; what lies outside of the image is black.
+        uint8 [256, 256, 3]; what lies outside of the image has the mean colour, which networks see as 0.
     """
-    scale = CROP_SIZE / side
-    crop = tf.raw_ops.ScaleAndTranslate(
-        images=image[None],  # as bytes: the large image is never there as floats
-        size=[CROP_SIZE, CROP_SIZE],
-        scale=tf.stack([scale, scale]),
-        translation=-corner[::-1] * scale,
-        kernel_type="triangle",
-        antialias=True,
-    )[0]
+    scale, (height, width) = CROP_SIZE / side, tf.unstack(tf.shape(image)[:2])
+
+    def resample(values, size, scales, corners):  # zero outside
+        return tf.raw_ops.ScaleAndTranslate(
+            images=values[None],
+            size=size,
+            scale=scales,
+            translation=-corners * scales,
+            kernel_type="triangle",
+            antialias=True,
+        )[0]
+
+    # As bytes: the large image is never there as floats.
+    crop = resample(image, [CROP_SIZE, CROP_SIZE], tf.stack([scale, scale]), corner[::-1])
+    rows = resample(tf.ones([height, 1, 1]), [CROP_SIZE, 1], tf.stack([scale, 1.0]), tf.stack([corner[1], 0.0]))
+    columns = resample(tf.ones([1, width, 1]), [1, CROP_SIZE], tf.stack([1.0, scale]), tf.stack([0.0, corner[0]]))
+    crop = tf.where(rows * columns > 0, crop, 255 * tf.constant(IMAGENET_MEAN))
     return tf.cast(tf.round(tf.clip_by_value(crop, 0, 255)), tf.uint8)
 
 

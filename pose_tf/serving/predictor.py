@@ -226,6 +226,27 @@ def _predict_photos(estimate, paths, bases, options, failures):
             bar.update(len(paths[start : start + options.batch_size]))
 
 
+def _follow(video, tracker, max_frames):
+    """Yields time, image and the people's boxes by their numbers, from 1, for each picture.
+
+    A file is read twice, so that people are there from when they were followed to when they were found last, and not
+    from when they were recognised to when they were given up.
+    """
+    numbers = collections.defaultdict(itertools.count(1).__next__)
+    boxes = None
+    if video.length:
+        total = min(video.length, max_frames or video.length)
+        pictures = tqdm.tqdm(itertools.islice(video, max_frames or None), total=total, unit=" frames", desc="people")
+        boxes = [tracker(image, time) for time, image in pictures]
+        video = Video(video.source)
+    for number, (time, image) in enumerate(itertools.islice(video, max_frames or None)):
+        if boxes:
+            found = {key: box for key, box in boxes[number].items() if time <= tracker.people.get(key, -1)}
+        else:
+            found = {key: box for key, box in tracker(image, time).items() if key in tracker.people}
+        yield time, image, {numbers[key]: box for key, box in found.items()}
+
+
 def _predict_video(estimate, source, base, options):
     """Picture by picture; Ctrl-C ends it as the video's end does."""
     video = Video(source)
@@ -239,13 +260,11 @@ def _predict_video(estimate, source, base, options):
     total = min(filter(None, (video.length, options.max_frames)), default=None)
     with writing_video(f"{base}.mp4", video) if "overlay" in outputs else contextlib.nullcontext() as write_picture:
         try:
-            pictures = itertools.islice(video, options.max_frames or None)
-            for time, image in tqdm.tqdm(pictures, total=total, unit=" frames", desc="poses"):
-                followed = tracker(image, time)
-                boxes = np.float32([box for _, box in followed]).reshape(-1, 4)
-                (poses,) = estimate_people(estimate, [(image, boxes)], options.batch_size)
+            pictures = _follow(video, tracker, options.max_frames)
+            for time, image, boxes in tqdm.tqdm(pictures, total=total, unit=" frames", desc="poses"):
+                (poses,) = estimate_people(estimate, [(image, list(boxes.values()))], options.batch_size)
                 people = []
-                for (number, box), pose in zip(followed, poses, strict=True):
+                for (number, box), pose in zip(boxes.items(), poses, strict=True):
                     if smoother:
                         pose["pose2d"], pose["pose3d"] = smoother(number, box, pose["pose2d"], pose["pose3d"], time)
                     people.append(Person(number, box, **pose))

@@ -1,6 +1,7 @@
 """People through a video: who is who from picture to picture, and poses that do not tremble."""
 
 import dataclasses
+import itertools
 
 import cv2
 import numpy as np
@@ -9,56 +10,61 @@ from pose_tf.serving.people import MIN_SCORE, SCAN_SIZE, find_people
 
 FIND_EVERY_S = 0.17
 """Between two searches for people; in between, boxes move with the picture."""
-PATIENCE_S = 1.0
+PATIENCE_S = 1.5
 """That a person may go unseen before being given up."""
-CONFIRMED = 2  # searches that have to find a person before anyone is told
+CONFIRMED = 2  # searches that have to find a person
 SAME_PERSON = 0.3  # overlap of two boxes, intersection over union
-KEEP_SCORE = 0.4  # of min_score, to find a person who is known already
-FOUND_WEIGHT = 0.4  # of a found box against the known one
+PART_OF_PERSON = 0.7  # intersection over the smaller box: a search may see a part only
+START_SCORE, KEEP_SCORE = 0.6, 0.4  # of min_score, to begin to follow, and to go on
+FOUND_WEIGHT = 0.6  # of a found box against the known one, times their overlap
 MIN_POINTS, MAX_POINTS = 5, 60  # that are followed on a person
 TRUNK = np.float32([(0.3, 0.05), (0.7, 0.55)])  # corners of where they are, as shares of the box: little background
 
 
 @dataclasses.dataclass
 class _Track:
-    number: int
+    key: int
     box: np.ndarray
     found: int = 1
+    score: float = 0.0  # the best
     step: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(2, np.float32))  # px from picture to picture
     last_seen: float = 0.0
 
 
 class PeopleTracker:
-    """Finds people in a video and follows them.
+    """Finds what may be people in a video and follows them.
 
-    People are searched for a few times a second; between the searches their boxes move with the picture (median of the
-    optical flow of Lucas and Kanade). A person who is new has to be found twice, and one who is known is found with a
-    lower score.
+    They are searched for a few times a second; between the searches their boxes move with the picture (median of the
+    optical flow of Lucas and Kanade). Low scores are enough to be followed; a person is who has been found several
+    times, and once with `min_score`.
 
     Args:
         boxes: float [N, 4] of the people in the first picture, who are then followed; None to search for people.
         min_score: see `find_people`.
+
+    Attributes:
+        people: those who have turned out to be people: the time when each was found last, by key.
     """
 
     def __init__(self, boxes: np.ndarray | None = None, min_score: float = MIN_SCORE):
         self._searching = boxes is None
         self._min_score = min_score
-        self._tracks = [
-            _Track(i, np.float32(box), CONFIRMED) for i, box in enumerate(boxes if boxes is not None else (), 1)
-        ]
-        self._numbers = len(self._tracks)
+        told = () if boxes is None else boxes
+        self._tracks = [_Track(key, np.float32(box)) for key, box in enumerate(told)]
+        self._keys = itertools.count(len(self._tracks))
+        self.people = {track.key: np.inf for track in self._tracks}
         self._before = None
         self._next_search = -np.inf
 
-    def __call__(self, image: np.ndarray, time: float) -> list[tuple[int, np.ndarray]]:
-        """The people of the next picture.
+    def __call__(self, image: np.ndarray, time: float) -> dict[int, np.ndarray]:
+        """Who may be a person in the next picture.
 
         Args:
             image: uint8 [H, W, 3] RGB.
             time: of the picture in seconds.
 
         Returns:
-            (number, box float32 [4]) of each: the same person has the same number, from 1, in every picture.
+            The box, float32 [4], by a key that each keeps; those in `people` have turned out to be people by now.
         """
         scale = min(SCAN_SIZE / max(image.shape[:2]), 1.0)
         grey = cv2.resize(
@@ -81,42 +87,34 @@ class PeopleTracker:
         ]
         if self._searching:
             self._tracks = [track for track in inside if time - track.last_seen <= PATIENCE_S]
-        confirmed = (track for track in inside if track.found >= CONFIRMED)
-        return [(self._number(track), track.box.copy()) for track in confirmed]
-
-    def _number(self, track):
-        if not track.number:
-            self._numbers += 1
-            track.number = self._numbers
-        return track.number
+        return {track.key: track.box.copy() for track in inside}
 
     def _search(self, image, time):
         boxes, scores = find_people(image, KEEP_SCORE * self._min_score)
-        pairs = sorted(
-            ((_overlap(track.box, box), i, j) for i, track in enumerate(self._tracks) for j, box in enumerate(boxes)),
-            reverse=True,
-        )
-        tracks_left, boxes_left = set(range(len(self._tracks))), set(range(len(boxes)))
-        for overlap, i, j in pairs:
-            if overlap < SAME_PERSON:
-                break
-            if i in tracks_left and j in boxes_left:
-                tracks_left.remove(i)
-                boxes_left.remove(j)
-                track = self._tracks[i]
-                track.box += FOUND_WEIGHT * (boxes[j] - track.box)
-                track.found += 1
-                track.last_seen = time
-        for j in sorted(boxes_left):
-            if scores[j] >= self._min_score:
-                self._tracks.append(_Track(0, boxes[j].copy(), last_seen=time))
+        pairs = [(*_overlap(track.box, box), track, j) for track in self._tracks for j, box in enumerate(boxes)]
+        seen, taken = set(), set()
+        for of_both, of_smaller, track, j in sorted(pairs, key=lambda pair: -pair[0]):
+            if max(of_both / SAME_PERSON, of_smaller / PART_OF_PERSON) < 1 or j in taken or track.key in seen:
+                continue
+            seen.add(track.key)
+            taken.add(j)
+            track.box += FOUND_WEIGHT * of_both * (boxes[j] - track.box)
+            track.found += 1
+            track.score = max(track.score, scores[j])
+            track.last_seen = time
+            if track.found >= CONFIRMED and track.score >= self._min_score:
+                self.people[track.key] = time
+        for j, box in enumerate(boxes):
+            if j not in taken and scores[j] >= START_SCORE * self._min_score:
+                self._tracks.append(_Track(next(self._keys), box.copy(), score=scores[j], last_seen=time))
 
 
 def _overlap(a, b):
-    """Intersection over union of two boxes."""
+    """Intersection of two boxes, over their union and over the smaller."""
     sides = np.minimum(a[:2] + a[2:], b[:2] + b[2:]) - np.maximum(a[:2], b[:2])
     shared = np.prod(np.maximum(sides, 0))
-    return shared / (np.prod(a[2:]) + np.prod(b[2:]) - shared)
+    areas = np.prod(a[2:]), np.prod(b[2:])
+    return shared / (sum(areas) - shared), shared / min(areas)
 
 
 def _motion(before, now, box):

@@ -115,8 +115,9 @@ def test_a_box_may_reach_over_the_border():
     crop, corner, side = crop_box(tf.constant(GOOD["PNG"]), tf.constant([-20.0, 10.0, 60.0, 30.0]), 1.2)
     np.testing.assert_allclose(corner, [-20 - 6, 10 + 15 - 36], atol=1e-4)
     assert float(side) == pytest.approx(72)
-    assert not crop[:, :90].numpy().any()  # 26 of 72 pixels lie left of the image
-    assert crop[150, 100:].numpy().any()
+    assert (crop[:, :92].numpy() == (124, 116, 104)).all()  # 26 of 72 pixels lie left of the image
+    assert (crop[:38].numpy() == (124, 116, 104)).all()  # and 11 above it
+    assert (crop[40:216, 94:].numpy() != (124, 116, 104)).any(axis=-1).all()
 
 
 @pytest.fixture(scope="module")

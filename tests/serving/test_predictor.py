@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
+from pose_tf.data.sample import render_sample
 from pose_tf.errors import UserError
 from pose_tf.serving import predictor
 from pose_tf.serving.media import MediaError
@@ -170,6 +171,24 @@ def test_a_video_has_a_pose_for_each_picture(video, tmp_path):
         np.testing.assert_allclose(found["box_px"][-1], [88, 20, 60, 60], atol=3)  # followed
     assert cv2.imread(f"{tmp_path}/out/walk.views.png").shape[0] % 256 == 0
     assert (tmp_path / "out" / "walk.html").exists()
+
+
+def test_a_person_is_there_from_the_first_picture_to_the_last_that_was_found(tmp_path):
+    """Although it takes a while to be sure, and a while to give up."""
+    person = render_sample(0, 54, 9)["image"]
+    writer = cv2.VideoWriter(f"{tmp_path}/a.avi", cv2.VideoWriter_fourcc(*"FFV1"), 15, (700, 300))
+    for i in range(40):
+        image = np.full((300, 700, 3), 128, np.uint8)
+        if 5 <= i < 25:
+            image[20:276, 40 + 5 * i : 296 + 5 * i] = person[..., ::-1]
+        writer.write(image)
+    writer.release()
+    predict(find_mark, f"{tmp_path}/a.avi", Options(f"{tmp_path}/out", outputs=("npz",)))
+    with np.load(f"{tmp_path}/out/a.npz") as found:
+        assert set(found["person"]) == {1}
+        first, last = found["frame"][0], found["frame"][-1]
+        assert 5 <= first <= 8 and 21 <= last <= 25  # a search every third picture
+        np.testing.assert_array_equal(found["frame"], np.arange(first, last + 1))
 
 
 def test_smoothing_takes_the_trembling_out(video, tmp_path):

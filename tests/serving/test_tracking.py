@@ -28,41 +28,48 @@ def street(walker, *places):
     return image
 
 
-def test_people_who_walk_keep_their_numbers(walker):
+def test_people_who_walk_keep_their_keys(walker):
     tracker = PeopleTracker()
     paths = [lambda i: (20 + 6 * i, 60), lambda i: (700 - 6 * i, 100)]  # they do not meet
-    numbers = [None, None]
+    keys = [set(), set()]
     for i in range(40):
         places = [path(i) for path in paths]
         found = tracker(street(walker, *places), i / FPS)
         if i >= 8:
-            assert len(found) == 2
-        for who, (x, y) in enumerate(places if i >= 8 else ()):
-            box = walker[1] + [x, y, 0, 0]
-            number, shared = max(((number, overlap(box, other)) for number, other in found), key=lambda pair: pair[1])
-            assert shared > 0.5
-            assert numbers[who] in (None, number)
-            numbers[who] = number
-    assert sorted(numbers) == [1, 2]
+            assert len(set(found) & set(tracker.people)) == 2
+            for own, place in zip(keys, places):
+                box = walker[1] + [*place, 0, 0]
+                nearest = max(found, key=lambda key: overlap(box, found[key]))  # noqa: B023
+                assert overlap(box, found[nearest]) > 0.5
+                own.add(nearest)
+    assert [len(own) for own in keys] == [1, 1]
+    assert keys[0] != keys[1]
+    assert min(tracker.people.values()) > 39 / FPS - 0.2  # found to the end
 
 
 def test_who_is_gone_is_given_up_and_who_comes_is_new(walker):
     tracker = PeopleTracker()
-    seen = [[number for number, _ in tracker(street(walker, (100, 60)), i / FPS)] for i in range(10)]
-    assert seen[0] == [] and seen[-1] == [1]
+    tracker(street(walker, (100, 60)), 0)
+    assert not tracker.people  # found once
+    for i in range(1, 10):
+        assert len(tracker(street(walker, (100, 60)), i / FPS)) == 1
+    ((key, found_last),) = tracker.people.items()
     for i in range(10, 40):
         left = tracker(street(walker), i / FPS)
-    assert left == []
-    seen = [[number for number, _ in tracker(street(walker, (500, 60)), i / FPS)] for i in range(40, 50)]
-    assert seen[-1] == [2]
+    assert not left
+    assert tracker.people == {key: found_last} and found_last < 10 / FPS
+    for i in range(40, 50):
+        found = tracker(street(walker, (500, 60)), i / FPS)
+    (other,) = found
+    assert other != key and set(tracker.people) == {key, other}
 
 
 def test_told_people_are_followed_without_a_search(walker, monkeypatch):
     monkeypatch.setattr("pose_tf.serving.tracking.find_people", None)
     tracker = PeopleTracker(np.float32([walker[1] + [20, 60, 0, 0]]))
     for i in range(30):
-        ((number, box),) = tracker(street(walker, (20 + 5 * i, 60 + i)), i / FPS)
-        assert number == 1
+        ((key, box),) = tracker(street(walker, (20 + 5 * i, 60 + i)), i / FPS).items()
+        assert key in tracker.people
         np.testing.assert_allclose(box, walker[1] + [20 + 5 * i, 60 + i, 0, 0], atol=3)
 
 
