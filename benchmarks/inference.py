@@ -11,6 +11,7 @@ Then a request at a time, whole: a JPEG's bytes go into `serving_default`, 2D an
 """
 
 import json
+import math
 import os
 import pathlib
 import statistics
@@ -75,12 +76,12 @@ class Peer:
         )
 
     def __call__(self, calls):
-        """Makes some calls; seconds, or None if the process has died."""
+        """Makes some calls; seconds, or not a number if the process has died."""
         try:
             print(calls, file=self._process.stdin, flush=True)
             return float(self._process.stdout.readline())
         except (BrokenPipeError, ValueError):
-            return None
+            return math.nan
 
     def close(self):
         self._process.kill()
@@ -103,8 +104,9 @@ def compare(signature, precision, batch_size):
     contestants = {"pose_tf": ours}
     for runtime in RUNTIMES if _TORCH_PYTHON.value else ():
         peer = Peer(runtime, precision, batch_size)
-        if peer(2) is None:  # compiles
+        if math.isnan(peer(2)):  # compiles
             print(f"no {RUNTIMES[runtime]} there")
+            peer.close()
         else:
             contestants[RUNTIMES[runtime]] = peer
     ours(2)

@@ -14,6 +14,8 @@ def run(main) -> None:
     `--help` prints the tool's docstring and flags and exits 0. A `UserError`, a flag that does not parse, or a recipe
     key that does not exist is one sentence on standard error and exit status 1.
     """
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # names of files may be anything
     if {"--help", "-help", "--helpshort", "-h"} & set(sys.argv[1:]):
         app.usage(shorthelp=True, writeto_stdout=True, exitcode=0)
     app.run(lambda _: _guarded(main), flags_parser=_parse_flags)

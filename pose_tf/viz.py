@@ -14,8 +14,10 @@ BACKGROUND, FLOOR = (32, 34, 40), (72, 76, 86)
 TILE = 256
 VIEW_SPAN_MM = 2300.0
 VIEWS_DEG = (0, 60, -90)  # from the camera, and from two sides
+WIDEST = 4  # a picture beside 3D views, in its heights
 VIEW_ELEVATION_DEG = 12.0
 SUBPIXEL_BITS = 4
+MOST_PX = 1 << 20  # that OpenCV can draw
 BAR_RADIUS_M = 0.025
 
 
@@ -46,7 +48,7 @@ def draw_pose2d(image: np.ndarray, pose2d: np.ndarray, color=None, thickness: in
 
 
 def draw_people(image: np.ndarray, people) -> np.ndarray:
-    """Draws everyone in a picture on a copy of it: boxes with numbers, and skeletons.
+    """A picture with everyone in it drawn: boxes with numbers, and skeletons.
 
     Args:
         image: uint8 [H, W, 3].
@@ -86,10 +88,11 @@ def side_by_side(image: np.ndarray, people, size: int = 384, most_people: int = 
     """
     shown = people[:most_people]
     height = size * max(len(shown), 1)
-    drawn = draw_people(image, people)
-    scale = height / image.shape[0]
+    scale = min(height / image.shape[0], WIDEST * height / image.shape[1])
     interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    drawn = cv2.resize(drawn, (max(round(image.shape[1] * scale), 1), height), interpolation=interpolation)
+    fitted = [max(round(side * scale), 1) for side in image.shape[1::-1]]
+    drawn = cv2.resize(draw_people(image, people), fitted, interpolation=interpolation)
+    drawn = cv2.copyMakeBorder(drawn, 0, height - fitted[1], 0, 0, cv2.BORDER_CONSTANT, value=BACKGROUND)
     if not shown:
         return drawn
     rows = [np.hstack([draw_pose3d(person.pose3d, None, view, size) for view in VIEWS_DEG]) for person in shown]
@@ -224,8 +227,7 @@ def write_png(path: str, image: np.ndarray) -> None:
     Raises:
         UserError: it cannot be written.
     """
-    ok, data = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
-    assert ok
+    _, data = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
     with files.replacing(path) as temporary, open(temporary, "wb") as file:
         file.write(data)
 
@@ -236,7 +238,7 @@ def _side(joint):
 
 def _subpixel(points):
     """Coordinates as OpenCV's fixed-point integers, kept within what it can draw."""
-    fixed = np.clip(np.nan_to_num(points), -4096, 8192) * (1 << SUBPIXEL_BITS)
+    fixed = np.clip(np.nan_to_num(points), -MOST_PX, MOST_PX) * (1 << SUBPIXEL_BITS)
     return np.round(fixed).astype(int).tolist()
 
 

@@ -2,10 +2,12 @@
 
 from absl import flags
 
-_INPUT = flags.DEFINE_string("input", None, "A photo, a video, a folder of both, or -N for camera N; - is camera 0.")
+INPUT = flags.DEFINE_string("input", None, "A photo, a video, a folder of both, or -N for camera N; - is camera 0.")
 _OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "Where results go.")
 _BOX = flags.DEFINE_string(
-    "box", None, "The person in every photo: x,y,width,height in pixels, or whole if he or she fills it."
+    "box",
+    None,
+    "The person in every photo, or in a video's first picture: x,y,width,height in pixels; whole: fills it.",
 )
 _BOXES = flags.DEFINE_string("boxes", None, "CSV file of people: file,x,y,width,height, a line for each.")
 _MIN_SCORE = flags.DEFINE_float("min_score", 0.9, "Of people to be found: lower finds more, and more that is nobody.")
@@ -16,18 +18,17 @@ _BATCH_SIZE = flags.DEFINE_integer("batch_size", 8, "Photos, and people, at once
 flags.mark_flags_as_required(["input", "output_dir"])
 
 
-def predict(estimate) -> None:
-    """Does with an estimator what the flags say."""
-    from pose_tf.serving import predictor
+def options():
+    """What the flags say is to be done, found to make sense before a model is loaded."""
     from pose_tf.serving.people import GivenBoxes
+    from pose_tf.serving.predictor import Options
 
-    options = predictor.Options(
+    return Options(
         _OUTPUT_DIR.value,
         GivenBoxes(_BOX.value, _BOXES.value),
-        _MIN_SCORE.value,
-        tuple(_OUTPUTS.value),
-        _BATCH_SIZE.value,
-        _SMOOTH.value,
-        _MAX_FRAMES.value,
+        min_score=_MIN_SCORE.value,
+        outputs=tuple(_OUTPUTS.value),
+        batch_size=_BATCH_SIZE.value,
+        smooth=_SMOOTH.value,
+        max_frames=_MAX_FRAMES.value,
     )
-    predictor.predict(estimate, _INPUT.value, options)

@@ -28,9 +28,10 @@ flags.adopt_module_key_flags(_pictures)
 
 
 def main():
-    from pose_tf.serving.predictor import load_model
+    from pose_tf.serving.predictor import load_model, predict
 
-    _pictures.predict(load_model(_MODEL.value))
+    options = _pictures.options()
+    predict(load_model(_MODEL.value), _pictures.INPUT.value, options)
 
 
 if __name__ == "__main__":

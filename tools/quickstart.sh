@@ -32,7 +32,7 @@ cat <<EOF
   records          $out/records.png
   training curves  $out/detector/curves.png  $out/lifter/curves.png
   test images with predicted and true poses  $out/test.png
-  predictions      $out/poses/
+  predictions      $out/poses/  (person0.html opens in a browser)
   report           $out/report.json
   SavedModel       $out/model/
   TensorBoard      .venv/bin/tensorboard --logdir $out

@@ -23,9 +23,11 @@ flags.adopt_module_key_flags(_pictures)
 
 def main():
     from pose_tf.serving.client import Client
+    from pose_tf.serving.predictor import predict
 
+    options = _pictures.options()
     with Client(_SERVER.value, _MODEL_NAME.value, _TIMEOUT_S.value, _ATTEMPTS.value) as client:
-        _pictures.predict(lambda **inputs: client.predict("image_and_box", inputs))
+        predict(lambda **inputs: client.predict("image_and_box", inputs), _pictures.INPUT.value, options)
 
 
 if __name__ == "__main__":

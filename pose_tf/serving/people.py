@@ -33,7 +33,8 @@ def find_people(image: np.ndarray, min_score: float = MIN_SCORE) -> tuple[np.nda
     """
     scale = min(SCAN_SIZE / max(image.shape[:2]), 2.0)
     interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    scanned = cv2.resize(image, None, fx=scale, fy=scale, interpolation=interpolation)
+    size = [max(round(scale * side), 1) for side in image.shape[1::-1]]
+    scanned = cv2.resize(image, size, interpolation=interpolation)
     if min(scanned.shape[:2]) < 64:
         return np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
     windows, scores = _hog.detectMultiScale(
@@ -72,11 +73,21 @@ class GivenBoxes:
     """
 
     def __init__(self, box: str | None = None, path: str | None = None):
-        if box and path:
+        if box is not None and path is not None:
             raise UserError("give one of --box and --boxes")
         self._box = box
-        self._fixed = parse_box(box)[None] if box and box != "whole" else None
-        self._by_name = read_boxes(path) if path else None
+        self._fixed = parse_box(box)[None] if box is not None and box != "whole" else None
+        self._by_name = read_boxes(path) if path is not None else None
+        self._path = path
+
+    def check(self, paths: list[str]) -> None:
+        """Sees that the table tells anything of some files.
+
+        Raises:
+            UserError: it does not.
+        """
+        if self._by_name is not None and not {os.path.basename(path) for path in paths} & set(self._by_name):
+            raise UserError(f"--boxes={self._path} names none of the inputs; it needs file names without folders")
 
     def __call__(self, path: str, width: int, height: int) -> np.ndarray | None:
         """Boxes of a picture of a file, float32 [N, 4] px; None if people are to be searched for."""

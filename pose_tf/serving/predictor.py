@@ -29,12 +29,20 @@ from pose_tf.serving.results import Frame, Person, Poses, write_csv, write_json,
 from pose_tf.serving.tracking import PeopleTracker, PoseSmoother
 
 Estimator = Callable[..., dict[str, np.ndarray]]
-OUTPUTS = ("overlay", "views", "page", "json", "csv", "npz")
-"""What is written: the picture or video with skeletons; with 3D views beside it; a page for the browser; numbers."""
+ENDINGS = {
+    "overlay": ".png",  # the photo with skeletons; .mp4 of a video
+    "views": ".views.png",  # 3D views beside it
+    "page": ".html",  # for the browser
+    "json": ".json",
+    "csv": ".csv",
+    "npz": ".npz",
+}
+"""Of the names of what is written."""
+OUTPUTS = tuple(ENDINGS)
 SEEN_PX = 512
 """Longest side of a person, at least, in what estimators see: twice as much as they make use of."""
-REACH = 1.5
-"""How far beyond its middle, in longest sides of a box, the picture is sent along. Crops reach half their margin."""
+REACH = 1.0
+"""How far from its middle, in longest sides of a box, the picture is sent along. Crops reach half their margin."""
 PAGE_PX, PAGE_PICTURES = 640, 300  # longest side of the pictures in a page, and how many there are at the most
 VIEWS_PICTURES = 6  # of a video, in its sheet of views
 VIEWS_PX = 256
@@ -106,10 +114,11 @@ def _cut(image, box):
     left, top = np.clip(np.floor(middle - REACH * longest), 0, size).astype(int)
     right, bottom = np.clip(np.ceil(middle + REACH * longest), 0, size).astype(int)
     part = image[top:bottom, left:right]
-    shrink = min(max(int(longest / SEEN_PX), 1), *part.shape[:2])
+    shrink = max(int(min(longest / SEEN_PX, *box[2:], *part.shape[:2])), 1)
     if shrink > 1:
-        width, height = (side // shrink for side in part.shape[1::-1])
-        part = cv2.resize(part[: height * shrink, : width * shrink], (width, height), interpolation=cv2.INTER_AREA)
+        missing = [-side % shrink for side in part.shape[:2]]  # to be divided into squares of that size
+        part = cv2.copyMakeBorder(part, 0, missing[0], 0, missing[1], cv2.BORDER_REPLICATE)
+        part = cv2.resize(part, [side // shrink for side in part.shape[1::-1]], interpolation=cv2.INTER_AREA)
     fast = [cv2.IMWRITE_PNG_COMPRESSION, 1]
     data = cv2.imencode(".png", cv2.cvtColor(part, cv2.COLOR_RGB2BGR), fast)[1].tobytes()
     corner = np.float32([left, top])
@@ -146,6 +155,7 @@ class Options:
 
     output_dir: str
     given: GivenBoxes = dataclasses.field(default_factory=GivenBoxes)
+    _: dataclasses.KW_ONLY
     min_score: float = MIN_SCORE
     outputs: tuple[str, ...] = OUTPUTS
     batch_size: int = 8
@@ -154,8 +164,8 @@ class Options:
 
     def __post_init__(self):
         unknown = [name for name in self.outputs if name not in OUTPUTS]
-        if unknown:
-            raise UserError(f"--outputs: '{unknown[0]}' is not known; it can be {', '.join(OUTPUTS)}")
+        if unknown or not self.outputs:
+            raise UserError(f"--outputs: '{''.join(unknown[:1])}' is not known; it can be {', '.join(OUTPUTS)}")
 
 
 def predict(estimate: Estimator, source: str, options: Options) -> None:
@@ -170,29 +180,49 @@ def predict(estimate: Estimator, source: str, options: Options) -> None:
 
     Raises:
         UserError: a file could not be used, results cannot be written, or the estimator fails.
+        KeyboardInterrupt: after what was seen of a file has been written.
     """
-    camera = re.fullmatch(r"-(\d*)", source)
+    camera = re.fullmatch(r"-(\d{0,4})", source)
     if camera:
         number = int(camera[1] or 0)
+        options.given.check([])
         _predict_video(estimate, number, os.path.join(options.output_dir, f"camera{number}"), options)
         return
     paths = find_inputs(source)
-    bases = {path: os.path.join(options.output_dir, name) for path, name in output_names(paths).items()}
-    photos = [path for path in paths if not is_video(path)]
+    options.given.check(paths)
+    bases = _bases(paths, options.output_dir)
     failures = {}
+    photos = [path for path in paths if not is_video(path)]
     if photos:
         _predict_photos(estimate, photos, bases, options, failures)
-    for path in paths:
-        if is_video(path):
-            try:
-                _predict_video(estimate, path, bases[path], options)
-            except MediaError as error:
-                failures[path] = error
-    for path in failures if len(paths) > 1 else ():
-        print(f"left out: {failures[path]}", file=sys.stderr)
+    for path in filter(is_video, paths):
+        try:
+            _predict_video(estimate, path, bases[path], options)
+        except MediaError as error:
+            failures[path] = str(error)
+    if failures and len(paths) == 1:
+        raise UserError(*failures.values())
+    for failure in failures.values():
+        print(f"left out: {failure}", file=sys.stderr)
     if failures:
-        first = next(iter(failures.values()))
-        raise UserError(str(first) if len(paths) == 1 else f"{len(failures)} of {len(paths)} files could not be used")
+        raise UserError(f"{len(failures)} of {len(paths)} files could not be used")
+
+
+def _bases(paths, output_dir):
+    """What results of each file are called but for their endings: as the file without its own, if that can be."""
+    for name_of in (lambda path: os.path.splitext(os.path.basename(path))[0], os.path.basename):
+        bases = {path: os.path.join(output_dir, name_of(path)) for path in paths}
+        results = [
+            base + (".mp4" if is_video(path) and ending == ".png" else ending)
+            for path, base in bases.items()
+            for ending in ENDINGS.values()
+        ]
+        if len(set(results)) == len(results):
+            break
+    replaced = {os.path.realpath(result) for result in results} & {os.path.realpath(path) for path in paths}
+    if replaced:
+        raise UserError(f"--output_dir={output_dir}: results would replace {min(replaced)}")
+    return bases
 
 
 def _predict_photos(estimate, paths, bases, options, failures):
@@ -209,7 +239,7 @@ def _predict_photos(estimate, paths, bases, options, failures):
                     check_boxes(boxes, width, height, path)
                     used.append((path, image, boxes))
                 except MediaError as error:
-                    failures[path] = error
+                    failures[path] = str(error)
             poses = estimate_people(estimate, [(image, boxes) for _, image, boxes in used], options.batch_size)
             for (path, image, boxes), own in zip(used, poses, strict=True):
                 people = tuple(
@@ -221,7 +251,8 @@ def _predict_photos(estimate, paths, bases, options, failures):
                     viz.write_png(f"{bases[path]}.png", viz.draw_people(image, people))
                 if "views" in options.outputs:
                     viz.write_png(f"{bases[path]}.views.png", viz.side_by_side(image, people))
-                _write(bases[path], found, {0: _small_jpeg(image)}, options.outputs)
+                pictures = {0: _small_jpeg(image)} if "page" in options.outputs else {}
+                _write(bases[path], found, pictures, options.outputs)
                 tqdm.tqdm.write(f"{path}: {_count(len(people))}, results {bases[path]}.*", file=sys.stdout)
             bar.update(len(paths[start : start + options.batch_size]))
 
@@ -233,22 +264,22 @@ def _follow(video, tracker, max_frames):
     from when they were recognised to when they were given up.
     """
     numbers = collections.defaultdict(itertools.count(1).__next__)
-    boxes = None
-    if video.length:
-        total = min(video.length, max_frames or video.length)
-        pictures = tqdm.tqdm(itertools.islice(video, max_frames or None), total=total, unit=" frames", desc="people")
-        boxes = [tracker(image, time) for time, image in pictures]
-        video = Video(video.source)
-    for number, (time, image) in enumerate(itertools.islice(video, max_frames or None)):
-        if boxes:
-            found = {key: box for key, box in boxes[number].items() if time <= tracker.people.get(key, -1)}
-        else:
-            found = {key: box for key, box in tracker(image, time).items() if key in tracker.people}
-        yield time, image, {numbers[key]: box for key, box in found.items()}
+    pictures = itertools.islice(video, max_frames or None)
+    if video.live:
+        for time, image in pictures:
+            found = tracker(image, time)
+            yield time, image, {numbers[key]: box for key, box in found.items() if key in tracker.people}
+        return
+    total = min(filter(None, (video.length, max_frames)), default=None)
+    candidates = [
+        tracker(image, time) for time, image in tqdm.tqdm(pictures, total=total, unit=" frames", desc="people")
+    ]
+    for found, (time, image) in zip(candidates, Video(video.source)):
+        yield time, image, {numbers[key]: box for key, box in found.items() if time <= tracker.people.get(key, -np.inf)}
 
 
 def _predict_video(estimate, source, base, options):
-    """Picture by picture; Ctrl-C ends it as the video's end does."""
+    """Picture by picture. Ctrl-C ends a camera as its end does; of a file, what was seen is kept, too."""
     video = Video(source)
     given = options.given(video.source, video.width, video.height)
     check_boxes(given if given is not None else (), video.width, video.height, video.source)
@@ -257,6 +288,7 @@ def _predict_video(estimate, source, base, options):
     outputs = options.outputs
     frames, thumbnails, views = [], _Spread(PAGE_PICTURES), _Spread(VIEWS_PICTURES)
     inhabited = 0  # pictures with people
+    interrupted = False
     total = min(filter(None, (video.length, options.max_frames)), default=None)
     with writing_video(f"{base}.mp4", video) if "overlay" in outputs else contextlib.nullcontext() as write_picture:
         try:
@@ -269,7 +301,7 @@ def _predict_video(estimate, source, base, options):
                         pose["pose2d"], pose["pose3d"] = smoother(number, box, pose["pose2d"], pose["pose3d"], time)
                     people.append(Person(number, box, **pose))
                 if write_picture:
-                    write_picture(viz.draw_people(image, people))
+                    write_picture(time, viz.draw_people(image, people))
                 if "views" in outputs and people:
                     views.offer(inhabited, lambda: viz.side_by_side(image, people, VIEWS_PX, 1))  # noqa: B023
                     inhabited += 1
@@ -277,21 +309,21 @@ def _predict_video(estimate, source, base, options):
                     thumbnails.offer(len(frames), lambda: _small_jpeg(image))  # noqa: B023
                 frames.append(Frame(time, tuple(people)))
         except KeyboardInterrupt:
-            tqdm.tqdm.write("stopped; writing what was seen", file=sys.stderr)
+            interrupted = True
         if not frames:
+            if interrupted:
+                raise KeyboardInterrupt
             raise MediaError(f"{video.source} has no pictures that can be read")
     if views.kept:
         viz.write_png(f"{base}.views.png", np.vstack(list(views.kept.values())))
-    _write(base, Poses(video.source, video.width, video.height, video.fps, tuple(frames)), thumbnails.kept, outputs)
+    fps = (len(frames) - 1) / frames[-1].time if video.live and frames[-1].time else video.fps
+    _write(base, Poses(video.source, video.width, video.height, fps, tuple(frames)), thumbnails.kept, outputs)
     people = {person.number for frame in frames for person in frame.people}
     print(f"{video.source}: {_count(len(people))} in {len(frames)} frames, results {base}.*")
-
-
-def output_names(paths: list[str]) -> dict[str, str]:
-    """What results of each file are called: as the file without its ending, or with it where two would be the same."""
-    stems = {path: os.path.splitext(os.path.basename(path))[0] for path in paths}
-    taken = collections.Counter(stems.values())
-    return {path: stem if taken[stem] == 1 else os.path.basename(path) for path, stem in stems.items()}
+    if interrupted and not video.live:
+        raise KeyboardInterrupt
+    if total and len(frames) < 0.95 * total:
+        print(f"{video.source} ends after {len(frames)} of {total} pictures: it may be damaged", file=sys.stderr)
 
 
 def _write(base, poses, pictures, outputs):

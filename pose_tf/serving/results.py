@@ -61,12 +61,13 @@ class Poses:
 
 
 def write_json(path: str, poses: Poses) -> None:
-    """Everything, with names and units: see README.md."""
-    frames = [
-        {
-            "frame": number,
-            "time_s": round(frame.time, 4),
-            "people": [
+    """Everything, with names and units; each frame is a line of its own."""
+    about = {"source": poses.source, "width": poses.width, "height": poses.height, "fps": poses.fps}
+    about |= {"joints": skeleton.H36M.joints, "bones": skeleton.H36M.bones}
+    with files.replacing(path) as temporary, open(temporary, "w") as file:
+        file.write(f'{json.dumps(about)[:-1]}, "frames": [')
+        for number, frame in enumerate(poses.frames):
+            people = [
                 {
                     "person": person.number,
                     "box_px": np.round(np.float64(person.box), 2).tolist(),
@@ -75,15 +76,10 @@ def write_json(path: str, poses: Poses) -> None:
                     "confidence": np.round(np.float64(person.confidence), 4).tolist(),
                 }
                 for person in frame.people
-            ],
-        }
-        for number, frame in enumerate(poses.frames)
-    ]
-    about = {"source": poses.source, "width": poses.width, "height": poses.height, "fps": poses.fps}
-    about |= {"joints": skeleton.H36M.joints, "bones": skeleton.H36M.bones}
-    with files.replacing(path) as temporary, open(temporary, "w") as file:  # a line for each frame
-        lines = ",\n".join(json.dumps(frame) for frame in frames)
-        file.write(f'{json.dumps(about)[:-1]}, "frames": [\n{lines}\n]}}\n')
+            ]
+            file.write(",\n" if number else "\n")
+            json.dump({"frame": number, "time_s": round(frame.time, 4), "people": people}, file)
+        file.write("\n]}\n")
 
 
 def write_csv(path: str, poses: Poses) -> None:

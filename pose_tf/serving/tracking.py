@@ -50,7 +50,7 @@ class PeopleTracker:
         self._searching = boxes is None
         self._min_score = min_score
         told = () if boxes is None else boxes
-        self._tracks = [_Track(key, np.float32(box)) for key, box in enumerate(told)]
+        self._tracks = [_Track(key, np.array(box, np.float32)) for key, box in enumerate(told)]
         self._keys = itertools.count(len(self._tracks))
         self.people = {track.key: np.inf for track in self._tracks}
         self._before = None
@@ -67,13 +67,12 @@ class PeopleTracker:
             The box, float32 [4], by a key that each keeps; those in `people` have turned out to be people by now.
         """
         scale = min(SCAN_SIZE / max(image.shape[:2]), 1.0)
-        grey = cv2.resize(
-            cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA
-        )
+        size = [max(round(scale * side), 1) for side in image.shape[1::-1]]
+        grey = cv2.resize(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), size, interpolation=cv2.INTER_AREA)
         if self._before is not None and self._before.shape == grey.shape:
             for track in self._tracks:
                 motion = _motion(self._before, grey, track.box * scale)
-                track.step = track.step if motion is None else motion / scale
+                track.step = track.step / 2 if motion is None else motion / scale
                 track.box[:2] += track.step
         self._before = grey
         if self._searching and time >= self._next_search:

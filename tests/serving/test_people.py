@@ -71,7 +71,7 @@ def test_boxes_are_read_from_a_table(tmp_path):
         ("file,x,y,w,h\na,1,2,3,4\n", "boxes.csv has no column width, height"),
         ("file,x,y,width,height\na,1,2,3,4\nb,1,2,3\n", "boxes.csv line 3: 1,2,3,None is not a box"),
         ("file,x,y,width,height\na,1,2,0,4\n", "boxes.csv line 2: 1,2,0,4 is not a box"),
-        ("\x00\n", "boxes.csv"),
+        ("\xff\xfe", "boxes.csv has no column"),
     ],
 )
 def test_a_wrong_table_is_told(tmp_path, text, words):

@@ -1,6 +1,7 @@
 """From pictures to files of results, with estimators that are known exactly."""
 
 import json
+import shutil
 
 import cv2
 import numpy as np
@@ -11,7 +12,7 @@ from pose_tf.errors import UserError
 from pose_tf.serving import predictor
 from pose_tf.serving.media import MediaError
 from pose_tf.serving.people import GivenBoxes
-from pose_tf.serving.predictor import Options, check_boxes, estimate_people, output_names, predict
+from pose_tf.serving.predictor import Options, check_boxes, estimate_people, predict
 
 
 def find_mark(image_bytes, box):
@@ -69,7 +70,7 @@ def test_colours_arrive_as_they_are():
         np.testing.assert_array_equal(sent, image)
         return find_mark(image_bytes, box)
 
-    estimate_people(estimate, [(image, np.float32([[10, 10, 30, 30]]))], 8)
+    estimate_people(estimate, [(image, np.float32([[10, 10, 40, 40]]))], 8)
 
 
 def test_people_of_many_pictures_share_batches():
@@ -95,9 +96,63 @@ def test_boxes_have_to_touch_the_picture():
         check_boxes(np.float32([(0, 0, 1e8, 5)]), 100, 50, "a.jpg")
 
 
-def test_results_are_named_as_the_files_are():
-    names = output_names(["d/a.jpg", "d/b.png", "d/b.mp4"])
-    assert names == {"d/a.jpg": "a", "d/b.png": "b.png", "d/b.mp4": "b.mp4"}
+@pytest.mark.parametrize(
+    "box", [(3839, 301, 700, 1400), (10, 10, 2, 2000), (-1590, -1590, 1600, 1600), (3000, 2000, 3000, 3000)]
+)
+def test_boxes_that_touch_the_picture_do_so_in_what_is_sent(box):
+    def estimate(image_bytes, box):
+        sent = cv2.imdecode(np.frombuffer(image_bytes[0], np.uint8), cv2.IMREAD_COLOR)
+        check_boxes(box, *sent.shape[1::-1], "sent")
+        assert (box[:, 2:] >= 1).all()
+        return find_mark(image_bytes, box)
+
+    image = np.zeros((2160, 3840, 3), np.uint8)
+    check_boxes(np.float32([box]), 3840, 2160, "a.jpg")
+    estimate_people(estimate, [(image, np.float32([box]))], 8)
+
+
+def test_a_thin_picture_is_no_problem(tmp_path):
+    for name, shape in (("wide", (3, 9000, 3)), ("high", (9000, 3, 3))):
+        cv2.imwrite(f"{tmp_path}/{name}.png", np.zeros(shape, np.uint8))
+        for given in (GivenBoxes("whole"), GivenBoxes()):
+            predict(find_mark, f"{tmp_path}/{name}.png", Options(f"{tmp_path}/out", given))
+        assert max(cv2.imread(f"{tmp_path}/out/{name}.views.png").shape) < 10_000
+
+
+def results_of(names, tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name in names:
+        write_photo(folder / name, (50, 40))
+    predict(find_mark, str(folder), Options(f"{tmp_path}/out", GivenBoxes("whole"), outputs=("overlay", "views")))
+    return sorted(path.name for path in (tmp_path / "out").iterdir())
+
+
+def test_results_are_named_as_the_files_are(tmp_path):
+    assert results_of(["a.jpg", "b.png"], tmp_path) == ["a.png", "a.views.png", "b.png", "b.views.png"]
+
+
+@pytest.mark.parametrize("names", [("a.jpg", "a.png", "a.jpg.png"), ("a.jpg", "a.views.png")])
+def test_no_results_replace_others(tmp_path, names):
+    expected = sorted(f"{name}{ending}" for name in names for ending in (".png", ".views.png"))
+    assert results_of(names, tmp_path) == expected
+
+
+def test_no_results_replace_an_input(tmp_path):
+    write_photo(tmp_path / "a.png", (50, 40))
+    before = (tmp_path / "a.png").read_bytes()
+    with pytest.raises(UserError, match=r"results would replace .*a.png"):
+        predict(find_mark, f"{tmp_path}/a.png", Options(str(tmp_path), GivenBoxes("whole")))
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+    assert (tmp_path / "a.png").read_bytes() == before
+
+
+def test_a_table_of_other_files_is_told(tmp_path):
+    write_photo(tmp_path / "a.png", (50, 40))
+    (tmp_path / "boxes.csv").write_text("file,x,y,width,height\nphotos/a.png,1,2,30,40\n")
+    options = Options(f"{tmp_path}/out", GivenBoxes(path=f"{tmp_path}/boxes.csv"))
+    with pytest.raises(UserError, match=r"boxes.csv names none of the inputs"):
+        predict(find_mark, f"{tmp_path}/a.png", options)
 
 
 def write_photo(path, *centres):
@@ -135,6 +190,8 @@ def test_only_what_is_asked_for_is_written(tmp_path):
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.csv"]
     with pytest.raises(UserError, match="--outputs: 'gif' is not known; it can be overlay, views, page"):
         Options("out", outputs=("json", "gif"))
+    with pytest.raises(UserError, match="--outputs: '' is not known"):
+        Options("out", outputs=())
 
 
 @pytest.fixture
@@ -193,7 +250,8 @@ def test_a_person_is_there_from_the_first_picture_to_the_last_that_was_found(tmp
 
 def test_smoothing_takes_the_trembling_out(video, tmp_path):
     for name, smooth in (("raw", False), ("smooth", True)):
-        predict(find_mark, video, Options(f"{tmp_path}/{name}", GivenBoxes("30,20,60,60"), ("json",), smooth=smooth))
+        options = Options(f"{tmp_path}/{name}", GivenBoxes("30,20,60,60"), outputs=("json",), smooth=smooth)
+        predict(find_mark, video, options)
     raw, smooth = (joints(f"{tmp_path}/{name}/walk.json") for name in ("raw", "smooth"))
     assert smooth[5:, 1].std() < 0.8 * raw[5:, 1].std()
     assert np.abs(smooth - raw)[:, 0].max() < 8
@@ -215,10 +273,37 @@ def interrupted(after):
     return estimate
 
 
-def test_ctrl_c_ends_a_video_and_keeps_what_was_seen(video, tmp_path):
-    predict(interrupted(5), video, Options(f"{tmp_path}/out", GivenBoxes("30,20,60,60")))
+def test_ctrl_c_ends_everything_and_keeps_what_was_seen(video, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        predict(interrupted(5), video, Options(f"{tmp_path}/out", GivenBoxes("30,20,60,60")))
     assert len(joints(f"{tmp_path}/out/walk.json")) == 5
     assert int(cv2.VideoCapture(f"{tmp_path}/out/walk.mp4").get(cv2.CAP_PROP_FRAME_COUNT)) == 5
+
+
+def test_ctrl_c_before_anything_was_seen_leaves_nothing(video, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        predict(interrupted(0), video, Options(f"{tmp_path}/out", GivenBoxes("30,20,60,60")))
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_each_video_of_a_folder_begins_with_the_box(video, tmp_path):
+    (tmp_path / "in").mkdir()
+    for name in ("a.avi", "b.avi"):
+        shutil.copy(video, tmp_path / "in" / name)
+    predict(find_mark, f"{tmp_path}/in", Options(f"{tmp_path}/out", GivenBoxes("30,20,60,60"), outputs=("npz",)))
+    for name in ("a", "b"):
+        with np.load(f"{tmp_path}/out/{name}.npz") as found:
+            np.testing.assert_array_equal(found["box_px"][0], [30, 20, 60, 60])
+
+
+def test_a_cut_video_is_told(video, tmp_path, capfd):
+    with open(video, "rb") as file:
+        data = file.read()
+    (tmp_path / "cut.avi").write_bytes(data[: len(data) // 2])
+    predict(find_mark, f"{tmp_path}/cut.avi", Options(f"{tmp_path}/out", GivenBoxes("30,20,60,60")))
+    count = len(joints(f"{tmp_path}/out/cut.json"))
+    assert 0 < count < 25
+    assert f"cut.avi ends after {count} of 30 pictures: it may be damaged" in capfd.readouterr().err
 
 
 def test_a_failing_estimator_leaves_nothing_half_written(video, tmp_path):
@@ -235,14 +320,23 @@ def test_a_camera_is_read_until_ctrl_c(video, tmp_path, monkeypatch, source, num
     opened = []
     capture = cv2.VideoCapture
 
-    def camera(index):
-        opened.append(index)
+    def camera(source):
+        if isinstance(source, str):  # what was written is looked at
+            return capture(source)
+        opened.append(source)
         return capture(video)
 
     monkeypatch.setattr(cv2, "VideoCapture", camera)
     predict(interrupted(6), source, Options(f"{tmp_path}/out", GivenBoxes("30,20,60,60")))
     assert opened == [number]
-    assert len(joints(f"{tmp_path}/out/camera{number}.json")) == 6
+    with open(f"{tmp_path}/out/camera{number}.json") as file:
+        found = json.load(file)
+    assert len(found["frames"]) == 6
+    times = [frame["time_s"] for frame in found["frames"]]
+    assert times == sorted(set(times))  # of the clock
+    assert found["fps"] == pytest.approx(5 / times[-1], rel=0.01)
+    length = cv2.VideoCapture(f"{tmp_path}/out/camera{number}.mp4").get(cv2.CAP_PROP_FRAME_COUNT) / 10
+    assert length == pytest.approx(times[-1], abs=0.16)
 
 
 def test_samples_of_a_row_stay_few_and_even():

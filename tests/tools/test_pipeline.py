@@ -211,13 +211,13 @@ def test_exported_model_predicts_as_the_submission_does(run_tool, fails, sample_
     canvas = np.zeros((300, 400, 3), np.uint8)
     canvas[60:188, 200:328] = cv2.resize(images[0], (128, 128), interpolation=cv2.INTER_AREA)
     card = json.loads((tmp_path / "model" / "1" / "assets.extra" / "model_card.json").read_text())
+    assert card["crop_margin"] == json.loads((lifter / "statistics.json").read_text())["crop_margin"]
     side = 128 / card["crop_margin"]
     box = [[200 + (128 - side) / 2, 60 + (128 - side) / 2, side, side]]
     boxed = model.signatures["image_and_box"](image_bytes=tf.io.encode_png(canvas)[None], box=tf.constant(box))
     small = model.signatures["serving_default"](image_bytes=tf.io.encode_png(canvas[60:188, 200:328])[None])
     np.testing.assert_allclose(boxed["pose2d"][0], small["pose2d"][0] + [200.0, 60.0], atol=0.05)
 
-    # The photos are the test images; the model crops around the boxes as the records were cropped, more or less.
     flags = (f"--model={tmp_path}/model", f"--output_dir={tmp_path}/poses")
     run_tool("predict", *flags, f"--input={sample_data}/photos", f"--boxes={sample_data}/photos/boxes.csv")
     assert len(list((tmp_path / "poses").iterdir())) == 6 * 6
@@ -247,5 +247,9 @@ def test_exported_model_predicts_as_the_submission_does(run_tool, fails, sample_
     assert "notes.txt is not an image" in fails("predict", *flags, f"--input={tmp_path}/notes.txt")
     message = fails("predict", *flags, f"--input={sample_data}/photos/person0.png", "--box=9000,0,50,50")
     assert "person0.png: the box 9000,0,50,50 is outside of its 256x256 pixels" in message
-    assert "there is no camera 7" in fails("predict", *flags, "--input=-7")
+    done = run_tool("predict", *flags, "--input=-7", ok=False)
+    assert (done.returncode, done.stderr) == (1, "error: there is no camera 7\n")
+    (tmp_path / "broken.mp4").write_text("not a video")
+    done = run_tool("predict", *flags, f"--input={tmp_path}/broken.mp4", ok=False)
+    assert (done.returncode, done.stderr) == (1, f"error: {tmp_path}/broken.mp4 is not a video that can be read\n")
     assert not (tmp_path / "none").exists()
