@@ -16,7 +16,7 @@ CONFIRMED = 2  # searches that have to find a person
 SAME_PERSON = 0.3  # overlap of two boxes, intersection over union
 PART_OF_PERSON = 0.7  # intersection over the smaller box: a search may see a part only
 START_SCORE, KEEP_SCORE = 0.6, 0.4  # of min_score, to begin to follow, and to go on
-FOUND_WEIGHT = 0.6  # of a found box against the known one, times their overlap
+FOUND_WEIGHT = 0.8  # of a found box against the known one, if they overlap entirely and the score is high
 MIN_POINTS, MAX_POINTS = 5, 60  # that are followed on a person
 TRUNK = np.float32([(0.3, 0.05), (0.7, 0.55)])  # corners of where they are, as shares of the box: little background
 
@@ -97,7 +97,8 @@ class PeopleTracker:
                 continue
             seen.add(track.key)
             taken.add(j)
-            track.box += FOUND_WEIGHT * of_both * (boxes[j] - track.box)
+            certainty = of_both * min(scores[j] / self._min_score, 1.0)
+            track.box += FOUND_WEIGHT * certainty * (boxes[j] - track.box)
             track.found += 1
             track.score = max(track.score, scores[j])
             track.last_seen = time
