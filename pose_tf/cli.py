@@ -22,8 +22,7 @@ def run(main) -> None:
 
 
 def _guarded(main):
-    for name in ("absl", "tensorflow"):  # libraries' progress reports; warnings stay
-        logging.getLogger(name).setLevel(logging.WARNING)
+    logging.disable(logging.INFO)  # libraries' progress reports, whatever levels they set; warnings stay
     try:
         main()
     except UserError as error:
