@@ -2,7 +2,11 @@
 
 __version__ = "0.1.0"
 
+from pose_tf.keras_version import require_keras_2
+
+require_keras_2()
+
 # Importing the package registers its Keras classes, so that `tf.keras.models.load_model` finds them.
-from pose_tf import layers, metrics, models
+from pose_tf import layers, metrics, models  # noqa: E402
 
 __all__ = ["layers", "metrics", "models"]

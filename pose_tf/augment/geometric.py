@@ -6,9 +6,12 @@ import tensorflow as tf
 
 from pose_tf import geometry, skeleton
 
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore", UserWarning)  # Addons announces its end of life at every import
-    import tensorflow_addons as tfa
+try:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # Addons announces its end of life at every import
+        import tensorflow_addons as tfa
+except ImportError:  # there is none for TensorFlow 2.16 and later
+    tfa = None
 
 
 @tf.keras.utils.register_keras_serializable("pose_tf")
@@ -76,5 +79,28 @@ def rotate_images(images, angle, factor, centre):
     x, y = centre[0], centre[1]
     zeros = tf.zeros_like(a)
     transforms = tf.stack([a, b, x - a * x - b * y, -b, a, y + b * x - a * y, zeros, zeros], axis=-1)
-    rotated = tfa.image.transform(tf.cast(images, tf.float32), transforms, interpolation="bilinear")
+    transform = tfa.image.transform if tfa else transform_images
+    rotated = transform(tf.cast(images, tf.float32), transforms, interpolation="bilinear")
     return tf.cast(tf.round(rotated), images.dtype)
+
+
+def transform_images(images, transforms, interpolation: str):
+    """What `tfa.image.transform` does, where there is no TensorFlow Addons.
+
+    Args:
+        images: float32 [B, H, W, C].
+        transforms: float32 [B, 8]: a0, a1, a2, b0, b1, b2, c0, c1; the pixel (x, y) of the result is taken from
+            ((a0·x + a1·y + a2) / k, (b0·x + b1·y + b2) / k) with k = c0·x + c1·y + 1.
+        interpolation: `nearest` or `bilinear`.
+
+    Returns:
+        float32 [B, H, W, C]; black outside.
+    """
+    return tf.raw_ops.ImageProjectiveTransformV3(
+        images=images,
+        transforms=transforms,
+        output_shape=tf.shape(images)[1:3],
+        fill_value=0.0,
+        interpolation=interpolation.upper(),
+        fill_mode="CONSTANT",
+    )

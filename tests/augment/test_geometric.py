@@ -1,11 +1,13 @@
 """Tests of the geometric augmentation: joints stay on what they mark, options mean what they say, seeds decide."""
 
+import warnings
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from pose_tf.augment import GeometricAugmenter
-from pose_tf.augment.geometric import rotate_images
+from pose_tf.augment.geometric import rotate_images, transform_images
 
 HEIGHT, WIDTH = 128, 160
 MIRROR = [0, 4, 5, 6, 1, 2, 3, 7, 8, 9, 10, 14, 15, 16, 11, 12, 13]
@@ -147,6 +149,20 @@ def test_what_comes_from_outside_is_black():
     assert (result[6:14, 6:14] == 255).all()
     assert not result[:4].any() and not result[:, 16:].any()
     assert not rotated(white, 45).numpy()[0, 0].any()
+
+
+@pytest.mark.parametrize("interpolation", ["nearest", "bilinear"])
+def test_images_are_transformed_as_by_tensorflow_addons(rng, interpolation):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        tfa = pytest.importorskip("tensorflow_addons", reason="there is none for this TensorFlow")
+    images = rng.uniform(0, 255, (6, 30, 40, 3)).astype(np.float32)
+    transforms = np.tile(np.float32([1, 0, 0, 0, 1, 0, 0, 0]), (6, 1)) + rng.normal(0, 0.2, (6, 8)).astype(np.float32)
+    transforms[:, [2, 5]] *= 20
+    transforms[:, 6:] *= 0.01
+    expected = tfa.image.transform(images, transforms, interpolation=interpolation)
+    assert np.ptp(expected) > 200
+    np.testing.assert_array_equal(transform_images(images, transforms, interpolation), expected)
 
 
 def test_round_trip_keeps_the_options():

@@ -15,6 +15,7 @@ import re
 import threading
 import time
 
+import google.protobuf
 import grpc
 import numpy as np
 import tensorflow as tf
@@ -193,9 +194,11 @@ class _Rest(http.server.BaseHTTPRequestHandler):
 
     def _status(self, model):
         response = self.server.service.status(model)
-        return json_format.MessageToDict(
-            response, including_default_value_fields=True, preserving_proto_field_name=True
-        )
+        # The argument that writes values out that are the default has another name from protobuf 5 on.
+        defaults = "including_default_value_fields"
+        if int(google.protobuf.__version__.split(".")[0]) >= 5:
+            defaults = "always_print_fields_with_no_presence"
+        return json_format.MessageToDict(response, preserving_proto_field_name=True, **{defaults: True})
 
     def _predict(self, model, body):
         try:
