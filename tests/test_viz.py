@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from pose_tf import viz
+from pose_tf.serving.results import Person
 from pose_tf.skeleton import H36M
 
 BLACK = np.zeros((256, 256, 3), np.uint8)
@@ -138,3 +139,31 @@ def test_written_png_reads_back_as_rgb(tmp_path, rng):
     viz.write_png(str(path), picture)
     np.testing.assert_array_equal(cv2.imread(str(path))[..., ::-1], picture)
     assert [entry.name for entry in path.parent.iterdir()] == ["picture.png"]
+
+
+def person(number, x, y, size):
+    """Someone who fills a square, with joints on its diagonal."""
+    steps = np.linspace(0, size, 17)
+    pose2d = np.stack([x + steps, y + steps], axis=1)
+    pose3d = np.stack([steps, 10 * steps, -steps], axis=1)
+    return Person(number, np.float32([x, y, size, size]), pose2d, pose3d, np.ones(17))
+
+
+def test_people_are_drawn_where_they_are_even_in_wide_pictures():
+    image = np.zeros((120, 12_000, 3), np.uint8)
+    drawn = viz.draw_people(image, [person(1, 10, 10, 100), person(2, 11_000, 10, 100)])
+    assert not image.any()
+    columns = np.flatnonzero(drawn.any(axis=(0, 2)))
+    assert 0 < columns[0] < 20 and 11_090 < columns[-1] < 11_130
+    assert not drawn[:, 200:10_900].any()
+    for x in (10, 11_000):
+        assert drawn[55:65, x + 45 : x + 55].max() > 200  # the middle of the skeleton
+
+
+@pytest.mark.parametrize(("count", "rows"), [(0, 1), (1, 1), (3, 3), (9, 4)])
+def test_views_stand_beside_the_picture_a_row_for_each_of_the_first_people(count, rows):
+    image = np.full((100, 200, 3), 90, np.uint8)
+    people = [person(number, 15 * number, 20, 60) for number in range(1, count + 1)]
+    sheet = viz.side_by_side(image, people, size=64)
+    assert sheet.shape == (64 * rows, 128 * rows + (3 * 64 if count else 0), 3)
+    assert len({sheet[64 * row : 64 * row + 64, 128 * rows :].tobytes() for row in range(rows)}) == 1  # the same pose
