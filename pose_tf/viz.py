@@ -89,10 +89,8 @@ def side_by_side(image: np.ndarray, people, size: int = 384, most_people: int = 
     shown = people[:most_people]
     height = size * max(len(shown), 1)
     scale = min(height / image.shape[0], WIDEST * height / image.shape[1])
-    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    fitted = [max(round(side * scale), 1) for side in image.shape[1::-1]]
-    drawn = cv2.resize(draw_people(image, people), fitted, interpolation=interpolation)
-    drawn = cv2.copyMakeBorder(drawn, 0, height - fitted[1], 0, 0, cv2.BORDER_CONSTANT, value=BACKGROUND)
+    drawn = resize(draw_people(image, people), scale)
+    drawn = cv2.copyMakeBorder(drawn, 0, height - len(drawn), 0, 0, cv2.BORDER_CONSTANT, value=BACKGROUND)
     if not shown:
         return drawn
     rows = [np.hstack([draw_pose3d(person.pose3d, None, view, size) for view in VIEWS_DEG]) for person in shown]
@@ -219,6 +217,12 @@ def grid(tiles: list[np.ndarray], columns: int) -> np.ndarray:
     columns = min(columns, len(tiles))
     tiles += [np.full_like(tiles[0], BACKGROUND)] * (-len(tiles) % columns)
     return np.vstack([np.hstack(tiles[row : row + columns]) for row in range(0, len(tiles), columns)])
+
+
+def resize(image: np.ndarray, scale: float) -> np.ndarray:
+    """A picture `scale` times as wide and high, smoothly, and a pixel at least. uint8 [H, W] or [H, W, C]."""
+    size = [max(round(scale * side), 1) for side in image.shape[1::-1]]
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
 
 
 def write_png(path: str, image: np.ndarray) -> None:

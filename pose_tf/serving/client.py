@@ -215,9 +215,7 @@ def _parse_url(server):
     """Parts of the address, or None if it is none that can be asked."""
     try:
         url = urllib.parse.urlsplit(server)
-        usable = (
-            url.scheme in ("http", "https") and url.hostname and url.port != 0 and not re.search(r"[\s?#@]", server)
-        )
+        usable = url.scheme in ("http", "https") and url.hostname and url.port != 0
     except ValueError:
         return None
     return url if usable and not re.search(r"[\s?#@]", server) else None

@@ -6,6 +6,7 @@ import os
 import cv2
 import numpy as np
 
+from pose_tf import viz
 from pose_tf.errors import UserError
 
 SCAN_SIZE = 1024
@@ -14,7 +15,7 @@ MIN_SCORE = 0.9
 """Of a person; below, OpenCV's detector sees people in window frames and trees."""
 BODY = np.float32([0.25, 0.1, 0.5, 0.8])
 """Where in the detector's window the body is: x, y, width, height as shares of the window's."""
-SAME_PERSON = 0.6  # of the smaller of two windows lies in the other
+SAME_PERSON = 0.6  # of the smaller of two windows lies in the other: parts of people look like people, too
 BOX_COLUMNS = ("file", "x", "y", "width", "height")
 
 _hog = cv2.HOGDescriptor()
@@ -32,9 +33,7 @@ def find_people(image: np.ndarray, min_score: float = MIN_SCORE) -> tuple[np.nda
         boxes float32 [N, 4]: x, y, width, height in pixels; scores float32 [N], the highest first.
     """
     scale = min(SCAN_SIZE / max(image.shape[:2]), 2.0)
-    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    size = [max(round(scale * side), 1) for side in image.shape[1::-1]]
-    scanned = cv2.resize(image, size, interpolation=interpolation)
+    scanned = viz.resize(image, scale)
     if min(scanned.shape[:2]) < 64:
         return np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
     windows, scores = _hog.detectMultiScale(
@@ -48,17 +47,24 @@ def find_people(image: np.ndarray, min_score: float = MIN_SCORE) -> tuple[np.nda
     windows, scores = np.float32(windows).reshape(-1, 4), np.float32(scores).ravel()
     kept = []
     for i in np.argsort(-scores, kind="stable"):
-        if all(_shared(windows[i], windows[j]) < SAME_PERSON for j in kept):
+        if all(overlap(windows[i], windows[j])[1] < SAME_PERSON for j in kept):
             kept.append(i)
     windows, scores = windows[kept] / scale, scores[kept]
     corner = windows[:, :2] + windows[:, 2:] * BODY[:2]
     return np.concatenate([corner, windows[:, 2:] * BODY[2:]], axis=1), scores
 
 
-def _shared(a, b):
-    """Intersection of two boxes over the smaller: parts of people look like people, too."""
+def overlap(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
+    """Intersection of two boxes [4], over their union and over the smaller."""
     sides = np.minimum(a[:2] + a[2:], b[:2] + b[2:]) - np.maximum(a[:2], b[:2])
-    return np.prod(np.maximum(sides, 0)) / min(np.prod(a[2:]), np.prod(b[2:]))
+    shared = np.prod(np.maximum(sides, 0))
+    areas = np.prod(a[2:]), np.prod(b[2:])
+    return shared / (sum(areas) - shared), shared / min(areas)
+
+
+def touches(box: np.ndarray, width: int, height: int) -> bool:
+    """Whether any of a box [4] lies in a picture."""
+    return bool((box[:2] < (width, height)).all() and (box[:2] + box[2:] > 0).all())
 
 
 class GivenBoxes:

@@ -24,13 +24,13 @@ from pose_tf.errors import UserError, reason
 from pose_tf.serving.crops import MAX_BOX
 from pose_tf.serving.media import MediaError, Video, find_inputs, is_video, read_photo, writing_video
 from pose_tf.serving.page import write_page
-from pose_tf.serving.people import MIN_SCORE, GivenBoxes, find_people
+from pose_tf.serving.people import MIN_SCORE, GivenBoxes, find_people, touches
 from pose_tf.serving.results import Frame, Person, Poses, write_csv, write_json, write_npz
 from pose_tf.serving.tracking import PeopleTracker, PoseSmoother
 
 Estimator = Callable[..., dict[str, np.ndarray]]
 ENDINGS = {
-    "overlay": ".png",  # the photo with skeletons; .mp4 of a video
+    "overlay": ".png",  # the photo with skeletons; a video has VIDEO_ENDING
     "views": ".views.png",  # 3D views beside it
     "page": ".html",  # for the browser
     "json": ".json",
@@ -38,6 +38,7 @@ ENDINGS = {
     "npz": ".npz",
 }
 """Of the names of what is written."""
+VIDEO_ENDING = ".mp4"
 OUTPUTS = tuple(ENDINGS)
 SEEN_PX = 512
 """Longest side of a person, at least, in what estimators see: twice as much as they make use of."""
@@ -133,7 +134,7 @@ def check_boxes(boxes: np.ndarray, width: int, height: int, source: str) -> None
     """
     for box in boxes:
         text = f"{source}: the box {','.join(f'{value:g}' for value in box)}"
-        if not ((box[:2] < (width, height)) & (box[:2] + box[2:] > 0)).all():
+        if not touches(box, width, height):
             raise MediaError(f"{text} is outside of its {width}x{height} pixels")
         if max(box[2:]) > MAX_BOX * max(width, height):
             raise MediaError(f"{text} is too large for its {width}x{height} pixels")
@@ -213,9 +214,9 @@ def _bases(paths, output_dir):
     for name_of in (lambda path: os.path.splitext(os.path.basename(path))[0], os.path.basename):
         bases = {path: os.path.join(output_dir, name_of(path)) for path in paths}
         results = [
-            base + (".mp4" if is_video(path) and ending == ".png" else ending)
+            base + (VIDEO_ENDING if output == "overlay" and is_video(path) else ending)
             for path, base in bases.items()
-            for ending in ENDINGS.values()
+            for output, ending in ENDINGS.items()
         ]
         if len(set(results)) == len(results):
             break
@@ -248,16 +249,16 @@ def _predict_photos(estimate, paths, bases, options, failures):
                 height, width = image.shape[:2]
                 found = Poses(path, width, height, None, (Frame(0.0, people),))
                 if "overlay" in options.outputs:
-                    viz.write_png(f"{bases[path]}.png", viz.draw_people(image, people))
+                    viz.write_png(bases[path] + ENDINGS["overlay"], viz.draw_people(image, people))
                 if "views" in options.outputs:
-                    viz.write_png(f"{bases[path]}.views.png", viz.side_by_side(image, people))
+                    viz.write_png(bases[path] + ENDINGS["views"], viz.side_by_side(image, people))
                 pictures = {0: _small_jpeg(image)} if "page" in options.outputs else {}
                 _write(bases[path], found, pictures, options.outputs)
                 tqdm.tqdm.write(f"{path}: {_count(len(people))}, results {bases[path]}.*", file=sys.stdout)
             bar.update(len(paths[start : start + options.batch_size]))
 
 
-def _follow(video, tracker, max_frames):
+def _follow(video, tracker, max_frames, total):
     """Yields time, image and the people's boxes by their numbers, from 1, for each picture.
 
     A file is read twice, so that people are there from when they were followed to when they were found last, and not
@@ -270,7 +271,6 @@ def _follow(video, tracker, max_frames):
             found = tracker(image, time)
             yield time, image, {numbers[key]: box for key, box in found.items() if key in tracker.people}
         return
-    total = min(filter(None, (video.length, max_frames)), default=None)
     candidates = [
         tracker(image, time) for time, image in tqdm.tqdm(pictures, total=total, unit=" frames", desc="people")
     ]
@@ -290,9 +290,11 @@ def _predict_video(estimate, source, base, options):
     inhabited = 0  # pictures with people
     interrupted = False
     total = min(filter(None, (video.length, options.max_frames)), default=None)
-    with writing_video(f"{base}.mp4", video) if "overlay" in outputs else contextlib.nullcontext() as write_picture:
+    with (
+        writing_video(base + VIDEO_ENDING, video) if "overlay" in outputs else contextlib.nullcontext() as write_picture
+    ):
         try:
-            pictures = _follow(video, tracker, options.max_frames)
+            pictures = _follow(video, tracker, options.max_frames, total)
             for time, image, boxes in tqdm.tqdm(pictures, total=total, unit=" frames", desc="poses"):
                 (poses,) = estimate_people(estimate, [(image, list(boxes.values()))], options.batch_size)
                 people = []
@@ -315,7 +317,7 @@ def _predict_video(estimate, source, base, options):
                 raise KeyboardInterrupt
             raise MediaError(f"{video.source} has no pictures that can be read")
     if views.kept:
-        viz.write_png(f"{base}.views.png", np.vstack(list(views.kept.values())))
+        viz.write_png(base + ENDINGS["views"], np.vstack(list(views.kept.values())))
     fps = (len(frames) - 1) / frames[-1].time if video.live and frames[-1].time else video.fps
     _write(base, Poses(video.source, video.width, video.height, fps, tuple(frames)), thumbnails.kept, outputs)
     people = {person.number for frame in frames for person in frame.people}
@@ -328,17 +330,14 @@ def _predict_video(estimate, source, base, options):
 
 def _write(base, poses, pictures, outputs):
     if "page" in outputs:
-        write_page(f"{base}.html", poses, pictures)
+        write_page(base + ENDINGS["page"], poses, pictures)
     for name, write in (("json", write_json), ("csv", write_csv), ("npz", write_npz)):
         if name in outputs:
-            write(f"{base}.{name}", poses)
+            write(base + ENDINGS[name], poses)
 
 
 def _small_jpeg(image):
-    scale = min(PAGE_PX / max(image.shape[:2]), 1.0)
-    small = cv2.resize(
-        image, [max(round(side * scale), 1) for side in image.shape[1::-1]], interpolation=cv2.INTER_AREA
-    )
+    small = viz.resize(image, min(PAGE_PX / max(image.shape[:2]), 1.0))
     bgr = cv2.cvtColor(small, cv2.COLOR_RGB2BGR)
     return cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].tobytes()
 

@@ -6,7 +6,8 @@ import itertools
 import cv2
 import numpy as np
 
-from pose_tf.serving.people import MIN_SCORE, SCAN_SIZE, find_people
+from pose_tf import viz
+from pose_tf.serving.people import MIN_SCORE, SCAN_SIZE, find_people, overlap, touches
 
 FIND_EVERY_S = 0.17
 """Between two searches for people; in between, boxes move with the picture."""
@@ -67,8 +68,7 @@ class PeopleTracker:
             The box, float32 [4], by a key that each keeps; those in `people` have turned out to be people by now.
         """
         scale = min(SCAN_SIZE / max(image.shape[:2]), 1.0)
-        size = [max(round(scale * side), 1) for side in image.shape[1::-1]]
-        grey = cv2.resize(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), size, interpolation=cv2.INTER_AREA)
+        grey = viz.resize(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), scale)
         if self._before is not None and self._before.shape == grey.shape:
             for track in self._tracks:
                 motion = _motion(self._before, grey, track.box * scale)
@@ -79,18 +79,14 @@ class PeopleTracker:
             self._next_search = time + FIND_EVERY_S
             self._search(image, time)
         height, width = image.shape[:2]
-        inside = [
-            track
-            for track in self._tracks
-            if (track.box[:2] < (width, height)).all() and (track.box[:2] + track.box[2:] > 0).all()
-        ]
+        inside = [track for track in self._tracks if touches(track.box, width, height)]
         if self._searching:
             self._tracks = [track for track in inside if time - track.last_seen <= PATIENCE_S]
         return {track.key: track.box.copy() for track in inside}
 
     def _search(self, image, time):
         boxes, scores = find_people(image, KEEP_SCORE * self._min_score)
-        pairs = [(*_overlap(track.box, box), track, j) for track in self._tracks for j, box in enumerate(boxes)]
+        pairs = [(*overlap(track.box, box), track, j) for track in self._tracks for j, box in enumerate(boxes)]
         seen, taken = set(), set()
         for of_both, of_smaller, track, j in sorted(pairs, key=lambda pair: -pair[0]):
             if max(of_both / SAME_PERSON, of_smaller / PART_OF_PERSON) < 1 or j in taken or track.key in seen:
@@ -107,14 +103,6 @@ class PeopleTracker:
         for j, box in enumerate(boxes):
             if j not in taken and scores[j] >= START_SCORE * self._min_score:
                 self._tracks.append(_Track(next(self._keys), box.copy(), score=scores[j], last_seen=time))
-
-
-def _overlap(a, b):
-    """Intersection of two boxes, over their union and over the smaller."""
-    sides = np.minimum(a[:2] + a[2:], b[:2] + b[2:]) - np.maximum(a[:2], b[:2])
-    shared = np.prod(np.maximum(sides, 0))
-    areas = np.prod(a[2:]), np.prod(b[2:])
-    return shared / (sum(areas) - shared), shared / min(areas)
 
 
 def _motion(before, now, box):
