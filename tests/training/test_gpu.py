@@ -12,13 +12,17 @@ from tests.training.test_trainer import poses, recipe  # noqa: F401
 
 
 def gpu_kernels(operation):
-    """Kernels for the GPU, of the operation's types."""
+    """Kernels for the GPU, of the operation's types and options."""
     node = operation.node_def
+
+    def allows(rule):
+        value, allowed = node.attr[rule.name], rule.allowed_values.list
+        return value.type in allowed.type or value.s in allowed.s
+
     return [
         kernel
         for kernel in kernels.get_registered_kernels_for_op(node.op).kernel
-        if kernel.device_type in ("GPU", "DEFAULT")
-        and all(node.attr[rule.name].type in rule.allowed_values.list.type for rule in kernel.constraint)
+        if kernel.device_type in ("GPU", "DEFAULT") and all(map(allows, kernel.constraint))
     ]
 
 
