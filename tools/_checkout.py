@@ -2,8 +2,29 @@
 
 import os
 import sys
+import tempfile
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+level = os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("OPENCV_LOG_LEVEL", "OFF")
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+
+
+def _import_tensorflow_quietly():
+    """Later versions than 2.15 tell of the machine before they look at TF_CPP_MIN_LOG_LEVEL."""
+    with tempfile.TemporaryFile() as messages:
+        terminal = os.dup(2)
+        os.dup2(messages.fileno(), 2)
+        try:
+            import tensorflow  # noqa: F401
+        finally:
+            os.dup2(terminal, 2)
+            os.close(terminal)
+            messages.seek(0)
+            for line in messages:
+                if not line.startswith((b"I0000 ", b"WARNING: All log messages before absl::InitializeLog()")):
+                    os.write(2, line)
+
+
+if level != "0":
+    _import_tensorflow_quietly()

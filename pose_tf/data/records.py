@@ -331,7 +331,7 @@ def encode(sample: dict, schema: Schema) -> bytes:
             features[key] = tf.train.Feature(float_list=tf.train.FloatList(value=array.ravel()))
         else:
             features[key] = tf.train.Feature(int64_list=tf.train.Int64List(value=array.ravel()))
-    return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
+    return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString(deterministic=True)
 
 
 def write(path: str, samples: Iterable[dict], schema: Schema) -> int:
