@@ -17,6 +17,7 @@ import _checkout  # noqa: F401
 import cv2
 import numpy as np
 import tensorflow as tf
+from contestant import serve
 
 from pose_tf.augment import ColorJitter
 from pose_tf.augment.occlusion import paste_occluders
@@ -68,18 +69,22 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--runs", type=int, default=15)
+    parser.add_argument("--serve", choices=["paste", "jitter"], help="only do this, on demand: see contestant.py")
     args = parser.parse_args()
     cv2.setNumThreads(1)
     rng = np.random.default_rng(0)
     bank = make_bank(rng)
-    pixels = sum(picture.shape[0] * picture.shape[1] for picture in bank.objects)
-    size = sum(np.prod(v.shape) * v.dtype.size for v in (bank.atlas.cells, bank.atlas.sizes, bank.atlas.starts))
-    print(f"{OBJECTS} objects, {pixels / OBJECTS:.0f} pixels each: {size / 2**20:.0f} MiB on the device")
-
     images = rng.integers(0, 256, (args.batch, 256, 256, 3)).astype(np.uint8)
     paste = tf.function(lambda images, *pastes: paste_occluders(images, bank, *pastes))
     jitter = tf.function(lambda images: ColorJitter()(images, training=True, seed=[0, 0]))
     device_images = tf.constant(images)
+    if args.serve:
+        pastes = [tf.constant(part) for part in make_pastes(rng, args.batch)]
+        way = (lambda: paste(device_images, *pastes)) if args.serve == "paste" else (lambda: jitter(device_images))
+        return serve(lambda calls: [way().numpy() for _ in range(calls)])
+    pixels = sum(picture.shape[0] * picture.shape[1] for picture in bank.objects)
+    size = sum(np.prod(v.shape) * v.dtype.size for v in (bank.atlas.cells, bank.atlas.sizes, bank.atlas.starts))
+    print(f"{OBJECTS} objects, {pixels / OBJECTS:.0f} pixels each: {size / 2**20:.0f} MiB on the device")
     ways = {
         "paste, OpenCV, one core": lambda pastes: paste_with_opencv(images, bank, *pastes),
         f"paste, ours, {tf.config.list_logical_devices()[-1].name[-5:]}": lambda pastes: paste(

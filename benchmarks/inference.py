@@ -10,12 +10,10 @@ medians and ranges of the rounds are printed, and the medians of the ratios.
 Then a request at a time, whole: a JPEG's bytes go into `serving_default`, 2D and 3D joints come out.
 """
 
-import json
 import math
 import os
 import pathlib
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -23,6 +21,7 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "tools"))
 import _checkout  # noqa: F401
 from absl import flags
+from contestant import Contestant, serve
 
 from pose_tf import cli
 
@@ -32,6 +31,12 @@ _ROUNDS = flags.DEFINE_integer("rounds", 9, "Turns that each takes.", lower_boun
 _REQUESTS = flags.DEFINE_integer("requests", 500, "JPEG requests.", lower_bound=1)
 _BATCH_SIZES = flags.DEFINE_list("batch_sizes", ["1", "8"], "Images in a call.")
 _PRECISIONS = flags.DEFINE_list("precisions", ["float32", "bfloat16"], "Of the exported detector.")
+_SERVE = flags.DEFINE_enum(
+    "serve",
+    None,
+    ["images", "lift"],
+    "Only call this signature, on demand (see contestant.py), with the first batch size.",
+)
 SECONDS = 2.0  # of a turn, at least
 RUNTIMES = {
     "eager": "PyTorch, eager",
@@ -61,49 +66,35 @@ def export_model(precision, folder):
     return model, model.signatures
 
 
-class Peer:
-    """A process that estimates on demand."""
+def make_work(signature, batch_size):
+    """A function that makes a number of calls of a signature that takes images or 2D joints."""
+    import numpy as np
+    import tensorflow as tf
 
-    def __init__(self, runtime, precision, batch_size):
-        task = {"runtime": runtime, "precision": precision, "batch_size": batch_size, "width": _WIDTH.value}
-        script = pathlib.Path(__file__).with_name("torch_inference.py")
-        self._process = subprocess.Popen(
-            [_TORCH_PYTHON.value, script, json.dumps(task)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
+    rng = np.random.default_rng(0)
+    ((name, spec),) = signature.structured_input_signature[1].items()
+    batch = tf.constant(rng.integers(0, 256, (batch_size, *spec.shape[1:])), spec.dtype)
 
-    def __call__(self, calls):
-        """Makes some calls; seconds, or not a number if the process has died."""
-        try:
-            print(calls, file=self._process.stdin, flush=True)
-            return float(self._process.stdout.readline())
-        except (BrokenPipeError, ValueError):
-            return math.nan
+    def work(calls):
+        for _ in range(calls):
+            signature(**{name: batch})["pose3d"].numpy()
 
-    def close(self):
-        self._process.kill()
-        self._process.wait()
+    return work
 
 
 def compare(signature, precision, batch_size):
     """Prints the speeds of one precision and batch size."""
-    import numpy as np
-    import tensorflow as tf
-
-    images = tf.constant(np.random.default_rng(0).integers(0, 256, (batch_size, 256, 256, 3), np.uint8))
+    work = make_work(signature, batch_size)
 
     def ours(calls):
         start = time.monotonic()
-        for _ in range(calls):
-            signature(images=images)["pose3d"].numpy()
+        work(calls)
         return time.monotonic() - start
 
     contestants = {"pose_tf": ours}
     for runtime in RUNTIMES if _TORCH_PYTHON.value else ():
-        peer = Peer(runtime, precision, batch_size)
+        task = {"runtime": runtime, "precision": precision, "batch_size": batch_size, "width": _WIDTH.value}
+        peer = Contestant(_TORCH_PYTHON.value, pathlib.Path(__file__).with_name("torch_inference.py"), task)
         if math.isnan(peer(2)):  # compiles
             print(f"no {RUNTIMES[runtime]} there")
             peer.close()
@@ -146,6 +137,11 @@ def time_requests(signature, precision):
 
 
 def main():
+    if _SERVE.value:
+        with tempfile.TemporaryDirectory() as folder:
+            model, signatures = export_model(_PRECISIONS.value[0], folder)
+            serve(make_work(signatures[_SERVE.value], int(_BATCH_SIZES.value[0])))
+        return
     print(f"{os.cpu_count()} processors; HRNet-W{_WIDTH.value}, FeedForward", flush=True)
     for precision in _PRECISIONS.value:
         with tempfile.TemporaryDirectory() as folder:

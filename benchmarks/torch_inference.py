@@ -5,17 +5,17 @@ HRNet, soft-argmax and the feed-forward lifter of `torch_models.py`, from uint8 
     python benchmarks/torch_inference.py '{"runtime": "compiled", "precision": "float32", "batch_size": 8}'
 
 `runtime` is `eager`, as the public code runs; `compiled` by torch.compile; `frozen`, the same with channels last and
-constant weights, into which batch normalisation is folded; or `openvino`, converted from PyTorch. Reads numbers of
-calls from standard input, one a line, makes so many, and answers with the seconds.
+constant weights, into which batch normalisation is folded; or `openvino`, converted from PyTorch. Works on demand: see
+`contestant.py`.
 """
 
 import json
 import os
 import sys
-import time
 
 import numpy as np
 import torch
+from contestant import serve
 from torch import nn
 from torch_models import FeedForward, HRNet, soft_argmax
 
@@ -77,11 +77,12 @@ def main():
     torch.set_num_threads(task["threads"])
     call = make_call(task)
     batch = np.random.default_rng(0).integers(0, 256, (task["batch_size"], 256, 256, 3), np.uint8)
-    for line in sys.stdin:
-        start = time.monotonic()
-        for _ in range(int(line)):
+
+    def work(calls):
+        for _ in range(calls):
             call(batch)
-        print(time.monotonic() - start, flush=True)
+
+    serve(work)
 
 
 if __name__ == "__main__":

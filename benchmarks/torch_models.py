@@ -4,15 +4,15 @@ Written from the papers, with the names of weights that the public code gives th
 
     python benchmarks/torch_models.py '{"model": {"name": "feed_forward"}, "batch_size": 64}'
 
-Reads numbers of steps from standard input, one a line, takes so many, and answers with the seconds.
+Takes steps on demand: see `contestant.py`.
 """
 
 import contextlib
 import json
 import sys
-import time
 
 import torch
+from contestant import serve
 from torch import nn
 from torch.nn import functional
 
@@ -291,12 +291,13 @@ def main():
     task = json.loads(sys.argv[1])
     torch.set_num_threads(task.get("threads", torch.get_num_threads()))
     train_step = make_train_step(task)
-    for line in sys.stdin:
-        start = time.monotonic()
-        for _ in range(int(line)):
+
+    def work(steps):
+        for _ in range(steps):
             loss = train_step()
         loss.item()
-        print(time.monotonic() - start, flush=True)
+
+    serve(work)
 
 
 if __name__ == "__main__":

@@ -13,11 +13,10 @@ The limit is what the step's matrix products and convolutions would take at the 
 and as much again for each of both gradients.
 """
 
-import json
+import math
 import os
 import pathlib
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -27,14 +26,17 @@ import _checkout  # noqa: F401
 
 os.environ["TQDM_DISABLE"] = "1"  # the progress of making sample data
 from absl import flags
+from contestant import Contestant, serve
 from ml_collections import config_flags
 
 from pose_tf import cli
+from pose_tf.errors import UserError
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "A recipe.")
 _TORCH_PYTHON = flags.DEFINE_string("torch_python", None, "A Python interpreter that can import torch.")
 _ROUNDS = flags.DEFINE_integer("rounds", 7, "Turns that each takes.", lower_bound=1)
 _STEPS = flags.DEFINE_integer("steps", 0, "Steps in a round; by default as many as take two seconds.")
+_SERVE = flags.DEFINE_bool("serve", False, "Only take our steps, on demand: see contestant.py.")
 flags.mark_flags_as_required(["config"])
 
 
@@ -83,29 +85,18 @@ class OurStep:
         return time.monotonic() - start
 
 
-class TorchStep:
+def torch_step(python, config, batch_size, threads, tuned):
     """PyTorch's step in a process of its own, as the two frameworks need not share an environment."""
-
-    def __init__(self, python, config, batch_size, threads, tuned):
-        options = config.model.to_dict()
-        if options.pop("raw_pixels", False) or options.pop("share_blocks", False):
-            raise SystemExit("the PyTorch models have neither raw_pixels nor share_blocks")
-        optimizer = {"lr": config.optimizer.learning_rate, "weight_decay": config.optimizer.weight_decay}
-        task = {"model": options, "batch_size": batch_size, "optimizer": optimizer, "threads": threads, "tuned": tuned}
-        task |= {"bfloat16": config.precision == "mixed_bfloat16", "clip_norm": config.optimizer.clip_norm}
-        script = pathlib.Path(__file__).with_name("torch_models.py")
-        self._process = subprocess.Popen(
-            [python, script, json.dumps(task)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-
-    def __call__(self, steps: int) -> float:
-        """Takes some steps; seconds."""
-        print(steps, file=self._process.stdin, flush=True)
-        return float(self._process.stdout.readline())
-
-    def close(self):
-        self._process.stdin.close()
-        self._process.wait()
+    options = config.model.to_dict()
+    if options.pop("raw_pixels", False) or options.pop("share_blocks", False):
+        raise UserError("the PyTorch models have neither raw_pixels nor share_blocks")
+    optimizer = {"lr": config.optimizer.learning_rate, "weight_decay": config.optimizer.weight_decay}
+    task = {"model": options, "batch_size": batch_size, "optimizer": optimizer, "threads": threads, "tuned": tuned}
+    task |= {"bfloat16": config.precision == "mixed_bfloat16", "clip_norm": config.optimizer.clip_norm}
+    step = Contestant(python, pathlib.Path(__file__).with_name("torch_models.py"), task)
+    if math.isnan(step(1)):
+        raise UserError(f"--torch_python={python} cannot run benchmarks/torch_models.py")
+    return step
 
 
 def flops(model, batch_size) -> int:
@@ -160,15 +151,17 @@ def main():
 
     config = _CONFIG.value
     if "occlusion" in config and not os.path.exists(config.occlusion.bank):
-        print(f"no occlusion: there is no {config.occlusion.bank}")
+        print(f"no occlusion: there is no {config.occlusion.bank}", file=sys.stderr)
         config.occlusion.probability = 0.0
     ours = OurStep(config)
+    if _SERVE.value:
+        return serve(ours)
     threads = tf.config.threading.get_intra_op_parallelism_threads() or len(os.sched_getaffinity(0))
     product = make_product(config.precision)
     contestants = {"pose_tf": ours}
     if _TORCH_PYTHON.value:
         for name in ("plain", "tuned"):
-            contestants[f"PyTorch, {name}"] = TorchStep(
+            contestants[f"PyTorch, {name}"] = torch_step(
                 _TORCH_PYTHON.value, config, ours.batch_size, threads, name == "tuned"
             )
 

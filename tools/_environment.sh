@@ -1,10 +1,15 @@
-# Sourced by the scripts beside it: goes to the repository and sees to it that $venv has what $requirements asks for.
-venv=${venv:-.venv}
-requirements=${requirements:-requirements.txt}
+# Sourced by the scripts beside it: goes to the repository and sees to it that $venv has what it needs.
+# With --latest as the script's first argument, that is current TensorFlow.
+if [ "${1-}" = --latest ]; then
+  shift
+  venv=.venv-latest requirements=requirements-latest.txt versions='3.11 3.12 3.13' instead=''
+else
+  venv=.venv requirements=requirements.txt versions='3.11' instead=', or give --latest for current TensorFlow'
+fi
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 PYTHON=${PYTHON:-$(command -v python3.11 || command -v python3)}
-if [ $requirements = requirements.txt ] && ! "$PYTHON" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))'; then
-  echo "error: Python 3.11 is needed; name one as PYTHON=/path/to/python3.11" >&2
+if [[ " $versions " != *" $("$PYTHON" -c 'import sys; print("%d.%d" % sys.version_info[:2])') "* ]]; then
+  echo "error: Python ${versions// / or } is needed; name one as PYTHON=/path/to/python$instead" >&2
   exit 1
 fi
 if ! cmp -s $requirements $venv/installed.txt; then

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # From nothing to 3D poses in ten minutes on two cores: sample data, training, evaluation, export, prediction.
-# Everything is written to quickstart/; run it again and it goes on from where it was.
+# Everything is written to quickstart/; run it again and it goes on from where it was. --latest: see test.sh.
 set -euo pipefail
 source "$(dirname "$0")/_environment.sh"
-python=.venv/bin/python
+python=$venv/bin/python
 out=quickstart
 begin=$SECONDS
 step() { printf '\n== %s  [%d:%02d]\n' "$1" $(((SECONDS - begin) / 60)) $(((SECONDS - begin) % 60)); }
@@ -35,5 +35,5 @@ cat <<EOF
   predictions      $out/poses/  (person0.html opens in a browser)
   report           $out/report.json
   SavedModel       $out/model/
-  TensorBoard      .venv/bin/tensorboard --logdir $out
+  TensorBoard      $venv/bin/tensorboard --logdir $out
 EOF

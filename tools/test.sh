@@ -2,13 +2,8 @@
 # Sets up .venv and runs the tests. Arguments go to pytest: tools/test.sh tests/test_metrics.py
 # With --latest first, the same with current TensorFlow in .venv-latest: tools/test.sh --latest tests/models
 set -euo pipefail
-if [ "${1-}" = --latest ]; then
-  shift
-  venv=.venv-latest
-  requirements=requirements-latest.txt
-fi
 source "$(dirname "$0")/_environment.sh"
 export TF_CPP_MIN_LOG_LEVEL=3
 $venv/bin/ruff check .
 $venv/bin/ruff format --check .
-exec $venv/bin/python -m pytest "$@"
+exec $venv/bin/python -m pytest -n 2 --dist loadfile "$@"

@@ -1,0 +1,87 @@
+"""Speed with two installations of TensorFlow: HRNet-W32, the lifters and the augmentation, one beside the other.
+
+    python benchmarks/stacks.py [--pythons=.venv/bin/python,.venv-latest/bin/python] [--rounds=7] [--only=WORDS]
+
+Each row is a part of `inference.py` (an exported model), `train_step.py` (a recipe's whole step) or `augment.py`, in a
+process for each Python. The processes take turns; medians and ranges of the rounds are printed, and the median of the
+ratios.
+"""
+
+import math
+import pathlib
+import statistics
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "tools"))
+import _checkout  # noqa: F401
+from absl import flags
+from contestant import Contestant
+
+from pose_tf import cli
+from pose_tf.errors import UserError
+
+_PYTHONS = flags.DEFINE_list("pythons", [".venv/bin/python", ".venv-latest/bin/python"], "Interpreters.")
+_ROUNDS = flags.DEFINE_integer("rounds", 7, "Turns that each takes.", lower_bound=1)
+_ONLY = flags.DEFINE_string("only", "", "Rows whose names have this in them.")
+FOLDER = pathlib.Path(__file__).parent
+SECONDS = 2.0  # of a turn, at least
+
+
+def forward(signature, batch_size, precision="float32"):
+    flags = (f"--serve={signature}", f"--batch_sizes={batch_size}", f"--precisions={precision}")
+    return batch_size, "inference.py", *flags
+
+
+def training(recipe, batch_size, precision="float32"):
+    flags = (f"--config={FOLDER.parent}/configs/{recipe}.py", f"--config.data.batch_size={batch_size}")
+    return batch_size, "train_step.py", "--serve", *flags, f"--config.precision={precision}"
+
+
+ROWS = {  # what is timed: (samples in a call, script, flags)
+    "HRNet-W32, forward, batch 1, float32": forward("images", 1),
+    "HRNet-W32, forward, batch 8, float32": forward("images", 8),
+    "HRNet-W32, forward, batch 1, bfloat16": forward("images", 1, "bfloat16"),
+    "HRNet-W32, forward, batch 8, bfloat16": forward("images", 8, "bfloat16"),
+    "HRNet-W32, training, batch 8, float32": training("hrnet_w32", 8),
+    "HRNet-W32, training, batch 8, bfloat16": training("hrnet_w32", 8, "mixed_bfloat16"),
+    "FeedForward, forward, batch 64": forward("lift", 64),
+    "FeedForward, training, batch 64": training("feed_forward", 64),
+    "SemGCN, training, batch 64": training("sem_gcn", 64),
+    "pasting objects, batch 64": (64, "augment.py", "--serve=paste", "--batch=64"),
+    "colour jitter, batch 64": (64, "augment.py", "--serve=jitter", "--batch=64"),
+}
+
+
+def compare(name, batch_size, script, *arguments):
+    """Prints a row: the samples a second of each Python, and how many times as fast as the first it is."""
+    contestants = [Contestant(python, FOLDER / script, *arguments) for python in _PYTHONS.value]
+    calls = []
+    for python, contestant in zip(_PYTHONS.value, contestants):
+        contestant(2)  # tracing, and the libraries' own preparations
+        seconds = contestant(2)
+        if math.isnan(seconds):
+            raise UserError(f"{python} cannot run benchmarks/{script} {' '.join(arguments)}")
+        calls.append(max(1, round(SECONDS / (seconds / 2))))
+    rates = [[] for _ in contestants]
+    for _ in range(_ROUNDS.value):
+        for number, contestant, found in zip(calls, contestants, rates):
+            found.append(batch_size * number / contestant(number))
+    for contestant in contestants:
+        contestant.close()
+    print(f"\n{name}")
+    for python, found in zip(_PYTHONS.value, rates):
+        ratio = statistics.median(a / b for a, b in zip(found, rates[0]))
+        low, middle, high = (f"{f(found):.4g}" for f in (min, statistics.median, max))
+        print(f"{python:32s}{middle:>8s} samples/s  ({low} to {high})  {ratio:.2f}", flush=True)
+
+
+def main():
+    rows = {name: row for name, row in ROWS.items() if _ONLY.value in name}
+    if not rows:
+        raise UserError(f"--only={_ONLY.value} is in none of: {'; '.join(ROWS)}")
+    for name, row in rows.items():
+        compare(name, *row)
+
+
+if __name__ == "__main__":
+    cli.run(main)
