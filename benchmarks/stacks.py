@@ -71,7 +71,7 @@ def compare(name, batch_size, script, *arguments):
     print(f"\n{name}")
     for python, found in zip(_PYTHONS.value, rates):
         ratio = statistics.median(a / b for a, b in zip(found, rates[0]))
-        low, middle, high = (f"{f(found):.4g}" for f in (min, statistics.median, max))
+        low, middle, high = (f"{f(found):.{1 if found[0] < 100 else 0}f}" for f in (min, statistics.median, max))
         print(f"{python:32s}{middle:>8s} samples/s  ({low} to {high})  {ratio:.2f}", flush=True)
 
 

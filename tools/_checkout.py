@@ -1,22 +1,24 @@
 """Lets the tools run from a checkout that is not installed, and keeps libraries' messages off the terminal."""
 
+import contextlib
 import os
 import sys
 import tempfile
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-level = os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("OPENCV_LOG_LEVEL", "OFF")
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
 
-def _import_tensorflow_quietly():
-    """Later versions than 2.15 tell of the machine before they look at TF_CPP_MIN_LOG_LEVEL."""
+@contextlib.contextmanager
+def _without_messages():
+    """Later versions of TensorFlow than 2.15 tell of the machine before they look at TF_CPP_MIN_LOG_LEVEL."""
     with tempfile.TemporaryFile() as messages:
         terminal = os.dup(2)
         os.dup2(messages.fileno(), 2)
         try:
-            import tensorflow  # noqa: F401
+            yield
         finally:
             os.dup2(terminal, 2)
             os.close(terminal)
@@ -26,5 +28,10 @@ def _import_tensorflow_quietly():
                     os.write(2, line)
 
 
-if level != "0":
-    _import_tensorflow_quietly()
+try:
+    with contextlib.nullcontext() if os.environ["TF_CPP_MIN_LOG_LEVEL"] == "0" else _without_messages():
+        import pose_tf  # noqa: F401
+except ModuleNotFoundError as error:
+    sys.exit(f"error: {error}; BUILD.md says what has to be installed")
+except ImportError as error:
+    sys.exit(f"error: {error}")

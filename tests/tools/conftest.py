@@ -27,8 +27,8 @@ def tool_command(tmp_path_factory):
 def run_tool(tool_command):
     """A function that runs `tools/NAME.py FLAGS` and returns the finished process, its output as text."""
 
-    def run(name, *flags, ok=True):
-        done = subprocess.run(**tool_command(name, *flags), capture_output=True, timeout=900)
+    def run(name, *flags, ok=True, **environment):
+        done = subprocess.run(**tool_command(name, *flags, **environment), capture_output=True, timeout=900)
         if ok:
             assert done.returncode == 0, done.stderr
         return done
@@ -59,8 +59,8 @@ def start_tool(tool_command, tmp_path):
 def fails(run_tool):
     """A function that runs a tool, expects one sentence on stderr and exit status 1, and returns the sentence."""
 
-    def run(name, *flags):
-        done = run_tool(name, *flags, ok=False)
+    def run(name, *flags, **environment):
+        done = run_tool(name, *flags, ok=False, **environment)
         assert done.returncode == 1, done.stdout
         assert "Traceback" not in done.stderr
         message = done.stderr.strip().splitlines()[-1]

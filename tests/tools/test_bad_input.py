@@ -3,6 +3,7 @@
 import pathlib
 
 import pytest
+import tensorflow as tf
 
 ROOT = pathlib.Path(__file__).parents[2]
 TOOLS = sorted(path.stem for path in (ROOT / "tools").glob("[a-z]*.py"))
@@ -16,6 +17,17 @@ def test_help_explains_the_tool_and_exits_0(run_tool, name):
 
 def test_an_unknown_flag_is_named(fails):
     assert "data_dri" in fails("inspect_records", "--data_dri=x")
+
+
+def test_what_is_not_installed_is_named(fails, tmp_path):
+    (tmp_path / "tensorflow.py").write_text("""raise ModuleNotFoundError("No module named 'tensorflow'")""")
+    message = fails("train", PYTHONPATH=str(tmp_path))
+    assert message == "error: No module named 'tensorflow'; BUILD.md says what has to be installed"
+
+
+@pytest.mark.skipif(tf.__version__.startswith("2.15."), reason="this TensorFlow has no Keras 3")
+def test_keras_3_is_refused(fails):
+    assert "set TF_USE_LEGACY_KERAS=1" in fails("train", TF_USE_LEGACY_KERAS="0")
 
 
 def train_flags(workdir, *more, recipe="feed_forward"):
