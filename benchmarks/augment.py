@@ -17,7 +17,7 @@ import _checkout  # noqa: F401
 import cv2
 import numpy as np
 import tensorflow as tf
-from contestant import serve
+from on_demand import serve
 
 from pose_tf.augment import ColorJitter
 from pose_tf.augment.occlusion import paste_occluders
@@ -69,7 +69,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--runs", type=int, default=15)
-    parser.add_argument("--serve", choices=["paste", "jitter"], help="only do this, on demand: see contestant.py")
+    parser.add_argument("--serve", choices=["paste", "jitter"], help="only do this, on demand: see on_demand.py")
     args = parser.parse_args()
     cv2.setNumThreads(1)
     rng = np.random.default_rng(0)

@@ -10,7 +10,6 @@ medians and ranges of the rounds are printed, and the medians of the ratios.
 Then a request at a time, whole: a JPEG's bytes go into `serving_default`, 2D and 3D joints come out.
 """
 
-import math
 import os
 import pathlib
 import statistics
@@ -21,9 +20,11 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "tools"))
 import _checkout  # noqa: F401
 from absl import flags
-from contestant import Contestant, serve
+from contestant import Contestant
+from on_demand import serve
 
 from pose_tf import cli
+from pose_tf.errors import UserError
 
 _WIDTH = flags.DEFINE_integer("width", 32, "Of the HRNet.")
 _TORCH_PYTHON = flags.DEFINE_string("torch_python", None, "A Python interpreter that can import torch.")
@@ -35,7 +36,7 @@ _SERVE = flags.DEFINE_enum(
     "serve",
     None,
     ["images", "lift"],
-    "Only call this signature, on demand (see contestant.py), with the first batch size.",
+    "Only call this signature, on demand (see on_demand.py), with the first batch size.",
 )
 SECONDS = 2.0  # of a turn, at least
 RUNTIMES = {
@@ -95,11 +96,11 @@ def compare(signature, precision, batch_size):
     for runtime in RUNTIMES if _TORCH_PYTHON.value else ():
         task = {"runtime": runtime, "precision": precision, "batch_size": batch_size, "width": _WIDTH.value}
         peer = Contestant(_TORCH_PYTHON.value, pathlib.Path(__file__).with_name("torch_inference.py"), task)
-        if math.isnan(peer(2)):  # compiles
-            print(f"no {RUNTIMES[runtime]} there")
-            peer.close()
-        else:
+        try:
+            peer(2)  # compiles
             contestants[RUNTIMES[runtime]] = peer
+        except UserError as error:
+            print(f"no {RUNTIMES[runtime]} there: {error}")
     ours(2)
     calls = {name: max(1, round(SECONDS / (call(2) / 2))) for name, call in contestants.items()}
     rates = {name: [] for name in contestants}

@@ -1,13 +1,14 @@
 """Speed with two installations of TensorFlow: HRNet-W32, the lifters and the augmentation, one beside the other.
 
-    python benchmarks/stacks.py [--pythons=.venv/bin/python,.venv-latest/bin/python] [--rounds=7] [--only=WORDS]
+    python benchmarks/stacks.py [--pythons=PATH,PATH] [--rounds=7] [--only=WORDS]
+
+The Pythons are by default those of `.venv` and `.venv-latest`.
 
 Each row is a part of `inference.py` (an exported model), `train_step.py` (a recipe's whole step) or `augment.py`, in a
 process for each Python. The processes take turns; medians and ranges of the rounds are printed, and the median of the
 ratios.
 """
 
-import math
 import pathlib
 import statistics
 import sys
@@ -20,21 +21,28 @@ from contestant import Contestant
 from pose_tf import cli
 from pose_tf.errors import UserError
 
-_PYTHONS = flags.DEFINE_list("pythons", [".venv/bin/python", ".venv-latest/bin/python"], "Interpreters.")
+FOLDER = pathlib.Path(__file__).parent
+_PYTHONS = flags.DEFINE_list(
+    "pythons", [f"{FOLDER.parent}/{venv}/bin/python" for venv in (".venv", ".venv-latest")], "Interpreters."
+)
 _ROUNDS = flags.DEFINE_integer("rounds", 7, "Turns that each takes.", lower_bound=1)
 _ONLY = flags.DEFINE_string("only", "", "Rows whose names have this in them.")
-FOLDER = pathlib.Path(__file__).parent
-SECONDS = 2.0  # of a turn, at least
+SECONDS = 2.0  # of a turn, about
 
 
 def forward(signature, batch_size, precision="float32"):
-    flags = (f"--serve={signature}", f"--batch_sizes={batch_size}", f"--precisions={precision}")
-    return batch_size, "inference.py", *flags
+    return (
+        batch_size,
+        "inference.py",
+        f"--serve={signature}",
+        f"--batch_sizes={batch_size}",
+        f"--precisions={precision}",
+    )
 
 
 def training(recipe, batch_size, precision="float32"):
-    flags = (f"--config={FOLDER.parent}/configs/{recipe}.py", f"--config.data.batch_size={batch_size}")
-    return batch_size, "train_step.py", "--serve", *flags, f"--config.precision={precision}"
+    what = (f"--config={FOLDER.parent}/configs/{recipe}.py", f"--config.precision={precision}")
+    return batch_size, "train_step.py", "--serve", *what, f"--config.data.batch_size={batch_size}"
 
 
 ROWS = {  # what is timed: (samples in a call, script, flags)
@@ -56,12 +64,9 @@ def compare(name, batch_size, script, *arguments):
     """Prints a row: the samples a second of each Python, and how many times as fast as the first it is."""
     contestants = [Contestant(python, FOLDER / script, *arguments) for python in _PYTHONS.value]
     calls = []
-    for python, contestant in zip(_PYTHONS.value, contestants):
+    for contestant in contestants:
         contestant(2)  # tracing, and the libraries' own preparations
-        seconds = contestant(2)
-        if math.isnan(seconds):
-            raise UserError(f"{python} cannot run benchmarks/{script} {' '.join(arguments)}")
-        calls.append(max(1, round(SECONDS / (seconds / 2))))
+        calls.append(max(1, round(SECONDS / (contestant(2) / 2))))
     rates = [[] for _ in contestants]
     for _ in range(_ROUNDS.value):
         for number, contestant, found in zip(calls, contestants, rates):
@@ -72,7 +77,7 @@ def compare(name, batch_size, script, *arguments):
     for python, found in zip(_PYTHONS.value, rates):
         ratio = statistics.median(a / b for a, b in zip(found, rates[0]))
         low, middle, high = (f"{f(found):.{1 if found[0] < 100 else 0}f}" for f in (min, statistics.median, max))
-        print(f"{python:32s}{middle:>8s} samples/s  ({low} to {high})  {ratio:.2f}", flush=True)
+        print(f"{python:40s}{middle:>8s} samples/s  ({low} to {high})  {ratio:.2f}", flush=True)
 
 
 def main():

@@ -6,7 +6,7 @@ HRNet, soft-argmax and the feed-forward lifter of `torch_models.py`, from uint8 
 
 `runtime` is `eager`, as the public code runs; `compiled` by torch.compile; `frozen`, the same with channels last and
 constant weights, into which batch normalisation is folded; or `openvino`, converted from PyTorch. Works on demand: see
-`contestant.py`.
+`on_demand.py`.
 """
 
 import json
@@ -15,7 +15,7 @@ import sys
 
 import numpy as np
 import torch
-from contestant import serve
+from on_demand import serve
 from torch import nn
 from torch_models import FeedForward, HRNet, soft_argmax
 

@@ -4,7 +4,7 @@ Written from the papers, with the names of weights that the public code gives th
 
     python benchmarks/torch_models.py '{"model": {"name": "feed_forward"}, "batch_size": 64}'
 
-Takes steps on demand: see `contestant.py`.
+Takes steps on demand: see `on_demand.py`.
 """
 
 import contextlib
@@ -12,7 +12,7 @@ import json
 import sys
 
 import torch
-from contestant import serve
+from on_demand import serve
 from torch import nn
 from torch.nn import functional
 

@@ -1,17 +1,30 @@
 """Which Keras `tf.keras` is: the models are written for Keras 2.
 
-TensorFlow 2.15 has it built in. Later ones have Keras 3, unless TF_USE_LEGACY_KERAS is set when `tf.keras` is looked at
-for the first time; then they take Keras 2 from the package tf_keras.
+TensorFlow 2.15 has it built in. Later ones have Keras 3, unless TF_USE_LEGACY_KERAS is set when they are imported; then
+they take Keras 2 from the package tf_keras.
 """
 
+import importlib.metadata
+import importlib.util
 import os
+import sys
 
-import tensorflow as tf
 
-if tf.__version__.startswith("2.15."):
-    os.environ.pop("TF_USE_LEGACY_KERAS", None)  # it would look for tf_keras all the same
-else:
+def _choose_keras_2():
+    """Imports TensorFlow with Keras 2, if it is not imported yet; or else makes up for what it has missed."""
+    try:
+        built_in = importlib.metadata.version("keras").startswith("2.")
+    except importlib.metadata.PackageNotFoundError:
+        built_in = False
+    if built_in:
+        os.environ.pop("TF_USE_LEGACY_KERAS", None)  # it would look for tf_keras all the same
+        return
+    is_late = "tensorflow" in sys.modules and "TF_USE_LEGACY_KERAS" not in os.environ
     os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
+    if is_late and importlib.util.find_spec("tf_keras"):
+        # `tf.keras` is looked up when it is used for the first time, but the place of `tensorflow.keras` at once.
+        place = importlib.util.find_spec("tf_keras.api._v2.keras").origin
+        sys.modules["tensorflow"].__path__.insert(0, os.path.dirname(os.path.dirname(place)))
 
 
 def require_keras_2() -> None:
@@ -29,5 +42,9 @@ def require_keras_2() -> None:
     if not version.startswith("2"):
         raise ImportError(
             f"pose_tf needs Keras 2, and this process has Keras {version}: "
-            "set TF_USE_LEGACY_KERAS=1 before TensorFlow is imported, or import pose_tf first"
+            "set TF_USE_LEGACY_KERAS=1 before TensorFlow is imported"
         )
+
+
+_choose_keras_2()
+import tensorflow as tf  # noqa: E402

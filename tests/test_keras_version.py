@@ -12,12 +12,22 @@ from pose_tf.keras_version import require_keras_2
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
-def test_keras_2_is_in_force_without_further_ado():
-    environment = {key: value for key, value in os.environ.items() if key != "TF_USE_LEGACY_KERAS"}
-    script = "import pose_tf, tensorflow as tf; print(tf.keras.Model.__module__)"
-    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, env=environment, capture_output=True, text=True)
+def run(script, **environment):
+    environment = {key: value for key, value in os.environ.items() if key != "TF_USE_LEGACY_KERAS"} | environment
+    return subprocess.run([sys.executable, "-c", script], cwd=ROOT, env=environment, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("first", ["import pose_tf, tensorflow as tf", "import tensorflow as tf, pose_tf"])
+def test_keras_2_is_in_force_however_it_is_imported(first):
+    done = run(
+        f"{first}\n"
+        "from tensorflow.keras.layers import Dense\n"
+        "from tensorflow import keras\n"
+        "print(Dense.__module__, keras.layers.Dense.__module__, tf.keras.layers.Dense.__module__)"
+    )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() in ("keras.src.engine.training", "tf_keras.src.engine.training")
+    (module,) = set(done.stdout.split())
+    assert module in ("keras.src.layers.core.dense", "tf_keras.src.layers.core.dense")
 
 
 def test_keras_3_is_refused(monkeypatch):
@@ -26,10 +36,17 @@ def test_keras_3_is_refused(monkeypatch):
         require_keras_2()
 
 
-@pytest.mark.skipif(tf.__version__.startswith("2.15."), reason="this TensorFlow has no Keras 3")
-def test_keras_3_that_is_there_already_is_refused():
-    environment = os.environ | {"TF_USE_LEGACY_KERAS": "0"}
-    script = "import tensorflow as tf; tf.keras.__version__; import pose_tf"
-    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, env=environment, capture_output=True, text=True)
+@pytest.mark.skipif(tf.__version__.startswith("2.15."), reason="this TensorFlow has Keras 2 built in")
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [
+        ("import tensorflow as tf; tf.keras.__version__; import pose_tf", "this process has Keras 3"),
+        ("import sys; sys.modules['tf_keras'] = None; import pose_tf", "pip install -r requirements-latest.txt"),
+    ],
+)
+def test_a_process_without_keras_2_is_refused(script, words):
+    done = run(script)
     assert done.returncode != 0
-    assert "ImportError: pose_tf needs Keras 2, and this process has Keras 3" in done.stderr
+    message = done.stderr.splitlines()[-1]
+    assert message.startswith("ImportError: pose_tf needs Keras 2")
+    assert words in message

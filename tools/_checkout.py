@@ -34,4 +34,4 @@ try:
 except ModuleNotFoundError as error:
     sys.exit(f"error: {error}; BUILD.md says what has to be installed")
 except ImportError as error:
-    sys.exit(f"error: {error}")
+    sys.exit(f"error: {' '.join(str(error).split())}")

@@ -1,5 +1,6 @@
 # Sourced by the scripts beside it: goes to the repository and sees to it that $venv has what it needs.
 # With --latest as the script's first argument, that is current TensorFlow.
+set -euo pipefail
 if [ "${1-}" = --latest ]; then
   shift
   venv=.venv-latest requirements=requirements-latest.txt versions='3.11 3.12 3.13' instead=''
@@ -7,14 +8,25 @@ else
   venv=.venv requirements=requirements.txt versions='3.11' instead=', or give --latest for current TensorFlow'
 fi
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-PYTHON=${PYTHON:-$(command -v python3.11 || command -v python3)}
-if [[ " $versions " != *" $("$PYTHON" -c 'import sys; print("%d.%d" % sys.version_info[:2])') "* ]]; then
-  echo "error: Python ${versions// / or } is needed; name one as PYTHON=/path/to/python$instead" >&2
-  exit 1
-fi
-if ! cmp -s $requirements $venv/installed.txt; then
+
+version() { "$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null || true; }
+
+if ! cmp -s $requirements $venv/installed.txt ||
+  { [ -n "${PYTHON-}" ] && [ "$(version "$PYTHON")" != "$(version $venv/bin/python)" ]; }; then
+  candidates=(python3.11 python3.12 python3.13 python3)
+  [ -z "${PYTHON-}" ] || candidates=("$PYTHON")
+  for python in "${candidates[@]}"; do
+    found=$(version "$python")
+    [[ -n $found && " $versions " == *" $found "* ]] && break
+    found=
+  done
+  if [ -z "$found" ]; then
+    echo "error: Python ${versions// / or } is needed; name one as PYTHON=/path/to/python$instead" >&2
+    exit 1
+  fi
   echo "== Installing into $venv"
-  "$PYTHON" -m venv $venv
+  rm -f $venv/installed.txt
+  [ "$(version $venv/bin/python)" = "$found" ] || "$python" -m venv --clear $venv
   $venv/bin/python -m pip install --quiet --disable-pip-version-check -r $requirements
   cp $requirements $venv/installed.txt
 fi

@@ -1,10 +1,15 @@
 #!/usr/bin/env bash
 # From nothing to 3D poses in ten minutes on two cores: sample data, training, evaluation, export, prediction.
-# Everything is written to quickstart/; run it again and it goes on from where it was. --latest: see test.sh.
+# Everything is written to quickstart/; run it again and it goes on from where it was. With --latest: current TensorFlow
+# in .venv-latest, and quickstart-latest/.
 set -euo pipefail
 source "$(dirname "$0")/_environment.sh"
 python=$venv/bin/python
-out=quickstart
+out=quickstart${venv#.venv}
+if [ $# != 0 ]; then
+  echo "error: '$1' is not an argument; there is --latest" >&2
+  exit 1
+fi
 begin=$SECONDS
 step() { printf '\n== %s  [%d:%02d]\n' "$1" $(((SECONDS - begin) / 60)) $(((SECONDS - begin) % 60)); }
 

@@ -19,10 +19,17 @@ def test_an_unknown_flag_is_named(fails):
     assert "data_dri" in fails("inspect_records", "--data_dri=x")
 
 
-def test_what_is_not_installed_is_named(fails, tmp_path):
-    (tmp_path / "tensorflow.py").write_text("""raise ModuleNotFoundError("No module named 'tensorflow'")""")
-    message = fails("train", PYTHONPATH=str(tmp_path))
-    assert message == "error: No module named 'tensorflow'; BUILD.md says what has to be installed"
+def test_what_is_not_installed_is_named_and_what_tensorflow_tells_of_the_machine_is_not(run_tool, tmp_path):
+    told = ["WARNING: All log messages before absl::InitializeLog() is called", "I0000 no GPU", "E0000 no AVX", ""]
+    (tmp_path / "tensorflow.py").write_text(
+        f"import os; os.write(2, {chr(10).join(told)!r}.encode()); raise ModuleNotFoundError('No module named this')"
+    )
+    done = run_tool("train", ok=False, PYTHONPATH=str(tmp_path))
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        "E0000 no AVX",
+        "error: No module named this; BUILD.md says what has to be installed",
+    ]
 
 
 @pytest.mark.skipif(tf.__version__.startswith("2.15."), reason="this TensorFlow has no Keras 3")

@@ -4,6 +4,7 @@ Either suite reads what the other's Python writes here: so the two together test
 """
 
 import pathlib
+import re
 import shutil
 import subprocess
 
@@ -22,9 +23,9 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def assert_equal(found, expected):
-    """Within 1e-5 of the largest value."""
-    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+def assert_equal(found, expected, tolerance=1e-5):
+    """Within a share of the largest value."""
+    np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance * np.abs(expected).max())
 
 
 @pytest.fixture(scope="module")
@@ -118,8 +119,10 @@ def test_trained_models_estimate_the_same(run_there, run_tool, their_runs, sampl
     assert_equal(ours, theirs)
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_exported_models_estimate_the_same(run_there, run_tool, their_runs, sample_data, tmp_path, precision):
+@pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-5), ("bfloat16", 1e-2)])
+def test_exported_models_estimate_the_same(
+    run_there, run_tool, their_runs, sample_data, tmp_path, precision, tolerance
+):
     flags = (f"--detector={their_runs}/detector", f"--lifter={their_runs}/lifter", f"--precision={precision}")
     run_there("export", *flags, f"--output_dir={tmp_path}/model")
     flags = (f"--model={tmp_path}/model", f"--input={sample_data}/photos", f"--boxes={sample_data}/photos/boxes.csv")
@@ -130,7 +133,7 @@ def test_exported_models_estimate_the_same(run_there, run_tool, their_runs, samp
     for path in files:
         with np.load(path) as theirs, np.load(tmp_path / "ours" / path.name) as ours:
             for key in ("pose2d_px", "pose3d_mm", "confidence"):
-                assert_equal(ours[key], theirs[key])
+                assert_equal(ours[key], theirs[key], tolerance)
 
 
 def test_a_training_goes_on_where_the_other_one_was_killed(run_tool, their_runs, detector_flags, tmp_path):
@@ -140,10 +143,14 @@ def test_a_training_goes_on_where_the_other_one_was_killed(run_tool, their_runs,
             shutil.rmtree(tmp_path / "detector" / "checkpoints" / f"{step:08d}")
     done = run_tool(*detector_flags(tmp_path / "detector"))
     assert "at step 10 of 16" in done.stderr
-    ours, theirs = (
-        tf.train.load_checkpoint(f"{folder}/detector/checkpoints/00000016/ckpt") for folder in (tmp_path, their_runs)
+    before, theirs, ours = (
+        tf.train.load_checkpoint(f"{folder}/detector/checkpoints/{step:08d}/ckpt")
+        for folder, step in ((their_runs, 10), (their_runs, 16), (tmp_path, 16))
     )
-    for name, shape in theirs.get_variable_to_shape_map().items():
-        # The last layer's bias changes nothing, as softmax follows: its gradients, and so its steps, are only rounding.
-        if "OBJECT" not in name and "OPTIMIZER_SLOT" not in name and shape != [17]:
-            np.testing.assert_allclose(ours.get_tensor(name), theirs.get_tensor(name), atol=1e-5, err_msg=name)
+    names = [name for name in theirs.get_variable_to_shape_map() if "OBJECT" not in name]
+    weights = [name for name in names if name.startswith("model/") and not re.search("OPTIMIZER_SLOT|moving_", name)]
+    averages = [name for name in names if name.startswith("average/")]
+    for kind in (weights, averages):  # rounding differs, and what Adam makes of it
+        way = np.sqrt(sum(np.sum((theirs.get_tensor(name) - before.get_tensor(name)) ** 2) for name in kind))
+        apart = np.sqrt(sum(np.sum((theirs.get_tensor(name) - ours.get_tensor(name)) ** 2) for name in kind))
+        assert apart < 0.01 * way
