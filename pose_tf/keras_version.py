@@ -36,8 +36,9 @@ def require_keras_2() -> None:
     try:
         version = getattr(tf.keras, "__version__", "2")  # tf_keras shows none
     except ImportError:
+        minor = tf.__version__.rpartition(".")[0]
         raise ImportError(
-            f"pose_tf needs Keras 2, which TensorFlow {tf.__version__} has not: pip install -r requirements-latest.txt"
+            f'pose_tf needs Keras 2, which is not there: pip install "tf_keras=={minor}.*" for TensorFlow {minor}'
         ) from None
     if not version.startswith("2"):
         raise ImportError(
