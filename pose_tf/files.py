@@ -1,26 +1,39 @@
-"""Writing files so that nothing is ever half-written."""
+"""Writing files and directories so that nothing is ever half-written."""
 
 import contextlib
+import io
 import json
 import os
+import shutil
+import uuid
 from collections.abc import Iterator
 
+import numpy as np
+
 from pose_tf.errors import UserError
+
+PARTIAL = ".partial-"
+"""How the names of unfinished files and directories begin."""
 
 
 @contextlib.contextmanager
 def replacing(path: str) -> Iterator[str]:
-    """Yields a temporary name beside `path`; renames it to `path` at the end, or removes it after an error.
+    """Yields a temporary name beside `path`; flushes it to the disk and renames it to `path`, or removes it on error.
+
+    The name is new at every call, so several processes can write the same file: the last one wins. It keeps the ending
+    of `path`, from which some writers choose their format.
 
     Raises:
         UserError: the file system refuses.
     """
     folder, name = os.path.split(os.path.abspath(path))
-    temporary = os.path.join(folder, f".partial-{name}")
+    temporary = _temporary(folder, os.path.splitext(name)[1])
     try:
         os.makedirs(folder, exist_ok=True)
         yield temporary
+        flush(temporary)
         os.replace(temporary, path)
+        flush(folder)
     except OSError as error:
         raise UserError(f"{path} cannot be written: {error.strerror or error}") from None
     finally:
@@ -28,7 +41,50 @@ def replacing(path: str) -> Iterator[str]:
             os.remove(temporary)
 
 
+@contextlib.contextmanager
+def completing_directory(path: str) -> Iterator[str]:
+    """Yields a new temporary directory beside `path`; flushes it and renames it to `path`, or removes it on error.
+
+    Raises:
+        OSError: the file system refuses, or `path` exists and is not empty.
+    """
+    folder = os.path.dirname(os.path.abspath(path))
+    temporary = _temporary(folder)
+    try:
+        os.makedirs(temporary)
+        yield temporary
+        for where, _, names in os.walk(temporary):
+            for name in names:
+                flush(os.path.join(where, name))
+            flush(where)
+        os.rename(temporary, path)
+        flush(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _temporary(folder, ending=""):
+    return os.path.join(folder, f"{PARTIAL}{uuid.uuid4().hex[:16]}{ending}")
+
+
+def flush(path: str) -> None:
+    """Waits until a file, or the list of names in a directory, is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def write_json(path: str, values) -> None:
     """Writes a JSON file."""
-    with replacing(path) as temporary, open(temporary, "w") as file:
+    with replacing(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
         json.dump(values, file, indent=1)
+
+
+def write_npz(path: str, compress: bool = False, **arrays) -> None:
+    """Writes an .npz file."""
+    content = io.BytesIO()  # NumPy's archive, left to write to a full disk, complains on standard error
+    (np.savez_compressed if compress else np.savez)(content, **arrays)
+    with replacing(path) as temporary, open(temporary, "wb") as file:
+        file.write(content.getbuffer())

@@ -94,8 +94,7 @@ class OccluderBank:
         """Writes the bank as an .npz file: `pixels` uint8 [P, 4] of all objects in a row, `shapes` [N, 2]."""
         pixels = np.concatenate([picture.reshape(-1, 4) for picture in self.objects])
         shapes = np.array([picture.shape[:2] for picture in self.objects], np.int32)
-        with files.replacing(path) as temporary, open(temporary, "wb") as file:
-            np.savez_compressed(file, pixels=pixels, shapes=shapes)
+        files.write_npz(path, compress=True, pixels=pixels, shapes=shapes)
 
     @functools.cached_property
     def atlas(self) -> "Atlas":

@@ -160,8 +160,7 @@ def index_records(data_dir: str, cache_dir: str | None = None, on_damage: str = 
         if not len(arrays["subject"]):
             raise UserError(f"{os.path.join(data_dir, 'h36')} holds no records")
         if cache:
-            with files.replacing(cache) as temporary, open(temporary, "wb") as file:
-                np.savez(file, fingerprint=fingerprint, **arrays)
+            files.write_npz(cache, fingerprint=fingerprint, **arrays)
     poses = PoseSet(*(arrays[key] for key in RECORD_KEYS), data_dir)
     return RecordIndex(shards, arrays["lengths"], arrays["shard"], poses)
 

@@ -67,8 +67,8 @@ def write_sample_data(output_dir: str, num_train: int, num_test: int, num_poses:
     records.write(os.path.join(output_dir, "mpii", "sample.tfrecord"), mpii, records.MPII)
     records.write(os.path.join(output_dir, "test_set.tfrecords"), test, records.H36M_TEST)
     records.write(os.path.join(output_dir, "test", "h36", "sample-00000-of-00001.tfrecord"), test, records.H36M)
-    with files.replacing(os.path.join(output_dir, "poses.npz")) as temporary, open(temporary, "wb") as file:
-        np.savez(file, **{key: np.stack([pose[key] for pose in poses]) for key in POSE_KEYS})
+    arrays = {key: np.stack([pose[key] for pose in poses]) for key in POSE_KEYS}
+    files.write_npz(os.path.join(output_dir, "poses.npz"), **arrays)
 
 
 def _subjects(count):

@@ -111,5 +111,4 @@ def write_npz(path: str, poses: Poses) -> None:
         "confidence": np.float32([person.confidence for person in people]).reshape(-1, joints),
         "joints": np.array(skeleton.H36M.joints),
     }
-    with files.replacing(path) as temporary, open(temporary, "wb") as file:
-        np.savez_compressed(file, **arrays)
+    files.write_npz(path, compress=True, **arrays)

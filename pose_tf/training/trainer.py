@@ -1,7 +1,6 @@
 """The training loop: one for both stages, on one device or many."""
 
 import contextlib
-import json
 import math
 import os
 import sys
@@ -17,6 +16,7 @@ from pose_tf.training.initial_weights import load_initial_weights
 from pose_tf.training.interruption import Interruption
 from pose_tf.training.monitor import Monitor
 from pose_tf.training.optimizers import make_optimizer
+from pose_tf.training.recipe import check_same_recipe, check_values
 from pose_tf.training.stages import make_stage
 from pose_tf.training.step import make_train_steps
 from pose_tf.training.strategy import (
@@ -30,13 +30,6 @@ from pose_tf.training.strategy import (
 )
 from pose_tf.training.weight_average import WeightAverage
 from pose_tf.training.workdir import Workdir
-
-PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
-HOW_IT_RUNS = {  # keys that may change between two starts: they say how a run is computed and watched, not what it is
-    "": ("strategy", "jit_compile", "deterministic", "profile_steps"),
-    "data": ("replica_batch_size", "on_damage", "service"),
-    "train": ("steps_per_call", "report_every_steps", "checkpoint_every_minutes", "checkpoints_kept"),
-}
 
 
 class WorkerLost(UserError):
@@ -67,7 +60,7 @@ def train(config, data_dir: str | None, workdir_path: str) -> dict[str, float] |
 
 class _Run:
     def __init__(self, config, data_dir, workdir_path):
-        _check_values(config)
+        check_values(config)
         self.strategy = make_strategy(config.strategy)
         self.worker = worker_index(self.strategy)
         self.config = config = config.copy_and_resolve_references()
@@ -75,7 +68,7 @@ class _Run:
         config.data.batch_size, config.data.replica_batch_size = batch_size, replica_batch_size
         self.workdir = Workdir(workdir_path)
         self.workdir.create()
-        _check_same_recipe(config, self.workdir)
+        check_same_recipe(config, self.workdir)
         tf.keras.mixed_precision.set_global_policy(config.precision)
         tf.keras.utils.set_random_seed(config.seed)
         if config.deterministic:
@@ -250,42 +243,3 @@ def _named_losses(config):
         if config.data.get("service"):
             raise UserError(f"config.data.service={config.data.service} does not answer: {reason(error)}") from None
         raise
-
-
-def _check_values(config):
-    """Refuses values of a recipe that nothing else looks at."""
-    if config.precision not in PRECISIONS:
-        raise UserError(f"config.precision is '{config.precision}'; it can be {', '.join(PRECISIONS)}")
-    for key in ("steps_per_call", "report_every_steps", "checkpoints_kept"):
-        if config.train[key] < 1:
-            raise UserError(f"config.train.{key} is {config.train[key]}; it has to be at least 1")
-    if not 0 <= config.optimizer.ema < 1:
-        raise UserError(f"config.optimizer.ema is {config.optimizer.ema}; it has to be 0 or a decay below 1")
-    steps = config.profile_steps
-    if steps and not (len(steps) == 2 and 0 <= steps[0] < steps[1]):
-        raise UserError(
-            f"config.profile_steps is {tuple(steps)}; it has to be the first step and the one after the last"
-        )
-
-
-def _check_same_recipe(config, workdir):
-    """A directory holds one run: what its recipe computes may not change between two starts."""
-    if not os.path.exists(workdir.file("config.json")):
-        return
-    before = workdir.config().to_dict()
-    now = json.loads(json.dumps(config.to_dict()))  # tuples become lists, as in the file
-    for section in now:
-        kept, given = (_without_how(section, values.get(section)) for values in (before, now))
-        if kept != given:
-            raise UserError(
-                f"--workdir={workdir.path} holds a run with config.{section} = {before.get(section)}; "
-                f"a run with {now[section]} needs another directory"
-            )
-
-
-def _without_how(section, value):
-    if section in HOW_IT_RUNS[""]:
-        return None
-    if isinstance(value, dict):
-        return {key: part for key, part in value.items() if key not in HOW_IT_RUNS.get(section, ())}
-    return value
