@@ -1,7 +1,13 @@
 """The paper's detector: HRNet-W32 with the integral loss.
 
 Reproduces: section 4 of the paper, first stage (Adam 1e-5, weight decay 0.05, 3 epochs, batch 16).
-Published:  PA-MPJPE 58.59 mm with the feed-forward lifter, from pretrained weights, on Human3.6M.
+Published:  PA-MPJPE 58.59 mm with the feed-forward lifter, from pretrained weights, on Human3.6M. This recipe has not
+            been run on Human3.6M yet.
+Differs:    from the paper's training in PyTorch, as far as it is known: weight decay is decoupled, where PyTorch's Adam
+            couples it (config.optimizer.weight_decay_form = "coupled"); biases and batch normalization do not decay,
+            where PyTorch decays all (decay_biases = True); and it starts from random weights, unless
+            config.init_from names imported ones (README, Weights from PyTorch). Occluders are fresh in every step,
+            where the paper pasted them once.
 Run:        python tools/train.py --config=configs/hrnet_w32.py --data_dir=DATA --workdir=runs/hrnet_w32
 """
 

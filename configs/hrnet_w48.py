@@ -2,6 +2,11 @@
 
 Reproduces: section 4 of the paper, first stage (Adam 1e-5, weight decay 0.05, 3 epochs, batch 16).
 Published:  nothing on Human3.6M; on COCO, W48 gains 1.4 AP over W32 (75.8 against 74.4).
+Differs:    from the paper's training in PyTorch, as far as it is known: weight decay is decoupled, where PyTorch's Adam
+            couples it (config.optimizer.weight_decay_form = "coupled"); biases and batch normalization do not decay,
+            where PyTorch decays all (decay_biases = True); and it starts from random weights, unless
+            config.init_from names imported ones (README, Weights from PyTorch). Occluders are fresh in every step,
+            where the paper pasted them once.
 Run:        python tools/train.py --config=configs/hrnet_w48.py --data_dir=DATA --workdir=runs/hrnet_w48
 """
 

@@ -2,7 +2,8 @@
 
 Reproduces: section 4 of the paper, second stage (AdamW 5e-4, weight decay 0.05, squared error; 20 epochs and batch 16
             as in the released code, which has no non-local layers), trained on true 2D joints.
-Published:  PA-MPJPE 62.29 mm behind HRNet-W32 on Human3.6M.
+Published:  PA-MPJPE 62.29 mm behind HRNet-W32 on Human3.6M. This recipe has not been run on Human3.6M yet.
+Differs:    from PyTorch's AdamW, which also decays biases and batch normalization (decay_biases = True).
 Run:        python tools/train.py --config=configs/sem_gcn.py --data_dir=DATA --workdir=runs/sem_gcn
 """
 

@@ -76,6 +76,16 @@ def flush(path: str) -> None:
         os.close(descriptor)
 
 
+def remove_partial(folder: str) -> None:
+    """Removes what killed processes have left unfinished in a directory that nobody else writes to."""
+    for name in os.listdir(folder) if os.path.isdir(folder) else ():
+        if name.startswith(PARTIAL):
+            path = os.path.join(folder, name)
+            shutil.rmtree(path, ignore_errors=True)
+            with contextlib.suppress(OSError):  # a file, or gone already
+                os.remove(path)
+
+
 def write_json(path: str, values) -> None:
     """Writes a JSON file."""
     with replacing(path) as temporary, open(temporary, "w", encoding="utf-8") as file:

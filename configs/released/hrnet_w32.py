@@ -74,7 +74,7 @@ def get_config():
     config.heatmap_sigma = 2.0  # of the Gaussian targets, in cells
 
     config.decoding = ml_collections.ConfigDict()
-    config.decoding.method = "argmax"  # or soft_argmax, or debiased
+    config.decoding.method = "unshifted_argmax"  # or argmax, soft_argmax, debiased
     config.decoding.beta = 1.0
     config.decoding.alignment = "half_pixel"  # heatmap cell i at pixel 4i + 1.5; corner: at 4i
 

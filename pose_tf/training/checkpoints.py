@@ -11,15 +11,18 @@ import zlib
 
 import tensorflow as tf
 
+from pose_tf import files
 from pose_tf.errors import UserError, reason
 
 MANIFEST = "manifest.json"
+REPLACED = ".replaced-"
 
 
 class Checkpoints:
     """The checkpoints of a run: `DIRECTORY/STEP/ckpt.*`, each with a manifest of its files and their checksums.
 
-    A checkpoint is written under another name, flushed to the disk, and renamed when it is complete.
+    A checkpoint is written under another name, flushed to the disk with its directory, and renamed when it is complete.
+    One of the same step is there until then: power may fail at any moment.
 
     Args:
         directory: where they lie.
@@ -50,25 +53,38 @@ class Checkpoints:
         Raises:
             UserError: the file system refuses. The checkpoints that were there still are.
         """
-        temporary = os.path.join(self._directory, f".partial-{step:08d}")
+        replaced = self._replaced(step)
         try:
             if not os.path.isdir(os.path.dirname(self._directory)):
                 raise FileNotFoundError(errno.ENOENT, "the directory has vanished")
-            shutil.rmtree(temporary, ignore_errors=True)
-            os.makedirs(temporary)
-            self._state.write(os.path.join(temporary, "ckpt"))
-            _write_manifest(temporary, step)
-            shutil.rmtree(self.path(step), ignore_errors=True)
-            os.rename(temporary, self.path(step))
+            files.remove_partial(self._directory)
+            with files.completing_directory(self.path(step)) as temporary:
+                self._state.write(os.path.join(temporary, "ckpt"))
+                _write_manifest(temporary, step)
+                if os.path.isdir(self.path(step)):
+                    shutil.rmtree(replaced, ignore_errors=True)
+                    os.rename(self.path(step), replaced)
         except (OSError, tf.errors.OpError) as error:
+            self._bring_back()
             why = reason(error) if isinstance(error, tf.errors.OpError) else error.strerror
             intact = f"; {self.path(self.steps()[-1])} is intact" if self.steps() else ""
             raise UserError(f"{self.path(step)} cannot be written: {why}{intact}") from None
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(replaced, ignore_errors=True)
         for old in self.steps()[: -self._keep]:
             if old != best_step:
                 shutil.rmtree(self.path(old), ignore_errors=True)
+
+    def _replaced(self, step):
+        """Where a checkpoint lies while another one of the same step takes its place."""
+        return os.path.join(self._directory, f"{REPLACED}{step:08d}")
+
+    def _bring_back(self):
+        """Undoes a replacement that was interrupted between its two renames."""
+        for name in os.listdir(self._directory) if os.path.isdir(self._directory) else ():
+            path = os.path.join(self._directory, name.removeprefix(REPLACED))
+            if name.startswith(REPLACED) and not os.path.isdir(path):
+                with contextlib.suppress(OSError):  # another worker was faster
+                    os.rename(os.path.join(self._directory, name), path)
 
     def restore(self) -> int:
         """Restores the newest checkpoint that is whole, and says on standard error which ones are not.
@@ -79,6 +95,7 @@ class Checkpoints:
         Raises:
             UserError: there are checkpoints, but none is whole, or it is of another model.
         """
+        self._bring_back()
         steps = self.steps()
         for step in reversed(steps):
             if not _is_whole(self.path(step)):
@@ -115,10 +132,6 @@ def _write_manifest(folder, step):
     manifest = {"step": step, "files": {name: _checksum(os.path.join(folder, name)) for name in names}}
     with open(os.path.join(folder, MANIFEST), "w") as file:
         json.dump(manifest, file)
-    for name in (*names, MANIFEST):
-        descriptor = os.open(os.path.join(folder, name), os.O_RDONLY)
-        os.fsync(descriptor)
-        os.close(descriptor)
 
 
 def _is_whole(folder):

@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from pose_tf import files, geometry, losses, metrics, viz
+from pose_tf import geometry, losses, metrics, viz
 from pose_tf.augment import ColorJitter, GeometricAugmenter, OcclusionAugmenter, PoseAugmenter
 from pose_tf.data import pipeline
 from pose_tf.data.pipeline import Share
@@ -13,13 +13,12 @@ from pose_tf.errors import UserError
 from pose_tf.models import FeedForward, HRNet, SemGCN
 from pose_tf.models.decoding import Decoding
 from pose_tf.models.estimator import (
-    CROP_SIZE,
     detect,
     lift,
     normalize_images,
     normalize_pose2d,
 )
-from pose_tf.training.strategy import batch_sizes, first_worker_first, worker_index
+from pose_tf.training.strategy import batch_sizes, first_worker_first
 
 PICTURES = 8
 
@@ -39,10 +38,11 @@ def make_stage(config, data_dir: str | None, workdir):
 class DetectorStage:
     """Images to 2D joints.
 
-    Joints outside the crop have no cell of the heatmap, so they carry no weight in the losses.
+    Joints outside the crop have no cell of the heatmap, so they carry no weight in losses and metrics.
     """
 
     validation_metric = "pixel_error"
+    statistics = None
 
     def __init__(self, config, data_dir, workdir):
         if not data_dir:
@@ -57,14 +57,16 @@ class DetectorStage:
         self.shards = self.index.shards
         training, validation = self.index.poses.split(config.data.validation_subjects)
         self.subjects = np.unique(training.subject)
+        held_out = np.unique(validation.subject)
         self.num_samples = len(training)
         self.batch_size, _ = batch_sizes(config.data, strategy)
         self.loss_names = [name for name, factor in config.loss.items() if factor] + ["loss", "pixel_error"]
         self.counters = ["skipped_records"] if config.data.on_damage == "skip" else []
         self.decoding = Decoding(**config.decoding.to_dict())
-        if self.decoding.method == "argmax" and {"integral", "integral_l1"} & set(self.loss_names):
+        if self.decoding.takes_argmax and {"integral", "integral_l1"} & set(self.loss_names):
             raise UserError(
-                "config.decoding.method is 'argmax', which config.loss.integral and integral_l1 cannot train"
+                f"config.decoding.method is '{self.decoding.method}', which config.loss.integral and integral_l1 "
+                "cannot train"
             )
         self.model = HRNet(**options)
         self.geometry = GeometricAugmenter(**config.augment.to_dict())
@@ -72,7 +74,7 @@ class DetectorStage:
         self.occlusion = _make_occlusion(config.occlusion)
         every = -(-len(validation) // config.data.validation_samples)
         self.validation_images = pipeline.labelled_images(
-            self.index, config.data.validation_subjects, self.batch_size, every, config.data.on_damage
+            self.index, held_out, self.batch_size, every, config.data.on_damage
         ).cache()
 
     def training_batches(self, start_step: int, share: Share, job: str = "") -> tf.data.Dataset:
@@ -116,8 +118,7 @@ class DetectorStage:
             {"loss": what is minimised, "pixel_error": px, …}, each float32 [B].
         """
         images, target = augmented
-        weights = tf.reduce_all((target >= -0.5) & (target <= CROP_SIZE - 0.5), axis=-1)
-        weights = tf.cast(weights, tf.float32)
+        weights = geometry.inside_crop(target)
         images = normalize_images(images)
         if self.config.train.half_size_until:
             half_size = progress < self.config.train.half_size_until
@@ -134,7 +135,7 @@ class DetectorStage:
         }
         values = {name: terms[name]() for name in self.loss_names if name in terms}
         values["loss"] = tf.add_n([self.config.loss[name] * value for name, value in values.items()])
-        values["pixel_error"] = metrics.pixel_error(pose2d, target)
+        values["pixel_error"] = metrics.pixel_error(pose2d, target, weights)
         return values
 
     def validate(self, interrupted=lambda: False) -> dict[str, float] | None:
@@ -144,8 +145,9 @@ class DetectorStage:
             if interrupted():
                 return None
             pose2d, _ = self._detect(batch["image"])
+            inside = geometry.inside_crop(batch["pose2d_crop"])
             for metric in means.values():
-                metric.update_state(batch["pose2d_crop"], pose2d)
+                metric.update_state(batch["pose2d_crop"], pose2d, joint_weights=inside)
         return {name: float(metric.result()) for name, metric in means.items()}
 
     @tf.function(reduce_retracing=True)
@@ -201,16 +203,11 @@ class LifterStage:
         else:
             raise UserError("neither --data_dir nor --config.data.poses says what to train on")
         self.config = config
-        if config.data.validation_subjects:
-            self.training, self.validation = poses.split(config.data.validation_subjects)
-        else:
-            self.training = self.validation = poses
+        self.training, self.validation = poses.split(config.data.validation_subjects)
         self.num_samples = len(self.training)
         self.shown = np.linspace(0, len(self.validation) - 1, PICTURES).astype(int)
         self.batch_size, _ = batch_sizes(config.data, strategy)
         self.statistics = PoseStatistics.of(self.training.pose3d, self.training.pose2d)
-        if not worker_index(strategy):
-            files.write_json(workdir.file("statistics.json"), self.statistics.to_json())
         self.model = models[name](**options)
         self.augmenter = PoseAugmenter(self.training.pose3d, self.training.subject, **config.augment.to_dict())
         if config.loss not in ("squared", "distance"):

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from pose_tf import files
 from pose_tf.data import records
+from pose_tf.data.fingerprint import fingerprint
 from pose_tf.errors import UserError, reason
 from pose_tf.training.checkpoints import Checkpoints
 from pose_tf.training.initial_weights import load_initial_weights
@@ -54,13 +55,20 @@ def train(config, data_dir: str | None, workdir_path: str) -> dict[str, float] |
         WorkerLost: another worker is gone.
         UserError: bad data, an unwritable directory, an impossible recipe, or a loss that is not finite.
     """
-    with _named_losses(config):
-        return _Run(config, data_dir, workdir_path).train()
+    check_values(config)
+    with _named_losses(config), contextlib.ExitStack() as stack:
+        return _Run(config, data_dir, workdir_path, stack).train()
 
 
 class _Run:
-    def __init__(self, config, data_dir, workdir_path):
-        check_values(config)
+    """A training. Nothing of an earlier run in its directory is touched before all has been found to fit.
+
+    Args:
+        config, data_dir, workdir_path: see `train`.
+        stack: closes what is held until the end of the training.
+    """
+
+    def __init__(self, config, data_dir, workdir_path, stack):
         self.strategy = make_strategy(config.strategy)
         self.worker = worker_index(self.strategy)
         self.config = config = config.copy_and_resolve_references()
@@ -68,7 +76,12 @@ class _Run:
         config.data.batch_size, config.data.replica_batch_size = batch_size, replica_batch_size
         self.workdir = Workdir(workdir_path)
         self.workdir.create()
-        check_same_recipe(config, self.workdir)
+        if not self.worker:
+            stack.enter_context(self.workdir.locked())
+        if before := self.workdir.config_of_run():
+            check_same_recipe(config, before, workdir_path)
+        data = fingerprint(config, data_dir)
+        self.workdir.check_same_data(data)
         tf.keras.mixed_precision.set_global_policy(config.precision)
         tf.keras.utils.set_random_seed(config.seed)
         if config.deterministic:
@@ -80,6 +93,7 @@ class _Run:
                 raise UserError(
                     f"config.data.batch_size is {batch_size}, but there are only {self.stage.num_samples} samples"
                 )
+            self.workdir.check_same_data(data, self.stage.num_samples)
             self.total_steps = math.ceil(config.train.epochs * steps_per_epoch)
             set_batch_norm(self.stage.model, config.batch_norm)
             self.optimizer = make_optimizer(config.optimizer, self.total_steps, steps_per_epoch)
@@ -113,7 +127,12 @@ class _Run:
         if self.average and not self.step:
             self.average.reset()
         if not self.worker:
+            if self.stage.statistics:
+                files.write_json(self.workdir.file("statistics.json"), self.stage.statistics.to_json())
+            files.write_json(self.workdir.file("data.json"), data | {"samples": self.stage.num_samples})
             files.write_json(self.workdir.file("config.json"), config.to_dict())
+        if not config.data.validation_subjects:
+            self._say("config.data.validation_subjects is empty: validation is on the training data")
         self._say(
             f"batches of {batch_size} = {self.strategy.num_replicas_in_sync} x {replica_batch_size}, "
             f"{steps_per_epoch} steps an epoch; results in {workdir_path}"
@@ -127,10 +146,12 @@ class _Run:
         errors = {}
         with contextlib.ExitStack() as stack:
             interruption = stack.enter_context(Interruption())
-            self.monitor = stack.enter_context(Monitor(self.workdir, self.step, self.total_steps, self.worker))
+            self.monitor = stack.enter_context(
+                Monitor(self.workdir, self.step, int(self.validated_step), self.total_steps, self.worker)
+            )
             stack.enter_context(records.named_errors(self.stage.shards, records.H36M))
-            self.monitor.recipe(self.config)
             if not self.step and not self.worker:
+                self.monitor.recipe(self.config)
                 self.monitor.picture(0, "augmented", self.stage.augmented_pictures())
             take_steps = make_train_steps(
                 self.config,
@@ -217,6 +238,8 @@ class _Run:
             errors = self.stage.validate(lambda: alone and float(stop_requested) > 0)
             if errors is None:
                 return None
+            if not math.isfinite(errors[self.stage.validation_metric]):
+                self._stop_as_not_finite(f"the validation's {self.stage.validation_metric} is not finite")
             picture, poses = self.stage.pictures(), self.stage.poses()
             if errors[self.stage.validation_metric] < float(self.best):
                 self.best.assign(errors[self.stage.validation_metric])

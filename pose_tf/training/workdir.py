@@ -1,6 +1,7 @@
 """The directory of a run: what a training writes and what every other tool reads.
 
 config.json       the recipe, with every override
+data.json         what identifies the data: names and sizes of the records, checksums of the arrays
 checkpoints/      model, optimiser and step, a directory for each that is kept
 best.keras        the model with the lowest validation error (its weights' moving average, if the recipe keeps one)
 statistics.json   mean and standard deviation of the training poses (lifters)
@@ -8,11 +9,18 @@ metrics.jsonl     one line for each report
 curves.png        the same as a picture
 tensorboard/      the same for TensorBoard, with pictures of poses
 index.npz         poses read from the records, and what lies where (a cache)
+lock              process and machine that train here; the process holds a lock on the file while it runs
 """
 
+import contextlib
+import datetime
+import fcntl
 import json
 import os
+import socket
+import sys
 import tempfile
+from collections.abc import Iterator
 
 import ml_collections
 import tensorflow as tf
@@ -49,6 +57,39 @@ class Workdir:
         except OSError as error:
             raise UserError(f"--workdir={self.path} cannot be written: {error.strerror}") from None
 
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keeps other trainings out of the directory, and removes what a killed one has left unfinished.
+
+        The operating system drops the lock when the process ends, however it ends. On a network file system the lock
+        holds between machines if the file system supports `flock`, as NFS does on Linux.
+
+        Raises:
+            UserError: another process trains here; names it and its machine.
+        """
+        with contextlib.ExitStack() as stack:
+            try:
+                file = stack.enter_context(open(self.file("lock"), "a+"))
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                file.seek(0)
+                holder = file.read().strip() or "another process"
+                raise UserError(
+                    f"--workdir={self.path} is in use by {holder}: stop that training, or use another --workdir"
+                ) from None
+            except OSError as error:
+                print(
+                    f"warning: {self.file('lock')} cannot be locked ({error.strerror}): start no other training there",
+                    file=sys.stderr,
+                )
+            else:
+                file.truncate(0)
+                now = datetime.datetime.now().astimezone().isoformat(" ", "seconds")
+                file.write(f"process {os.getpid()} on {socket.gethostname()}, since {now}\n")
+                file.flush()
+            files.remove_partial(self.path)
+            yield
+
     def _read_json(self, name: str):
         """Reads a JSON file.
 
@@ -63,9 +104,55 @@ class Workdir:
         except ValueError as error:
             raise UserError(f"{self.file(name)} is damaged: {error}") from None
 
+    def config_of_run(self) -> ml_collections.ConfigDict | None:
+        """The recipe of the run that the directory holds, to be resumed; None if it holds none.
+
+        Raises:
+            UserError: it holds imported weights, which are no run.
+        """
+        if not os.path.exists(self.file("config.json")):
+            return None
+        config = self.config()
+        if "imported" in config:
+            raise UserError(
+                f"--workdir={self.path} holds imported weights: train from them with --config.init_from={self.path} "
+                "and another --workdir"
+            )
+        return config
+
     def config(self) -> ml_collections.ConfigDict:
         """The recipe that the run was started with."""
         return ml_collections.ConfigDict(self._read_json("config.json"))
+
+    def data(self) -> dict | None:
+        """Fingerprints of the data that the run was started with, and its number of `samples`; None if not kept."""
+        return self._read_json("data.json") if os.path.exists(self.file("data.json")) else None
+
+    def check_same_data(self, data: dict, samples: int | None = None) -> None:
+        """Checks that a run resumes on the data that it was started with; a new run may have any.
+
+        Args:
+            data: see `pose_tf.data.fingerprint`.
+            samples: how many there are to train on, if that is known yet.
+
+        Raises:
+            UserError: names what differs.
+        """
+        kept = self.data()
+        if kept is None:
+            return
+        other = f"--workdir={self.path} holds a run on other data"
+        advice = "resume it on the same data, or use another --workdir"
+        for section, now in data.items():
+            before = kept.get(section, now)
+            if before == now:
+                continue
+            differ = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
+            more = f", and {len(differ) - 1} more differ" if len(differ) > 1 else ""
+            what, had = now.get(differ[0], "missing"), before.get(differ[0], "missing")
+            raise UserError(f"{other}: {differ[0]} of the {section} is {what}, and was {had}{more}; {advice}")
+        if samples not in (None, kept["samples"]):
+            raise UserError(f"{other}: there are {samples} samples to train on, and were {kept['samples']}; {advice}")
 
     def statistics(self) -> PoseStatistics:
         """Statistics of a lifter's training poses."""
