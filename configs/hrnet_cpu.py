@@ -70,7 +70,7 @@ def get_config():
     config.heatmap_sigma = 2.0  # of the Gaussian targets, in cells
 
     config.decoding = ml_collections.ConfigDict()
-    config.decoding.method = "soft_argmax"  # or debiased, or argmax
+    config.decoding.method = "soft_argmax"  # or debiased, argmax, unshifted_argmax
     config.decoding.beta = 1.0
     config.decoding.alignment = "half_pixel"  # heatmap cell i at pixel 4i + 1.5; corner: at 4i
 

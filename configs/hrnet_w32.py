@@ -1,6 +1,7 @@
 """The paper's detector: HRNet-W32 with the integral loss.
 
-Reproduces: section 4 of the paper, first stage (Adam 1e-5, weight decay 0.05, 3 epochs, batch 16).
+Reproduces: section 4 of the paper, first stage (Adam 1e-5, weight decay 0.05); 3 epochs, batch 16 and the strengths of
+            color changes are those of the released code.
 Published:  PA-MPJPE 58.59 mm with the feed-forward lifter, from pretrained weights, on Human3.6M. This recipe has not
             been run on Human3.6M yet.
 Differs:    from the paper's training in PyTorch, as far as it is known: weight decay is decoupled, where PyTorch's Adam
@@ -71,7 +72,7 @@ def get_config():
     config.heatmap_sigma = 2.0  # of the Gaussian targets, in cells
 
     config.decoding = ml_collections.ConfigDict()
-    config.decoding.method = "soft_argmax"  # or debiased, or argmax
+    config.decoding.method = "soft_argmax"  # or debiased, argmax, unshifted_argmax
     config.decoding.beta = 1.0
     config.decoding.alignment = "half_pixel"  # heatmap cell i at pixel 4i + 1.5; corner: at 4i
 

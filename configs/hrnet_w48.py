@@ -1,6 +1,7 @@
 """The paper's detector with more channels: HRNet-W48 with the integral loss.
 
-Reproduces: section 4 of the paper, first stage (Adam 1e-5, weight decay 0.05, 3 epochs, batch 16).
+Reproduces: section 4 of the paper, first stage (Adam 1e-5, weight decay 0.05); 3 epochs, batch 16 and the strengths of
+            color changes are those of the released code.
 Published:  nothing on Human3.6M; on COCO, W48 gains 1.4 AP over W32 (75.8 against 74.4).
 Differs:    from the paper's training in PyTorch, as far as it is known: weight decay is decoupled, where PyTorch's Adam
             couples it (config.optimizer.weight_decay_form = "coupled"); biases and batch normalization do not decay,
@@ -70,7 +71,7 @@ def get_config():
     config.heatmap_sigma = 2.0  # of the Gaussian targets, in cells
 
     config.decoding = ml_collections.ConfigDict()
-    config.decoding.method = "soft_argmax"  # or debiased, or argmax
+    config.decoding.method = "soft_argmax"  # or debiased, argmax, unshifted_argmax
     config.decoding.beta = 1.0
     config.decoding.alignment = "half_pixel"  # heatmap cell i at pixel 4i + 1.5; corner: at 4i
 

@@ -44,7 +44,7 @@ def get_config():
     config.augment.bone_length_noise = 0.05
     config.augment.noise_px = 0.0
 
-    config.loss = "distance"  # equation 4 of the paper
+    config.loss = "distance"  # of the joints, in the mean; or squared, equation 4 of the paper
 
     config.optimizer = ml_collections.ConfigDict()
     config.optimizer.learning_rate = 1e-3

@@ -48,7 +48,7 @@ class Checkpoints:
 
         Args:
             step: its number. One that is there already is replaced.
-            best_step: the step whose checkpoint is kept for ever.
+            best_step: the step of the best validation, whose checkpoint is kept until another is better.
 
         Raises:
             UserError: the file system refuses. The checkpoints that were there still are.
