@@ -1,6 +1,7 @@
 """Writing files and directories so that nothing is ever half-written."""
 
 import contextlib
+import errno
 import io
 import json
 import os
@@ -14,6 +15,9 @@ from pose_tf.errors import UserError
 
 PARTIAL = ".partial-"
 """How the names of unfinished files and directories begin."""
+LONGEST_ENDING = 32
+NO_FLUSH = (errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES)
+"""What file systems that flush no directories answer, and directories that can be written and not read."""
 
 
 @contextlib.contextmanager
@@ -64,16 +68,25 @@ def completing_directory(path: str) -> Iterator[str]:
 
 
 def _temporary(folder, ending=""):
+    ending = ending if len(os.fsencode(ending)) <= LONGEST_ENDING else ""
     return os.path.join(folder, f"{PARTIAL}{uuid.uuid4().hex[:16]}{ending}")
 
 
 def flush(path: str) -> None:
-    """Waits until a file, or the list of names in a directory, is on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
+    """Waits until a file, or the list of names in a directory, is on the disk.
+
+    Raises:
+        OSError: a file cannot be flushed. Some file systems flush no directories, which is no error.
+    """
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        if not os.path.isdir(path) or error.errno not in NO_FLUSH:
+            raise
 
 
 def remove_partial(folder: str) -> None:

@@ -56,6 +56,9 @@ def main():
         subjects = None if _SUBJECTS.value is None else [int(subject) for subject in _SUBJECTS.value]
     except ValueError:
         raise UserError(f"--subjects={','.join(_SUBJECTS.value)} is not a list of numbers") from None
+    workdirs = [Workdir(path) for path in (_DETECTOR.value, _LIFTER.value) if path]
+    for workdir in workdirs:
+        workdir.data()  # what is damaged is reported before the work
     if _POSES.value:
         for flag in (_DETECTOR, _PREVIEW, _OCCLUDERS, _DECODING, _BETA, _ALIGNMENT):
             if flag.value is not None:
@@ -73,8 +76,7 @@ def main():
         if _PREVIEW.value:
             viz.write_png(_PREVIEW.value, evaluator.preview(arrays))
         data = fingerprint.of_records(_DATA_DIR.value)
-    workdirs = [Workdir(path) for path in (_DETECTOR.value, _LIFTER.value) if path]
-    report["selected_on"] = evaluator.selected_on(workdirs, report["subjects"], data)
+    report |= evaluator.seen_in_training(workdirs, report["subjects"], data)
     print(evaluator.format_report(report))
     if _OUTPUT.value:
         files.write_json(_OUTPUT.value, report)

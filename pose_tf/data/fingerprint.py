@@ -7,7 +7,7 @@ from pose_tf.data import records
 
 
 def fingerprint(config, data_dir: str | None) -> dict[str, dict[str, str]]:
-    """Names and sizes of the records, checksums of the arrays in .npz files.
+    """Names, sizes and checksums of the records, checksums of the arrays in .npz files.
 
     Args:
         config: the recipe.
@@ -31,9 +31,19 @@ def fingerprint(config, data_dir: str | None) -> dict[str, dict[str, str]]:
 
 
 def of_records(data_dir: str) -> dict[str, str]:
-    """Sizes of the files in `data_dir/h36` by name. UserError if there are none."""
-    shards = records.list_shards(data_dir)
-    return {os.path.basename(shard): f"{os.path.getsize(shard)} bytes" for shard in shards}
+    """Sizes and checksums of the files in `data_dir/h36` by name. UserError if there are none."""
+    return {os.path.basename(shard): _size_and_end(shard) for shard in records.list_shards(data_dir)}
+
+
+def _size_and_end(path):
+    """A ZLIB stream ends with the Adler-32 checksum of its content."""
+    size = os.path.getsize(path)
+    try:
+        with open(path, "rb") as file:
+            file.seek(max(size - 4, 0))
+            return f"{size} bytes, checksum {file.read().hex()}"
+    except OSError:
+        return f"{size} bytes"
 
 
 def of_arrays(path: str) -> dict[str, str]:

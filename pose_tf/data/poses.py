@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
-from pose_tf import files
+from pose_tf import files, geometry
 from pose_tf.data import records
 from pose_tf.errors import UserError
 from pose_tf.geometry import CROP_SIZE
@@ -20,9 +20,11 @@ from pose_tf.geometry import CROP_SIZE
 REACH_MM = (200.0, 3000.0)
 """From the hip to the farthest joint, in the median over the poses: between a baby's and what no body has."""
 TYPICAL_REACH_MM = 800.0
-UNITS_MM = {"meters": 1000.0, "decimeters": 100.0, "centimeters": 10.0, "micrometers": 0.001, "inches": 25.4}
-EXTENT_PX = (8.0, 1024.0)
+UNITS_MM = {"meters": 1000.0, "feet": 304.8, "decimeters": 100.0, "inches": 25.4, "centimeters": 10.0}
+LEAST_EXTENT_PX = 8.0
 """Longest side of the box around the joints, in the median over the poses."""
+LEAST_INSIDE = 0.5
+"""Share of a pose's joints that lie in the crop, in the median over the poses."""
 RECORD_KEYS = ("pose2d_crop", "pose3d", "subject", "action")  # what is read of records beside the image
 
 
@@ -130,18 +132,19 @@ def check_units(pose2d: np.ndarray, pose3d: np.ndarray, source: str) -> None:
     """
     reach = np.median(np.linalg.norm(pose3d - pose3d[:, :1], axis=-1).max(axis=-1))
     if not REACH_MM[0] <= reach <= REACH_MM[1]:
-        unit = min(UNITS_MM, key=lambda unit: abs(np.log(max(reach, 1e-9) * UNITS_MM[unit] / TYPICAL_REACH_MM)))
+        likely = [unit for unit, size in UNITS_MM.items() if REACH_MM[0] <= reach * size <= REACH_MM[1]]
+        guess = min(likely, key=lambda unit: abs(np.log(reach * UNITS_MM[unit] / TYPICAL_REACH_MM)), default=None)
         raise UserError(
-            f"{source}: 'pose3d' must be in millimeters, but its joints reach {reach:.3g} from the hip in the median; "
-            f"are these {unit}?"
+            f"{source}: 'pose3d' must be in millimeters, but its joints reach {reach:.3g} from the hip in the median"
+            + (f"; are these {guess}?" if guess else "")
         )
+    must = f"{source}: 'pose2d_crop' must be in pixels of the {CROP_SIZE}x{CROP_SIZE} crop, but in the median"
     extent = np.median(np.ptp(pose2d, axis=1).max(axis=-1))
-    if not EXTENT_PX[0] <= extent <= EXTENT_PX[1]:
-        unit = "normalized coordinates" if extent < EXTENT_PX[0] else "pixels of the whole image"
-        raise UserError(
-            f"{source}: 'pose2d_crop' must be in pixels of the {CROP_SIZE}x{CROP_SIZE} crop, but its poses are "
-            f"{extent:.3g} wide or high in the median; are these {unit}?"
-        )
+    if extent < LEAST_EXTENT_PX:
+        raise UserError(f"{must} its poses are {extent:.3g} wide or high; are these normalized coordinates?")
+    inside = np.median(np.mean(geometry.inside_crop(pose2d), axis=-1))
+    if inside < LEAST_INSIDE:
+        raise UserError(f"{must} {inside:.0%} of their joints lie there; are these pixels of the whole image?")
 
 
 @dataclasses.dataclass(frozen=True)

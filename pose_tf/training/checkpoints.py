@@ -58,6 +58,9 @@ class Checkpoints:
             if not os.path.isdir(os.path.dirname(self._directory)):
                 raise FileNotFoundError(errno.ENOENT, "the directory has vanished")
             files.remove_partial(self._directory)
+            self._bring_back()
+            for old in self.steps():
+                shutil.rmtree(self._replaced(old), ignore_errors=True)
             with files.completing_directory(self.path(step)) as temporary:
                 self._state.write(os.path.join(temporary, "ckpt"))
                 _write_manifest(temporary, step)

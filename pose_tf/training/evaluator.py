@@ -1,7 +1,5 @@
 """How good trained models are: in total, by action and by joint, on true and on detected 2D joints."""
 
-import math
-
 import numpy as np
 import tensorflow as tf
 import tqdm
@@ -147,22 +145,26 @@ def _report_mean_pose(statistics, target, action):
     return report_3d(np.broadcast_to(statistics.mean, target.shape), target, action)
 
 
-def selected_on(workdirs: list[Workdir], subjects: list[int], data: dict[str, str]) -> list[int]:
-    """Subjects whose errors chose the best weights of a run, and are therefore lower than those of new people.
+def seen_in_training(workdirs: list[Workdir], subjects: list[int], data: dict[str, str]) -> dict[str, list[int]]:
+    """Subjects whose errors are lower than those of new people, since a run has seen them.
 
     Args:
         workdirs: of the trainings.
         subjects: that are evaluated on.
-        data: fingerprint of what is evaluated on, see `pose_tf.data.fingerprint`. In other data, the same numbers are
-            other people.
+        data: fingerprint of what is evaluated on, see `pose_tf.data.fingerprint`. In data of which a run has read
+            nothing, the same numbers are other people.
+
+    Returns:
+        {"trained_on": subjects that a run was trained on, "selected_on": others, whose errors chose the best weights}.
     """
-    found = set()
+    trained_on, selected_on = set(), set()
     for workdir in workdirs:
-        kept = workdir.data()
-        if kept is None or data in kept.values():
-            held_out = workdir.config().get("data", {}).get("validation_subjects")
-            found |= set(subjects) & set(subjects if held_out == [] else held_out or ())
-    return sorted(found)
+        kept = workdir.data() or {}
+        if any(data.items() & part.items() for name, part in kept.items() if name != "samples"):
+            held_out = set(workdir.config().data.validation_subjects)
+            trained_on |= set(subjects) - held_out
+            selected_on |= set(subjects) & held_out
+    return {"trained_on": sorted(trained_on), "selected_on": sorted(selected_on - trained_on)}
 
 
 def preview(arrays: dict[str, np.ndarray]) -> np.ndarray:
@@ -179,7 +181,7 @@ def report_2d(predicted: np.ndarray, target: np.ndarray) -> dict:
     """Errors of 2D poses [N, 17, 2] px: `total` and `joints`, each a dictionary by name.
 
     Joints outside the crop do not count, as in training: a heatmap has no cell for them. Their number is
-    `joints_outside`.
+    `joints_outside`. None where no joint counts.
     """
     inside = geometry.inside_crop(target).numpy()
     means = {name: metrics.PoseMetric(name) for name in metrics.POSE2D_METRICS}
@@ -187,11 +189,13 @@ def report_2d(predicted: np.ndarray, target: np.ndarray) -> dict:
         mean.update_state(target, predicted, joint_weights=inside)
     total = {name: float(mean.result()) for name, mean in means.items()}
     errors = metrics.joint_errors(predicted, target).numpy()
-    total["pixel_error_median"] = float(np.median(errors[inside > 0])) if inside.any() else math.nan
-    joints = np.sum(errors * inside, axis=0) / np.maximum(np.sum(inside, axis=0), 1)
+    total["pixel_error_median"] = float(np.median(errors[inside > 0])) if inside.any() else None
+    joints = [
+        float(errors[:, i][inside[:, i] > 0].mean()) if inside[:, i].any() else None for i in range(len(inside.T))
+    ]
     return {
-        "total": total,
-        "joints": dict(zip(skeleton.H36M.joints, joints.tolist())),
+        "total": total if inside.any() else dict.fromkeys(total),
+        "joints": dict(zip(skeleton.H36M.joints, joints)),
         "joints_outside": int(np.sum(inside == 0)),
     }
 
@@ -243,12 +247,14 @@ def format_report(report: dict) -> str:
     lines = [f"{report['samples']} samples of subject {', '.join(map(str, report['subjects']))}", ""]
     if "pose2d" in report:
         total = report["pose2d"]["total"]
-        lines += [
-            f"2D joints: mean error {total['pixel_error']:.2f} px, median {total['pixel_error_median']:.2f} px, "
-            f"PCK@0.2 torso {100 * total['pck2d']:.1f} % (without {report['pose2d']['joints_outside']} joints outside "
-            "the crop)",
-            "",
-        ]
+        if total["pixel_error"] is None:
+            errors = "none lies in its crop"
+        else:
+            errors = (
+                f"mean error {total['pixel_error']:.2f} px, median {total['pixel_error_median']:.2f} px, "
+                f"PCK@0.2 torso {100 * total['pck2d']:.1f} %"
+            )
+        lines += [f"2D joints: {errors} (without {report['pose2d']['joints_outside']} joints outside the crop)", ""]
     parts = {"detected_2d": "detected 2D", "true_2d": "true 2D", "mean_pose": "mean training pose"}
     names = {"mpjpe": "MPJPE", "pa_mpjpe": "PA-MPJPE", "n_mpjpe": "N-MPJPE", "pck3d": "PCK@150mm", "auc3d": "AUC"}
     header = f"{'':22s}" + "".join(f"{name:>11s}" for name in names.values())
@@ -269,10 +275,10 @@ def format_report(report: dict) -> str:
     lines.append(f"{'joint (' + parts[first] + ')':22s}{'MPJPE':>11s}{'PA-MPJPE':>11s}")
     for joint, values in report[first]["joints"].items():
         lines.append(f"  {joint:20s}{values['mpjpe']:11.2f}{values['pa_mpjpe']:11.2f}")
-    if report.get("selected_on"):
-        lines += [
-            "",
-            f"Subject {', '.join(map(str, report['selected_on']))} also chose the best weights during training: these "
-            "errors are optimistic.",
-        ]
+    for key, what in (
+        ("trained_on", "was trained on: these errors say little about other people."),
+        ("selected_on", "also chose the best weights during training: these errors are optimistic."),
+    ):
+        if report.get(key):
+            lines += ["", f"Subject {', '.join(map(str, report[key]))} {what}"]
     return "\n".join(lines)

@@ -53,8 +53,13 @@ class Monitor:
             file.writelines(json.dumps(line) + "\n" for line in self._lines)
         folder = workdir.file("tensorboard")
         for name in os.listdir(folder) if os.path.isdir(folder) else ():
-            if "tfevents" in name:
-                _drop_lost_events(os.path.join(folder, name), start_step, validated_step)
+            path = os.path.join(folder, name)
+            if "tfevents" in name and os.path.isfile(path):
+                try:
+                    _drop_lost_events(path, start_step, validated_step)
+                except (OSError, tf.errors.OpError) as error:
+                    why = reason(error) if isinstance(error, tf.errors.OpError) else error.strerror
+                    raise UserError(f"{path} cannot be read: {why}") from None
         self._writer = tf.summary.create_file_writer(folder)
 
     def __enter__(self):

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import math
 
 import ml_collections
 
@@ -19,7 +18,7 @@ class Range:
     """Numbers from `low` to `high`; `above` and `below` exclude the ends, `whole` admits whole numbers only."""
 
     low: float
-    high: float = math.inf
+    high: float
     _: dataclasses.KW_ONLY
     whole: bool = False
     above: bool = False
@@ -30,21 +29,21 @@ class Range:
             return False
         is_high = value > self.low if self.above else value >= self.low
         is_low = value < self.high if self.below else value <= self.high
-        return math.isfinite(value) and is_high and is_low
+        return is_high and is_low  # neither, for NaN
 
     def __str__(self):
         low = f"{'above' if self.above else 'at least'} {self.low}"
-        high = "" if self.high in (math.inf, MOST) else f" and {'below' if self.below else 'at most'} {self.high}"
+        high = "" if self.high == MOST else f" and {'below' if self.below else 'at most'} {self.high}"
         return f"{'a whole number of ' if self.whole else ''}{low}{high}"
 
 
 @dataclasses.dataclass(frozen=True)
 class Several:
-    """A tuple of whole numbers of at least `low`; as many as one of `counts` says, or any number of them."""
+    """Tuples of whole numbers of at least `low`; as many as one of `counts` says, or any number of them."""
 
     low: int
+    text: str
     counts: tuple[int, ...] = ()
-    example: str = "(1, 2)"
 
     def __contains__(self, values) -> bool:
         if not isinstance(values, tuple | list) or (self.counts and len(values) not in self.counts):
@@ -52,7 +51,7 @@ class Several:
         return all(value in Range(self.low, MOST, whole=True) for value in values)
 
     def __str__(self):
-        return f"whole numbers of at least {self.low}, such as {self.example}"
+        return self.text
 
 
 class Kind:
@@ -68,10 +67,10 @@ class Kind:
         return self._text
 
 
-TEXT, SWITCH = Kind(str, "a text"), Kind(bool, "True or False")
+TEXT, SWITCH = Kind(str, "a string"), Kind(bool, "True or False")
 SHARE = Range(0, 1)
 COUNT, POSITIVE_COUNT = Range(0, MOST, whole=True), Range(1, MOST, whole=True)
-NOT_NEGATIVE = Range(0)
+FACTOR = Range(0, 1e6)
 
 COMMON = {
     "stage": ("detector", "lifter"),
@@ -82,26 +81,26 @@ COMMON = {
     "jit_compile": SWITCH,
     "deterministic": SWITCH,
     "batch_norm": ("replica", "synchronized", "frozen"),
-    "profile_steps": Several(0, (0, 2), "() or (100, 110)"),
+    "profile_steps": Several(0, "the first step and the one after the last, such as (100, 110), or ()", (0, 2)),
     "flip_test": SWITCH,
     "data.batch_size": COUNT,
     "data.replica_batch_size": COUNT,
     "data.on_damage": ("stop", "skip"),
-    "data.validation_subjects": Several(0),
-    "optimizer.learning_rate": NOT_NEGATIVE,
-    "optimizer.weight_decay": NOT_NEGATIVE,
+    "data.validation_subjects": Several(0, "whole numbers of at least 0, such as (7, 8), or () for none"),
+    "optimizer.learning_rate": Range(0, 1e38),
+    "optimizer.weight_decay": FACTOR,
     "optimizer.weight_decay_form": ("decoupled", "coupled"),
     "optimizer.decay_biases": SWITCH,
     "optimizer.schedule": ("constant", "cosine", "step"),
     "optimizer.warmup_steps": COUNT,
     "optimizer.final_fraction": SHARE,
-    "optimizer.clip_norm": NOT_NEGATIVE,
+    "optimizer.clip_norm": FACTOR,
     "optimizer.ema": Range(0, 1, below=True),
     "train.epochs": Range(0, 1e6, above=True),
     "train.steps_per_call": POSITIVE_COUNT,
     "train.report_every_steps": POSITIVE_COUNT,
     "train.validate_every_epochs": Range(0, 1e6, above=True),
-    "train.checkpoint_every_minutes": NOT_NEGATIVE,
+    "train.checkpoint_every_minutes": FACTOR,
     "train.checkpoints_kept": POSITIVE_COUNT,
 }
 STAGES = {
@@ -116,20 +115,20 @@ STAGES = {
         "occlusion.probability": SHARE,
         "occlusion.min_count": POSITIVE_COUNT,
         "occlusion.max_count": Range(1, 64, whole=True),
-        "occlusion.min_scale": Range(0, above=True),
-        "occlusion.max_scale": Range(0, 16, above=True),
-        "color.brightness": NOT_NEGATIVE,
-        "color.contrast": NOT_NEGATIVE,
-        "color.saturation": NOT_NEGATIVE,
+        "occlusion.min_scale": Range(0.01, 16),
+        "occlusion.max_scale": Range(0.01, 16),
+        "color.brightness": Range(0, 10),
+        "color.contrast": Range(0, 10),
+        "color.saturation": Range(0, 10),
         "color.hue": Range(0, 0.5),
-        "loss.integral": NOT_NEGATIVE,
-        "loss.integral_l1": NOT_NEGATIVE,
-        "loss.heatmap": NOT_NEGATIVE,
-        "loss.released_heatmap": NOT_NEGATIVE,
-        "loss.distribution": NOT_NEGATIVE,
-        "heatmap_sigma": Range(0, above=True),
+        "loss.integral": FACTOR,
+        "loss.integral_l1": FACTOR,
+        "loss.heatmap": FACTOR,
+        "loss.released_heatmap": FACTOR,
+        "loss.distribution": FACTOR,
+        "heatmap_sigma": Range(0.1, 64),
         "decoding.method": METHODS,
-        "decoding.beta": Range(0, above=True),
+        "decoding.beta": Range(0, 1e8, above=True),
         "decoding.alignment": ALIGNMENTS,
         "train.half_size_until": SHARE,
     },
@@ -149,14 +148,14 @@ MODELS = {
     "hrnet": {
         "model.width": Range(1, 1024, whole=True),
         "model.stem": Range(1, 1024, whole=True),
-        "model.modules": Several(1, (3,), "(1, 4, 3)"),
+        "model.modules": Several(1, "three whole numbers of at least 1, such as (1, 4, 3)", (3,)),
         "model.blocks": Range(1, 64, whole=True),
         "model.downsample": (1, 2, 4, 8),
     },
     "feed_forward": {
         "model.units": Range(1, 65536, whole=True),
         "model.num_blocks": Range(1, 256, whole=True),
-        "model.dropout": Range(0, 1, below=True),
+        "model.dropout": Range(0, 0.99),
         "model.share_blocks": SWITCH,
     },
     "sem_gcn": {
@@ -166,6 +165,7 @@ MODELS = {
     },
 }
 HOW_IT_RUNS = (  # keys that may change when a run is resumed: how it is computed and watched, not what it is
+    "init_from",
     "strategy",
     "jit_compile",
     "deterministic",
@@ -178,7 +178,10 @@ HOW_IT_RUNS = (  # keys that may change when a run is resumed: how it is compute
     "train.checkpoint_every_minutes",
     "train.checkpoints_kept",
 )
-WHERE_DATA_LIES = ("data.poses", "occlusion.bank")  # these may change too: the run keeps fingerprints of what they hold
+WHERE_DATA_LIES = (
+    "data.poses",
+    "occlusion.bank",
+)  # may change, too: the run keeps fingerprints of the content
 
 
 def check_values(config: ml_collections.ConfigDict) -> None:
@@ -195,7 +198,7 @@ def check_values(config: ml_collections.ConfigDict) -> None:
     for key in rules:
         _check(values, key, rules[key])
     if unknown := sorted(values.keys() - rules.keys()):
-        raise UserError(f"config.{unknown[0]} is not a key of a {values['model.name']} recipe")
+        raise UserError(f"config.{unknown[0]} is not a key of recipes for {values['model.name']}")
     first, last = values["profile_steps"] or (0, 1)
     if first >= last:
         raise UserError(f"config.profile_steps is {(first, last)}; it must be the first step and the one after")
@@ -206,9 +209,10 @@ def check_values(config: ml_collections.ConfigDict) -> None:
 def _check(values, key, rule):
     if key not in values:
         raise UserError(f"the recipe has no config.{key}; the recipes in configs/ show every key")
-    if values[key] in rule:
+    value = values[key]
+    if value in rule and not (isinstance(rule, tuple) and type(value) is not type(rule[0])):  # True equals 1
         return
-    shown = f"'{values[key]}'" if isinstance(values[key], str) else values[key]
+    shown = f"'{value}'" if isinstance(value, str) else value
     if isinstance(rule, tuple):
         raise UserError(f"config.{key} is {shown}; it can be {', '.join(map(str, rule))}")
     raise UserError(f"config.{key} is {shown}; it must be {rule}")
@@ -260,7 +264,7 @@ def check_same_recipe(config: ml_collections.ConfigDict, before: ml_collections.
         more = f" and {len(differ) - 4} more keys that differ" if len(differ) > 4 else ""
         raise UserError(
             f"--workdir={workdir} holds a run with {what}{more}: resume it with its own values, or use another "
-            f"--workdir. These may change: config.{', config.'.join(HOW_IT_RUNS)}"
+            f"--workdir. These may change: config.{', config.'.join(HOW_IT_RUNS + WHERE_DATA_LIES)}"
         )
 
 

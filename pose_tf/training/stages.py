@@ -58,6 +58,8 @@ class DetectorStage:
         training, validation = self.index.poses.split(config.data.validation_subjects)
         self.subjects = np.unique(training.subject)
         held_out = np.unique(validation.subject)
+        if not np.any(geometry.inside_crop(validation.pose2d)):
+            raise UserError(f"{data_dir}: no joint of subject {', '.join(map(str, held_out))} lies in its crop")
         self.num_samples = len(training)
         self.batch_size, _ = batch_sizes(config.data, strategy)
         self.loss_names = [name for name, factor in config.loss.items() if factor] + ["loss", "pixel_error"]

@@ -81,7 +81,8 @@ class _Run:
         if before := self.workdir.config_of_run():
             check_same_recipe(config, before, workdir_path)
         data = fingerprint(config, data_dir)
-        self.workdir.check_same_data(data)
+        if before:
+            self.workdir.check_same_data(data)
         tf.keras.mixed_precision.set_global_policy(config.precision)
         tf.keras.utils.set_random_seed(config.seed)
         if config.deterministic:
@@ -93,7 +94,9 @@ class _Run:
                 raise UserError(
                     f"config.data.batch_size is {batch_size}, but there are only {self.stage.num_samples} samples"
                 )
-            self.workdir.check_same_data(data, self.stage.num_samples)
+            if before:
+                self.workdir.check_same_data(data, self.stage.num_samples)
+                self.workdir.check_same_statistics(self.stage.statistics)
             self.total_steps = math.ceil(config.train.epochs * steps_per_epoch)
             set_batch_norm(self.stage.model, config.batch_norm)
             self.optimizer = make_optimizer(config.optimizer, self.total_steps, steps_per_epoch)
@@ -121,6 +124,8 @@ class _Run:
         self.validate_every = max(round(config.train.validate_every_epochs * steps_per_epoch), 1)
         if self.step:
             self._say(f"resuming {workdir_path} at step {self.step} of {self.total_steps}")
+            if before and config.init_from != before.get("init_from"):
+                self._say(f"config.init_from={config.init_from} is not read again: the run has its own weights")
         elif config.init_from:
             left = load_initial_weights(self.stage.model, config.init_from)
             self._say(f"starting from {config.init_from}" + (f", with a new {', '.join(left)}" if left else ""))
@@ -145,6 +150,7 @@ class _Run:
     def train(self):
         errors = {}
         with contextlib.ExitStack() as stack:
+            stack.callback(self._stop_profiler)
             interruption = stack.enter_context(Interruption())
             self.monitor = stack.enter_context(
                 Monitor(self.workdir, self.step, int(self.validated_step), self.total_steps, self.worker)
@@ -200,13 +206,17 @@ class _Run:
         )
         self.step += int(done)
         if self.profiling and self.step >= profile[1]:
-            tf.profiler.experimental.stop()
-            self.profiling = False
+            self._stop_profiler()
         self._check_finite(last)
         self.monitor.advance(self.step, int(done), sums, float(waited), time.monotonic() - start)
         if self._is_due(train.report_every_steps) or self._is_due(self.validate_every):
             self.monitor.report_training(self.step, self.stage.batch_size, self._learning_rate(), self.stage.counters)
         return float(last["stop_requested"]) > 0
+
+    def _stop_profiler(self):
+        if self.profiling:
+            tf.profiler.experimental.stop()
+            self.profiling = False
 
     def _learning_rate(self):
         return float(self.optimizer.learning_rate(max(self.step - 1, 0)))

@@ -14,6 +14,7 @@ lock              process and machine that train here; the process holds a lock 
 
 import contextlib
 import datetime
+import errno
 import fcntl
 import json
 import os
@@ -23,11 +24,15 @@ import tempfile
 from collections.abc import Iterator
 
 import ml_collections
+import numpy as np
 import tensorflow as tf
 
 from pose_tf import files
 from pose_tf.data.statistics import PoseStatistics
 from pose_tf.errors import UserError
+
+NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
+"""What file systems without locks answer."""
 
 
 class Workdir:
@@ -67,28 +72,34 @@ class Workdir:
         Raises:
             UserError: another process trains here; names it and its machine.
         """
-        with contextlib.ExitStack() as stack:
+        try:
+            lock = os.open(self.file("lock"), os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise UserError(f"{self.file('lock')} cannot be opened: {error.strerror}") from None
+        try:
             try:
-                file = stack.enter_context(open(self.file("lock"), "a+"))
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                file.seek(0)
-                holder = file.read().strip() or "another process"
+                holder = os.read(lock, 1000).decode(errors="replace").strip() or "another process"
                 raise UserError(
                     f"--workdir={self.path} is in use by {holder}: stop that training, or use another --workdir"
                 ) from None
             except OSError as error:
+                if error.errno not in NO_LOCKS:
+                    raise UserError(f"{self.file('lock')} cannot be locked: {error.strerror}") from None
                 print(
-                    f"warning: {self.file('lock')} cannot be locked ({error.strerror}): start no other training there",
+                    f"warning: the file system of {self.path} has no locks: start no other training there",
                     file=sys.stderr,
                 )
             else:
-                file.truncate(0)
                 now = datetime.datetime.now().astimezone().isoformat(" ", "seconds")
-                file.write(f"process {os.getpid()} on {socket.gethostname()}, since {now}\n")
-                file.flush()
-            files.remove_partial(self.path)
+                with contextlib.suppress(OSError):  # a full disk is no reason to stop
+                    os.ftruncate(lock, 0)
+                    os.write(lock, f"process {os.getpid()} on {socket.gethostname()}, since {now}\n".encode())
+                files.remove_partial(self.path)
             yield
+        finally:
+            os.close(lock)
 
     def _read_json(self, name: str):
         """Reads a JSON file.
@@ -125,8 +136,19 @@ class Workdir:
         return ml_collections.ConfigDict(self._read_json("config.json"))
 
     def data(self) -> dict | None:
-        """Fingerprints of the data that the run was started with, and its number of `samples`; None if not kept."""
-        return self._read_json("data.json") if os.path.exists(self.file("data.json")) else None
+        """Fingerprints of the data that the run was started with, and its number of `samples`; None if not kept.
+
+        Raises:
+            UserError: the file is damaged.
+        """
+        if not os.path.exists(self.file("data.json")):
+            return None
+        values = self._read_json("data.json")
+        if not isinstance(values, dict) or not isinstance(values.get("samples"), int):
+            raise UserError(f"{self.file('data.json')} is damaged: it must hold an object with a number of samples")
+        if not all(isinstance(part, dict) for name, part in values.items() if name != "samples"):
+            raise UserError(f"{self.file('data.json')} is damaged: its parts must be objects")
+        return values
 
     def check_same_data(self, data: dict, samples: int | None = None) -> None:
         """Checks that a run resumes on the data that it was started with; a new run may have any.
@@ -143,16 +165,35 @@ class Workdir:
             return
         other = f"--workdir={self.path} holds a run on other data"
         advice = "resume it on the same data, or use another --workdir"
-        for section, now in data.items():
-            before = kept.get(section, now)
+        sources = [{"records", "poses"} & part.keys() for part in (data, kept)]
+        if all(sources) and sources[0] != sources[1]:
+            (now,), (before,) = sources
+            raise UserError(f"{other}: it was started on {before}, not {now}; {advice}")
+        for section in data.keys() & kept.keys():
+            before, now = kept[section], data[section]
             if before == now:
                 continue
             differ = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
-            more = f", and {len(differ) - 1} more differ" if len(differ) > 1 else ""
+            more = f" ({len(differ) - 1} more changed)" if len(differ) > 1 else ""
             what, had = now.get(differ[0], "missing"), before.get(differ[0], "missing")
-            raise UserError(f"{other}: {differ[0]} of the {section} is {what}, and was {had}{more}; {advice}")
+            raise UserError(f"{other}: {differ[0]} of the {section} was {had}, now it is {what}{more}; {advice}")
         if samples not in (None, kept["samples"]):
-            raise UserError(f"{other}: there are {samples} samples to train on, and were {kept['samples']}; {advice}")
+            raise UserError(f"{other}: it had {kept['samples']} samples to train on, now there are {samples}; {advice}")
+
+    def check_same_statistics(self, now: PoseStatistics | None) -> None:
+        """Checks that a lifter resumes on poses with the statistics that it was started with.
+
+        Raises:
+            UserError: they differ by more than rounding.
+        """
+        if now is None or not os.path.exists(self.file("statistics.json")):
+            return
+        kept = self.statistics()
+        if not all(np.allclose(*pair, atol=0.01) for pair in ((kept.mean, now.mean), (kept.std, now.std))):
+            raise UserError(
+                f"--workdir={self.path} holds a run on other data: the poses had another mean and deviation "
+                "(statistics.json); resume it on the same data, or use another --workdir"
+            )
 
     def statistics(self) -> PoseStatistics:
         """Statistics of a lifter's training poses."""

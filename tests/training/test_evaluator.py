@@ -58,19 +58,40 @@ def make_run(path, data, held_out):
     return workdir
 
 
-def test_subjects_that_chose_the_weights_are_named_if_the_data_is_the_same(tmp_path, target):
-    data = {"a.tfrecord": "3 bytes"}
-    runs = [make_run(tmp_path / "a", data, [8]), make_run(tmp_path / "b", data, [7, 8])]
-    assert evaluator.selected_on(runs, [5, 7, 8], data) == [7, 8]
-    assert evaluator.selected_on(runs[:1], [5, 7], data) == []
-    assert evaluator.selected_on(runs, [7, 8], {"a.tfrecord": "4 bytes"}) == []
-    assert evaluator.selected_on([make_run(tmp_path / "c", data, [])], [1, 5], data) == [1, 5]
-    assert evaluator.selected_on([make_run(tmp_path / "d", None, [8])], [8], data) == [8]  # of an earlier version
+def test_subjects_that_a_run_has_seen_are_named_if_it_has_read_some_of_the_data(tmp_path, target):
+    data = {"a.tfrecord": "3 bytes", "b.tfrecord": "5 bytes"}
+    runs = [make_run(tmp_path / "a", data, [8]), make_run(tmp_path / "b", {"b.tfrecord": "5 bytes"}, [7, 8])]
+
+    def seen(runs, subjects, data=data):
+        found = evaluator.seen_in_training(runs, subjects, data)
+        return found["trained_on"], found["selected_on"]
+
+    assert seen(runs[:1], [8]) == ([], [8])
+    assert seen(runs[:1], [5, 8]) == ([5], [8])
+    assert seen(runs, [7, 8]) == ([7], [8])
+    assert seen(runs, [7, 8], {"a.tfrecord": "4 bytes"}) == ([], [])
+    assert seen([make_run(tmp_path / "c", data, [])], [1, 5]) == ([1, 5], [])
+    assert seen([make_run(tmp_path / "d", None, [8])], [8]) == ([], [])  # of an earlier version
     imported = Workdir(str(tmp_path / "e"))
     imported.create()
     files.write_json(imported.file("config.json"), {"stage": "lifter", "imported": "a.pth"})
-    assert evaluator.selected_on([imported], [8], data) == []
+    assert seen([imported], [8]) == ([], [])
     report = {"samples": 4, "subjects": [8], "true_2d": evaluator.report_3d(target, target, np.full(4, -1))}
-    text = evaluator.format_report(report | {"selected_on": [8]})
-    assert text.endswith("Subject 8 also chose the best weights during training: these errors are optimistic.")
-    assert "optimistic" not in evaluator.format_report(report | {"selected_on": []})
+    text = evaluator.format_report(report | {"trained_on": [1, 5], "selected_on": [8]})
+    assert text.endswith(
+        "\n\nSubject 1, 5 was trained on: these errors say little about other people."
+        "\n\nSubject 8 also chose the best weights during training: these errors are optimistic."
+    )
+    assert "Subject" not in evaluator.format_report(report | {"trained_on": [], "selected_on": []})
+
+
+def test_joints_that_are_never_in_the_crop_have_no_error():
+    target = np.full((2, 17, 2), 100, np.float32)
+    target[:, 3] = -9
+    report = evaluator.report_2d(target, target)
+    assert report["joints"]["RFoot"] is None and report["joints"]["RKnee"] == 0
+    report = evaluator.report_2d(target, target * 0 - 9)
+    assert set(report["total"].values()) == {None}
+    evaluation = {"samples": 2, "subjects": [8], "pose2d": report}
+    evaluation["detected_2d"] = evaluator.report_3d(np.zeros((2, 17, 3)), np.zeros((2, 17, 3)), np.full(2, -1))
+    assert "none lies in its crop (without 34 joints" in evaluator.format_report(evaluation)

@@ -79,6 +79,14 @@ def test_a_run_that_starts_again_reports_all_again(workdir):
         assert not workdir.reports()
 
 
+def test_what_is_no_event_file_is_left_alone(workdir, tmp_path):
+    (tmp_path / "tensorboard" / "old.tfevents.bak").mkdir()
+    for step in (4, 0):
+        with Monitor(workdir, step, step, 8):
+            pass
+    assert (tmp_path / "tensorboard" / "old.tfevents.bak").is_dir()
+
+
 def test_an_event_file_that_ends_in_the_middle_of_an_event_is_kept_up_to_there(workdir):
     (path,) = tf.io.gfile.glob(workdir.file("tensorboard/*tfevents*"))
     with open(path, "rb+") as file:

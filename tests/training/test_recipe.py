@@ -2,6 +2,7 @@
 
 import functools
 import math
+import re
 
 import ml_collections
 import pytest
@@ -43,13 +44,11 @@ def set_values(config, values):
     return ml_collections.ConfigDict(changed)
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, -1, True, "1", None])
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, -1, 1e39, 10**400, True, "1", None])
 @pytest.mark.parametrize(("stage", "key"), NUMBERS)
 def test_a_number_out_of_its_range_is_named(stage, key, value):
     config = set_values(recipe("hrnet_w32" if stage == "detector" else "feed_forward"), {key: value})
-    if (key, value) == ("model.downsample", True):
-        return  # equals 1
-    with pytest.raises(UserError, match=rf"^config\.{key} is '?{value}'?; it (must|can) be "):
+    with pytest.raises(UserError, match=rf"^config\.{key} is '?{re.escape(str(value))}'?; it (must|can) be "):
         check_values(config)
 
 
@@ -59,13 +58,13 @@ def test_a_number_out_of_its_range_is_named(stage, key, value):
         ("feed_forward", {"train.epochs": 0.0}, "config.train.epochs is 0.0; it must be above 0 and at most 1000000"),
         ("feed_forward", {"model.units": 0}, "config.model.units is 0; it must be a whole number of at least 1"),
         ("feed_forward", {"model.units": 64.0}, "config.model.units is 64.0; it must be a whole number"),
-        ("feed_forward", {"model.dropout": 1.0}, "config.model.dropout is 1.0; it must be at least 0 and below 1"),
+        ("feed_forward", {"model.dropout": 1.0}, "config.model.dropout is 1.0; it must be at least 0 and at most 0.99"),
         ("sem_gcn", {"model.channels": 1}, "config.model.channels is 1"),
         ("hrnet_w32", {"model.width": 0}, "config.model.width is 0"),
         (
             "hrnet_w32",
             {"model.modules": (1, 4)},
-            "config.model.modules is (1, 4); it must be whole numbers of",
+            "config.model.modules is (1, 4); it must be three whole numbers of",
         ),
         ("hrnet_w32", {"model.modules": (1, 4, 0)}, r"such as (1, 4, 3)"),
         ("hrnet_w32", {"model.downsample": 3}, "config.model.downsample is 3; it can be 1, 2, 4, 8"),
@@ -79,13 +78,17 @@ def test_a_number_out_of_its_range_is_named(stage, key, value):
             {"train.half_size_until": 0.5, "model.downsample": 8},
             "too small for config.model.downsample = 8",
         ),
-        ("hrnet_w32", {"profile_steps": (5,)}, "config.profile_steps is (5,); it must be whole numbers of at least 0"),
+        (
+            "hrnet_w32",
+            {"profile_steps": (5,)},
+            "config.profile_steps is (5,); it must be the first step and",
+        ),
         ("hrnet_w32", {"profile_steps": (5, 5)}, "config.profile_steps is (5, 5); it must be the first step and"),
         ("hrnet_w32", {"stage": "lift"}, "config.stage is 'lift'; it can be detector, lifter"),
         ("hrnet_w32", {"model.name": "sem_gcn"}, "config.model.name is 'sem_gcn'; it can be hrnet"),
         ("hrnet_w32", {"jit_compile": 1}, "config.jit_compile is 1; it must be True or False"),
-        ("hrnet_w32", {"init_from": None}, "config.init_from is None; it must be a text"),
-        ("hrnet_w32", {"model.depth": 3}, "config.model.depth is not a key of a hrnet recipe"),
+        ("hrnet_w32", {"init_from": None}, "config.init_from is None; it must be a string"),
+        ("hrnet_w32", {"model.depth": 3}, "config.model.depth is not a key of recipes for hrnet"),
         ("feed_forward", {"occlusion": {}, "loss": "cubic"}, "config.loss is 'cubic'; it can be squared, distance"),
     ],
 )
@@ -117,9 +120,9 @@ def test_a_refused_resume_names_the_key_both_values_and_what_may_change():
         resume({"model.units": 32}, {"model.units": 64})
     assert str(caught.value).startswith(
         "--workdir=runs/lifter holds a run with config.model.units = 32 (now 64): resume it with its own values, or "
-        "use another --workdir. These may change: config.strategy, config.jit_compile, "
+        "use another --workdir. These may change: config.init_from, config.strategy, "
     )
-    assert len(str(caught.value)) < 550
+    assert str(caught.value).endswith("config.data.poses, config.occlusion.bank")
     with pytest.raises(UserError, match=r"subjects = \[8\] \(now \[1, 8\]\), config.loss = 'squared' \(now "):
         resume({}, {"seed": 1, "data.validation_subjects": (1, 8), "loss": "distance"})
 

@@ -1,9 +1,13 @@
 """A run's directory: one training at a time, on the data that it began with."""
 
+import errno
+import fcntl
+import os
 import pathlib
 import signal
 import subprocess
 import sys
+import zlib
 
 import ml_collections
 import numpy as np
@@ -11,6 +15,7 @@ import pytest
 
 from pose_tf import files
 from pose_tf.data.fingerprint import fingerprint
+from pose_tf.data.statistics import PoseStatistics
 from pose_tf.errors import UserError
 from pose_tf.training.workdir import Workdir
 
@@ -76,19 +81,19 @@ def test_records_are_told_apart_by_names_and_sizes_wherever_they_lie(tmp_path):
     write_records(tmp_path / "data", a=3, b=5)
     write_records(tmp_path / "copy", a=3, b=5)
     found = fingerprint(make_config(), str(tmp_path / "data"))
-    assert found == {"records": {"a": "3 bytes", "b": "5 bytes"}}
+    assert found == {"records": {"a": "3 bytes, checksum 000000", "b": "5 bytes, checksum 00000000"}}
     assert found == fingerprint(make_config(), str(tmp_path / "copy"))
     workdir = Workdir(str(tmp_path))
     workdir.check_same_data(found, 7)  # of a new run
     files.write_json(workdir.file("data.json"), found | {"samples": 7})
     workdir.check_same_data(found, 7)
     write_records(tmp_path / "data", b=6, c=1)
-    with pytest.raises(UserError, match="b of the records is 6 bytes, and was 5 bytes, and 1 more differ; resume"):
+    with pytest.raises(UserError, match=r"b of the records was 5 bytes.*, now it is 6 bytes.* \(1 more changed\)"):
         workdir.check_same_data(fingerprint(make_config(), str(tmp_path / "data")))
     (tmp_path / "copy" / "h36" / "a").unlink()
-    with pytest.raises(UserError, match="a of the records is missing, and was 3 bytes; resume"):
+    with pytest.raises(UserError, match="a of the records was 3 bytes, checksum 000000, now it is missing; resume"):
         workdir.check_same_data(fingerprint(make_config(), str(tmp_path / "copy")))
-    with pytest.raises(UserError, match="there are 6 samples to train on, and were 7; resume"):
+    with pytest.raises(UserError, match="it had 7 samples to train on, now there are 6; resume"):
         workdir.check_same_data(found, 6)
 
 
@@ -113,8 +118,69 @@ def test_the_occluders_count_if_they_are_used(tmp_path):
     assert "occluders" not in fingerprint(make_config(bank=bank), str(tmp_path))
     assert "pixels.npy" in fingerprint(make_config(bank=bank, probability=0.5), str(tmp_path))["occluders"]
     workdir = Workdir(str(tmp_path))
-    files.write_json(workdir.file("data.json"), {"records": {"a": "1 bytes"}, "samples": 1})  # of an earlier version
-    workdir.check_same_data(fingerprint(make_config(bank=bank, probability=0.5), str(tmp_path)))
+    found = fingerprint(make_config(bank=bank, probability=0.5), str(tmp_path))
+    files.write_json(workdir.file("data.json"), found | {"samples": 1})
+    files.write_npz(bank, pixels=np.ones(3))
+    with pytest.raises(UserError, match="pixels.npy of the occluders was "):
+        workdir.check_same_data(fingerprint(make_config(bank=bank, probability=0.5), str(tmp_path)))
+
+
+def test_records_in_place_of_a_pose_file_are_other_data(tmp_path):
+    write_records(tmp_path, a=1)
+    workdir = Workdir(str(tmp_path))
+    files.write_json(workdir.file("data.json"), {"poses": {"a.npy": "0"}, "samples": 7})
+    with pytest.raises(UserError, match="it was started on poses, not records"):
+        workdir.check_same_data(fingerprint(make_config(), str(tmp_path)), 7)
+
+
+def test_records_of_the_same_size_are_told_apart_by_the_checksum_at_their_end(tmp_path):
+    for name, text in (("one", b"hello"), ("other", b"jello")):
+        (tmp_path / name / "h36").mkdir(parents=True)
+        (tmp_path / name / "h36" / "a").write_bytes(zlib.compress(text))
+    one, other = (fingerprint(make_config(), str(tmp_path / name))["records"]["a"] for name in ("one", "other"))
+    assert one.split(",")[0] == other.split(",")[0] and one != other
+    assert one.endswith(f"checksum {zlib.adler32(b'hello'):08x}")
+
+
+@pytest.mark.parametrize("content", ["[]", "3", "{}", "null", '{"samples": "7"}', '{"samples": 7, "records": 1}', "{"])
+def test_damaged_data_is_named(tmp_path, content):
+    (tmp_path / "data.json").write_text(content)
+    with pytest.raises(UserError, match="data.json is damaged: "):
+        Workdir(str(tmp_path)).data()
+
+
+def test_a_run_without_fingerprints_is_known_by_its_statistics(tmp_path, rng):
+    """Runs of earlier versions have none."""
+    pose2d, pose3d = rng.uniform(0, 256, (9, 17, 2)), rng.normal(0, 300, (9, 17, 3))
+    workdir = Workdir(str(tmp_path))
+    workdir.check_same_statistics(PoseStatistics.of(pose3d, pose2d))
+    files.write_json(workdir.file("statistics.json"), PoseStatistics.of(pose3d, pose2d).to_json())
+    workdir.check_same_statistics(PoseStatistics.of(pose3d, pose2d))
+    workdir.check_same_statistics(None)  # of a detector
+    with pytest.raises(UserError, match="the poses had another mean and deviation"):
+        workdir.check_same_statistics(PoseStatistics.of(pose3d[:5], pose2d[:5]))
+
+
+def test_a_file_system_without_locks_is_a_warning_and_a_lock_that_may_not_be_opened_is_not(
+    tmp_path, monkeypatch, capsys
+):
+    def refuse(number):
+        def flock(*_):
+            raise OSError(number, os.strerror(number))
+
+        return flock
+
+    (tmp_path / ".partial-1").write_text("")
+    monkeypatch.setattr(fcntl, "flock", refuse(errno.ENOLCK))
+    with Workdir(str(tmp_path)).locked():
+        assert (tmp_path / ".partial-1").exists()  # may be another process's
+    assert f"the file system of {tmp_path} has no locks: start no other training there" in capsys.readouterr().err
+    monkeypatch.setattr(fcntl, "flock", refuse(errno.EIO))
+    with pytest.raises(UserError, match="lock cannot be locked: Input/output error"), Workdir(str(tmp_path)).locked():
+        pass
+    (tmp_path / "folder" / "lock").mkdir(parents=True)
+    with pytest.raises(UserError, match="lock cannot be opened: "), Workdir(str(tmp_path / "folder")).locked():
+        pass
 
 
 def test_imported_weights_are_not_taken_for_a_run(tmp_path):
