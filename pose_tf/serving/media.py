@@ -154,11 +154,14 @@ def to_8_bits(samples: np.ndarray, declared: int | None = None) -> tuple[np.ndar
 
 
 @contextlib.contextmanager
-def _name_for_opencv(path):
-    """Yields another name of a file or a directory, while that is open.
+def plain_name(path: str) -> Iterator[str]:
+    """Yields another name of a file or directory, valid inside the `with` block, that every library can take.
 
-    OpenCV crashes on names that are not UTF-8, or not ASCII where the locale is, and FFmpeg takes the beginning of
-    `12:30.mp4` for a protocol.
+    OpenCV crashes on names that are not UTF-8, or not ASCII where the locale is. FFmpeg takes the beginning of
+    `12:30.mp4` for a protocol, and TensorFlow `[x]` for a pattern.
+
+    Raises:
+        OSError: the file cannot be opened.
     """
     descriptor = os.open(path, os.O_RDONLY)
     try:
@@ -193,7 +196,7 @@ class Video:
             self._capture = cv2.VideoCapture(source)
         else:
             try:
-                with _name_for_opencv(source) as name:
+                with plain_name(source) as name:
                     self._capture = cv2.VideoCapture(name, cv2.CAP_FFMPEG)
             except OSError as error:
                 raise MediaError(f"{source} cannot be read: {error.strerror}") from None
@@ -260,7 +263,7 @@ def writing_video(path: str, width: int, height: int, fps: float) -> Iterator[Ca
     with files.replacing(path) as temporary:
         open(temporary, "wb").close()  # OpenCV gives no reasons, the system does
         folder, name = os.path.split(temporary)
-        with _name_for_opencv(folder) as folder:
+        with plain_name(folder) as folder:
             codec = cv2.VideoWriter_fourcc(*"mp4v")
             writer = cv2.VideoWriter(os.path.join(folder, name), cv2.CAP_FFMPEG, codec, fps, (width, height))
         if not writer.isOpened():
@@ -277,7 +280,7 @@ def writing_video(path: str, width: int, height: int, fps: float) -> Iterator[Ca
             yield write
         finally:
             writer.release()
-        with _name_for_opencv(temporary) as name:
+        with plain_name(temporary) as name:
             found = int(cv2.VideoCapture(name, cv2.CAP_FFMPEG).get(cv2.CAP_PROP_FRAME_COUNT))
         with open(temporary, "ab") as file:
             file.write(VIDEO_MARK if found == written else bytes(1 << 16))  # a disk that is full says so here

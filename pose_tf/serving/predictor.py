@@ -30,6 +30,7 @@ from pose_tf.serving.media import (
     find_inputs,
     frame_rates,
     is_video,
+    plain_name,
     read_photo,
     writing_video,
 )
@@ -77,12 +78,14 @@ def load_model(path: str) -> Estimator:
     if not os.path.exists(os.path.join(path, "saved_model.pb")):
         raise UserError(f"--model={path} is not a SavedModel, nor a directory of numbered ones")
     try:
-        model = tf.saved_model.load(path)
+        with plain_name(path) as name:
+            model = tf.saved_model.load(name)
         signature = model.signatures["image_and_box"]
     except KeyError:
         raise UserError(f"--model={path} has no signature image_and_box: tools/export.py did not write it") from None
     except (OSError, ValueError, tf.errors.OpError) as error:
-        raise UserError(f"--model={path} cannot be loaded: {error}") from None
+        text = re.sub(r"/proc/self/fd/\d+", lambda _: path, str(error))
+        raise UserError(f"--model={path} cannot be loaded: {text}") from None
 
     def estimate(image_bytes, box):
         try:
@@ -381,6 +384,8 @@ def _predict_video(estimate, source, base, options):
     if views.kept:
         viz.write_png(base + ENDINGS["views"], np.vstack(list(views.kept.values())))
     fps, _ = frame_rates([frame.time for frame in frames], video.fps)
+    if video.live and frames[-1].time:  # what cameras claim, they seldom keep
+        fps = (len(frames) - 1) / frames[-1].time
     found = Poses(_readable(video.source), video.width, video.height, fps, tuple(frames))
     _write(base, found, thumbnails.kept, outputs)
     people = {person.number for frame in frames for person in frame.people}

@@ -425,7 +425,7 @@ def test_videos_may_have_any_name(tmp_path, environment):
         write_matroska(path, [0, 0.1, 0.2, 0.3, 0.4], [np.zeros((48, 64, 3), np.uint8)] * 5)
     command = [sys.executable, "-c", READ_AND_WRITE, *NAMES]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONCOERCECLOCALE": "0"} | environment
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, timeout=120, check=False)
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, timeout=600, check=False)
     assert (done.returncode, done.stdout) == (0, b"done\n"), done.stderr
 
 
