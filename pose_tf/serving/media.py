@@ -131,7 +131,8 @@ def to_8_bits(samples: np.ndarray, declared: int | None = None) -> tuple[np.ndar
     """Samples of any kind in the levels that pictures have, so that none is black for the kind's sake.
 
     Integers have the bits that the file declares, or as few of `DEPTHS` as hold the largest, or else all; the lower
-    bits are dropped. Floats lie in 0…1. What lies outside is scaled: white is the largest; black is 0 or the least.
+    bits are dropped. Floats in 0…1 are integers of 16 bits. Others are scaled: white is the largest, black is 0 or the
+    least.
 
     Args:
         samples: of any shape, integers or floats.
@@ -142,15 +143,17 @@ def to_8_bits(samples: np.ndarray, declared: int | None = None) -> tuple[np.ndar
     """
     if samples.dtype.kind == "f":
         samples = np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0)
+        if samples.min() >= 0 and samples.max() <= 1:
+            samples = np.uint16(np.round(65535 * np.float64(samples)))
     low, high = samples.min(), samples.max()
-    if samples.dtype.kind in "iu" and low >= 0:
-        room = declared or int(np.iinfo(samples.dtype).max).bit_length()
-        bits = declared or next((depth for depth in DEPTHS if depth < room and high < 1 << depth), room)
-        image = np.uint8(samples >> (bits - 8))
-        return image, "" if bits == room else f"its values end at {high}; white is taken for {(1 << bits) - 1}"
-    black, white = (0.0, 1.0) if low >= 0 and high <= 1 else (min(float(low), 0.0), float(high))
-    image = np.uint8(np.round((np.float64(samples) - black) * (255 / max(white - black, 1e-30))))
-    return image, "" if (black, white) == (0, 1) else f"its values are {low:g} to {high:g}; white is taken for {high:g}"
+    if samples.dtype.kind == "f" or low < 0:
+        black, white = min(float(low), 0.0), max(float(high), 0.0)
+        image = np.uint8(np.round((np.float64(samples) - black) * (255 / (white - black))))
+        return image, f"its values are {low:g} to {high:g}; white is taken for {white:g}"
+    room = declared or int(np.iinfo(samples.dtype).max).bit_length()
+    bits = declared or next((depth for depth in DEPTHS if depth < room and high < 1 << depth), room)
+    guess = f"its values end at {high} of {(1 << room) - 1}; white is taken for {(1 << bits) - 1}"
+    return np.uint8(samples >> (bits - 8)), "" if bits == room else guess
 
 
 @contextlib.contextmanager

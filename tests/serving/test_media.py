@@ -99,15 +99,16 @@ def write_tiff(path, samples, order="<", bits=None, compress=False, orientation=
 @pytest.mark.parametrize(
     ("kind", "white", "words"),
     [
-        (np.uint16, 255, "its values end at 255; white is taken for 255"),
-        (np.uint16, 4095, "its values end at 4095; white is taken for 4095"),
-        (np.uint16, 16383, "its values end at 16383; white is taken for 16383"),
+        (np.uint16, 255, "its values end at 255 of 65535; white is taken for 255"),
+        (np.uint16, 4095, "its values end at 4095 of 65535; white is taken for 4095"),
+        (np.uint16, 16383, "its values end at 16383 of 65535; white is taken for 16383"),
         (np.uint16, 65535, ""),
         (np.int16, 32767, ""),
-        (np.int32, 4095, "its values end at 4095; white is taken for 4095"),
-        (np.int32, 65535, "its values end at 65535; white is taken for 65535"),
+        (np.int32, 4095, "its values end at 4095 of 2147483647; white is taken for 4095"),
+        (np.int32, 65535, "its values end at 65535 of 2147483647; white is taken for 65535"),
         (np.int32, 2**31 - 1, ""),
         (np.float32, 1, ""),
+        (np.float32, 4095 / 65535, "its values end at 4095 of 65535; white is taken for 4095"),
         (np.float32, 255, "its values are 0 to 255; white is taken for 255"),
         (np.float32, 65535, "its values are 0 to 65535; white is taken for 65535"),
     ],
@@ -141,7 +142,7 @@ def test_12_bits_in_16_are_not_black(tmp_path, channels, suffix, capsys):
     cv2.imwrite(f"{tmp_path}/a.{suffix}", samples)
     image = read_photo(f"{tmp_path}/a.{suffix}")
     np.testing.assert_allclose(image, np.broadcast_to(255 * levels[..., ::-1], (6, 8, 3)), atol=1)
-    assert f"a.{suffix}: its values end at 4095; white is taken for 4095" in capsys.readouterr().err
+    assert f"a.{suffix}: its values end at 4095 of 65535; white is taken for 4095" in capsys.readouterr().err
 
 
 def test_deep_images_are_turned_upright_too(tmp_path):
@@ -185,6 +186,7 @@ def test_what_would_be_read_wrong_is_refused(tmp_path, kind):
         (np.float32([-1, 0, 1]), [0, 128, 255]),
         (np.float32([np.nan, np.inf, 0.5, 1]), [0, 0, 128, 255]),
         (np.float32([5, 5]), [255, 255]),
+        (np.float32([-5, -5]), [0, 0]),
         (np.uint16([0, 0]), [0, 0]),
     ],
 )
