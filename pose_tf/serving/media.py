@@ -271,16 +271,22 @@ def writing_video(path: str, width: int, height: int, fps: float) -> Iterator[Ca
             writer = cv2.VideoWriter(os.path.join(folder, name), cv2.CAP_FFMPEG, codec, fps, (width, height))
         if not writer.isOpened():
             raise UserError(f"{path} cannot be written as a video of {width}x{height} pixels")
-        written = 0
+        shown, written = None, 0
+
+        def show(frames):
+            nonlocal written
+            while written < frames and shown is not None:
+                writer.write(shown)
+                written += 1
 
         def write(time, image):
-            nonlocal written
-            while written <= round(time * fps):
-                writer.write(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
-                written += 1
+            nonlocal shown
+            show(round(time * fps))
+            shown = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
 
         try:
             yield write
+            show(written + 1)
         finally:
             writer.release()
         with plain_name(temporary) as name:

@@ -309,10 +309,10 @@ def test_a_video_has_the_pictures_that_were_written(tmp_path):
 
 def test_a_picture_is_shown_until_the_next_ones_time(tmp_path):
     with writing_video(f"{tmp_path}/a.mp4", *LIKE) as write:
-        for time, level in ((0.0, 40), (0.31, 120), (0.33, 200)):  # the last one is too soon to be seen
+        for time, level in ((0.0, 40), (0.31, 120), (0.33, 160), (0.52, 200)):  # the second is too short to be seen
             write(time, np.full((48, 64, 3), level, np.uint8))
     levels = [image.mean() for _, image in Video(f"{tmp_path}/a.mp4")]
-    np.testing.assert_allclose(levels, [40, 120, 120, 120], atol=6)
+    np.testing.assert_allclose(levels, [40, 40, 40, 160, 160, 200], atol=6)
 
 
 def test_a_video_is_turned_upright(tmp_path):
