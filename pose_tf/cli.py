@@ -3,6 +3,7 @@
 import logging
 import sys
 
+import tensorflow as tf
 from absl import app, flags
 
 from pose_tf.errors import UserError
@@ -12,7 +13,8 @@ def run(main) -> None:
     """Runs a tool's `main()`.
 
     `--help` prints the tool's docstring and flags and exits 0. A `UserError`, a flag that does not parse, or a recipe
-    key that does not exist is one sentence on standard error and exit status 1.
+    key that does not exist is one sentence on standard error and exit status 1. float32 is float32: a GPU's TF32 is
+    off, and a training has `config.tf32` for it.
     """
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # names of files may be anything
@@ -22,6 +24,7 @@ def run(main) -> None:
 
 
 def _guarded(main):
+    tf.config.experimental.enable_tensor_float_32_execution(False)
     logging.disable(logging.INFO)  # libraries' progress reports, whatever levels they set; warnings stay
     try:
         main()
