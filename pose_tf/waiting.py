@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 END = 0  # no signal has this number
 FIRST_WORD_SECONDS, NEXT_WORD_SECONDS = 5.0, 60.0
-"""How long a process waits before it says so, and until it says so again."""
+"""How long a process waits before it says so, and until it says so again if nothing has changed."""
 
 
 @contextlib.contextmanager
@@ -71,18 +71,18 @@ def waiting(whom: Callable[[], str]) -> Iterator[None]:
         whom: gives whom or what it waits for, in words.
     """
     start = time.monotonic()
-    due = FIRST_WORD_SECONDS
+    due, said = FIRST_WORD_SECONDS, None
 
     def leave(number):
         del number
         end_process(f"stopped while waiting for {whom()}", 0)
 
     def speak():
-        nonlocal due
-        seconds = time.monotonic() - start
-        if seconds >= due:
-            say(f"waiting for {whom()} ({seconds:.0f} s); SIGTERM or Ctrl-C ends this")
-            due = seconds + NEXT_WORD_SECONDS
+        nonlocal due, said
+        seconds, text = time.monotonic() - start, whom()
+        if seconds >= due or (said and text != said):
+            say(f"waiting for {text} ({seconds:.0f} s); SIGTERM or Ctrl-C ends this")
+            due, said = seconds + NEXT_WORD_SECONDS, text
 
     with signals_watched(leave, speak, lambda *_: None):
         yield

@@ -179,7 +179,7 @@ class _Attendance:
             return {"missed": list(map(str, answer["missed"])), "may_go": answer["may_go"] is True}
         except socket.gaierror as error:
             return f"its host name cannot be found: {error.strerror}"
-        except ConnectionRefusedError:
+        except ConnectionError:
             return "not started yet"
         except TimeoutError:
             return "does not answer"

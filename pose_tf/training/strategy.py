@@ -71,8 +71,10 @@ def _join(cluster):
     # All are there, so this takes seconds. If one dies now, it would last for ever, hold Python's lock and ignore
     # signals; an alarm that nobody handles ends it.
     signal.alarm(CONNECT_SECONDS)
-    strategy = tf.distribute.MultiWorkerMirroredStrategy(resolver)
-    signal.alarm(0)
+    try:
+        strategy = tf.distribute.MultiWorkerMirroredStrategy(resolver)
+    finally:
+        signal.alarm(0)
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))  # TensorFlow has taken it
     return strategy

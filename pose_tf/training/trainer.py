@@ -51,7 +51,8 @@ def train(config, data_dir: str | None, workdir_path: str) -> dict[str, float] |
 
     Returns:
         The last validation's errors by name, and `best`, the lowest of the stage's validation metric; nothing in all
-        workers but the first. None if SIGTERM or Ctrl-C ended the training; a checkpoint has been written then.
+        workers but the first. None if SIGTERM or Ctrl-C ended the training; a checkpoint has been written then, unless
+        another worker was lost before.
 
     Raises:
         WorkerLost: another worker is gone.
