@@ -6,6 +6,7 @@ import os
 import re
 import sys
 
+import tensorflow as tf
 from absl import app, flags
 
 from pose_tf.errors import UserError
@@ -17,6 +18,7 @@ def run(main) -> None:
     `--help` prints the tool's docstring and flags and exits 0. A `UserError`, a flag that does not parse, or a recipe
     key that does not exist is one sentence on standard error and exit status 1. Output that nobody reads any more, as
     after `| head`, is dropped and ends nothing; output that cannot be written makes the exit status 1, at the end.
+    float32 is float32: a GPU's TF32 is off, and a training has `config.tf32` for it.
     """
     sys.stdout, sys.stderr = map(_patient, (sys.stdout, sys.stderr))
     if {"--help", "-help", "--helpshort", "-h"} & set(sys.argv[1:]):
@@ -25,6 +27,7 @@ def run(main) -> None:
 
 
 def _guarded(main):
+    tf.config.experimental.enable_tensor_float_32_execution(False)
     logging.disable(logging.INFO)  # libraries' progress reports, whatever levels they set; warnings stay
     try:
         main()

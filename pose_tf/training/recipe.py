@@ -9,6 +9,9 @@ from pose_tf.errors import UserError
 from pose_tf.geometry import CROP_SIZE
 from pose_tf.models.decoding import ALIGNMENTS, METHODS
 
+MIN_REPLICA_BATCH = 8
+"""Samples of each of several replicas whose batch normalization is over its own. With fewer, errors rise steeply
+(Wu and He, Group Normalization, ECCV 2018, figure 1)."""
 MOST = 2**31 - 1
 HRNET_STRIDE = 32  # the lowest resolution of HRNet: image sides have to be multiples of it
 
@@ -78,6 +81,7 @@ COMMON = {
     "strategy": ("auto", "one_device", "mirrored", "multi_worker"),
     "init_from": TEXT,
     "precision": ("float32", "mixed_float16", "mixed_bfloat16"),
+    "tf32": SWITCH,
     "jit_compile": SWITCH,
     "deterministic": SWITCH,
     "batch_norm": ("replica", "synchronized", "frozen"),
@@ -164,9 +168,11 @@ MODELS = {
         "model.non_local": SWITCH,
     },
 }
+LATER_KEYS = ("tf32",)  # which recipes of earlier versions lack
 HOW_IT_RUNS = (  # keys that may change when a run is resumed: how it is computed and watched, not what it is
     "init_from",
     "strategy",
+    "tf32",
     "jit_compile",
     "deterministic",
     "profile_steps",
@@ -196,7 +202,8 @@ def check_values(config: ml_collections.ConfigDict) -> None:
         _check(values, key, rules.get(key))
         rules |= more[values[key]]
     for key in rules:
-        _check(values, key, rules[key])
+        if key in values or key not in LATER_KEYS:
+            _check(values, key, rules[key])
     if unknown := sorted(values.keys() - rules.keys()):
         raise UserError(f"config.{unknown[0]} is not a key of recipes for {values['model.name']}")
     first, last = values["profile_steps"] or (0, 1)
@@ -239,6 +246,40 @@ def flatten(values: dict, prefix: str = "") -> dict:
     for key, value in values.items():
         flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
     return flat
+
+
+def may_split_batches(config) -> bool:
+    """Whether several replicas would take the step that the recipe describes for one.
+
+    They do if the recipe says what each gets, or if batch normalization is not over the samples of each alone.
+    """
+    return config.data.replica_batch_size > 0 or config.batch_norm != "replica"
+
+
+def check_batch_norm(config, replicas: int) -> None:
+    """Refuses batches that are too small for batch normalization.
+
+    Args:
+        config: the recipe, with both batch sizes.
+        replicas: how many share a batch.
+
+    Raises:
+        UserError: names the batch size, and what to do.
+    """
+    total, each = config.data.batch_size, config.data.replica_batch_size
+    if config.batch_norm == "replica" and replicas > 1 and each < MIN_REPLICA_BATCH:
+        raise UserError(
+            f"batches of {total} = {replicas} x {each}: each replica would normalize over {each} samples of its own, "
+            f"and {MIN_REPLICA_BATCH} are the least; take --config.data.batch_size=0 "
+            f"--config.data.replica_batch_size={max(total, MIN_REPLICA_BATCH)}, fewer devices "
+            "(--config.strategy=one_device), or --config.batch_norm=synchronized"
+        )
+    samples = each if config.batch_norm == "replica" else total
+    if config.batch_norm != "frozen" and config.stage == "lifter" and samples < 2:
+        raise UserError(
+            "config.data.batch_size is 1, and a batch of one pose has no variance to normalize with; "
+            "it has to be at least 2, or config.batch_norm frozen"
+        )
 
 
 def check_same_recipe(config: ml_collections.ConfigDict, before: ml_collections.ConfigDict, workdir: str) -> None:

@@ -2,7 +2,6 @@
 
 import contextlib
 import math
-import os
 import sys
 import time
 
@@ -17,12 +16,14 @@ from pose_tf.training.initial_weights import load_initial_weights
 from pose_tf.training.interruption import Interruption
 from pose_tf.training.monitor import Monitor
 from pose_tf.training.optimizers import make_optimizer
-from pose_tf.training.recipe import check_same_recipe, check_values
+from pose_tf.training.recipe import check_batch_norm, check_same_recipe, check_values, may_split_batches
 from pose_tf.training.stages import make_stage
 from pose_tf.training.step import make_train_steps
 from pose_tf.training.strategy import (
+    add_up,
     batch_sizes,
     distribute,
+    in_cluster,
     make_strategy,
     say_to_all,
     set_batch_norm,
@@ -31,6 +32,8 @@ from pose_tf.training.strategy import (
 )
 from pose_tf.training.weight_average import WeightAverage
 from pose_tf.training.workdir import Workdir
+
+FINISHED = 1 << 20  # what worker 0 adds to the workers' requests to stop when its validation is done
 
 
 class WorkerLost(UserError):
@@ -49,7 +52,8 @@ def train(config, data_dir: str | None, workdir_path: str) -> dict[str, float] |
 
     Returns:
         The last validation's errors by name, and `best`, the lowest of the stage's validation metric; nothing in all
-        workers but the first. None if SIGTERM or Ctrl-C ended the training; a checkpoint has been written then.
+        workers but the first. None if SIGTERM or Ctrl-C ended the training; a checkpoint has been written then, unless
+        another worker was lost before.
 
     Raises:
         WorkerLost: another worker is gone.
@@ -69,11 +73,12 @@ class _Run:
     """
 
     def __init__(self, config, data_dir, workdir_path, stack):
-        self.strategy = make_strategy(config.strategy)
+        self.strategy = make_strategy(config.strategy, may_split_batches(config))
         self.worker = worker_index(self.strategy)
         self.config = config = config.copy_and_resolve_references()
         batch_size, replica_batch_size = batch_sizes(config.data, self.strategy)
         config.data.batch_size, config.data.replica_batch_size = batch_size, replica_batch_size
+        check_batch_norm(config, self.strategy.num_replicas_in_sync)
         self.workdir = Workdir(workdir_path)
         self.workdir.create()
         if not self.worker:
@@ -84,6 +89,7 @@ class _Run:
         if before:
             self.workdir.check_same_data(data)
         tf.keras.mixed_precision.set_global_policy(config.precision)
+        tf.config.experimental.enable_tensor_float_32_execution(config.get("tf32", False))
         tf.keras.utils.set_random_seed(config.seed)
         if config.deterministic:
             tf.config.experimental.enable_op_determinism()
@@ -148,17 +154,31 @@ class _Run:
             print(text, file=sys.stderr)
 
     def train(self):
+        source = f"config.data.service={service}" if (service := self.config.data.get("service")) else "the input"
+        with Interruption(source) as interruption:
+            try:
+                with _named_losses(self.config):
+                    return self._train_until(interruption)
+            except WorkerLost as lost:
+                if not float(interruption.requested):
+                    raise
+                print(f"stopped, but {lost}; the same command goes on from the last checkpoint", file=sys.stderr)
+                return None
+
+    def _train_until(self, interruption):
+        """All that is left to do, or what can be done until a stop is requested."""
         errors = {}
         with contextlib.ExitStack() as stack:
             stack.callback(self._stop_profiler)
-            interruption = stack.enter_context(Interruption())
             self.monitor = stack.enter_context(
                 Monitor(self.workdir, self.step, int(self.validated_step), self.total_steps, self.worker)
             )
             stack.enter_context(records.named_errors(self.stage.shards, records.H36M))
             if not self.step and not self.worker:
                 self.monitor.recipe(self.config)
-                self.monitor.picture(0, "augmented", self.stage.augmented_pictures())
+                with interruption.input():
+                    picture = self.stage.augmented_pictures()
+                self.monitor.picture(0, "augmented", picture)
             take_steps = make_train_steps(
                 self.config,
                 self.stage,
@@ -167,12 +187,13 @@ class _Run:
                 self.strategy,
                 self.total_steps,
                 interruption.requested,
+                interruption.input_since,
             )
             start, job = self.step, f"{self.workdir.path} {say_to_all(self.strategy, time.time_ns())}"
             batches = iter(distribute(self.strategy, lambda share: self.stage.training_batches(start, share, job)))
             while self.step < self.total_steps or not self._is_validated():
                 if self._is_due(self.validate_every) and not self._is_validated():
-                    found = {} if self.worker else self._validate(interruption.requested)
+                    found = self._validate(interruption.requested)
                     stopped, errors = found is None, found or errors
                     if not stopped:
                         self.validated_step.assign(self.step)
@@ -242,12 +263,23 @@ class _Run:
         self.saved_at = time.monotonic()
 
     def _validate(self, stop_requested):
-        """Errors on the validation subjects; None if a stop was requested meanwhile."""
-        alone = not isinstance(self.strategy, tf.distribute.MultiWorkerMirroredStrategy)  # others wait for this worker
+        """Errors on the validation subjects; none in all workers but the first; None if a stop was requested.
+
+        Worker 0 computes them. After each batch all workers tell each other whether they are to stop.
+        """
+
+        def requests():
+            return add_up(self.strategy, int(stop_requested))
+
+        if self.worker:
+            while not (total := requests()):
+                pass
+            return {} if total >= FINISHED else None
         with self.average.in_force() if self.average else contextlib.nullcontext():
-            errors = self.stage.validate(lambda: alone and float(stop_requested) > 0)
+            errors = self.stage.validate(lambda: requests() > 0)
             if errors is None:
                 return None
+            add_up(self.strategy, FINISHED)
             if not math.isfinite(errors[self.stage.validation_metric]):
                 self._stop_as_not_finite(f"the validation's {self.stage.validation_metric} is not finite")
             picture, poses = self.stage.pictures(), self.stage.poses()
@@ -271,7 +303,7 @@ def _named_losses(config):
     except tf.errors.ResourceExhaustedError as error:
         raise UserError(f"out of memory; a smaller config.data.batch_size needs less ({reason(error)})") from None
     except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.DeadlineExceededError) as error:
-        if "TF_CONFIG" in os.environ:
+        if in_cluster(config.strategy):
             raise WorkerLost(f"another worker is gone ({reason(error)})") from None
         if config.data.get("service"):
             raise UserError(f"config.data.service={config.data.service} does not answer: {reason(error)}") from None

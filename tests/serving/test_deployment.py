@@ -128,6 +128,7 @@ def test_profiles_choose_the_services():
     }
     (device,) = SERVICES["gpu"]["deploy"]["resources"]["reservations"]["devices"]
     assert device == {"driver": "nvidia", "count": 1, "capabilities": ["gpu"]}
+    assert SERVICES["gpu"]["environment"] == {"NVIDIA_TF32_OVERRIDE": "0"}
     assert "reservations" not in SERVICES["cpu"]["deploy"]["resources"]
     assert re.fullmatch(r"prom/prometheus:v\d+\.\d+\.\d+", SERVICES["prometheus"]["image"])
 

@@ -18,6 +18,8 @@ from pose_tf.data import records
 from pose_tf.data.sample import render_sample
 from pose_tf.errors import UserError
 from pose_tf.training import strategy, trainer
+from pose_tf.training.cluster import Cluster, read_tf_config
+from pose_tf.training.recipe import check_batch_norm, may_split_batches
 from pose_tf.training.workdir import Workdir
 from tests.training.test_trainer import recipe
 
@@ -148,12 +150,133 @@ def test_batch_sizes_that_contradict_each_other_are_refused(replicas, total, eac
         strategy.batch_sizes(data, types.SimpleNamespace(num_replicas_in_sync=replicas))
 
 
+def tf_config(workers=("a:1", "b:2"), type_="worker", index=0, **jobs):
+    workers = list(workers) if isinstance(workers, tuple) else workers
+    cluster = {"worker": workers, **jobs}
+    return json.dumps({"cluster": cluster, "task": {"type": type_, "index": index}})
+
+
 @pytest.mark.parametrize(
-    "text",
-    ["", "{", "[]", '{"cluster": {"worker": ["a:1"]}}', '{"cluster": {"worker": ["a:1"]}, "task": {"type": "ps"}}']
-    + ['{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 1}}'],
+    ("text", "words"),
+    [
+        ("{", "is not JSON"),
+        ("[]", "no 'cluster'"),
+        ("3", "no 'cluster'"),
+        ('{"cluster": ["a:1"], "task": {"type": "worker", "index": 0}}', "no 'cluster'"),
+        ('{"cluster": {"worker": ["a:1"]}}', "no 'task'"),
+        ('{"cluster": {"worker": ["a:1"]}, "task": "worker"}', "no 'task'"),
+        ('{"cluster": {"worker": ["a:1"]}, "task": {"type": "ps"}}', 'type is "ps"'),
+        ('{"cluster": {}, "task": {"type": "worker", "index": 0}}', "index is 0"),
+        (tf_config("a:1"), 'worker is "a:1", which is not a list'),
+        (tf_config([]), r"worker is \[\], which is not a list"),
+        (tf_config({"0": "a:1"}), "which is not a list"),
+        (tf_config([["a", 1]]), r'\["a", 1\] is not an address host:port'),
+        (tf_config(["a"]), '"a" is not an address host:port'),
+        (tf_config(["a:"]), '"a:" is not an address host:port'),
+        (tf_config([":1"]), '":1" is not an address host:port'),
+        (tf_config(["a:x"]), '"a:x" is not an address host:port'),
+        (tf_config(["a:²"]), "is not an address host:port"),
+        (tf_config(["a:-1"]), '"a:-1" is not an address host:port'),
+        (tf_config(["grpc://a:1"]), '"grpc://a:1" is not an address host:port'),
+        (tf_config(["a..b:1"]), '"a..b:1" is not an address host:port'),
+        (tf_config(["a:0"]), "port of a:0 is not in 1 to 65535"),
+        (tf_config(["a:70000"]), "port of a:70000 is not in 1 to 65535"),
+        (tf_config(("a:1", "b:2", "a:1")), "lists a:1 2 times"),
+        (tf_config(chief=["a:1"]), "lists a:1 2 times"),
+        (tf_config(chief=["c:1", "d:1"]), "has 2 chiefs"),
+        (tf_config(ps=["c:1"]), "its cluster has 'ps'"),
+        (tf_config(evaluator=["c:1"]), "its cluster has 'evaluator'"),
+        (tf_config(type_="evaluator"), 'type is "evaluator"'),
+        (tf_config(type_="chief"), "index is 0; it has to be of a chief that it lists"),
+        (tf_config(type_=None), "type is null"),
+        (tf_config(index=2), "index is 2; it has to be a whole number from 0 to 1"),
+        (tf_config(index=-1), "index is -1; it has to be a whole number from 0 to 1"),
+        (tf_config(index=True), "index is true; it has to be a whole number from 0 to 1"),
+        (tf_config(index=0.0), "index is 0.0; it has to be a whole number from 0 to 1"),
+        (tf_config(index="0"), 'index is "0"; it has to be a whole number from 0 to 1, without quotes'),
+        (tf_config(index=None), "index is null"),
+    ],
 )
-def test_a_tf_config_that_is_none_is_refused(monkeypatch, text):
+@pytest.mark.parametrize("name", ["auto", "multi_worker"])
+def test_a_tf_config_that_is_none_is_refused_in_a_sentence(monkeypatch, name, text, words):
     monkeypatch.setenv("TF_CONFIG", text)
-    with pytest.raises(UserError, match="TF_CONFIG"):
+    with pytest.raises(UserError, match=f"^TF_CONFIG: .*{words}.*; it has to be of the form {{"):
+        strategy.make_strategy(name)
+
+
+@pytest.mark.parametrize("text", ["", " "])
+def test_an_empty_tf_config_is_none(monkeypatch, text):
+    monkeypatch.setenv("TF_CONFIG", text)
+    with pytest.raises(UserError, match="there is no TF_CONFIG"):
         strategy.make_strategy("multi_worker")
+    assert isinstance(strategy.make_strategy("auto"), tf.distribute.OneDeviceStrategy)
+
+
+@pytest.mark.parametrize(("kind", "index", "expected"), [("chief", 0, 0), ("worker", 0, 1), ("worker", 1, 2)])
+def test_a_chief_is_the_first_worker(monkeypatch, kind, index, expected):
+    monkeypatch.setenv("TF_CONFIG", tf_config(("a:1", "[::1]:65535"), kind, index, chief=["c:1"]))
+    assert read_tf_config() == Cluster(("c:1", "a:1", "[::1]:65535"), expected)
+
+
+@pytest.mark.parametrize(
+    ("data", "batch_norm", "expected"),
+    [
+        ({}, "replica", "OneDeviceStrategy"),
+        ({"batch_size": 0, "replica_batch_size": 16}, "replica", "MirroredStrategy"),
+        ({}, "synchronized", "MirroredStrategy"),
+        ({}, "frozen", "MirroredStrategy"),
+    ],
+)
+@pytest.mark.parametrize("name", ["feed_forward", "sem_gcn", "hrnet_w32"])
+def test_auto_takes_several_gpus_where_that_leaves_the_step_as_it_is(
+    monkeypatch, capsys, name, data, batch_norm, expected
+):
+    config = recipe(name)
+    config.data.update(data)
+    config.batch_norm = batch_norm
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: [kind] * 8)
+    for made in ("OneDeviceStrategy", "MirroredStrategy"):
+        monkeypatch.setattr(tf.distribute, made, lambda *_, made=made: made)
+    assert strategy.make_strategy(config.strategy, may_split_batches(config)) == expected
+    told = "one of 8 GPUs is used; --config.data.batch_size=0 --config.data.replica_batch_size=16"
+    assert (told in capsys.readouterr().err) == (expected == "OneDeviceStrategy")
+
+
+@pytest.mark.parametrize(
+    ("name", "total", "each", "batch_norm", "replicas", "words"),
+    [
+        ("feed_forward", 16, 0, "replica", 8, "batches of 16 = 8 x 2: .*replica_batch_size=16"),
+        ("sem_gcn", 14, 0, "replica", 2, "batches of 14 = 2 x 7"),
+        ("hrnet_w32", 0, 2, "replica", 4, "batches of 8 = 4 x 2: .*replica_batch_size=8"),
+        ("feed_forward", 1, 0, "replica", 1, "config.data.batch_size is 1"),
+        ("sem_gcn", 1, 0, "synchronized", 1, "config.data.batch_size is 1"),
+    ],
+)
+def test_batches_too_small_to_normalize_over_are_refused_before_anything_is_read_or_written(
+    monkeypatch, tmp_path, name, total, each, batch_norm, replicas, words
+):
+    config = recipe(name)
+    config.data.batch_size, config.data.replica_batch_size, config.batch_norm = total, each, batch_norm
+    several = types.SimpleNamespace(num_replicas_in_sync=replicas, cluster_resolver=None)
+    monkeypatch.setattr(trainer, "make_strategy", lambda *_: several)
+    with pytest.raises(UserError, match=words):
+        trainer.train(config, "/nowhere", str(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "total", "each", "batch_norm", "replicas"),
+    [
+        ("feed_forward", 16, 8, "replica", 2),
+        ("feed_forward", 16, 2, "synchronized", 8),
+        ("feed_forward", 2, 1, "synchronized", 2),
+        ("feed_forward", 16, 2, "frozen", 8),
+        ("feed_forward", 1, 1, "frozen", 1),
+        ("sem_gcn", 2, 2, "replica", 1),
+        ("hrnet_w32", 1, 1, "replica", 1),  # mean and variance over all places of an image
+    ],
+)
+def test_batches_that_are_large_enough_to_normalize_over(name, total, each, batch_norm, replicas):
+    config = recipe(name)
+    config.data.batch_size, config.data.replica_batch_size, config.batch_norm = total, each, batch_norm
+    check_batch_norm(config, replicas)
