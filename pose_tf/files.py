@@ -1,4 +1,4 @@
-"""Writing files and directories so that nothing is ever half-written."""
+"""Writing files and directories so that nothing is ever half-written, and names that TensorFlow can open."""
 
 import contextlib
 import io
@@ -65,6 +65,23 @@ def completing_directory(path: str) -> Iterator[str]:
 
 def _temporary(folder, ending=""):
     return os.path.join(folder, f"{PARTIAL}{uuid.uuid4().hex[:16]}{ending}")
+
+
+@contextlib.contextmanager
+def plain_name(folder: str) -> Iterator[str]:
+    """Yields another name of a directory, for TensorFlow.
+
+    TensorFlow reads `[`, `*`, `?` and a backslash in the path of a checkpoint as a pattern, and cannot open names that
+    are not UTF-8.
+
+    Raises:
+        OSError: there is no such directory.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield f"/proc/self/fd/{descriptor}"
+    finally:
+        os.close(descriptor)
 
 
 def flush(path: str) -> None:
