@@ -1,4 +1,4 @@
-"""Writing files and directories so that nothing is ever half-written."""
+"""Writing files and directories so that nothing is ever half-written, and names that TensorFlow can open."""
 
 import contextlib
 import errno
@@ -70,6 +70,24 @@ def completing_directory(path: str) -> Iterator[str]:
 def _temporary(folder, ending=""):
     ending = ending if len(os.fsencode(ending)) <= LONGEST_ENDING else ""
     return os.path.join(folder, f"{PARTIAL}{uuid.uuid4().hex[:16]}{ending}")
+
+
+@contextlib.contextmanager
+def plain_name(path: str) -> Iterator[str]:
+    """Yields another name of a file or directory, valid inside the `with` block, that every library can take.
+
+    TensorFlow reads `[`, `*`, `?` and a backslash in the path of a checkpoint as a pattern, and cannot open names that
+    are not UTF-8. OpenCV crashes on these, and on names that are not ASCII where the locale is. FFmpeg takes the
+    beginning of `12:30.mp4` for a protocol.
+
+    Raises:
+        OSError: it cannot be opened.
+    """
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        yield f"/proc/self/fd/{descriptor}"
+    finally:
+        os.close(descriptor)
 
 
 def flush(path: str) -> None:

@@ -62,6 +62,34 @@ class PoseStatistics:
 
     @classmethod
     def from_json(cls, values: dict) -> "PoseStatistics":
-        """Inverse of `to_json`; files of earlier versions know no margin."""
+        """Inverse of `to_json`; files of earlier versions have no margin.
+
+        Raises:
+            ValueError: a key is missing, or its value is not of that kind.
+        """
+        if not isinstance(values, dict):
+            raise ValueError("it is not an object with mean_mm and std_mm")
+        mean, std = (_joints(values, key) for key in ("mean_mm", "std_mm"))
+        if mean.shape != std.shape:
+            raise ValueError(f"mean_mm has {len(mean)} joints, std_mm {len(std)}")
+        if not (std > 0).all():
+            raise ValueError("std_mm has to be above 0")
         margin = values.get("crop_margin", DEFAULT_MARGIN)
-        return cls(np.float32(values["mean_mm"]), np.float32(values["std_mm"]), margin)
+        if type(margin) not in (int, float) or not 0 < margin < float("inf"):
+            raise ValueError(f"crop_margin is {margin}; it has to be a number above 0")
+        return cls(mean, std, margin)
+
+
+def _joints(values, key):
+    """The numbers of a key, float32 [J, 3]."""
+    if key not in values:
+        raise ValueError(f"it has no {key}")
+    try:
+        array = np.asarray(values[key], np.float32)
+    except (TypeError, ValueError, OverflowError):
+        array = np.zeros(0)
+    if array.ndim != 2 or array.shape[1] != 3 or not len(array):
+        raise ValueError(f"{key} is not a list of joints with 3 numbers each")
+    if not np.isfinite(array).all():
+        raise ValueError(f"{key} has numbers that are not finite")
+    return array

@@ -1,22 +1,30 @@
 """Reads PyTorch checkpoints without PyTorch, and without doing what they say.
 
 A checkpoint describes its contents by a program for Python's pickle machine, which may call any function there is. Here
-that program is read instruction by instruction: tensors, containers, numbers and strings are built, anything else is
-refused. Both formats are read: the zip archive of PyTorch 1.6 and later, and the older sequence of pickles.
+that program is read instruction by instruction: containers, numbers, strings and tensors are built. Of anything else
+(a training's settings, history and random states are objects of many packages) only the name of its class or function
+is kept, in its place. Nothing is imported or called. Both formats are read: the zip archive of PyTorch 1.6 and later,
+and the older sequence of pickles; and safetensors, which holds nothing but tensors.
 """
 
 import dataclasses
 import math
+import os
 import pickletools
 import struct
 import zipfile
 
 import numpy as np
+import safetensors
 
 from pose_tf.errors import UserError
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 STATE_DICTS = ("state_dict", "best_state_dict", "model_state_dict", "model")
+"""Where checkpoints hold their weights; the first that is there is taken."""
+PREFIXES = ("module.", "_orig_mod.", "model.", "net.")
+"""What several GPUs, `torch.compile` and PyTorch Lightning put before the name of every weight."""
+COUNTERS = {"steps", "n_averaged"}  # beside the weights of a moving average
 STORAGE_TYPES = {
     "FloatStorage": "<f4",
     "DoubleStorage": "<f8",
@@ -28,33 +36,62 @@ STORAGE_TYPES = {
     "CharStorage": "|i1",
     "ByteStorage": "|u1",
     "BoolStorage": "|b1",
+    "UntypedStorage": "|u1",
 }
+SAFETENSORS_TYPES = {
+    **{"F32": "<f4", "F64": "<f8", "F16": "<f2", "BF16": "bfloat16", "BOOL": "|b1"},
+    **{"I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "|i1", "U8": "|u1"},
+}
+MAX_NAME = 200  # of a class or function
+MAX_INSTRUCTIONS = 10_000_000
+"""Of a pickle program. HRNet takes 60,000; each can take 64 bytes."""
+MAX_REPEATS = 8
+"""How many times as large as their file weights may be: they can share what is stored."""
 
 
-def read_state_dict(path: str) -> dict[str, np.ndarray]:
-    """Reads the weights of a checkpoint: a bare state_dict, or one under a usual key of a training's checkpoint.
+class StateDict(dict):
+    """Weights by name, and where in the file they lie.
+
+    Attributes:
+        key: of the checkpoint; empty if the file holds nothing else.
+        others: other keys under which weights lie.
+    """
+
+    def __init__(self, arrays: dict[str, np.ndarray], key: str = "", others: tuple[str, ...] = ()):
+        super().__init__(arrays)
+        self.key = key
+        self.others = others
+
+
+def read_state_dict(path: str, key: str | None = None) -> StateDict:
+    """Reads the weights of a checkpoint: a bare state_dict, or one under a key of a training's checkpoint.
 
     Args:
-        path: file that `torch.save` wrote.
+        path: file that `torch.save` or safetensors wrote.
+        key: where the weights lie; by default the first of STATE_DICTS that is there. `a.b` is b in a.
 
     Returns:
-        Arrays by name; bfloat16 becomes float32. A `module.` prefix, which PyTorch adds on several GPUs, is removed.
+        Arrays by name; bfloat16 becomes float32. PREFIXES that all names have are removed.
 
     Raises:
-        UserError: the file is missing, damaged, no checkpoint, holds something else than tensors, containers, numbers
-            and strings, or has no weights.
+        UserError: the file is missing, damaged or no checkpoint, has no weights there, or has something else than
+            tensors among them.
     """
     try:
         with open(path, "rb") as file:
-            start = file.read(4)
+            start = file.read(9)
             file.seek(0)
-            if start == b"PK\x03\x04":
+            if start[6:] == b"\0\0{":  # the length of a header, and its beginning
+                checkpoint, read_storage = _open_safetensors(path, file)
+            elif start[:4] == b"PK\x03\x04":
                 checkpoint, read_storage = _open_zip(path, file)
             elif start[:1] == b"\x80":
                 checkpoint, read_storage = _open_legacy(path, file)
             else:
                 raise UserError(f"{path} is not a PyTorch checkpoint")
-            return _resolve(path, _find_state_dict(path, checkpoint), read_storage)
+            state_dict = _find_state_dict(path, checkpoint, key)
+            arrays = _resolve(path, state_dict, read_storage, MAX_REPEATS * _size(file))
+            return StateDict(_without_prefixes(arrays), state_dict.key, state_dict.others)
     except FileNotFoundError:
         raise UserError(f"{path} does not exist") from None
     except OSError as error:
@@ -62,7 +99,11 @@ def read_state_dict(path: str) -> dict[str, np.ndarray]:
     except UserError:
         raise
     except Exception as error:  # zipfile, pickletools and NumPy raise nearly anything at damaged bytes
-        raise UserError(f"{path} is truncated or damaged: {error or type(error).__name__}") from None
+        raise UserError(f"{path} is truncated or damaged: {str(error)[:MAX_NAME] or type(error).__name__}") from None
+
+
+def _size(file):
+    return os.fstat(file.fileno()).st_size
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,20 +129,23 @@ class _Tensor:
     strides: tuple[int, ...]
 
 
-@dataclasses.dataclass(frozen=True)
-class _Global:
-    """A class or function that a checkpoint names, of STORAGE_TYPES or _FUNCTIONS."""
+@dataclasses.dataclass(eq=False)
+class _Other:
+    """A class or function that a checkpoint names, or what that would have made: nothing that is executed."""
 
     name: str
 
 
 def _open_zip(path, file):
     archive = zipfile.ZipFile(file)
-    programs = [name for name in archive.namelist() if name.endswith("/data.pkl")]
+    names = archive.namelist()
+    programs = [name for name in names if name.endswith("/data.pkl")]
     if len(programs) != 1:
         raise UserError(f"{path} is a zip archive, but not a PyTorch checkpoint")
+    if sum(info.file_size for info in archive.infolist()) > _size(file):
+        raise UserError(f"{path} is compressed, which PyTorch's checkpoints are not; save it with torch.save")
     root = programs[0].removesuffix("data.pkl")
-    if root + "byteorder" in archive.namelist() and archive.read(root + "byteorder") != b"little":
+    if root + "byteorder" in names and archive.read(root + "byteorder") != b"little":
         raise UserError(f"{path} was written by a big-endian machine, which cannot be read")
 
     def read_storage(storage):
@@ -111,23 +155,26 @@ def _open_zip(path, file):
         return archive.read(info)
 
     with archive.open(programs[0]) as program:
-        return _interpret(path, program), read_storage
+        return _interpret(path, program)[0], read_storage
 
 
 def _open_legacy(path, file):
-    if _interpret(path, file) != LEGACY_MAGIC:
+    if _interpret(path, file)[0] != LEGACY_MAGIC:
         raise UserError(f"{path} is a pickle, but not a PyTorch checkpoint")
-    _, system, checkpoint, keys = (_interpret(path, file) for _ in range(4))  # after the protocol's version
+    _interpret(path, file)  # the protocol's version
+    system, _ = _interpret(path, file)
+    checkpoint, storages = _interpret(path, file)
+    keys, _ = _interpret(path, file)
     if not system.get("little_endian", True):
         raise UserError(f"{path} was written by a big-endian machine, which cannot be read")
     positions, sizes = {}, {}
-    for storage in _storages(checkpoint):
+    for storage in storages:
         if sizes.setdefault(storage.key, storage) != storage:
             raise UserError(f"{path} is damaged: storage {storage.key} is of two types or sizes")
     for key in keys:
         (count,) = struct.unpack("<q", file.read(8))
         if key not in sizes or sizes[key].count != count:
-            raise UserError(f"{path} is damaged: storage {key} has an unexpected size")
+            raise UserError(f"{path} is damaged: storage {key} has an unexpected type or size")
         positions[key] = file.tell()
         file.seek(sizes[key].size, 1)
 
@@ -138,33 +185,71 @@ def _open_legacy(path, file):
     return checkpoint, read_storage
 
 
-def _storages(checkpoint):
-    seen, left = set(), [checkpoint]
-    while left:
-        value = left.pop()
-        if isinstance(value, _Tensor):
-            yield value.storage
-        elif isinstance(value, dict | list | tuple) and id(value) not in seen:
-            seen.add(id(value))  # a list may hold itself
-            left.extend(value.values() if isinstance(value, dict) else value)
+def _open_safetensors(path, file):
+    try:
+        tensors = dict(safetensors.deserialize(file.read()))
+    except safetensors.SafetensorError as error:
+        raise UserError(f"{path} is truncated or damaged: {error}") from None
+
+    def tensor(name, dtype, shape):
+        if dtype not in SAFETENSORS_TYPES:
+            return _Other(f"tensor of {dtype}")
+        strides = [math.prod(shape[axis + 1 :]) for axis in range(len(shape))]
+        return _Tensor(_Storage(name, SAFETENSORS_TYPES[dtype], math.prod(shape)), 0, tuple(shape), tuple(strides))
+
+    checkpoint = {name: tensor(name, values["dtype"], values["shape"]) for name, values in tensors.items()}
+    return checkpoint, lambda storage: tensors[storage.key]["data"]
 
 
-def _find_state_dict(path, checkpoint):
-    if isinstance(checkpoint, dict):
-        for candidate in (*(checkpoint.get(key) for key in STATE_DICTS), checkpoint):
-            if isinstance(candidate, dict) and any(isinstance(value, _Tensor) for value in candidate.values()):
-                state_dict = {str(key).removeprefix("module."): value for key, value in candidate.items()}
-                if len(state_dict) < len(candidate):
-                    raise UserError(f"{path} has the same weight with and without the prefix 'module.'")
-                return state_dict
-    raise UserError(f"{path} holds no weights, neither by themselves nor under {', '.join(STATE_DICTS)}")
+def _find_state_dict(path, checkpoint, key):
+    """The weights' entries, tensors or not, of what a file holds."""
+    found = {name: part for name, part in _parts(checkpoint) if _has_tensors(part)}
+    if key is None:
+        key = next((name for name in (*STATE_DICTS, "") if name in found), None)
+    if key not in found:
+        if isinstance(checkpoint, _Other):
+            raise UserError(f"{path} holds no weights, but a {checkpoint.name}; save its state_dict() with PyTorch")
+        places = f"under {key}" if key is not None else f"neither by themselves nor under {', '.join(STATE_DICTS)}"
+        names = ", ".join(f"'{name}'" for name in found if name)
+        there = f"; it has some under {names}: choose with --state_dict" if names else ""
+        raise UserError(f"{path} holds no weights, {places}{there}")
+    return StateDict(
+        {str(name): value for name, value in found[key].items()},
+        key,
+        tuple(name for name in found if name not in (key, "")),
+    )
 
 
-def _resolve(path, state_dict, read_storage):
-    arrays, storages = {}, {}
+def _parts(checkpoint):
+    """(key, value) of the dictionaries in a checkpoint, and of those in these."""
+    seen, parts = set(), [("", checkpoint, 0)]
+    for name, part, depth in parts:
+        if isinstance(part, dict) and id(part) not in seen:  # the same may be in many places
+            seen.add(id(part))
+            yield name, part
+            if depth < 2:
+                parts += [(f"{name}.{key}" if name else str(key), value, depth + 1) for key, value in part.items()]
+
+
+def _has_tensors(part):
+    return any(isinstance(value, _Tensor) for value in part.values())
+
+
+def _without_prefixes(arrays):
+    if "module." in {name[:7] for name in arrays}:
+        arrays = {name: array for name, array in arrays.items() if name not in COUNTERS}
+    while prefix := next((p for p in PREFIXES if all(name.startswith(p) for name in arrays)), None):
+        arrays = {name.removeprefix(prefix): array for name, array in arrays.items()}
+    return arrays
+
+
+def _resolve(path, state_dict, read_storage, most):
+    """Arrays of the tensors, `most` bytes altogether."""
+    arrays, storages, size = {}, {}, 0
     for name, tensor in state_dict.items():
         if not isinstance(tensor, _Tensor):
-            raise UserError(f"{path}: '{name}' is not a tensor")
+            kind = tensor.name if isinstance(tensor, _Other) else type(tensor).__name__
+            raise UserError(f"{path}: '{name}' is not a tensor that can be read, but a {kind}")
         storage = tensor.storage
         if storage not in storages:
             data = read_storage(storage)
@@ -177,6 +262,9 @@ def _resolve(path, state_dict, read_storage):
         flat = storages[storage]
         if not _fits(tensor, len(flat)):
             raise UserError(f"{path} is damaged: '{name}' reaches beyond its storage")
+        size += math.prod(tensor.shape) * flat.itemsize
+        if size > most:
+            raise UserError(f"{path} is damaged: '{name}' and others repeat the same numbers again and again")
         strides = [stride * flat.itemsize for stride in tensor.strides]
         arrays[name] = np.lib.stride_tricks.as_strided(flat[tensor.offset :], tensor.shape, strides).copy()
     return arrays
@@ -195,16 +283,16 @@ _CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
 _LITERALS = {
     *("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT"),
     *("UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "STRING", "BINSTRING", "SHORT_BINSTRING"),
-    *("BINBYTES", "SHORT_BINBYTES", "BINBYTES8"),
+    *("BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8"),
 }
-_CONTAINERS = {"EMPTY_DICT": dict, "EMPTY_LIST": list, "EMPTY_TUPLE": tuple}
+_CONTAINERS = {"EMPTY_DICT": dict, "EMPTY_LIST": list, "EMPTY_TUPLE": tuple, "EMPTY_SET": lambda: _Other("set")}
 _PUTS, _GETS = {"PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"}, {"GET", "BINGET", "LONG_BINGET"}
 _TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 
 
 def _interpret(path, program):
-    """Builds what a pickle program describes; see the module's docstring."""
-    stack, marks, memo = [], [], {}
+    """Builds what a pickle program describes, see the module's docstring; and lists the storages that it names."""
+    stack, marks, memo, storages = [], [], {}, []
 
     def pop(count):
         if count > len(stack):
@@ -216,7 +304,9 @@ def _interpret(path, program):
     def since_mark():
         return pop(len(stack) - marks.pop())
 
-    for opcode, argument, _ in pickletools.genops(program):
+    for number, (opcode, argument, _) in enumerate(pickletools.genops(program)):
+        if number > MAX_INSTRUCTIONS:
+            raise ValueError(f"its description has more than {MAX_INSTRUCTIONS} instructions")
         name = opcode.name
         if name in ("PROTO", "FRAME"):
             pass
@@ -232,67 +322,97 @@ def _interpret(path, program):
             stack.append(memo[argument])
         elif name == "MARK":
             marks.append(len(stack))
+        elif name == "POP" and marks and marks[-1] == len(stack):
+            marks.pop()
+        elif name == "POP":
+            pop(1)
+        elif name == "POP_MARK":
+            since_mark()
+        elif name == "DUP":
+            stack.append(stack[-1])
         elif name in _TUPLES:
             stack.append(tuple(pop(_TUPLES[name])))
         elif name == "TUPLE":
             stack.append(tuple(since_mark()))
         elif name == "LIST":
             stack.append(since_mark())
-        elif name in ("APPEND", "APPENDS"):
+        elif name in ("APPEND", "APPENDS", "ADDITEMS"):
             values = pop(1) if name == "APPEND" else since_mark()
-            stack[-1].extend(values)
+            if not isinstance(stack[-1], _Other):
+                stack[-1].extend(values)
         elif name in ("SETITEM", "SETITEMS", "DICT"):
             values = pop(2) if name == "SETITEM" else since_mark()
             if name == "DICT":
                 stack.append({})
-            stack[-1].update(zip(values[::2], values[1::2], strict=True))
+            if not isinstance(stack[-1], _Other):
+                stack[-1].update(zip(map(_key, values[::2]), values[1::2], strict=True))
+        elif name == "FROZENSET":
+            since_mark()
+            stack.append(_Other("frozenset"))
         elif name in ("GLOBAL", "STACK_GLOBAL"):
-            stack.append(_Global(argument if name == "GLOBAL" else " ".join(pop(2))))
-            if not _is_known(stack[-1].name):
-                raise UserError(f"{path} wants to use {stack[-1].name.replace(' ', '.')}, and is refused")
-        elif name in ("REDUCE", "NEWOBJ"):
-            function, arguments = pop(2)
-            stack.append(_FUNCTIONS[function.name](*arguments))
+            stack.append(_named(*(argument.split(" ", 1) if name == "GLOBAL" else pop(2))))
+        elif name in ("REDUCE", "NEWOBJ", "NEWOBJ_EX"):
+            function, *arguments = pop(3 if name == "NEWOBJ_EX" else 2)
+            stack.append(_call(function, arguments[0]))
+        elif name in ("INST", "OBJ"):
+            made = since_mark()
+            stack.append(_named(*argument.split(" ", 1)) if name == "INST" else _Other(made[0].name))
         elif name == "BUILD":  # attributes of what was built, such as the versions of a state_dict's modules
             pop(1)
         elif name == "BINPERSID":
-            kind, storage_type, key, _, count, *view = pop(1)[0]
-            if kind != "storage" or any(view) or not isinstance(key, str) or not isinstance(count, int):
-                raise ValueError("a tensor lies in an unknown kind of storage")
-            stack.append(_Storage(key, STORAGE_TYPES[storage_type.name.removeprefix("torch ")], count))
+            stack.append(_storage(*pop(1)[0]))
+            storages += [stack[-1]] * isinstance(stack[-1], _Storage)
         elif name == "STOP":
-            return stack.pop()
+            return stack.pop(), storages
         else:
             raise UserError(f"{path} uses the pickle instruction {name}, and is refused")
 
 
-def _is_known(name):
-    module, _, attribute = name.partition(" ")
-    return (module == "torch" and attribute in STORAGE_TYPES) or name in _FUNCTIONS
+def _key(value):
+    """A key of a dictionary. One that would be slow or too deep to hash loses its value."""
+    return value if isinstance(value, str | bytes | int | float | None) else _Other(type(value).__name__)
+
+
+def _named(module, name):
+    return _Other(f"{module[:MAX_NAME]}.{name[:MAX_NAME]}")
+
+
+def _call(function, arguments):
+    """What a function would have made of its arguments."""
+    made = _FUNCTIONS[function.name](*arguments) if function.name in _FUNCTIONS else None
+    return _Other(function.name) if made is None else made
+
+
+def _storage(kind, storage_type, key, _, count=0, *view):
+    if kind != "storage":  # the source of a module
+        return _Other(storage_type.name)
+    if any(view) or not isinstance(key, str) or not isinstance(count, int):
+        raise ValueError("a tensor lies in an unknown kind of storage")
+    dtype = STORAGE_TYPES.get(storage_type.name.removeprefix("torch.").removeprefix("storage."))
+    return _Storage(key, dtype, count) if dtype else storage_type
 
 
 def _tensor(storage, offset, shape, strides, *_):
+    if isinstance(storage, _Other):
+        return _Other(f"tensor in a {storage.name}")
     if not isinstance(storage, _Storage):
         raise ValueError("a tensor has no storage")
     return _Tensor(storage, offset, shape, strides)
 
 
-def _numpy_scalar(dtype, data):
-    return np.frombuffer(data, dtype)[0].item()
-
-
-def _encode(text, encoding):  # how protocol 2 writes bytes
-    return text.encode({"latin1": "latin1"}[encoding])
+def _ordered_dict(*lists):
+    """Python 2 gives the items as a list, which is emptied: a call that is repeated cannot multiply them."""
+    made = {_key(key): value for items in lists for key, value in items}
+    for items in lists:
+        items.clear()
+    return made
 
 
 _FUNCTIONS = {
-    "collections OrderedDict": dict,
-    "torch._utils _rebuild_tensor": _tensor,
-    "torch._utils _rebuild_tensor_v2": _tensor,
-    "torch._utils _rebuild_parameter": lambda tensor, *_: tensor,
-    "torch Size": tuple,
-    "_codecs encode": _encode,
-    "numpy dtype": lambda code, *_: np.dtype({"f8": "<f8", "f4": "<f4", "i8": "<i8", "i4": "<i4", "b1": "|b1"}[code]),
-    "numpy.core.multiarray scalar": _numpy_scalar,
-    "numpy._core.multiarray scalar": _numpy_scalar,
+    "collections.OrderedDict": _ordered_dict,
+    "torch._utils._rebuild_tensor": _tensor,
+    "torch._utils._rebuild_tensor_v2": _tensor,
+    "torch._utils._rebuild_parameter": lambda tensor, *_: tensor,
+    "torch._utils._rebuild_parameter_with_state": lambda tensor, *_: tensor,
+    "torch.Size": lambda sizes: sizes,
 }

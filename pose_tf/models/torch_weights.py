@@ -11,6 +11,7 @@ from pose_tf import skeleton
 from pose_tf.errors import UserError
 from pose_tf.models.feed_forward import FeedForward
 from pose_tf.models.hrnet import HRNet
+from pose_tf.models.keras_file import check_finite
 from pose_tf.models.sem_gcn import SemGCN
 from pose_tf.models.torch_checkpoint import read_state_dict
 
@@ -20,15 +21,19 @@ KEYS_SHOWN = 6
 
 @dataclasses.dataclass(frozen=True)
 class LoadedWeights:
-    """What `load_torch_weights` did not load.
+    """What `load_torch_weights` loaded, and what not.
 
     Attributes:
         skipped: keys of the file that no layer of ours has a place for.
         initialised: keys whose variables, or some joints of them, stay as they were.
+        state_dict: where in the file the weights lie; empty if it holds nothing else.
+        others: where else in the file there are weights.
     """
 
     skipped: tuple[str, ...]
     initialised: tuple[str, ...]
+    state_dict: str = ""
+    others: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +44,9 @@ class _Target:
     convert: Callable[[np.ndarray], np.ndarray]
 
 
-def load_torch_weights(model: tf.keras.Model, path: str, map_joints: str | None = None) -> LoadedWeights:
+def load_torch_weights(
+    model: tf.keras.Model, path: str, map_joints: str | None = None, state_dict: str | None = None
+) -> LoadedWeights:
     """Loads a PyTorch checkpoint into a model. All variables change, or none does.
 
     Known are, for `HRNet`: the official pose checkpoints of any width and joints, official ImageNet classifiers (whose
@@ -51,14 +58,17 @@ def load_torch_weights(model: tf.keras.Model, path: str, map_joints: str | None 
         path: the checkpoint, see `read_state_dict`.
         map_joints: skeleton that an HRNet file predicts: `mpii`, `coco` or `h36m`. Joints that it shares with the
             model's, which is Human3.6M's, are filled; others stay as they are.
+        state_dict: where in the file the weights lie, see `read_state_dict`.
 
     Returns:
-        What was not loaded, of the few things that need not be.
+        What was not loaded, of the few things that need not be, and which weights of the file were taken.
 
     Raises:
-        UserError: the file cannot be read, lacks a key, has a key that nothing takes, or a shape differs.
+        UserError: the file cannot be read, lacks a key, has a key that nothing takes, a shape differs, or a weight is
+            not finite.
     """
-    state = {key: value for key, value in read_state_dict(path).items() if not key.endswith(".num_batches_tracked")}
+    read = read_state_dict(path, state_dict)
+    state = {key: value for key, value in read.items() if not key.endswith(".num_batches_tracked")}
     if isinstance(model, HRNet):
         targets, state = _hrnet_targets(model), _official_hrnet_keys(path, state)
         skipped, initialised = _without_imagenet_head(model, targets, state)
@@ -72,9 +82,11 @@ def load_torch_weights(model: tf.keras.Model, path: str, map_joints: str | None 
         targets, state = _lifter_targets(model, state)
         skipped, initialised = (), ()
     _check(model, path, targets, state)
+    values = {key: np.asarray(target.convert(state[key]), np.float32) for key, target in targets.items()}
+    check_finite(path, values.items())
     for key, target in targets.items():
-        target.variable.assign(target.convert(state[key]))
-    return LoadedWeights(tuple(skipped), tuple(initialised))
+        target.variable.assign(values[key])
+    return LoadedWeights(tuple(skipped), tuple(initialised), read.key, read.others)
 
 
 def _check(model, path, targets, state):

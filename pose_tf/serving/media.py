@@ -156,23 +156,6 @@ def to_8_bits(samples: np.ndarray, declared: int | None = None) -> tuple[np.ndar
     return np.uint8(samples >> (bits - 8)), "" if bits == room else guess
 
 
-@contextlib.contextmanager
-def plain_name(path: str) -> Iterator[str]:
-    """Yields another name of a file or directory, valid inside the `with` block, that every library can take.
-
-    OpenCV crashes on names that are not UTF-8, or not ASCII where the locale is. FFmpeg takes the beginning of
-    `12:30.mp4` for a protocol, and TensorFlow `[x]` for a pattern.
-
-    Raises:
-        OSError: the file cannot be opened.
-    """
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        yield f"/proc/self/fd/{descriptor}"
-    finally:
-        os.close(descriptor)
-
-
 class Video:
     """The pictures of a video or a camera, from the first to the last.
 
@@ -199,7 +182,7 @@ class Video:
             self._capture = cv2.VideoCapture(source)
         else:
             try:
-                with plain_name(source) as name:
+                with files.plain_name(source) as name:
                     self._capture = cv2.VideoCapture(name, cv2.CAP_FFMPEG)
             except OSError as error:
                 raise MediaError(f"{source} cannot be read: {error.strerror}") from None
@@ -266,7 +249,7 @@ def writing_video(path: str, width: int, height: int, fps: float) -> Iterator[Ca
     with files.replacing(path) as temporary:
         open(temporary, "wb").close()  # OpenCV gives no reasons, the system does
         folder, name = os.path.split(temporary)
-        with plain_name(folder) as folder:
+        with files.plain_name(folder) as folder:
             codec = cv2.VideoWriter_fourcc(*"mp4v")
             writer = cv2.VideoWriter(os.path.join(folder, name), cv2.CAP_FFMPEG, codec, fps, (width, height))
         if not writer.isOpened():
@@ -289,7 +272,7 @@ def writing_video(path: str, width: int, height: int, fps: float) -> Iterator[Ca
             show(written + 1)
         finally:
             writer.release()
-        with plain_name(temporary) as name:
+        with files.plain_name(temporary) as name:
             found = int(cv2.VideoCapture(name, cv2.CAP_FFMPEG).get(cv2.CAP_PROP_FRAME_COUNT))
         with open(temporary, "ab") as file:
             file.write(VIDEO_MARK if found == written else bytes(1 << 16))  # a disk that is full says so here

@@ -21,7 +21,7 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
-from pose_tf import viz
+from pose_tf import files, viz
 from pose_tf.errors import UserError, reason
 from pose_tf.serving.crops import MAX_BOX
 from pose_tf.serving.media import (
@@ -30,13 +30,13 @@ from pose_tf.serving.media import (
     find_inputs,
     frame_rates,
     is_video,
-    plain_name,
     read_photo,
     writing_video,
 )
 from pose_tf.serving.page import write_page
 from pose_tf.serving.people import MIN_SCORE, GivenBoxes, find_people, touches
 from pose_tf.serving.results import Frame, Person, Poses, is_result, write_csv, write_json, write_npz, write_picture
+from pose_tf.serving.saved_model import check_saved_model
 from pose_tf.serving.tracking import PeopleTracker, PoseSmoother
 
 Estimator = Callable[..., dict[str, np.ndarray]]
@@ -69,23 +69,26 @@ def load_model(path: str) -> Estimator:
     """Loads the newest version of a model directory, or one version.
 
     Raises:
-        UserError: there is none, or it cannot be loaded.
+        UserError: there is none, it cannot be loaded, or its graph could do more than to compute.
     """
     if os.path.isdir(path) and not os.path.exists(os.path.join(path, "saved_model.pb")):
-        versions = [name for name in os.listdir(path) if name.isdigit()]
+        versions = [name for name in os.listdir(path) if re.fullmatch("[0-9]+", name)]
         if versions:
             path = os.path.join(path, max(versions, key=int))
     if not os.path.exists(os.path.join(path, "saved_model.pb")):
         raise UserError(f"--model={path} is not a SavedModel, nor a directory of numbered ones")
     try:
-        with plain_name(path) as name:
-            model = tf.saved_model.load(name)
-        signature = model.signatures["image_and_box"]
-    except KeyError:
-        raise UserError(f"--model={path} has no signature image_and_box: tools/export.py did not write it") from None
-    except (OSError, ValueError, tf.errors.OpError) as error:
-        text = re.sub(r"/proc/self/fd/\d+", lambda _: path, str(error))
+        check_saved_model(path)
+        with files.plain_name(path) as folder:
+            model = tf.saved_model.load(folder)
+    except UserError:
+        raise
+    except Exception as error:  # TensorFlow raises nearly anything at damaged bytes
+        text = re.sub(r"/proc/self/fd/\d+", lambda _: path, str(error)) or type(error).__name__
         raise UserError(f"--model={path} cannot be loaded: {text}") from None
+    signature = getattr(model, "signatures", {}).get("image_and_box")
+    if not signature or set(signature.structured_input_signature[1]) != {"image_bytes", "box"}:
+        raise UserError(f"--model={path} has no signature image_and_box: tools/export.py did not write it")
 
     def estimate(image_bytes, box):
         try:

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from pose_tf import files
 from pose_tf.errors import UserError, reason
+from pose_tf.models.keras_file import check_finite
 
 MANIFEST = "manifest.json"
 REPLACED = ".replaced-"
@@ -96,16 +97,19 @@ class Checkpoints:
             Its step; 0 if there is none.
 
         Raises:
-            UserError: there are checkpoints, but none is whole, or it is of another model.
+            UserError: there are checkpoints, but none is whole, or it is of another model, or has a value that is not
+                finite.
         """
         self._bring_back()
         steps = self.steps()
         for step in reversed(steps):
-            if not _is_whole(self.path(step)):
+            if not is_whole(self.path(step)):
                 print(f"warning: checkpoint {self.path(step)} is damaged", file=sys.stderr)
                 continue
             try:
-                self._state.read(os.path.join(self.path(step), "ckpt")).assert_consumed()
+                with files.plain_name(self.path(step)) as folder:
+                    self._state.read(os.path.join(folder, "ckpt")).assert_consumed()
+                    check_finite(f"checkpoint {self.path(step)}", _values(os.path.join(folder, "ckpt")))
             except (AssertionError, ValueError, tf.errors.OpError) as error:
                 raise UserError(f"checkpoint {self.path(step)} does not fit the recipe: {error}") from None
             return step
@@ -137,11 +141,19 @@ def _write_manifest(folder, step):
         json.dump(manifest, file)
 
 
-def _is_whole(folder):
+def is_whole(folder: str) -> bool:
     """Whether all files of a checkpoint are there and are what they were."""
     try:
         with open(os.path.join(folder, MANIFEST)) as file:
-            files = json.load(file)["files"]
-        return bool(files) and all(_checksum(os.path.join(folder, name)) == files[name] for name in files)
-    except (OSError, ValueError, KeyError, TypeError):
+            checksums = json.load(file)["files"]
+        return bool(checksums) and all(_checksum(os.path.join(folder, name)) == checksums[name] for name in checksums)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return False
+
+
+def _values(prefix):
+    """Names and values of the floating-point variables in a checkpoint's files."""
+    reader = tf.train.load_checkpoint(prefix)
+    for name, dtype in reader.get_variable_to_dtype_map().items():
+        if dtype.is_floating and not name.startswith("best/"):  # the lowest error is infinite before any validation
+            yield name.removesuffix("/.ATTRIBUTES/VARIABLE_VALUE"), reader.get_tensor(name)

@@ -4,8 +4,10 @@ import os
 
 import tensorflow as tf
 
+from pose_tf import files
 from pose_tf.errors import UserError
-from pose_tf.training.checkpoints import checkpoint_steps
+from pose_tf.models.keras_file import check_finite, load_keras
+from pose_tf.training.checkpoints import MANIFEST, checkpoint_steps, is_whole
 
 HEADS = {"final_layer"}  # layers that depend on the number of joints
 
@@ -21,7 +23,8 @@ def load_initial_weights(model: tf.keras.Model, path: str) -> list[str]:
         Names of the layers that stay as they were.
 
     Raises:
-        UserError: there is no such file, or its model is another one. The model is unchanged then.
+        UserError: there is no such file, it is damaged or not finite, or its model is another one. The model is
+            unchanged then.
     """
     source = _read(model, path)
     if type(source) is not type(model):
@@ -49,26 +52,40 @@ def load_initial_weights(model: tf.keras.Model, path: str) -> list[str]:
     return left
 
 
-def _find_checkpoint(path):
-    """Prefix of a checkpoint's files: of a training's checkpoint, of the newest of several, or the path itself."""
-    steps = checkpoint_steps(path)
-    folder = os.path.join(path, f"{steps[-1]:08d}") if steps else path
-    if os.path.exists(os.path.join(folder, "ckpt.index")):
-        return os.path.join(folder, "ckpt")
-    return tf.train.latest_checkpoint(path) if os.path.isdir(path) else path
-
-
 def _read(model, path):
     """The model that a path holds."""
     file = os.path.join(path, "best.keras") if os.path.exists(os.path.join(path, "best.keras")) else path
     if os.path.isfile(file):
         try:
-            return tf.keras.models.load_model(file, compile=False)
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise UserError(f"config.init_from: {file} cannot be loaded: {error}") from None
-    prefix = _find_checkpoint(path)
-    if not prefix or not os.path.exists(prefix + ".index"):
-        raise UserError(f"config.init_from={path} is no workdir, .keras file or checkpoint")
+            return load_keras(file)
+        except UserError as error:
+            raise UserError(f"config.init_from: {error}") from None
+    steps = checkpoint_steps(path)
+    folder = os.path.join(path, f"{steps[-1]:08d}") if steps else path
+    if os.path.exists(os.path.join(folder, MANIFEST)) and not is_whole(folder):
+        raise UserError(f"config.init_from: checkpoint {folder} is damaged")
+    folder, name = (folder, None) if os.path.isdir(folder) else os.path.split(folder)
+    if name and set(name) & set("[*?\\"):
+        raise UserError(
+            f"config.init_from={path}: TensorFlow takes '{name}' for a pattern; rename the checkpoint's files"
+        )
+    if os.path.isdir(folder or "."):
+        with files.plain_name(folder or ".") as plain:  # TensorFlow may not read a name as it is
+            prefix = _find_checkpoint(plain, name)
+            if prefix and os.path.exists(prefix + ".index"):
+                return _restore(model, prefix, prefix.replace(plain, folder or ".", 1))
+    raise UserError(f"config.init_from={path} is no workdir, .keras file or checkpoint")
+
+
+def _find_checkpoint(folder, name):
+    """Prefix of a checkpoint's files: of the one that has the name, of a training's, or of the newest of several."""
+    if name is None and not os.path.exists(os.path.join(folder, "ckpt.index")):
+        return tf.train.latest_checkpoint(folder)
+    return os.path.join(folder, name or "ckpt")
+
+
+def _restore(model, prefix, shown):
+    """The model of a checkpoint, which a user knows as `shown`."""
     try:
         shapes = tf.train.load_checkpoint(prefix).get_variable_to_shape_map()
         config = model.get_config()
@@ -79,5 +96,7 @@ def _read(model, path):
         source = type(model).from_config(config)
         tf.train.Checkpoint(model=source).restore(prefix).assert_existing_objects_matched().expect_partial()
     except (ValueError, AssertionError, tf.errors.OpError) as error:
-        raise UserError(f"config.init_from: {prefix} does not fit {model.name}: {error}") from None
+        text = str(error).replace(prefix, shown)
+        raise UserError(f"config.init_from: {shown} does not fit {model.name}: {text}") from None
+    check_finite(f"config.init_from: {shown}", ((weight.name, weight.numpy()) for weight in source.weights))
     return source

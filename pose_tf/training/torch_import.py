@@ -26,6 +26,7 @@ def import_torch(
     map_joints: str | None = None,
     mean: str | None = None,
     std: str | None = None,
+    state_dict: str | None = None,
 ) -> LoadedWeights:
     """Imports a checkpoint.
 
@@ -36,9 +37,10 @@ def import_torch(
         map_joints: see `load_torch_weights`.
         mean, std: .npy files [17, 3] in mm that turn a lifter's output into millimetres; by default 0 and 1000, for
             the public SemGCN code's networks predict metres. The released ones need them.
+        state_dict: where in the file the weights lie, see `read_state_dict`.
 
     Returns:
-        What was not loaded.
+        What was loaded, and what not.
 
     Raises:
         UserError: an impossible argument, a file that does not fit, or a directory that holds a run.
@@ -46,17 +48,21 @@ def import_torch(
     workdir = Workdir(workdir_path)
     if os.path.exists(workdir.file("config.json")):
         raise UserError(f"--workdir={workdir_path} holds a run already")
-    config = {"model": _options(architecture, checkpoint), "flip_test": False, "imported": os.path.basename(checkpoint)}
+    config = {
+        "model": _options(architecture, checkpoint, state_dict),
+        "flip_test": False,
+        "imported": os.path.basename(checkpoint),
+    }
     detector = config["model"]["name"] == "hrnet"
     if detector:
         config |= {"stage": "detector", "decoding": {"method": "argmax", "beta": 1.0, "alignment": "corner"}}
     else:
-        config |= {"stage": "lifter"}
+        config |= {"stage": "lifter", "normalized_by": "crop" if architecture.startswith("released_") else "image"}
         statistics = _statistics(architecture, mean, std)
     options = dict(config["model"])
     tf.keras.utils.set_random_seed(0)  # for what the file may lack
     model = {"hrnet": HRNet, "sem_gcn": SemGCN, "feed_forward": FeedForward}[options.pop("name")](**options)
-    loaded = load_torch_weights(model, checkpoint, map_joints)
+    loaded = load_torch_weights(model, checkpoint, map_joints, state_dict)
     workdir.create()
     workdir.save_best(model)
     if not detector:
@@ -65,12 +71,12 @@ def import_torch(
     return loaded
 
 
-def _options(architecture, checkpoint):
+def _options(architecture, checkpoint, state_dict):
     """The model's section of a recipe, as far as the architecture's name and the shapes in the file tell it."""
     hrnet = re.fullmatch(r"hrnet_w(\d+)", architecture)
     if not hrnet and architecture not in ARCHITECTURES[1:]:
         raise UserError(f"--arch={architecture} is not known; it can be {', '.join(ARCHITECTURES)}")
-    state = read_state_dict(checkpoint)
+    state = read_state_dict(checkpoint, state_dict)
     if hrnet:
         return {"name": "hrnet", "width": int(hrnet[1])}
     released = architecture.startswith("released_")

@@ -30,6 +30,17 @@ import tensorflow as tf
 from pose_tf import files
 from pose_tf.data.statistics import PoseStatistics
 from pose_tf.errors import UserError
+from pose_tf.models import FeedForward, HRNet, SemGCN, load_keras
+from pose_tf.models.decoding import Decoding
+from pose_tf.skeleton import H36M
+
+JOINTS = len(H36M.joints)
+NORMALIZED_BY_IMAGE = (
+    "the lifter was trained on 2D joints normalized by the whole image (x * 2 / width - 1, y * 2 / width - height / "
+    "width) and gets them normalized by the crop of the person (x / 128 - 1): its poses are wrong until it has been "
+    "fine-tuned, with tools/train.py --config.init_from"
+)
+STAGES = {"detector": HRNet, "lifter": FeedForward | SemGCN}
 
 NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
 """What file systems without locks answer."""
@@ -53,8 +64,12 @@ class Workdir:
         """Makes the directory and sees that it can be written.
 
         Raises:
-            UserError: it cannot.
+            UserError: it cannot, or its name is not UTF-8, which TensorBoard's writer needs.
         """
+        try:
+            os.path.abspath(self.path).encode()
+        except UnicodeEncodeError:
+            raise UserError(f"--workdir={self.path}: the name of the directory is not UTF-8") from None
         try:
             os.makedirs(self.path, exist_ok=True)
             with tempfile.TemporaryFile(dir=self.path):
@@ -101,6 +116,22 @@ class Workdir:
         finally:
             os.close(lock)
 
+    def _read_text(self, name: str) -> str:
+        """Reads a text file.
+
+        Raises:
+            UserError: it is missing or damaged.
+        """
+        try:
+            with open(self.file(name), encoding="utf-8") as file:
+                return file.read()
+        except FileNotFoundError:
+            raise UserError(f"{self.path} is not the directory of a finished run: it has no {name}") from None
+        except OSError as error:
+            raise UserError(f"{self.file(name)} cannot be read: {error.strerror}") from None
+        except UnicodeDecodeError:
+            raise UserError(f"{self.file(name)} is damaged: it is not text") from None
+
     def _read_json(self, name: str):
         """Reads a JSON file.
 
@@ -108,11 +139,8 @@ class Workdir:
             UserError: it is missing or damaged.
         """
         try:
-            with open(self.file(name)) as file:
-                return json.load(file)
-        except FileNotFoundError:
-            raise UserError(f"{self.path} is not the directory of a finished run: it has no {name}") from None
-        except ValueError as error:
+            return json.loads(self._read_text(name))
+        except (ValueError, RecursionError) as error:
             raise UserError(f"{self.file(name)} is damaged: {error}") from None
 
     def config_of_run(self) -> ml_collections.ConfigDict | None:
@@ -132,8 +160,28 @@ class Workdir:
         return config
 
     def config(self) -> ml_collections.ConfigDict:
-        """The recipe that the run was started with."""
-        return ml_collections.ConfigDict(self._read_json("config.json"))
+        """The recipe that the run was started with.
+
+        Raises:
+            UserError: it is missing or damaged, or lacks what every recipe has.
+        """
+        values, file = self._read_json("config.json"), self.file("config.json")
+        if not isinstance(values, dict):
+            raise UserError(f"{file} is damaged: it is not an object with the recipe's keys")
+        for key, kind in (("stage", str), ("flip_test", bool), ("model", dict)):
+            if not isinstance(values.get(key), kind):
+                raise UserError(
+                    f"{file} is damaged: its {key} is {values[key]!r}"
+                    if key in values
+                    else f"{file} is damaged: it has no {key}"
+                )
+        try:
+            Decoding(**values.get("decoding", {}))
+            return ml_collections.ConfigDict(values)
+        except UserError as error:
+            raise UserError(f"{file} is damaged: {error}") from None
+        except (TypeError, ValueError, AttributeError, KeyError) as error:
+            raise UserError(f"{file} is damaged: {error}") from None
 
     def data(self) -> dict | None:
         """Fingerprints of the data that the run was started with, and its number of `samples`; None if not kept.
@@ -196,25 +244,60 @@ class Workdir:
             )
 
     def statistics(self) -> PoseStatistics:
-        """Statistics of a lifter's training poses."""
-        return PoseStatistics.from_json(self._read_json("statistics.json"))
+        """Statistics of a lifter's training poses.
+
+        Raises:
+            UserError: they are missing or damaged.
+        """
+        values, file = self._read_json("statistics.json"), self.file("statistics.json")
+        try:
+            statistics = PoseStatistics.from_json(values)
+        except ValueError as error:
+            raise UserError(f"{file} is damaged: {error}") from None
+        if len(statistics.mean) != JOINTS:
+            raise UserError(f"{file} is of poses with {len(statistics.mean)} joints; they have to have {JOINTS}")
+        return statistics
 
     def reports(self) -> list[dict]:
-        """The lines of `metrics.jsonl`, but for one that a killed run left unfinished; none if there is no file."""
+        """The lines of `metrics.jsonl`, but for one that a killed run left unfinished; none if there is no file.
+
+        Raises:
+            UserError: the file is damaged.
+        """
         if not os.path.exists(self.file("metrics.jsonl")):
             return []
-        with open(self.file("metrics.jsonl")) as file:
-            return [json.loads(line) for line in file if line.endswith("\n")]
+        reports = []
+        for number, line in enumerate(self._read_text("metrics.jsonl").split("\n")[:-1], 1):
+            try:
+                report = json.loads(line)
+                if not (isinstance(report["step"], int) and isinstance(report["split"], str)):
+                    raise TypeError
+            except (ValueError, TypeError, KeyError, RecursionError):
+                raise UserError(f"{self.file('metrics.jsonl')} is damaged: line {number} is not a report") from None
+            reports.append(report)
+        return reports
 
     def best_errors(self, metric: str) -> dict[str, float]:
         """Errors of `best.keras` on the validation subjects by name; none if the weights were not trained here.
 
         Args:
             metric: the one that is lowest for the best model.
+
+        Raises:
+            UserError: the reports are damaged.
         """
         validations = [line for line in self.reports() if line["split"] == "validation"]
+        for line in validations:
+            if not isinstance(line.get(metric), int | float):
+                file = self.file("metrics.jsonl")
+                raise UserError(f"{file} is damaged: the validation of step {line['step']} has no {metric}")
         best = min(validations, key=lambda line: line[metric], default={})
         return {name: value for name, value in best.items() if name != "split"}
+
+    def warnings(self) -> list[str]:
+        """What to know before the model is used: of weights that were not trained for what they get here."""
+        by_image = self.config().get("normalized_by") == "image"
+        return [f"{self.path}: {NORMALIZED_BY_IMAGE}"] if by_image else []
 
     def save_best(self, model: tf.keras.Model) -> None:
         """Replaces `best.keras`."""
@@ -222,13 +305,13 @@ class Workdir:
             model.save(temporary)
 
     def load_best(self, stage: str) -> tf.keras.Model:
-        """The model with the lowest validation error.
+        """The model with the lowest validation error. Warnings about it go to standard error.
 
         Args:
             stage: `detector` or `lifter`: what the caller expects to find.
 
         Raises:
-            UserError: there is none, it is damaged, or it is of the other stage.
+            UserError: there is none, it is damaged, or it is of the other stage or of other joints.
         """
         found = self.config().stage
         if found != stage:
@@ -236,7 +319,9 @@ class Workdir:
         path = self.file("best.keras")
         if not os.path.exists(path):
             raise UserError(f"{self.path} has no best.keras: its training has not reached a validation yet")
-        try:
-            return tf.keras.models.load_model(path, compile=False)
-        except (OSError, ValueError, KeyError) as error:
-            raise UserError(f"{path} cannot be loaded: {error}") from None
+        for warning in self.warnings():
+            print(f"warning: {warning}", file=sys.stderr)
+        model = load_keras(path)
+        if not isinstance(model, STAGES[stage]) or model.output_shape[-1 if stage == "detector" else 1] != JOINTS:
+            raise UserError(f"{path} is not a {stage} of {JOINTS} joints: it is {model.name}")
+        return model

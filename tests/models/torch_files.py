@@ -50,6 +50,16 @@ class Tensor:
     """Size of the storage that the pickle states; by default the true one."""
 
 
+class Array:
+    """A NumPy array that stays one in a file."""
+
+    def __init__(self, values, dtype=None):
+        self.values = np.array(values, dtype)
+
+    def __reduce__(self):
+        return self.values.__reduce__()
+
+
 @dataclasses.dataclass(frozen=True)
 class _Storage:
     kind: type

@@ -1,4 +1,4 @@
-"""Processes that wait for others say for whom, and SIGTERM and Ctrl-C end them promptly, in a sentence, with status 0."""
+"""Processes that wait for others say for whom; SIGTERM and Ctrl-C end them promptly, in a sentence, with status 0."""
 
 import http.server
 import json

@@ -49,10 +49,13 @@ def test_joints_outside_the_crop_do_not_count():
     assert report["joints"]["RHip"] == pytest.approx(10)
 
 
+CONFIG = {"stage": "lifter", "flip_test": False, "model": {"name": "feed_forward"}}
+
+
 def make_run(path, data, held_out):
     workdir = Workdir(str(path))
     workdir.create()
-    files.write_json(workdir.file("config.json"), {"stage": "lifter", "data": {"validation_subjects": held_out}})
+    files.write_json(workdir.file("config.json"), CONFIG | {"data": {"validation_subjects": held_out}})
     if data:
         files.write_json(workdir.file("data.json"), {"records": data, "samples": 3})
     return workdir
@@ -74,7 +77,7 @@ def test_subjects_that_a_run_has_seen_are_named_if_it_has_read_some_of_the_data(
     assert seen([make_run(tmp_path / "d", None, [8])], [8]) == ([], [])  # of an earlier version
     imported = Workdir(str(tmp_path / "e"))
     imported.create()
-    files.write_json(imported.file("config.json"), {"stage": "lifter", "imported": "a.pth"})
+    files.write_json(imported.file("config.json"), CONFIG | {"imported": "a.pth"})
     assert seen([imported], [8]) == ([], [])
     report = {"samples": 4, "subjects": [8], "true_2d": evaluator.report_3d(target, target, np.full(4, -1))}
     text = evaluator.format_report(report | {"trained_on": [1, 5], "selected_on": [8]})

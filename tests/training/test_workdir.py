@@ -186,6 +186,7 @@ def test_a_file_system_without_locks_is_a_warning_and_a_lock_that_may_not_be_ope
 def test_imported_weights_are_not_taken_for_a_run(tmp_path):
     workdir = Workdir(str(tmp_path))
     assert workdir.config_of_run() is None
-    files.write_json(workdir.file("config.json"), {"stage": "detector", "imported": "a.pth"})
+    config = {"stage": "detector", "flip_test": False, "model": {"name": "hrnet"}, "imported": "a.pth"}
+    files.write_json(workdir.file("config.json"), config)
     with pytest.raises(UserError, match=f"holds imported weights: train from them with --config.init_from={tmp_path}"):
         workdir.config_of_run()

@@ -1,0 +1,137 @@
+"""Loads models from .keras files, whoever wrote them, and executes nothing that is in them.
+
+Keras's own loader imports the modules and calls the classes that a file names, runs Lambda layers of HDF5 files, and
+follows HDF5's links into other files. Here one of our models is built from the numbers in a file, and gets its weights.
+"""
+
+import io
+import json
+import os
+import tempfile
+import zipfile
+from collections.abc import Iterable
+
+import h5py
+import numpy as np
+import tensorflow as tf
+
+from pose_tf.errors import UserError
+from pose_tf.models.feed_forward import FeedForward
+from pose_tf.models.hrnet import HRNet
+from pose_tf.models.sem_gcn import SemGCN
+
+MODELS = {f"pose_tf>{model.__name__}": model for model in (FeedForward, HRNet, SemGCN)}
+ANY_SIZE = 100
+"""A model may be this wide, however few weights a file has."""
+
+
+def load_keras(path: str) -> tf.keras.Model:
+    """Loads an `HRNet`, `SemGCN` or `FeedForward` that was saved as a .keras file.
+
+    Args:
+        path: the file, a zip archive as Keras 2.12 and later write it.
+
+    Returns:
+        The model, not compiled.
+
+    Raises:
+        UserError: the file is missing, damaged, of another format, holds another model, or a weight is not finite.
+    """
+    try:
+        with open(path, "rb") as file:
+            if not zipfile.is_zipfile(file):
+                raise UserError(f"{path} cannot be loaded: it is not a zip archive, the format of .keras files")
+            with zipfile.ZipFile(file) as archive:
+                config, weights = read_stored(path, archive, "config.json", "model.weights.h5")
+        with h5py.File(io.BytesIO(weights)) as file:
+            numbers = _count_numbers(path, file)
+        model = _build(path, json.loads(config), numbers)
+        if model.count_params() != numbers:
+            raise UserError(f"{path} is damaged: it has {numbers} weights, its model {model.count_params()}")
+        with tempfile.TemporaryDirectory() as folder:
+            file = os.path.join(folder, "model.weights.h5")
+            with open(file, "wb") as copy:
+                copy.write(weights)
+            model.load_weights(file)
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist") from None
+    except UserError:
+        raise
+    except Exception as error:  # zipfile, h5py, Keras and TensorFlow raise nearly anything at damaged bytes
+        raise UserError(f"{path} cannot be loaded: {' '.join(str(error).split()) or type(error).__name__}") from None
+    check_finite(path, ((weight.name, weight.numpy()) for weight in model.weights))
+    return model
+
+
+def check_finite(path: str, weights: Iterable[tuple[str, np.ndarray]]) -> None:
+    """Refuses weights, given with their names, that are NaN or infinite.
+
+    Raises:
+        UserError: names the file and the weight.
+    """
+    for name, values in weights:
+        if not np.isfinite(values).all():
+            raise UserError(f"{path}: the weights '{name}' are not finite; they come from a training that has failed")
+
+
+def read_stored(path: str, archive: zipfile.ZipFile, *names: str) -> list[bytes]:
+    """Reads members of a zip archive that is not compressed, and so is never larger than its file.
+
+    Raises:
+        UserError: there is no such member, or the archive is compressed.
+    """
+    members = archive.infolist()
+    for name in names:
+        if [member.filename for member in members].count(name) != 1:
+            raise UserError(f"{path} cannot be loaded: it is a zip archive, but has no {name}")
+    size = os.fstat(archive.fp.fileno()).st_size
+    if any(member.compress_type != zipfile.ZIP_STORED for member in members) or (
+        sum(member.file_size for member in members) > size
+    ):
+        raise UserError(f"{path} cannot be loaded: it is compressed, which models are not when they are saved")
+    return [archive.read(name) for name in names]
+
+
+def _count_numbers(path, file):
+    """How many weights there are, if nothing but arrays of numbers is in a file, and all of them is in it."""
+
+    def find_fault(name, item):  # h5py cannot have these functions raise exceptions
+        nonlocal numbers
+        if isinstance(item, h5py.Dataset):
+            if item.external or item.is_virtual or item.id.get_storage_size() != item.nbytes:
+                return f"the numbers of {name} are not in the file"
+            if item.dtype.kind != "f":
+                return f"{name} is not an array of floating-point numbers"
+            numbers += item.size
+        return None
+
+    def find_link(name, link):
+        return None if isinstance(link, h5py.HardLink) else f"{name} is a link to another place"
+
+    numbers = 0
+    if fault := file.visititems_links(find_link) or file.visititems(find_fault):
+        raise UserError(f"{path} cannot be loaded: {fault}")
+    return numbers
+
+
+def _build(path, config, numbers):
+    """The model that a configuration describes, if a file with so many weights can be its."""
+    name, options = (config.get(key) for key in ("registered_name", "config")) if isinstance(config, dict) else ("", {})
+    if not isinstance(name, str) or not isinstance(options, dict):
+        raise UserError(f"{path} is damaged: its config.json is not that of a model")
+    if name not in MODELS:
+        known = ", ".join(sorted(model.__name__ for model in MODELS.values()))
+        raise UserError(f"{path} holds a {config.get('class_name')}; it can be {known}")
+    for key, value in options.items():
+        values = _flat(value)
+        if any(not isinstance(part, bool | int | float | str | None) for part in values):
+            raise UserError(f"{path} is damaged: {key} is {value}")
+        whole = [part for part in values if type(part) is int]
+        least = 1 if type(value) is int and "blocks" not in key else 0
+        if any(part < least or part**2 > max(numbers, ANY_SIZE**2) for part in whole):
+            raise UserError(f"{path} is damaged: {key} is {value}, and the file has {numbers} weights")
+    return MODELS[name].from_config(options)
+
+
+def _flat(value):
+    return [part for inner in value for part in _flat(inner)] if isinstance(value, list) else [value]
