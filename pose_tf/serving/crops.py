@@ -8,7 +8,7 @@ images a batch holds, what is unpacked at any time is no more than one image of 
 import tensorflow as tf
 
 from pose_tf.models.estimator import CROP_SIZE, IMAGENET_MEAN
-from pose_tf.serving.headers import bmp_format, bmp_palette, by_format, encoded_size, orientation
+from pose_tf.serving.headers import FILE_SPEC, bmp_format, bmp_palette, by_format, encoded_size, orientation
 
 MAX_PIXELS = 1 << 26
 """Of an image: 67 million, 192 MiB unpacked."""
@@ -93,6 +93,7 @@ def crop_box(data, box, margin: float):
     return upright_crop(image, turn, corner, side), corner, side
 
 
+@tf.function(input_signature=[FILE_SPEC])
 def decode(data):
     """Bytes of a JPEG, PNG or BMP -> uint8 [H, W, 3], as they are stored: not yet turned upright."""
     size = encoded_size(data)

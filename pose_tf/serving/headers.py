@@ -18,6 +18,9 @@ BMP_HEADER = 40
 BMP_MASKS = b"\0\0\xff\0" + b"\0\xff\0\0" + b"\xff\0\0\0"
 """Where red, green and blue lie in the 32 bits of a pixel, for `tf.io.decode_bmp`."""
 
+FILE_SPEC = tf.TensorSpec([], tf.string)
+"""Of a file's bytes. Functions of these alone are traced once for all places of the graph that call them."""
+
 
 def by_format(data, jpeg, png, bmp, other):
     """What one of four functions of nothing returns, chosen by an image file's first bytes."""
@@ -26,6 +29,7 @@ def by_format(data, jpeg, png, bmp, other):
     return tf.case([(_starts_with(head, magic), function) for magic, function in cases], default=other)
 
 
+@tf.function(input_signature=[FILE_SPEC])
 def encoded_size(data):
     """Height and width that the header of an image file claims, int64 [2]; 0 for what is no image."""
     head = _bytes(data, 0, 26)
@@ -62,6 +66,7 @@ def bmp_palette(data):
     return tf.cast(tf.where(tf.range(256, dtype=tf.int64)[:, None] < used, colors, 0), tf.uint8)
 
 
+@tf.function(input_signature=[FILE_SPEC])
 def orientation(data):
     """How the EXIF data of a JPEG or PNG wants its pixels to be turned, int64, 1 to 8; 1 is as they are stored.
 
