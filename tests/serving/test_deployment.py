@@ -183,6 +183,14 @@ def test_batching_fits_the_model_and_itself(name):
     assert waiting <= int(FLAGS["--grpc_max_threads"])  # each request holds a thread
 
 
+@pytest.mark.parametrize("name", ["cpu", "gpu"])
+def test_images_fit_beside_the_model(name):
+    """6 GB is the model while its next version is loaded; 0.75 GB is the largest image, see test_export.py."""
+    batching = read(f"batching.{name}.config", BatchingParameters)
+    (memory,) = re.findall(r"^\$\{MEMORY:-(\d+)g\}$", SERVICES[name]["deploy"]["resources"]["limits"]["memory"])
+    assert 6 + 0.75 * batching.num_batch_threads.value <= int(memory)
+
+
 def test_on_a_cpu_one_request_cannot_spoil_another():
     batching = read("batching.cpu.config", BatchingParameters)
     assert batching.max_execution_batch_size.value == 1
