@@ -5,20 +5,24 @@ import dataclasses
 import json
 import os
 import struct
+import zlib
 
 import numpy as np
 
 from pose_tf import files, skeleton, viz
 
 COLUMNS = ("frame", "time_s", "person", "joint", "x_px", "y_px", "x_mm", "y_mm", "z_mm", "confidence")
+_SOFTWARE = b"tEXtSoftware\0pose_tf"
+PNG_MARK = struct.pack(">I", len(_SOFTWARE) - 4) + _SOFTWARE + struct.pack(">I", zlib.crc32(_SOFTWARE))
+"""The first chunk after the header of PNG files that `predict` writes, by which they are known."""
 VIDEO_MARK = struct.pack(">I4s7s", 15, b"free", b"pose_tf")
-"""A box at the end of MP4 files by which videos of this package are known. Players skip it."""
+"""The last box of MP4 files, likewise. Players skip it."""
 BEGINNINGS = (
     b'{"source": ',
     ",".join(COLUMNS).encode(),
     b'<!doctype html>\n<html lang="en">\n<head>\n<meta name="generator" content="pose_tf">\n',
 )
-"""Of JSON, CSV and HTML files of this package."""
+"""Of JSON, CSV and HTML files, likewise."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,11 +85,11 @@ def is_result(path: str) -> bool:
             tail = file.read()
     except OSError:
         return False
-    in_archive, in_png = head[30:39], head[viz.PNG_MARK_PLACE :]
+    in_archive, in_png = head[30:39], head[viz.PNG_HEADER :]
     return (
         head.startswith(BEGINNINGS)
         or (head.startswith(b"PK") and in_archive == b"frame.npy")
-        or in_png.startswith(viz.PNG_MARK)
+        or in_png.startswith(PNG_MARK)
         or tail == VIDEO_MARK
     )
 
