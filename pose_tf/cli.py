@@ -66,7 +66,7 @@ def _patient(stream):
         io.BufferedWriter(output),
         encoding=getattr(stream, "encoding", "utf-8"),
         errors="backslashreplace",
-        line_buffering=getattr(stream, "line_buffering", False),
+        line_buffering=stream is not None and (stream.line_buffering or stream.write_through),
     )
 
 

@@ -19,8 +19,8 @@ VIEW_ELEVATION_DEG = 12.0
 SUBPIXEL_BITS = 4
 MOST_PX = 1 << 20  # that OpenCV can draw
 BAR_RADIUS_M = 0.025
-PNG_CHUNKS = 33
-"""Where the chunks of a PNG file begin, behind its signature and header."""
+PNG_HEADER = 33
+"""Bytes of a PNG file before its other chunks."""
 
 
 def draw_pose2d(image: np.ndarray, pose2d: np.ndarray, color=None, thickness: int = 2) -> np.ndarray:
@@ -228,14 +228,14 @@ def resize(image: np.ndarray, scale: float) -> np.ndarray:
 
 
 def write_png(path: str, image: np.ndarray, chunk: bytes = b"") -> None:
-    """Writes a uint8 RGB picture as a PNG file, with another chunk behind its header.
+    """Writes a uint8 RGB picture, and a chunk of the PNG format after its header.
 
     Raises:
         UserError: it cannot be written.
     """
     data = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1].tobytes()
     with files.replacing(path) as temporary, open(temporary, "wb") as file:
-        file.write(data[:PNG_CHUNKS] + chunk + data[PNG_CHUNKS:])
+        file.write(data[:PNG_HEADER] + chunk + data[PNG_HEADER:])
 
 
 def _side(joint):

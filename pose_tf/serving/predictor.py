@@ -35,7 +35,7 @@ from pose_tf.serving.media import (
 )
 from pose_tf.serving.page import write_page
 from pose_tf.serving.people import MIN_SCORE, GivenBoxes, find_people, touches
-from pose_tf.serving.results import Frame, Person, Poses, is_result, write_csv, write_json, write_npz, write_picture
+from pose_tf.serving.results import PNG_MARK, Frame, Person, Poses, is_result, write_csv, write_json, write_npz
 from pose_tf.serving.saved_model import check_saved_model
 from pose_tf.serving.tracking import PeopleTracker, PoseSmoother
 
@@ -308,9 +308,9 @@ def _write_photo(path, image, people, base, options):
     height, width = image.shape[:2]
     found = Poses(_readable(path), width, height, None, (Frame(0.0, people),))
     if "overlay" in options.outputs:
-        write_picture(base + ENDINGS["overlay"], viz.draw_people(image, people))
+        viz.write_png(base + ENDINGS["overlay"], viz.draw_people(image, people), PNG_MARK)
     if "views" in options.outputs:
-        write_picture(base + ENDINGS["views"], viz.side_by_side(image, people))
+        viz.write_png(base + ENDINGS["views"], viz.side_by_side(image, people), PNG_MARK)
     pictures = {0: _small_jpeg(image)} if "page" in options.outputs else {}
     _write(base, found, pictures, options.outputs)
     tqdm.tqdm.write(f"{path}: {_count(len(people), options.given)}, results {base}.*", file=sys.stdout)
@@ -385,7 +385,7 @@ def _predict_video(estimate, source, base, options):
                 raise KeyboardInterrupt
             raise MediaError(f"{video.source} has no pictures that can be read")
     if views.kept:
-        write_picture(base + ENDINGS["views"], np.vstack(list(views.kept.values())))
+        viz.write_png(base + ENDINGS["views"], np.vstack(list(views.kept.values())), PNG_MARK)
     fps, _ = frame_rates([frame.time for frame in frames], video.fps)
     if video.live and frames[-1].time:  # what cameras claim, they seldom keep
         fps = (len(frames) - 1) / frames[-1].time

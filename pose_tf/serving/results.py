@@ -12,17 +12,17 @@ import numpy as np
 from pose_tf import files, skeleton, viz
 
 COLUMNS = ("frame", "time_s", "person", "joint", "x_px", "y_px", "x_mm", "y_mm", "z_mm", "confidence")
-VIDEO_MARK = struct.pack(">I4s7s", 15, b"free", b"pose_tf")
-"""A box at the end of MP4 files by which videos of this package are known. Players skip it."""
 _SOFTWARE = b"tEXtSoftware\0pose_tf"
 PNG_MARK = struct.pack(">I", len(_SOFTWARE) - 4) + _SOFTWARE + struct.pack(">I", zlib.crc32(_SOFTWARE))
-"""A chunk by which pictures of this package are known. It follows the header of the PNG file."""
+"""The first chunk after the header of PNG files that `predict` writes, by which they are known."""
+VIDEO_MARK = struct.pack(">I4s7s", 15, b"free", b"pose_tf")
+"""The last box of MP4 files, likewise. Players skip it."""
 BEGINNINGS = (
     b'{"source": ',
     ",".join(COLUMNS).encode(),
     b'<!doctype html>\n<html lang="en">\n<head>\n<meta name="generator" content="pose_tf">\n',
 )
-"""Of JSON, CSV and HTML files of this package."""
+"""Of JSON, CSV and HTML files, likewise."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,18 +85,13 @@ def is_result(path: str) -> bool:
             tail = file.read()
     except OSError:
         return False
-    in_archive, in_png = head[30:39], head[viz.PNG_CHUNKS :]
+    in_archive, in_png = head[30:39], head[viz.PNG_HEADER :]
     return (
         head.startswith(BEGINNINGS)
         or (head.startswith(b"PK") and in_archive == b"frame.npy")
         or in_png.startswith(PNG_MARK)
         or tail == VIDEO_MARK
     )
-
-
-def write_picture(path: str, image: np.ndarray) -> None:
-    """Writes a uint8 RGB picture as a PNG file that is known as a result."""
-    viz.write_png(path, image, PNG_MARK)
 
 
 def write_json(path: str, poses: Poses) -> None:

@@ -21,7 +21,8 @@ from pose_tf.serving.media import (
     to_8_bits,
     writing_video,
 )
-from pose_tf.serving.results import is_result, write_picture
+from pose_tf.serving.results import PNG_MARK, is_result
+from pose_tf.viz import write_png
 from tests.conftest import ROOT
 from tests.serving.matroska import write_matroska
 from tests.serving.test_crops import png_header
@@ -260,7 +261,7 @@ def test_hidden_files_and_folders_are_no_photos(picture, tmp_path):
 
 
 def test_results_of_earlier_runs_are_no_photos(picture, tmp_path, capsys):
-    write_picture(f"{tmp_path}/a.png", np.asarray(picture))
+    write_png(f"{tmp_path}/a.png", np.asarray(picture), PNG_MARK)
     write_levels(f"{tmp_path}/b.mp4", [100, 100])
     with pytest.raises(UserError, match="holds no photos or videos but 2 results of earlier runs"):
         find_inputs(str(tmp_path))
