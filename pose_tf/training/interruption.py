@@ -9,9 +9,6 @@ import tensorflow as tf
 
 from pose_tf.waiting import NEXT_WORD_SECONDS, end_process, say, signals_watched
 
-STALL_SECONDS = 4.0
-"""How long a training that is to stop waits for its input."""
-
 
 class Interruption:
     """Notices SIGTERM and Ctrl-C at once, even in the middle of a call into TensorFlow that lasts for many steps.
@@ -22,6 +19,7 @@ class Interruption:
 
     Args:
         source: what the input comes from, in words.
+        patience: how many seconds a training that is to stop waits for its input.
 
     Attributes:
         requested: float32 variable on the host: 0, or 1 as soon as the training is to stop.
@@ -29,8 +27,8 @@ class Interruption:
             waiting for its input, or 0.
     """
 
-    def __init__(self, source: str = "the input"):
-        self._source = source
+    def __init__(self, source: str = "the input", patience: float = 4.0):
+        self._source, self._patience = source, patience
         self._requested_at = 0.0
         self._interrupted_at = 0.0
         with tf.device("CPU:0"):
@@ -72,7 +70,7 @@ class Interruption:
         now, since = time.time(), float(self.input_since)
         if self._interrupted_at and now - self._interrupted_at > 2:  # the main thread does not come to its handler
             end_process("error: interrupted", 1)
-        if self._requested_at and since and now - max(since, self._requested_at) > STALL_SECONDS:
+        if self._requested_at and since and now - max(since, self._requested_at) > self._patience:
             end_process(
                 f"stopped while waiting for {self._source}; the same command goes on from the last checkpoint", 0
             )

@@ -155,7 +155,8 @@ class _Run:
 
     def train(self):
         source = f"config.data.service={service}" if (service := self.config.data.get("service")) else "the input"
-        with Interruption(source) as interruption:
+        # In a cluster the input of a step begins when all are there, and worker 0 may have something to write before.
+        with Interruption(source, 60.0 if in_cluster(self.config.strategy) else 4.0) as interruption:
             try:
                 with _named_losses(self.config):
                     return self._train_until(interruption)

@@ -67,7 +67,7 @@ def newest(workdir):
 
 def wait_for_step(process, workdir, step):
     """Waits for a checkpoint of a step or a later one."""
-    deadline = time.monotonic() + 100
+    deadline = time.monotonic() + 200
     while newest(workdir) < step:
         assert process.poll() is None, process.errors.read_text()
         assert time.monotonic() < deadline
@@ -266,7 +266,7 @@ def test_a_port_in_use_is_named(fails):
 
 
 def wait_for_output(process, text):
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 200
     while text not in process.errors.read_text():
         assert process.poll() is None, process.errors.read_text()
         assert time.monotonic() < deadline

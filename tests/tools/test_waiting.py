@@ -38,14 +38,16 @@ def assert_ends(process, number, *words):
 def start_worker(start_tool, sample_data, tmp_path):
     """A function that starts one of several workers of a lifter's training."""
 
-    def start(addresses, index):
+    def start(addresses, index, *more, **options):
         cluster = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
         return start_tool(
             "train",
             f"--config={ROOT}/configs/feed_forward.py",
             f"--config.data.poses={sample_data}/poses.npz",
             f"--workdir={tmp_path}/run",
+            *more,
             TF_CONFIG=json.dumps(cluster),
+            **options,
         )
 
     return start
@@ -62,12 +64,12 @@ def test_workers_that_wait_for_others_say_for_whom_and_why(start_worker, tmp_pat
             worker, f"worker 2 at localhost:{ports[2]} (not started yet); worker 3 at no-such-host.invalid:1 "
         )
         assert "worker 3 at no-such-host.invalid:1 (its host name cannot be found" in worker.errors.read_text()
-    for worker in workers:
+    for worker in reversed(workers):
         assert_ends(worker, number, "stopped while waiting for", f"worker 2 at localhost:{ports[2]}")
     assert not (tmp_path / "run").exists()
 
 
-def test_a_worker_says_what_else_it_finds_at_the_others_addresses(start_worker, fails):
+def test_a_worker_says_what_else_it_finds_at_the_others_addresses(start_worker):
     """Another kind of server, a process that was started as another worker, one with another list of workers."""
     with http.server.ThreadingHTTPServer(("localhost", 0), http.server.BaseHTTPRequestHandler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -83,7 +85,7 @@ def test_a_worker_says_what_else_it_finds_at_the_others_addresses(start_worker, 
         server.shutdown()
 
 
-def test_two_processes_for_one_worker_are_one_too_many(start_worker, tmp_path):
+def test_two_processes_for_one_worker_are_one_too_many(start_worker):
     addresses = [f"localhost:{free_port()}" for _ in range(2)]
     first = start_worker(addresses, 0)
     wait_for_output(first, "waiting for worker 1")
@@ -104,8 +106,7 @@ def test_a_worker_that_waits_for_a_lost_one_is_ended(start_workers, tmp_path, nu
     assert newest(tmp_path / "run") >= 20
 
 
-@pytest.mark.parametrize("number", SIGNALS)
-@pytest.mark.parametrize("hanging", [0, 1])
+@pytest.mark.parametrize(("hanging", "number"), enumerate(SIGNALS))
 def test_a_worker_whose_peer_hangs_is_ended(start_workers, tmp_path, hanging, number):  # noqa: F811
     """TensorFlow notices in ten seconds that the other one has gone silent."""
     workers, _ = start_workers("run", "--config.train.epochs=100000.0")
@@ -125,25 +126,67 @@ def start_detector(start_tool, detector_flags):  # noqa: F811
     return lambda *flags, **environment: start_tool(*detector_flags("run", *flags), **environment)
 
 
-@pytest.mark.parametrize("number", SIGNALS)
-@pytest.mark.parametrize("signaled", [0, 1])
-def test_all_workers_stop_while_the_first_one_validates(start_detector, tmp_path, signaled, number):
-    """A validation of one image a batch, which lasts for minutes as each is predicted anew."""
-    addresses = [f"localhost:{free_port()}" for _ in range(2)]
-    workers = [
-        start_detector(
-            "--config.data.batch_size=16",
-            "--config.train.epochs=4.0",
-            "--config.train.validate_every_epochs=1.0",
-            TF_CONFIG=json.dumps({"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}),
-            POSE_TF_TEST_SLOW_VALIDATION="1",
+@pytest.fixture
+def program(tmp_path):
+    """A function that writes a program: `tools/train.py` after some changes to `pose_tf.training.stages`."""
+
+    def write(changes):
+        (tmp_path / "program.py").write_text(
+            f"""
+import runpy, sys, time
+sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "tools")!r}]
+import pose_tf
+from pose_tf.training import stages
+{changes}
+runpy.run_path({str(ROOT / "tools" / "train.py")!r}, run_name="__main__")
+"""
         )
-        for index in (0, 1)
-    ]
-    wait_for_output(workers[0], "steps/s")
+        return tmp_path / "program.py"
+
+    return write
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_worker_that_waits_while_the_first_one_reads_the_data_is_ended(
+    start_worker, program, sample_data, tmp_path, number
+):
+    slow = program("""
+def index_records(*_):
+    print("reading", flush=True)
+    while True:
+        time.sleep(0.1)
+stages.index_records = index_records
+""")
+    addresses = [f"localhost:{free_port()}" for _ in range(2)]
+    flags = ("--config.data.poses=", f"--data_dir={sample_data}")
+    workers = [start_worker(addresses, index, *flags, program=slow) for index in (0, 1)]
+    wait_for_output(workers[0], "reading")
+    wait_for_output(workers[1], "waiting for worker 0, which reads the data (")
+    assert_ends(workers[1], number, "stopped while waiting for worker 0, which reads the data")
+    workers[0].send_signal(number)
+    assert workers[0].wait(PROMPT) in (-signal.SIGTERM, 1)  # it does not wait, and has nothing to save
+    assert "Traceback" not in workers[0].errors.read_text()
+
+
+@pytest.mark.parametrize(("signaled", "number"), enumerate(SIGNALS))
+def test_all_workers_stop_while_the_first_one_validates(start_worker, program, tmp_path, signaled, number):
+    slow = program("""
+def validate(self, interrupted):
+    print("validating", flush=True)
+    while not interrupted():
+        time.sleep(0.1)
+stages.LifterStage.validate = validate
+""")
+    addresses = [f"localhost:{free_port()}" for _ in range(2)]
+    flags = ("--config.data.batch_size=16", "--config.train.validate_every_epochs=1.0", "--config.model.units=32")
+    workers = [start_worker(addresses, index, *flags, program=slow) for index in (0, 1)]
+    wait_for_output(workers[0], "validating")
+    time.sleep(1)
     workers[signaled].send_signal(number)
     for worker in workers:
         assert worker.wait(60) == 0, worker.errors.read_text()
+    assert newest(tmp_path / "run") == 3
+    assert "stopped at step 3; the same command goes on from there" in workers[0].errors.read_text()
 
 
 @pytest.mark.parametrize("number", SIGNALS)
@@ -166,9 +209,11 @@ def test_a_training_whose_data_service_has_lost_its_worker_is_ended(start_tool, 
     wait_for_step(training, tmp_path / "run", 3)
     worker.kill()
     dispatcher.kill()
-    time.sleep(3)  # what has been read ahead is used up
+    step = -1
+    while step < (step := newest(tmp_path / "run")):  # until what has been read ahead is used up
+        time.sleep(5)
     training.send_signal(number)
-    assert training.wait(2 * PROMPT) == 0, training.errors.read_text()
+    assert training.wait(30) == 0, training.errors.read_text()
     text = training.errors.read_text()
     assert f"stopped while waiting for config.data.service=localhost:{port}" in text
     assert "Traceback" not in text
