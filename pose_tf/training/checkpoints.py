@@ -14,6 +14,7 @@ import tensorflow as tf
 from pose_tf.errors import UserError, reason
 
 MANIFEST = "manifest.json"
+LATER_PARTS = {"average_statistics"}
 
 
 class Checkpoints:
@@ -73,6 +74,8 @@ class Checkpoints:
     def restore(self) -> int:
         """Restores the newest checkpoint that is whole, and says on standard error which ones are not.
 
+        Parts of the state that earlier versions did not save (`LATER_PARTS`) stay as they are.
+
         Returns:
             Its step; 0 if there is none.
 
@@ -85,13 +88,20 @@ class Checkpoints:
                 print(f"warning: checkpoint {self.path(step)} is damaged", file=sys.stderr)
                 continue
             try:
-                self._state.read(os.path.join(self.path(step), "ckpt")).assert_consumed()
+                path = os.path.join(self.path(step), "ckpt")
+                self._as_saved(path).read(path).assert_consumed()
             except (AssertionError, ValueError, tf.errors.OpError) as error:
                 raise UserError(f"checkpoint {self.path(step)} does not fit the recipe: {error}") from None
             return step
         if steps:
             raise UserError(f"all checkpoints in {self._directory} are damaged; remove them to start anew")
         return 0
+
+    def _as_saved(self, path):
+        parts = {name: part for name, part in vars(self._state).items() if not name.startswith("_")}
+        saved = {name.split("/")[0] for name, _ in tf.train.list_variables(path)}
+        later = LATER_PARTS & set(parts) - saved
+        return tf.train.Checkpoint(**{name: part for name, part in parts.items() if name not in later})
 
 
 def checkpoint_steps(directory: str) -> list[int]:

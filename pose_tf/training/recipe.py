@@ -6,6 +6,7 @@ import os
 from pose_tf.errors import UserError
 
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
+BATCH_NORMS = ("replica", "synchronized", "frozen")
 HOW_IT_RUNS = {  # keys that may change between two starts: they say how a run is computed and watched, not what it is
     "": ("strategy", "jit_compile", "deterministic", "profile_steps"),
     "data": ("replica_batch_size", "on_damage", "service"),
@@ -30,6 +31,25 @@ def check_values(config):
     if steps and not (len(steps) == 2 and 0 <= steps[0] < steps[1]):
         raise UserError(
             f"config.profile_steps is {tuple(steps)}; it has to be the first step and the one after the last"
+        )
+
+
+def check_switches(config, replicas: int):
+    """Refuses combinations of switches that cannot train.
+
+    Args:
+        config: the recipe.
+        replicas: how many there are, over all workers.
+
+    Raises:
+        UserError: names the keys, what is wrong with their values together, and what to do.
+    """
+    if config.batch_norm not in BATCH_NORMS:
+        raise UserError(f"config.batch_norm is '{config.batch_norm}'; it can be {', '.join(BATCH_NORMS)}")
+    if config.jit_compile and config.batch_norm == "synchronized" and replicas > 1:
+        raise UserError(
+            "config.jit_compile is True and config.batch_norm 'synchronized', which do not work together on "
+            f"{replicas} replicas: XLA cannot compile messages between them; set one of them to False or 'replica'"
         )
 
 
