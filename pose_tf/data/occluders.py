@@ -98,7 +98,7 @@ class OccluderBank:
 
     @functools.cached_property
     def atlas(self) -> "Atlas":
-        """The bank on the device. Create it under the strategy's scope."""
+        """The bank in variables. Create it under the strategy's scope, on all workers: each device has a copy then."""
         with tf.init_scope():
             return Atlas(self.objects)
 
@@ -106,10 +106,13 @@ class OccluderBank:
 class Atlas:
     """All objects at all levels, in variables on the device.
 
+    Cells lie in float32 variables, whose numbers mean nothing: of the types of four bytes it is the only one that
+    workers can send each other and that GPUs keep in their own memory.
+
     Level l of an object of h x w pixels has ceil(h / 2^l) x ceil(w / 2^l) cells, each the mean of the pixels it covers.
 
     Attributes:
-        cells: uint32 [P]: red, green, blue, alpha in the bytes.
+        cells: float32 [P]: red, green, blue, alpha in the bytes.
         sizes: int64 [N, 2]: h, w.
         starts: int64 [N, LEVELS]: where a level begins in `cells`.
     """
@@ -119,7 +122,7 @@ class Atlas:
         counts = np.array([len(level) for level in cells]).reshape(-1, LEVELS)
         starts = np.concatenate([[0], np.cumsum(counts)[:-1]]).reshape(-1, LEVELS)
         sizes = np.array([picture.shape[:2] for picture in objects], np.int64)
-        packed = np.ascontiguousarray(np.concatenate(cells)).view(np.uint32)[:, 0]
+        packed = np.ascontiguousarray(np.concatenate(cells)).view(np.float32)[:, 0]
         self.cells = tf.Variable(packed, trainable=False, name="occluder_cells")
         self.sizes = tf.Variable(sizes, trainable=False, name="occluder_sizes")
         self.starts = tf.Variable(starts.astype(np.int64), trainable=False, name="occluder_starts")

@@ -17,6 +17,7 @@ from pose_tf.models.keras_file import check_finite
 
 MANIFEST = "manifest.json"
 REPLACED = ".replaced-"
+LATER_PARTS = {"average_statistics"}
 
 
 class Checkpoints:
@@ -93,6 +94,8 @@ class Checkpoints:
     def restore(self) -> int:
         """Restores the newest checkpoint that is whole, and says on standard error which ones are not.
 
+        Parts of the state that earlier versions did not save (`LATER_PARTS`) stay as they are.
+
         Returns:
             Its step; 0 if there is none.
 
@@ -108,14 +111,21 @@ class Checkpoints:
                 continue
             try:
                 with files.plain_name(self.path(step)) as folder:
-                    self._state.read(os.path.join(folder, "ckpt")).assert_consumed()
-                    check_finite(f"checkpoint {self.path(step)}", _values(os.path.join(folder, "ckpt")))
+                    path = os.path.join(folder, "ckpt")
+                    self._as_saved(path).read(path).assert_consumed()
+                    check_finite(f"checkpoint {self.path(step)}", _values(path))
             except (AssertionError, ValueError, tf.errors.OpError) as error:
                 raise UserError(f"checkpoint {self.path(step)} does not fit the recipe: {error}") from None
             return step
         if steps:
             raise UserError(f"all checkpoints in {self._directory} are damaged; remove them to start anew")
         return 0
+
+    def _as_saved(self, path):
+        parts = {name: part for name, part in vars(self._state).items() if not name.startswith("_")}
+        saved = {name.split("/")[0] for name, _ in tf.train.list_variables(path)}
+        later = LATER_PARTS & set(parts) - saved
+        return tf.train.Checkpoint(**{name: part for name, part in parts.items() if name not in later})
 
 
 def checkpoint_steps(directory: str) -> list[int]:

@@ -282,6 +282,23 @@ def check_batch_norm(config, replicas: int) -> None:
         )
 
 
+def check_switches(config, replicas: int) -> None:
+    """Refuses combinations of switches that cannot train.
+
+    Args:
+        config: the recipe.
+        replicas: how many there are, over all workers.
+
+    Raises:
+        UserError: names the keys, what is wrong with their values together, and what to do.
+    """
+    if config.jit_compile and config.batch_norm == "synchronized" and replicas > 1:
+        raise UserError(
+            "config.jit_compile is True and config.batch_norm 'synchronized', which do not work together on "
+            f"{replicas} replicas: XLA cannot compile messages between them; set one of them to False or 'replica'"
+        )
+
+
 def check_same_recipe(config: ml_collections.ConfigDict, before: ml_collections.ConfigDict, workdir: str) -> None:
     """Checks that a recipe may resume a run: a directory holds one run, and what it computes does not change.
 

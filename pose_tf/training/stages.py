@@ -93,40 +93,40 @@ class DetectorStage:
             job=job,
         )
 
-    def augment(self, batch, seed):
+    def augment(self, batch, seed, progress=1.0):
         """What the network sees of a replica's batch.
 
         Args:
             batch: {"image": uint8 [B, 256, 256, 3], "pose2d": float32 [B, 17, 2] crop px}.
             seed: int [2] for stateless randomness.
+            progress: float scalar in 0…1: the share of the training that is done.
 
         Returns:
-            Images float32 [B, 256, 256, 3] in 0…255, and pose2d of the same shape.
+            Images float32 [B, 256, 256, 3] in 0…255, or [B, 128, 128, 3] until `config.train.half_size_until`, and
+            pose2d of the same shape, crop px.
         """
         seeds = tf.unstack(tf.random.experimental.stateless_split(seed, 3))
         images, pose2d = self.geometry(batch["image"], batch["pose2d"], seeds[0])
         if self.occlusion:
             images = self.occlusion(images, training=True, seed=seeds[1])
-        return self.color(tf.cast(images, tf.float32), training=True, seed=seeds[2]), pose2d
+        images = self.color(tf.cast(images, tf.float32), training=True, seed=seeds[2])
+        if self.config.train.half_size_until:  # not in `losses`: XLA compiles these once for each size
+            half_size = progress < self.config.train.half_size_until
+            images = tf.cond(half_size, lambda: tf.nn.avg_pool2d(images, 2, 2, "VALID"), lambda: images)
+        return images, pose2d
 
-    def losses(self, augmented, progress) -> dict[str, tf.Tensor]:
+    def losses(self, augmented) -> dict[str, tf.Tensor]:
         """Losses of one replica's batch.
 
         Args:
             augmented: what `augment` returns.
-            progress: float scalar in 0…1: the share of the training that is done.
 
         Returns:
             {"loss": what is minimised, "pixel_error": px, …}, each float32 [B].
         """
         images, target = augmented
         weights = geometry.inside_crop(target)
-        images = normalize_images(images)
-        if self.config.train.half_size_until:
-            half_size = progress < self.config.train.half_size_until
-            images = tf.cond(half_size, lambda: tf.nn.avg_pool2d(images, 2, 2, "VALID"), lambda: images)
-
-        heatmaps = self.model(images, training=True)
+        heatmaps = self.model(normalize_images(images), training=True)
         pose2d, cells = self.decoding(heatmaps), self.decoding.to_cells(target, heatmaps)
         terms = {
             "integral": lambda: losses.integral_loss(pose2d, target, weights),
@@ -222,29 +222,29 @@ class LifterStage:
             self.training, self.batch_size, seed=self.config.seed, start_step=start_step, share=share
         )
 
-    def augment(self, batch, seed):
+    def augment(self, batch, seed, progress=1.0):
         """What the network sees of a replica's batch.
 
         Args:
             batch: {"pose2d": float32 [B, 17, 2] crop px, "pose3d": float32 [B, 17, 3] mm, absolute}.
             seed: int [2] for stateless randomness.
+            progress: not used.
 
         Returns:
             pose2d and pose3d of the same shapes.
         """
+        del progress
         return self.augmenter(batch["pose2d"], batch["pose3d"], seed)
 
-    def losses(self, augmented, progress) -> dict[str, tf.Tensor]:
+    def losses(self, augmented) -> dict[str, tf.Tensor]:
         """Losses of one replica's batch.
 
         Args:
             augmented: what `augment` returns.
-            progress: not used.
 
         Returns:
             {"loss": in units of the poses' standard deviation, "mpjpe": mm}, each float32 [B].
         """
-        del progress
         pose2d, target = augmented
         target = geometry.hip_relative(target)
         standardized = self.model(normalize_pose2d(pose2d), training=True)

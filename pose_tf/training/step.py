@@ -33,9 +33,9 @@ def make_train_steps(config, stage, optimizer, average, strategy, total_steps: i
     scales_loss = isinstance(optimizer, tf.keras.mixed_precision.LossScaleOptimizer)
     names = [*stage.loss_names, "gradient_norm", *stage.counters, "stop_requested"]
 
-    def compute_gradients(augmented, progress, seed):
+    def compute_gradients(augmented, seed):
         with tf.GradientTape() as tape, dropout_seed(seed):
-            values = stage.losses(augmented, progress)
+            values = stage.losses(augmented)
             values = {name: tf.reduce_sum(value) / stage.batch_size for name, value in values.items()}
             loss = optimizer.get_scaled_loss(values["loss"]) if scales_loss else values["loss"]
         return tape.gradient(loss, weights), values
@@ -49,8 +49,8 @@ def make_train_steps(config, stage, optimizer, average, strategy, total_steps: i
         draw = step * replicas + tf.cast(context.replica_id_in_sync_group, tf.int64)
         seed = tf.stack([tf.cast(config.seed, tf.int64), draw])
 
-        augmented = stage.augment(batch, seed)
-        gradients, values = compute_gradients(augmented, tf.cast(step, tf.float32) / total_steps, seed)
+        augmented = stage.augment(batch, seed, tf.cast(step, tf.float32) / total_steps)
+        gradients, values = compute_gradients(augmented, seed)
         if replicas > 1:
             gradients = context.all_reduce("SUM", gradients)
         if scales_loss:

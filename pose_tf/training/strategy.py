@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from pose_tf.data.pipeline import Share
 from pose_tf.errors import UserError
+from pose_tf.layers import BatchNormalization
 from pose_tf.training.cluster import meet, read_tf_config
 from pose_tf.waiting import waiting
 
@@ -187,22 +188,18 @@ def distribute(strategy: tf.distribute.Strategy, make_batches) -> tf.distribute.
 
 
 def set_batch_norm(model: tf.keras.Model, how: str) -> None:
-    """Says over which samples the batch normalisation of a training step takes its mean and variance.
+    """Says over which samples the batch normalization of a training step takes its mean and variance.
+
+    Call it under the strategy's scope.
 
     Args:
         model: changed in place.
         how: `replica`: those of each replica, so that more replicas mean noisier statistics; `synchronized`: those of
             all replicas, as if the global batch were on one device; `frozen`: none, the moving averages stay as they
             are and are used, as in inference, and scale and shift are not trained.
-
-    Raises:
-        UserError: an unknown way.
     """
-    if how not in ("replica", "synchronized", "frozen"):
-        raise UserError(f"config.batch_norm is '{how}'; it can be replica, synchronized or frozen")
+    replicas = tf.distribute.get_strategy().num_replicas_in_sync
     for layer in model.submodules:
-        if isinstance(layer, tf.keras.layers.BatchNormalization):
-            if how == "frozen":
-                layer.trainable = False
-            if how == "synchronized":
-                layer.synchronized, layer.fused = True, False  # the fused op sees one replica only
+        if isinstance(layer, BatchNormalization):
+            layer.trainable = how != "frozen"
+            layer.synchronized = how == "synchronized" and replicas > 1  # one replica has all samples

@@ -16,7 +16,13 @@ from pose_tf.training.initial_weights import load_initial_weights
 from pose_tf.training.interruption import Interruption
 from pose_tf.training.monitor import Monitor
 from pose_tf.training.optimizers import make_optimizer
-from pose_tf.training.recipe import check_batch_norm, check_same_recipe, check_values, may_split_batches
+from pose_tf.training.recipe import (
+    check_batch_norm,
+    check_same_recipe,
+    check_switches,
+    check_values,
+    may_split_batches,
+)
 from pose_tf.training.stages import make_stage
 from pose_tf.training.step import make_train_steps
 from pose_tf.training.strategy import (
@@ -74,6 +80,7 @@ class _Run:
 
     def __init__(self, config, data_dir, workdir_path, stack):
         self.strategy = make_strategy(config.strategy, may_split_batches(config))
+        check_switches(config, self.strategy.num_replicas_in_sync)
         self.worker = worker_index(self.strategy)
         self.config = config = config.copy_and_resolve_references()
         batch_size, replica_batch_size = batch_sizes(config.data, self.strategy)
@@ -115,7 +122,7 @@ class _Run:
         self.validated_step = tf.Variable(0, dtype=tf.int64)
         state = {"model": self.stage.model, "optimizer": self.optimizer}
         state |= {"best": self.best, "best_step": self.best_step, "validated_step": self.validated_step}
-        state |= {"average": self.average.averages} if self.average else {}
+        state |= self.average.state if self.average else {}
         self.checkpoints = Checkpoints(
             self.workdir.file("checkpoints"), tf.train.Checkpoint(**state), config.train.checkpoints_kept
         )
@@ -135,8 +142,8 @@ class _Run:
         elif config.init_from:
             left = load_initial_weights(self.stage.model, config.init_from)
             self._say(f"starting from {config.init_from}" + (f", with a new {', '.join(left)}" if left else ""))
-        if self.average and not self.step:
-            self.average.reset()
+        if self.average:
+            self.average.start()
         if not self.worker:
             if self.stage.statistics:
                 files.write_json(self.workdir.file("statistics.json"), self.stage.statistics.to_json())

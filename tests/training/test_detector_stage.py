@@ -103,7 +103,7 @@ def test_the_losses_of_heatmaps_train_whatever_the_decoding(config, data_dir, tm
     stage = make_stage(config, data_dir, tmp_path)
     batch = next(iter(stage.training_batches(0, Share())))
     with tf.GradientTape() as tape:
-        losses = stage.losses(stage.augment(batch, [0, 0]), 0.0)
+        losses = stage.losses(stage.augment(batch, [0, 0], 0.0))
     assert set(losses) == {loss, "loss", "pixel_error"}
     gradients = tape.gradient(losses["loss"], stage.model.trainable_variables)
     assert all(np.isfinite(gradient).all() for gradient in gradients)

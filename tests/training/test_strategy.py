@@ -17,6 +17,7 @@ import tensorflow as tf
 from pose_tf.data import records
 from pose_tf.data.sample import render_sample
 from pose_tf.errors import UserError
+from pose_tf.layers import BatchNormalization
 from pose_tf.training import strategy, trainer
 from pose_tf.training.cluster import Cluster, read_tf_config
 from pose_tf.training.recipe import check_batch_norm, may_split_batches
@@ -28,16 +29,58 @@ STEPS = 5
 
 
 def train_on_cpus(count, data_dir, workdir, configs):
-    """Trains one recipe after the other on some logical CPUs; returns {name: {trainable weight: value}}."""
-    (cpu,) = tf.config.list_physical_devices("CPU")
-    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * count)
+    """Trains one recipe after the other on some logical CPUs; returns {name: {weight: value}}."""
+    use_cpus(count)
     found = {}
     for name, config in configs.items():
         path = f"{workdir}/{name}{count}"
         trainer.train(ml_collections.ConfigDict(json.loads(config)), data_dir, path)
         model = Workdir(path).load_best(json.loads(config)["stage"])
-        found[name] = {weight.name: weight.numpy() for weight in model.trainable_weights}
+        found[name] = {weight.name: weight.numpy() for weight in model.weights}
     return found
+
+
+def use_cpus(count):
+    (cpu,) = tf.config.list_physical_devices("CPU")
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * count)
+
+
+def normalize_on_two_cpus(cases):
+    """Synchronized normalization of halves of batches; returns for each case what `normalize` does."""
+    use_cpus(2)
+    mirrored = strategy.make_strategy("mirrored")
+    found = []
+    for x, upstream, dtype in cases:
+        halves = [
+            mirrored.experimental_distribute_values_from_function(
+                lambda context, value=value: tf.constant(np.split(value, 2)[context.replica_id_in_sync_group])
+            )
+            for value in (x, upstream)
+        ]
+        with strategy.variable_scope(mirrored):
+            model = make_layer(x, dtype)
+            strategy.set_batch_norm(model, "synchronized")
+        y, dx, dgamma = tf.function(lambda x, u, model=model: mirrored.run(normalize, (model, x, u)))(*halves)
+        both = mirrored.experimental_local_results
+        found.append((np.concatenate(both(y)), np.concatenate(both(dx)), sum(both(dgamma)).numpy(), statistics(model)))
+    return found
+
+
+def make_layer(x, dtype):
+    layer = BatchNormalization(momentum=0.9, epsilon=1e-5, dtype=dtype)
+    return tf.keras.Sequential([tf.keras.Input(x.shape[1:], dtype=tf.float32), layer])
+
+
+def normalize(model, x, upstream):
+    """What comes out in a training step, and the gradients by inputs and scale, each float32."""
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = tf.cast(model(x, training=True), tf.float32)
+    return y, *tape.gradient(y, [x, model.trainable_weights[0]], upstream)
+
+
+def statistics(model):
+    return [weight.numpy() for weight in model.non_trainable_weights]
 
 
 def make_config(name, batch_norm):
@@ -76,6 +119,7 @@ def trained(tmp_path_factory):
             ("feed_forward", "synchronized"),
             ("feed_forward", "replica"),
             ("hrnet_w32", "frozen"),
+            ("hrnet_w32", "synchronized"),
         )
     }
     spawn = multiprocessing.get_context("spawn")
@@ -85,15 +129,18 @@ def trained(tmp_path_factory):
         return {1: one.result(), 2: {name: weights for run in two for name, weights in run.result().items()}}
 
 
-# Biases that change nothing, as a normalisation or a softmax follows: their gradients are rounding errors, and Adam
-# makes steps of full length of them.
+# Biases that change nothing, as a normalization or a softmax follows: their gradients are rounding errors, and Adam
+# makes steps of full length of them. The means of what they are added to move with them.
 WITHOUT_EFFECT = {
     "feed_forward frozen": set(),
     "feed_forward replica": set(),
     "feed_forward synchronized": {
-        f"{name}.linear/bias:0" for name in ("input", "block0.1", "block0.2", "block1.1", "block1.2")
+        f"{name}.{weight}:0"
+        for name in ("input", "block0.1", "block0.2", "block1.1", "block1.2")
+        for weight in ("linear/bias", "bn/moving_mean")
     },
     "hrnet_w32 frozen": {"final_layer/bias:0"},
+    "hrnet_w32 synchronized": {"final_layer/bias:0"},
 }
 
 
@@ -119,6 +166,42 @@ def test_two_replicas_with_synchronized_batch_normalisation_take_the_step_of_one
     assert len(found) > 20_000
     assert found[-3] < 2e-6
     assert found[-1] < 0.01 * STEPS * LEARNING_RATE
+
+
+@pytest.mark.parametrize("name", ["feed_forward synchronized", "hrnet_w32 synchronized"])
+def test_synchronized_statistics_are_those_of_one_device(trained, name):
+    one, two = trained[1][name], trained[2][name]
+    names = [weight for weight in one if "moving" in weight and weight not in WITHOUT_EFFECT[name]]
+    assert len(names) > 4
+    for weight in names:
+        assert np.abs(one[weight] - two[weight]).max() < 1e-5 * np.abs(one[weight]).max(), weight
+
+
+@pytest.fixture(scope="module")
+def normalized():
+    """[(case, what two replicas found)] for images, graphs and vectors, far from zero, in three precisions."""
+    rng = np.random.default_rng(0)
+    cases = []
+    for shape in ((4, 6, 5, 3), (6, 17, 3), (10, 3)):
+        x = rng.normal(1, 2, shape) * [1, 10, 1] + [0, 5, 100]
+        for dtype in ("float32", "mixed_float16", "mixed_bfloat16"):
+            cases.append((np.float32(x), np.float32(rng.normal(size=shape)), dtype))
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return list(zip(cases, pool.apply(normalize_on_two_cpus, [cases])))
+
+
+@pytest.mark.parametrize("number", range(9))
+def test_synchronized_normalization_is_that_of_the_whole_batch(normalized, number):
+    (x, upstream, dtype), (y, dx, dgamma, found) = normalized[number]
+    model = make_layer(x, dtype)
+    expected = [value.numpy() for value in normalize(model, tf.constant(x), tf.constant(upstream))]
+    atol = {"float32": 2e-5, "mixed_float16": 4e-3, "mixed_bfloat16": 4e-2}[dtype]
+    for ours, theirs in zip((y, dx, dgamma), expected):
+        np.testing.assert_allclose(ours, theirs, atol=atol * max(1, np.abs(theirs).max()))
+    for ours, theirs in zip(found, statistics(model)):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5)
+    seen = tf.cast(tf.cast(x, dtype.removeprefix("mixed_")), tf.float64).numpy().reshape(-1, 3)
+    np.testing.assert_allclose(found, [0.1 * seen.mean(0), 0.9 + 0.1 * seen.var(0, ddof=1)], rtol=1e-5)
 
 
 def test_batch_normalisation_over_each_replicas_samples_is_another_step(trained):
