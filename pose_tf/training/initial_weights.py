@@ -94,7 +94,7 @@ def _restore(model, prefix, shown):
         if model.layers[-1].name in HEADS and head:
             config["num_joints"] = head[0]
         source = type(model).from_config(config)
-        tf.train.Checkpoint(model=source).restore(prefix).assert_existing_objects_matched().expect_partial()
+        tf.train.Checkpoint(model=source).read(prefix).assert_existing_objects_matched().expect_partial()
     except (ValueError, AssertionError, tf.errors.OpError) as error:
         text = str(error).replace(prefix, shown)
         raise UserError(f"config.init_from: {shown} does not fit {model.name}: {text}") from None

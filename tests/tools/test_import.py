@@ -58,7 +58,8 @@ def test_training_starts_from_an_imported_lifter(run_tool, sample_data, rng, tmp
         f"--pose_mean={tmp_path}/mean.npy",
         f"--pose_std={tmp_path}/std.npy",
     )
-    run_tool("evaluate", f"--poses={sample_data}/poses.npz", f"--lifter={tmp_path}/imported")
+    done = run_tool("evaluate", f"--poses={sample_data}/poses.npz", f"--lifter={tmp_path}/imported")
+    assert "warning" not in done.stderr  # it was trained on the crop's pixels
     run_tool(
         "train",
         f"--config={ROOT}/configs/released/feed_forward.py",
@@ -84,16 +85,61 @@ class Attack:
 
 
 @pytest.mark.parametrize("write", [write_zip, write_legacy])
-def test_a_checkpoint_that_would_run_something_is_refused_and_runs_nothing(fails, tmp_path, write):
+def test_a_checkpoint_that_would_run_something_runs_nothing(run_tool, fails, rng, tmp_path, write):
     made = tmp_path / "made"
-    write(tmp_path / "evil.pth", {"state_dict": {"conv1.weight": np.zeros(3, np.float32)}, "extra": Attack(str(made))})
+    state = random_state(numpy_models.sem_gcn_shapes(49, channels=8, blocks=2), rng)
     pickle.loads(pickle.dumps(Attack(str(made)))).close()  # so it would
     made.unlink()
-    flags = (f"--checkpoint={tmp_path}/evil.pth", f"--workdir={tmp_path}/run")
-    for architecture in ("hrnet_w32", "sem_gcn"):
-        message = fails("import_torch", f"--arch={architecture}", *flags)
-        assert "evil.pth wants to use io.open, and is refused" in message
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["evil.pth"]
+    flags = ("--arch=sem_gcn", f"--checkpoint={tmp_path}/evil.pth", f"--workdir={tmp_path}/run")
+    write(tmp_path / "evil.pth", {"state_dict": {**state, "more": Attack(str(made))}})
+    assert "evil.pth: 'more' is not a tensor that can be read, but a io.open" in fails("import_torch", *flags)
+    write(tmp_path / "evil.pth", {"extra": Attack(str(made)), "state_dict": state})
+    run_tool("import_torch", *flags)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["evil.pth", "run"]
+
+
+def test_one_of_several_sets_of_weights_is_chosen(run_tool, fails, rng, tmp_path):
+    sets = [random_state(numpy_models.sem_gcn_shapes(49, channels=8, blocks=2), rng) for _ in range(2)]
+    write_zip(tmp_path / "both.pth", {"state_dict_ema": sets[1], "state_dict": sets[0]})
+    bias = "gconv_input.0.gconv.bias"
+    for number, flags in enumerate(([], ["--state_dict=state_dict_ema"])):
+        workdir = tmp_path / f"run{number}"
+        flags = ("--arch=sem_gcn", f"--checkpoint={tmp_path}/both.pth", f"--workdir={workdir}", *flags)
+        done = run_tool("import_torch", *flags)
+        taken, other = ("state_dict", "state_dict_ema")[:: 1 - 2 * number]
+        assert f"took the weights under '{taken}'; --state_dict chooses others of the file: '{other}'" in done.stdout
+        model = tf.keras.models.load_model(workdir / "best.keras")
+        np.testing.assert_array_equal(model.get_layer("input.gconv").bias, sets[number][bias])
+    message = fails("import_torch", *flags[:2], f"--workdir={tmp_path}/run2", "--state_dict=teacher")
+    assert "both.pth holds no weights, under teacher; it has some under 'state_dict_ema', 'state_dict'" in message
+    sets[1][bias][3] = np.nan
+    write_zip(tmp_path / "both.pth", {"state_dict_ema": sets[1], "state_dict": sets[0]})
+    message = fails("import_torch", *flags[:2], f"--workdir={tmp_path}/run2", "--state_dict=state_dict_ema")
+    assert f"both.pth: the weights '{bias}' are not finite" in message
+    assert not (tmp_path / "run2").exists()
+
+
+def test_a_lifter_of_other_coordinates_is_imported_and_evaluated_with_a_warning(run_tool, sample_data, rng, tmp_path):
+    write_zip(tmp_path / "gcn.pth", random_state(numpy_models.sem_gcn_shapes(49, channels=8, blocks=2), rng))
+    workdir = tmp_path / "imported"
+    done = run_tool("import_torch", "--arch=sem_gcn", f"--checkpoint={tmp_path}/gcn.pth", f"--workdir={workdir}")
+    warning = f"warning: {workdir}: the lifter was trained on 2D joints normalized by the whole image"
+    assert warning in done.stderr and "--config.init_from" in done.stderr
+    poses = f"{sample_data}/poses.npz"
+    assert warning in run_tool("evaluate", f"--poses={poses}", f"--lifter={workdir}").stderr
+    run_tool(
+        "train",
+        f"--config={ROOT}/configs/sem_gcn.py",
+        f"--config.data.poses={poses}",
+        f"--config.init_from={workdir}",
+        "--config.model.channels=8",
+        "--config.model.num_blocks=2",
+        "--config.model.non_local=False",
+        "--config.data.batch_size=8",
+        "--config.train.epochs=1.0",
+        f"--workdir={tmp_path}/tuned",
+    )
+    assert "warning" not in run_tool("evaluate", f"--poses={poses}", f"--lifter={tmp_path}/tuned").stderr
 
 
 def test_a_mistake_in_an_import_is_named(fails, rng, tmp_path):

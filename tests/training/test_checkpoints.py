@@ -117,6 +117,31 @@ def test_a_checkpoint_of_another_model_is_refused(save, tmp_path):
         other.restore()
 
 
+@pytest.mark.parametrize("folder", ["run[x]", "back\\slash", "a*b?"])
+def test_the_name_of_the_directory_does_not_matter(tmp_path, value, folder):
+    (tmp_path / folder).mkdir()
+    checkpoints = Checkpoints(f"{tmp_path}/{folder}/checkpoints", tf.train.Checkpoint(value=value), keep=2)
+    value.assign(tf.ones_like(value))
+    checkpoints.save(3, 0)
+    value.assign(tf.zeros_like(value))
+    assert checkpoints.restore() == 3
+    np.testing.assert_array_equal(value, np.ones(value.shape, np.float32))
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf])
+def test_a_checkpoint_with_values_that_are_not_finite_is_refused(tmp_path, number):
+    (tmp_path / "run").mkdir()
+    model, best = tf.keras.Sequential([tf.keras.layers.Dense(2, input_shape=(3,))]), tf.Variable(np.inf)
+    state = tf.train.Checkpoint(model=model, best=best)
+    checkpoints = Checkpoints(f"{tmp_path}/run/checkpoints", state, keep=2)
+    checkpoints.save(3, 0)
+    assert checkpoints.restore() == 3  # with the lowest error infinite, as before the first validation
+    model.layers[0].bias.assign([0.0, number])
+    checkpoints.save(4, 0)
+    with pytest.raises(UserError, match="00000004: the weights 'model/layer_with_weights-0/bias' are not finite"):
+        checkpoints.restore()
+
+
 def test_what_a_killed_process_left_half_written_is_not_seen(save, checkpoints, tmp_path):
     save(3)
     folder = tmp_path / "run" / "checkpoints"

@@ -1,11 +1,15 @@
 """Tests of starting from weights that are there: where they may lie, and what has to fit."""
 
+import pathlib
+import shutil
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from pose_tf.errors import UserError
 from pose_tf.models import FeedForward, HRNet
+from pose_tf.training.checkpoints import Checkpoints
 from pose_tf.training.initial_weights import load_initial_weights
 
 
@@ -79,6 +83,60 @@ def test_a_checkpoint_of_another_model_is_refused(tmp_path, kind):
     path = save(FeedForward(units=8), tmp_path, kind)
     with pytest.raises(UserError, match="does not fit hrnet_w4"):
         load_initial_weights(detector(), path)
+
+
+@pytest.mark.parametrize("folder", ["run[x]", "back\\slash", "a*b?"])
+@pytest.mark.parametrize("kind", ["workdir", "file", "checkpoint", "checkpoints"])
+def test_the_name_of_the_directory_does_not_matter(tmp_path, kind, folder):
+    source, model = FeedForward(units=8), FeedForward(units=8)
+    path = save(source, tmp_path, kind)
+    shutil.copytree(tmp_path, f"{tmp_path}-{folder}")
+    assert load_initial_weights(model, path.replace(str(tmp_path), f"{tmp_path}-{folder}")) == []
+    np.testing.assert_array_equal(model.get_layer("input.linear").kernel, source.get_layer("input.linear").kernel)
+
+
+def test_a_checkpoint_whose_own_name_is_a_pattern_is_refused(tmp_path):
+    with pytest.raises(UserError, match=r"TensorFlow takes 'ckpt\[1\]' for a pattern"):
+        load_initial_weights(FeedForward(units=8), f"{tmp_path}/ckpt[1]")
+
+
+@pytest.mark.parametrize("kind", ["workdir", "file", "checkpoint", "checkpoints"])
+@pytest.mark.parametrize("number", [np.nan, np.inf])
+def test_weights_that_are_not_finite_are_refused(tmp_path, kind, number):
+    source, model = FeedForward(units=8), FeedForward(units=8)
+    source.get_layer("block0.1.linear").bias.assign([number] * 8)
+    with pytest.raises(UserError, match="the weights 'block0.1.linear/bias:0' are not finite"):
+        load_initial_weights(model, save(source, tmp_path, kind))
+    assert np.isfinite(model.get_layer("block0.1.linear").bias.numpy()).all()
+
+
+@pytest.mark.parametrize("ending", ["index", "data-00000-of-00001"])
+def test_a_damaged_checkpoint_is_harmless_or_named(tmp_path, rng, ending):
+    source, model = FeedForward(units=8), FeedForward(units=8)
+    prefix = save(source, tmp_path, "checkpoint")
+    file = pathlib.Path(f"{prefix}.{ending}")
+    content = file.read_bytes()
+    refused = 0
+    for position in rng.integers(len(content), size=12):
+        damaged = bytearray(content)
+        damaged[position] ^= rng.integers(1, 256)
+        file.write_bytes(damaged)
+        try:
+            load_initial_weights(model, prefix)
+        except UserError as error:
+            assert prefix in str(error)
+            refused += 1
+    assert refused > 3
+
+
+def test_a_trainings_damaged_checkpoint_is_named(tmp_path):
+    model = FeedForward(units=8)
+    Checkpoints(f"{tmp_path}/checkpoints", tf.train.Checkpoint(model=model), keep=1).save(7, 0)
+    assert load_initial_weights(model, f"{tmp_path}/checkpoints") == []
+    data = tmp_path / "checkpoints" / "00000007" / "ckpt.data-00000-of-00001"
+    data.write_bytes(data.read_bytes()[:-1])
+    with pytest.raises(UserError, match="checkpoint .*/00000007 is damaged"):
+        load_initial_weights(model, f"{tmp_path}/checkpoints")
 
 
 def test_what_is_no_model_is_refused(tmp_path):
