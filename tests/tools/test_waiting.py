@@ -211,7 +211,7 @@ def test_a_training_whose_data_service_has_lost_its_worker_is_ended(start_tool, 
     dispatcher.kill()
     step = -1
     while step < (step := newest(tmp_path / "run")):  # until what has been read ahead is used up
-        time.sleep(5)
+        time.sleep(12)
     training.send_signal(number)
     assert training.wait(30) == 0, training.errors.read_text()
     text = training.errors.read_text()
