@@ -18,7 +18,7 @@ import _checkout  # noqa: F401
 from absl import flags
 
 from pose_tf import cli
-from pose_tf.data.service import NoAnswer, has_workers
+from pose_tf.data.service import NoAnswer, count_workers
 from pose_tf.errors import UserError, reason
 from pose_tf.waiting import STOP_SIGNALS, waiting
 
@@ -74,7 +74,7 @@ def _await_dispatcher():
     with waiting(lambda: f"the dispatcher at {_DISPATCHER.value} ({why})"):
         while why:
             try:
-                has_workers(_DISPATCHER.value)
+                count_workers(_DISPATCHER.value)
                 why = ""
             except NoAnswer as error:
                 why = str(error)

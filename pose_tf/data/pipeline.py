@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import resource
 import sys
 import time
 
@@ -10,11 +11,12 @@ import tensorflow as tf
 
 from pose_tf.data import records
 from pose_tf.data.poses import RECORD_KEYS, PoseSet, RecordIndex
-from pose_tf.data.service import has_workers
+from pose_tf.data.service import count_workers
 from pose_tf.errors import UserError
 from pose_tf.waiting import waiting
 
-CHUNK_SHARDS = 4
+OPEN_SHARDS = 1000  # that are mixed; each takes a file handle and less than 1 MB
+STREAMS = 16  # in which open shards are inflated at the same time
 SHUFFLE_IMAGES = 1024
 
 
@@ -51,13 +53,17 @@ def detector_batches(
 ) -> tf.data.Dataset:
     """Endless shuffled training batches of images and their 2D joints, for the replicas of one host in turn.
 
-    The unit of reading is a chunk: four shards, read side by side and shuffled within a window of 1,024 images. Every
-    epoch puts all shards into another order, and so into other chunks. Chunk after chunk goes to the hosts in turn,
-    or to the workers of a tf.data service. To begin at a later step, the chunks before it are not opened.
+    An epoch is a random merge of all shards: the next record comes from each shard with a probability that is its part
+    of the records left, as in a uniform shuffle. Records of one shard keep their order in the merge; then images are
+    shuffled within a window of 1,024. So shards that are videos are mixed as well as those that are mixed already.
+
+    With several readers (hosts, or workers of a tf.data service), each merges its part of the shards, and every epoch
+    deals them anew. Such a part is a chunk; more than 1,000 shards are too many to have open and make several. To begin
+    at a later step, the chunks before it are not opened; the one that holds the step is read again up to it.
 
     Args:
         index: of the records.
-        subjects: the subjects to keep.
+        subjects: the subjects to keep. Shards without a sample of them are not opened.
         batch_size: of all replicas together; each batch that comes out is one replica's part.
         seed: of the order.
         start_step: the step that the first batches belong to.
@@ -72,39 +78,37 @@ def detector_batches(
         last tells how many damaged records were left out right before each sample.
 
     Raises:
-        UserError: nothing answers at `service`, or another kind of server. One without workers is waited for.
+        UserError: nothing answers at `service`, or another kind of server; so many files cannot be open. A service
+            without workers is waited for.
     """
-    if service:
-        _await_workers(service)
-    chunks = -(-len(index.shards) // CHUNK_SHARDS)
-
-    def order(epoch):
-        return tf.random.experimental.stateless_shuffle(tf.range(len(index.shards)), seed=tf.stack([seed, epoch]))
+    reader, readers = (0, _await_workers(service)) if service else (share.host, share.hosts)
+    counts = index.counts(subjects)
+    shards = np.flatnonzero(counts)
+    chunks = min(len(shards), readers * -(-len(shards) // (readers * OPEN_SHARDS)))
+    size = -(-len(shards) // chunks)  # shards in the largest chunk
+    if not service:
+        allow_open_files(size)
 
     def members(chunk):
         """Numbers of the shards of a chunk, which is counted through all epochs."""
-        group = chunk % chunks
-        return order(chunk // chunks)[group * CHUNK_SHARDS : (group + 1) * CHUNK_SHARDS]
+        seeds = tf.stack([tf.cast(seed, tf.int64), chunk // chunks])
+        return tf.random.experimental.stateless_shuffle(tf.constant(shards), seeds)[chunk % chunks :: chunks]
 
-    @functools.lru_cache(1)
-    def sizes(epoch):
-        """Samples in each chunk of an epoch."""
-        counts = index.counts(subjects)[order(tf.constant(epoch, tf.int64))]
-        return np.add.reduceat(counts, np.arange(0, len(counts), CHUNK_SHARDS))
+    first, skip = reader, start_step * batch_size // readers
+    while skip >= (samples := counts[members(tf.constant(first, tf.int64))].sum()):
+        first, skip = first + readers, skip - samples
 
-    host, hosts = (0, 1) if service else (share.host, share.hosts)
-    first, skip = host, start_step * batch_size // hosts
-    while skip >= (size := sizes(first // chunks)[first % chunks]):
-        first, skip = first + hosts, skip - size
+    read_shard, lengths = _reader(index), tf.constant(index.lengths)
+    parsed = _parser(index, subjects, ("image", "pose2d_crop"), on_damage)
 
     def read_chunk(chunk):
         tf.random.set_seed(1)  # of this graph: `shuffle` mixes it with its own, and must not see the program's
-        images = _read(index, members(chunk), subjects, ("image", "pose2d_crop"), on_damage)
+        images = _merge(read_shard, members(chunk), lengths, size, parsed, seed=tf.stack([seed, -1 - chunk]))
+        images = images.filter(lambda sample: sample["wanted"])  # tf.data picks a component without calling a function
         return images.shuffle(SHUFFLE_IMAGES, seed=chunk * 1_000_003 + seed, reshuffle_each_iteration=False)
 
-    dataset = tf.data.Dataset.range(first, np.iinfo(np.int64).max, hosts).interleave(
-        read_chunk, cycle_length=1, num_parallel_calls=1, deterministic=True
-    )
+    stride = 1 if service else readers
+    dataset = tf.data.Dataset.range(first, np.iinfo(np.int64).max, stride).flat_map(read_chunk)
     if on_damage == "skip":
         dataset = _drop_damaged(dataset)
     dataset = dataset.skip(skip).batch(batch_size // share.total, drop_remainder=True)
@@ -124,15 +128,84 @@ def detector_batches(
 
 
 def _await_workers(service):
-    """tf.data itself would wait for ever, in silence, even for a service that there is not."""
+    """How many workers a service has. tf.data itself would wait for ever, in silence, even if there is no service."""
     with waiting(lambda: f"a worker of the tf.data service at {service}"):
         try:
-            while not has_workers(service):
+            while not (workers := count_workers(service)):
                 time.sleep(1)
         except UserError as error:
             raise UserError(
                 f"config.data.service={service} is not host:port of a service that answers ({error})"
             ) from None
+    return workers
+
+
+def allow_open_files(count: int) -> None:
+    """Raises this process's limit of open files, which is 1,024 on many systems, so that `count` shards fit.
+
+    Raises:
+        UserError: the system does not allow as many.
+    """
+    needed = 2 * count + 500  # two pipelines at a time, and the program's own files
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if resource.RLIM_INFINITY in (soft, hard) or soft >= needed:
+        return
+    if hard < needed:
+        raise UserError(f"{count} shards have to be open, but a process may have {hard} files; see ulimit -Hn")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+
+
+def _merge(read_shard, shards, lengths, most, parsed, seed):
+    """A random merge of shards, as a uniform shuffle would mix them, but for the order of each one's records.
+
+    Args:
+        read_shard: see `_reader`.
+        shards: int64 [M]: numbers of the shards.
+        lengths: int64 [S]: how many records each has.
+        most: M at most.
+        parsed: see `_parser`.
+        seed: int64 [2].
+    """
+    number, serialized = tf.TensorSpec((), tf.int64), tf.TensorSpec((), tf.string)
+    stored, sample = (number, (number, serialized)), []
+
+    @tf.function(input_signature=(tf.TensorSpec((), tf.variant), tf.TensorSpec([None], tf.int64)))
+    def parse(stream, shards):  # a function that is traced once
+        dataset = parsed(tf.data.experimental.from_variant(stream, stored), shards).prefetch(8)
+        sample[:] = [dataset.element_spec]
+        return tf.data.experimental.to_variant(dataset)
+
+    missing = [[0, most - tf.size(shards)]]
+    lengths = tf.ensure_shape(tf.pad(tf.gather(lengths, shards), missing), [most])
+    shards = tf.ensure_shape(tf.pad(shards, missing), [most])
+    order = tf.random.experimental.stateless_shuffle(tf.repeat(tf.range(most, dtype=tf.int64), lengths), seed)
+    # A loop, since what reads a shard would otherwise be in the graph once for each.
+    variants = tf.map_fn(
+        lambda shard: tf.data.experimental.to_variant(read_shard(shard)), shards, fn_output_signature=tf.variant
+    )
+    datasets = [tf.data.experimental.from_variant(variant, stored) for variant in tf.unstack(variants)]
+
+    def choose(parts, order):
+        if len(parts) == 1:
+            return parts[0]
+        order = tf.data.Dataset.from_tensor_slices(order)
+        return tf.data.Dataset.choose_from_datasets(parts, order, stop_on_empty_dataset=False)
+
+    # Choosing reads in the thread that asks, so shards are merged in streams that are read ahead, and these again.
+    count = min(most, STREAMS)
+    streams = []
+    for i, part in enumerate(tf.dynamic_partition(order, tf.cast(order % count, tf.int32), count)):
+        stream = parse(
+            tf.data.experimental.to_variant(choose(datasets[i::count], part // count)), tf.gather(shards, part)
+        )
+        streams.append(tf.data.experimental.from_variant(stream, *sample))
+    return choose(streams, order % count)
+
+
+def _reader(index):
+    """A function that reads a shard: its number -> what `records.examples` gives."""
+    paths, lengths = tf.constant(index.shards), tf.constant(index.lengths)
+    return lambda shard: records.examples(tf.gather(paths, shard), tf.gather(lengths, shard), records.H36M)
 
 
 def labelled_images(
@@ -151,7 +224,17 @@ def labelled_images(
         Dataset of {"image": uint8 [B, 256, 256, 3], "pose2d_crop": [B, 17, 2], "pose3d": [B, 17, 3], "action": [B]}.
     """
     keys = ("image", "pose2d_crop", "pose3d", "action")
-    dataset = _read(index, tf.range(len(index.shards)), subjects, keys, on_damage, cycle_length=8)
+    read_shard, lengths = _reader(index), tf.constant(index.lengths)
+    parsed = _parser(index, subjects, keys, on_damage)
+
+    def read_and_parse(shard):
+        return parsed(read_shard(shard), tf.fill([tf.gather(lengths, shard)], shard))
+
+    dataset = (
+        tf.data.Dataset.from_tensor_slices(np.flatnonzero(index.counts(subjects)))
+        .interleave(read_and_parse, cycle_length=8, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        .filter(lambda sample: sample["wanted"])
+    )
     if on_damage == "skip":
         dataset = _drop_damaged(dataset)
     return dataset.shard(every, 0).map(lambda sample: {key: sample[key] for key in keys}).batch(batch_size).prefetch(2)
@@ -170,36 +253,36 @@ def test_images(path: str, batch_size: int) -> tf.data.Dataset:
     )
 
 
-def _read(index, shard_numbers, subjects, keys, on_damage, cycle_length=CHUNK_SHARDS):
-    """Labelled records of some subjects out of some shards, read in parallel and in a fixed order.
+def _parser(index, subjects, keys, on_damage):
+    """A function that parses what `records.examples` has read: (dataset of N, numbers of their shards [N]) -> dataset.
 
-    Yields the fields of `keys`, and `skipped` 0. With `on_damage` `skip`, a damaged record has fields of zeros and
-    `skipped` 1. Damaged is what the index calls so, whatever `keys` are.
+    Samples have the fields of `keys`, `wanted` if they are of one of the subjects, and `skipped` 0. With `on_damage`
+    `skip`, a damaged record is `wanted`, has fields of zeros, and `skipped` 1. Damaged is what the index calls so,
+    whatever `keys` are.
     """
-    paths, lengths = tf.constant(index.shards), tf.constant(index.lengths)
-    wanted = tf.constant(sorted(subjects), tf.int64)
+    paths, subjects = tf.constant(index.shards), tf.constant(sorted(subjects), tf.int64)
 
-    def read_shard(number):
-        path = tf.gather(paths, number)
-        if on_damage == "skip":
-            # A file that has gone would be tried for ever, where nothing to read ends at once.
-            pattern = tf.strings.regex_replace(path, r"([*?\[\]\\])", r"\\\1")
-            there = tf.io.matching_files(pattern)
-            dataset = tf.data.TFRecordDataset(there, compression_type=records.H36M.compression)
-            return _mark_lost_rest(dataset, tf.gather(lengths, number)).interleave(
-                functools.partial(parse_or_mark, path), cycle_length=1, num_parallel_calls=1, deterministic=True
+    def parsed(stored, shards):
+        if on_damage == "stop":
+            return records.parsed(stored, shards, parse)
+        return (
+            stored.enumerate()
+            .filter(lambda position, record: record[1][0] >= -1)
+            .interleave(
+                functools.partial(parse_or_mark, shards), cycle_length=1, num_parallel_calls=1, deterministic=True
             )
-        dataset = tf.data.TFRecordDataset(path, compression_type=records.H36M.compression)
-        return _map_inline(dataset, parse)
+        )
 
     def parse(serialized):
         sample = records.parse(serialized, records.H36M, ("image", *RECORD_KEYS))
         with tf.control_dependencies(sample.values()):  # or checks of fields that are not wanted would be pruned
             fields = {key: tf.identity(sample[key]) for key in keys}
-        marks = {"wanted": tf.reduce_any(sample["subject"] == wanted), "skipped": tf.constant(0, tf.int64)}
+        marks = {"wanted": tf.reduce_any(sample["subject"] == subjects), "skipped": tf.constant(0, tf.int64)}
         return fields | marks
 
-    def parse_or_mark(path, place, serialized):
+    def parse_or_mark(shards, position, record):
+        place, (_, serialized) = record
+        path = tf.gather(paths, tf.gather(shards, position))
         sound = tf.data.Dataset.from_tensors(serialized).map(parse).ignore_errors()
         return sound.concatenate(tf.data.Dataset.from_tensors((path, place)).map(mark)).take(1)
 
@@ -209,42 +292,7 @@ def _read(index, shard_numbers, subjects, keys, on_damage, cycle_length=CHUNK_SH
         zeros = {key: tf.zeros(field.shape, field.dtype) for key, field in fields.items()}
         return zeros | {"wanted": tf.constant(True), "skipped": tf.constant(1, tf.int64)}
 
-    return (
-        tf.data.Dataset.from_tensor_slices(shard_numbers)
-        .interleave(read_shard, cycle_length=cycle_length, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-        .filter(lambda sample: sample["wanted"])  # tf.data picks a component without calling a function
-    )
-
-
-def _map_inline(dataset, function):
-    """`dataset.map(function)` that runs in the thread which asks, as no option of tf.data does; CPU per image -10 %.
-
-    `map` hands each call to a thread of a pool and waits for it: two context switches.
-    """
-    traced = tf.function(function).get_concrete_function(dataset.element_spec)
-    outputs = traced.structured_outputs
-    flat = tf.nest.flatten(outputs)
-    variant = tf.raw_ops.MapDataset(
-        input_dataset=tf.data.experimental.to_variant(dataset),
-        other_arguments=traced.captured_inputs,
-        f=traced,
-        output_types=[output.dtype for output in flat],
-        output_shapes=[output.shape for output in flat],
-        use_inter_op_parallelism=False,
-    )
-    return tf.data.experimental.from_variant(variant, tf.nest.map_structure(tf.TensorSpec.from_tensor, outputs))
-
-
-def _mark_lost_rest(dataset, length):
-    """Numbers the records of a file: (number, bytes). If it breaks off before `length`, one more has no bytes."""
-    end = tf.data.Dataset.from_tensors((tf.constant(-1, tf.int64), ""))
-
-    def follow(count, record):
-        number, serialized = record
-        return tf.maximum(count, number + 1), (tf.where(number < 0, count, number), serialized)
-
-    numbered = dataset.enumerate().ignore_errors().concatenate(end).scan(tf.constant(0, tf.int64), follow)
-    return numbered.filter(lambda number, _: number < length)
+    return parsed
 
 
 def _drop_damaged(dataset):

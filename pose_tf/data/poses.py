@@ -2,9 +2,11 @@
 
 import concurrent.futures
 import dataclasses
+import itertools
 import json
 import os
 import sys
+import threading
 import zipfile
 import zlib
 
@@ -190,13 +192,7 @@ def index_records(data_dir: str, cache_dir: str | None = None, on_damage: str = 
     cache = os.path.join(cache_dir, "index.npz") if cache_dir else None
     arrays = _read_cache(cache, fingerprint) if cache else None
     if arrays is None or (on_damage == "stop" and arrays["damaged"]):
-        try:
-            with records.named_errors(shards, records.H36M):
-                arrays = _read_poses(shards, data_dir)
-        except UserError:
-            if on_damage == "stop":
-                raise
-            arrays = _read_sound_poses(shards)
+        arrays = _read_shards(shards, data_dir, on_damage)
         if not len(arrays["subject"]):
             raise UserError(f"{os.path.join(data_dir, 'h36')} holds no records")
         if cache:
@@ -206,63 +202,84 @@ def index_records(data_dir: str, cache_dir: str | None = None, on_damage: str = 
     return RecordIndex(shards, arrays["lengths"], arrays["shard"], poses)
 
 
-def _read_poses(shards, data_dir):
-    """The arrays of an index, read in parallel."""
+def _read_shards(shards, data_dir, on_damage):
+    """The arrays of an index, read in parallel; what is skipped is printed."""
+    stopped, lock = threading.Event(), threading.Lock()
+    size = sum(os.path.getsize(shard) for shard in shards)
+    with tqdm.tqdm(total=size, desc=f"poses of {data_dir}", unit="B", unit_scale=True) as bar:
 
-    def parse(number, serialized):
-        return {"shard": number} | records.parse(serialized, records.H36M, RECORD_KEYS, sizes_only=("image",))
+        def advance(size):
+            if stopped.is_set():
+                raise concurrent.futures.CancelledError
+            with lock:
+                bar.update(size)
 
-    dataset = (
-        tf.data.Dataset.from_tensor_slices((np.arange(len(shards)), shards))
-        .interleave(
-            lambda number, shard: tf.data.TFRecordDataset(shard, compression_type=records.H36M.compression).map(
-                lambda serialized: (number, serialized)
-            ),
-            cycle_length=8,
-            num_parallel_calls=tf.data.AUTOTUNE,
-            deterministic=True,
-        )
-        .map(parse, num_parallel_calls=tf.data.AUTOTUNE)
-        .batch(256)
-        .prefetch(2)
-    )
-    fields = {key: records.H36M.fields[key] for key in RECORD_KEYS}
-    batches = [{key: np.zeros((0, *field.shape), field.dtype) for key, field in fields.items()}]
-    batches[0]["shard"] = np.zeros(0, np.int64)
-    with tqdm.tqdm(desc=f"poses of {data_dir}", unit=" records") as bar:
-        for batch in dataset.as_numpy_iterator():
-            batches.append(batch)
-            bar.update(len(batch["subject"]))
-    with concurrent.futures.ThreadPoolExecutor() as pool:
-        list(pool.map(lambda shard: records.check_end(shard, records.H36M), shards))
-    arrays = {key: np.concatenate([batch[key] for batch in batches]) for key in batches[0]}
-    return arrays | {"lengths": np.bincount(arrays["shard"], minlength=len(shards)), "damaged": False}
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            parts = [pool.submit(_read_shard, shard, on_damage, advance) for shard in shards]
+            try:
+                concurrent.futures.wait(parts, return_when=concurrent.futures.FIRST_EXCEPTION)
+                for part in parts:
+                    if part.done():
+                        part.result()
+            except BaseException:
+                stopped.set()
+                pool.shutdown(cancel_futures=True)
+                raise
+    poses, lengths, skipped = zip(*(part.result() for part in parts))
+    for message in itertools.chain(*skipped):
+        print(message, file=sys.stderr)
+    order = _take_turns(np.array([len(part["subject"]) for part in poses]))
+    arrays = {key: np.concatenate([part[key] for part in poses])[order] for key in RECORD_KEYS}
+    shard = np.repeat(np.arange(len(shards)), [len(part["subject"]) for part in poses])[order]
+    return arrays | {"shard": shard, "lengths": np.array(lengths), "damaged": any(skipped)}
 
 
-def _read_sound_poses(shards):
-    """The arrays of an index of files that are damaged, read one after another; what is wrong is printed."""
+def _read_shard(shard, on_damage, advance):
+    """The poses of a file, how many records can be reached, and sentences about what is skipped."""
     fields = {key: records.H36M.fields[key] for key in ("image", *RECORD_KEYS)}
     schema = dataclasses.replace(records.H36M, fields=fields)  # the rest may be damaged, as nothing reads it
-    samples, shard_numbers, lengths = [], [], np.zeros(len(shards), np.int64)
-    for number, shard in enumerate(shards):
+    samples, length, skipped = [], 0, []
+
+    def add(serialized):
+        sample = records.decode(serialized, schema, f"{shard} record {length}")
+        samples.append([sample[key] for key in RECORD_KEYS])
+
+    try:
+        for serialized in records.inflate(shard, advance):
+            add(serialized)
+            length += 1
+    except UserError:  # the thorough reader says what is wrong, and where
+        samples.clear()
+        length = 0
         try:
             for serialized in records.read_serialized(shard, records.H36M):
-                where = f"{shard} record {lengths[number]}"
-                lengths[number] += 1
+                advance(0)
                 try:
-                    sample = records.decode(serialized, schema, where)
+                    add(serialized)
                 except UserError as error:
-                    print(f"skipping {error}", file=sys.stderr)
-                    continue
-                samples.append({key: sample[key] for key in RECORD_KEYS})
-                shard_numbers.append(number)
+                    if on_damage == "stop":
+                        raise
+                    skipped.append(f"skipping {error}")
+                length += 1
         except UserError as error:
-            print(f"skipping the rest of a file: {error}", file=sys.stderr)
+            if on_damage == "stop":
+                raise
+            skipped.append(f"skipping the rest of a file: {error}")
+    columns = zip(*samples) if samples else [()] * len(RECORD_KEYS)
     arrays = {
-        key: np.array([sample[key] for sample in samples], fields[key].dtype).reshape(-1, *fields[key].shape)
-        for key in RECORD_KEYS
+        key: np.array(column, fields[key].dtype).reshape(-1, *fields[key].shape)
+        for key, column in zip(RECORD_KEYS, columns)
     }
-    return arrays | {"shard": np.array(shard_numbers, np.int64), "lengths": lengths, "damaged": True}
+    return arrays, length, skipped
+
+
+def _take_turns(counts):
+    """The order of poses in an index: eight files at a time are read in turns. [S] -> permutation [N]."""
+    ends = np.cumsum(counts)
+    dataset = tf.data.Dataset.from_tensor_slices((ends - counts, ends)).interleave(
+        tf.data.Dataset.range, cycle_length=8, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+    )
+    return np.concatenate([np.zeros(0, np.int64), *dataset.batch(8192).as_numpy_iterator()])
 
 
 def _read_cache(path, fingerprint):

@@ -1,6 +1,7 @@
 """Asking a tf.data service what tf.data itself does not ask: whether it is one, and whether it has workers."""
 
 import grpc
+import tensorflow as tf
 
 from pose_tf.errors import UserError
 
@@ -11,8 +12,8 @@ class NoAnswer(UserError):
     """Nobody listens at the address, so far."""
 
 
-def has_workers(address: str) -> bool:
-    """Whether any worker has registered with the dispatcher of a tf.data service.
+def count_workers(address: str) -> int:
+    """How many workers have registered with the dispatcher of a tf.data service.
 
     Args:
         address: host:port.
@@ -27,7 +28,8 @@ def has_workers(address: str) -> bool:
     # Without a pool of its own, a channel would remember for a while that another one has failed.
     with grpc.insecure_channel(address, [("grpc.use_local_subchannel_pool", 1)]) as channel:
         try:
-            return bool(channel.unary_unary("/tensorflow.data.DispatcherService/GetWorkers")(b"", ANSWER_SECONDS))
+            answer = channel.unary_unary("/tensorflow.data.DispatcherService/GetWorkers")(b"", ANSWER_SECONDS)
+            return len(tf.train.BytesList.FromString(answer).value)  # the answer has one field, too, which repeats
         except grpc.RpcError as error:
             why, is_refused = error.details(), error.code() == grpc.StatusCode.UNAVAILABLE
     if is_refused and "HTTP/2" not in why and "Socket closed" not in why:
