@@ -4,8 +4,8 @@
 
 The pipeline is `detector_batches` on DIR/h36: reading, inflating, parsing, shuffling, batching. Beside it, as many
 threads as the machine has cores inflate whole shards with Python's zlib and throw the bytes away. The two take turns;
-medians and ranges of the rounds are printed, and the median of their ratios. A turn should be a whole number of chunks
-of four shards: at the start of each, the shuffling window is filled before an image comes out.
+medians and ranges of the rounds are printed, and the median of their ratios. A turn should be a whole number of epochs:
+at the start of each, the shuffling window is filled before an image comes out.
 """
 
 import itertools

@@ -141,6 +141,52 @@ def test_a_global_seed_changes_nothing(people, index, global_seed):
         tf.random.set_seed(None)
 
 
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory):
+    """60 files as videos are: 5 to 36 frames of one subject and one action. The gray is the number of the video."""
+    folder = tmp_path_factory.mktemp("videos")
+    sample = _frame()
+    for video in range(60):
+        image = np.full(records.IMAGE_SHAPE, video, np.uint8)
+        frames = [
+            sample | {"image": image, "subject": EVERYBODY[video % 3], "action": 2 + video % 15, "framd_id": frame}
+            for frame in range(5 + video * 32 // 60)
+        ]
+        records.write(str(folder / "h36" / f"{video:02d}.tfrecord"), frames, records.H36M)
+    return index_records(str(folder))
+
+
+def _frame():
+    sample = {key: np.zeros(field.shape, field.dtype) for key, field in records.H36M.fields.items()}
+    return sample | {"pose3d": np.ones((17, 3), np.float32)}
+
+
+def test_batches_mix_videos_as_a_uniform_shuffle_does(videos):
+    """In 5 batches of 16, at any step of two epochs: 80 draws out of 60 videos by their lengths see 40 in the mean."""
+    total = len(videos.poses)
+    batches = detector_batches(videos, EVERYBODY, 16).take(2 * total // 16).as_numpy_iterator()
+    drawn = np.concatenate([batch["image"][:, 0, 0, 0] for batch in batches])
+    windows = [len(set(drawn[start : start + 80])) for start in range(0, len(drawn) - 80, 16)]
+    lengths = np.bincount(videos.shard)
+    rng = np.random.default_rng(0)
+    shuffled = [len(set(rng.permutation(np.repeat(np.arange(60), lengths))[:80])) for _ in range(500)]
+    assert abs(np.mean(windows) - np.mean(shuffled)) < 1.0
+    assert min(windows) >= min(shuffled) - 2
+    # No drift either: every tenth of an epoch has its part of the short and of the long videos.
+    for tenth in np.array_split(drawn[:total], 10):
+        np.testing.assert_allclose(lengths[tenth].mean(), (lengths**2).sum() / total, rtol=0.12)
+
+
+def test_what_reads_a_shard_is_not_in_the_graph_for_each(videos, people, index):
+    """With 1,000 shards the graph would take minutes to build and to start."""
+
+    def operations(index):
+        graph = detector_batches(index, EVERYBODY, 2)._as_serialized_graph().numpy()
+        return len(tf.compat.v1.GraphDef.FromString(graph).library.function)
+
+    assert operations(videos) == operations(index)
+
+
 # ------------------------------------------------------------------------------------------------- detector: continuing
 
 
@@ -176,6 +222,25 @@ def test_a_far_step_is_found_without_reading(people, index):
     assert sorted(order) == wanted(people, (1,))
 
 
+def spoil(path):
+    with open(path, "wb") as file:
+        file.write(b"Dear reader,\n")
+
+
+def test_shards_without_a_sample_of_the_subjects_are_not_opened(tmp_path, people):
+    """Neither for training nor for validation."""
+    shutil.copytree(people.data_dir, tmp_path, dirs_exist_ok=True)
+    index = index_records(str(tmp_path))
+    order, found = take_samples(people, index, 10, subjects=(1,))[0], labelled_images(people, index, (1,), 3)[0]
+    others = [shard for shard, count in zip(index.shards, index.counts((1,)), strict=True) if not count]
+    assert not others  # every file has one, so far
+    records.write(str(tmp_path / "h36" / "05a.tfrecord"), people.samples[1::3], records.H36M)
+    index = index_records(str(tmp_path))
+    spoil(tmp_path / "h36" / "05a.tfrecord")
+    assert labelled_images(people, index, (1,), 3)[0] == found
+    assert sorted(take_samples(people, index, 10, subjects=(1,))[0]) == sorted(order) == wanted(people, (1,))
+
+
 @pytest.mark.parametrize("done", [1, 2])
 def test_chunks_that_are_done_are_not_opened(tmp_path, people, four_open, done):
     shutil.copytree(people.data_dir, tmp_path, dirs_exist_ok=True)
@@ -184,8 +249,7 @@ def test_chunks_that_are_done_are_not_opened(tmp_path, people, four_open, done):
     chunks = cut(order, [4, 3, 3])
     start = sum(map(len, chunks[:done]))
     for number in sum(chunks[:done], []):
-        with open(index.shards[number % SHARDS], "wb") as file:
-            file.write(b"Dear reader,\n")
+        spoil(index.shards[number % SHARDS])
     assert take_samples(people, index, 28 - start, start_step=start)[0] == order[start:]
     with pytest.raises(tf.errors.InvalidArgumentError, match="damaged record"):  # the chunk before has to be read
         take_samples(people, index, 1, start_step=start - 1)
@@ -249,6 +313,57 @@ def test_a_service_reads_in_the_place_of_the_host(people, index):
     order = sum(take(people, detector_batches(index, EVERYBODY, 7, service=address, job="job"), 8), [])
     assert sorted(order[:28]) == sorted(order[28:]) == list(range(28))
     del worker, dispatcher
+
+
+@pytest.fixture
+def service():
+    """start(number) -> address of a tf.data service with so many workers."""
+    running = []
+
+    def start(workers):
+        running.append(tf.data.experimental.service.DispatchServer())
+        address = running[0].target.removeprefix("grpc://")
+        config = tf.data.experimental.service.WorkerConfig(dispatcher_address=address)
+        running.extend(tf.data.experimental.service.WorkerServer(config) for _ in range(workers))
+        return address
+
+    yield start
+    while running:
+        running.pop()
+
+
+def test_workers_of_a_service_share_the_shards_of_every_epoch(people, index, monkeypatch, service):
+    """Each worker takes the next part when it is through with one; here, one worker takes all parts of two."""
+    monkeypatch.setattr(pipeline, "_count_workers", lambda _: 2)
+    order = sum(take(people, detector_batches(index, EVERYBODY, 1, service=service(1), job="two"), 2 * 28), [])
+    cut(order, [5, 5, 5, 5])
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_the_workers_of_a_service_are_counted(service, workers):
+    assert pipeline._count_workers(service(workers)) == workers
+
+
+@pytest.mark.parametrize("address", ["localhost:1", "localhost", "nowhere.invalid:5050"])
+def test_a_service_that_does_not_answer_is_named(index, address):
+    with pytest.raises(UserError, match=f"config.data.service={address} "):
+        detector_batches(index, service=address)
+
+
+@pytest.mark.parametrize("limit", ["soft", "hard"])
+def test_open_files_are_allowed_or_refused(index, monkeypatch, limit):
+    limits = {"soft": (1024, 20000), "hard": (1024, 1024)}[limit]
+    calls = []
+    monkeypatch.setattr(pipeline.resource, "getrlimit", lambda _: limits)
+    monkeypatch.setattr(pipeline.resource, "setrlimit", lambda _, values: calls.append(values))
+    pipeline.allow_open_files(100)
+    assert not calls
+    if limit == "soft":
+        pipeline.allow_open_files(1000)
+        assert calls == [(2500, 20000)]
+    else:
+        with pytest.raises(UserError, match="1000 shards have to be open.* 1024 files"):
+            pipeline.allow_open_files(1000)
 
 
 # ------------------------------------------------------------------------------------------------------ labelled images
@@ -506,19 +621,15 @@ def test_damage_where_nothing_is_read_is_no_damage(people, damage, rewrite):
     assert sorted(found) == sorted(set(range(28)) - {13})
 
 
-@pytest.mark.parametrize(("subjects", "met"), [(EVERYBODY, {3, 13, 20, 8}), ((5,), {20, 8})])
+@pytest.mark.parametrize(("subjects", "met"), [(EVERYBODY, {3, 23, 20, 8}), ((5,), {3, 23, 20})])
 def test_labelled_images_leave_damage_out(people, index, damage, capfd, subjects, met):
-    """No sound sample of subject 5 is left in the file of samples 3, 13 and 23, so it is not opened."""
+    """The file of sample 8 has none of subject 5, so it is not opened for it."""
     whole, _ = labelled_images(people, index, subjects, 6)
-    copy = damage({3: "image size", 13: "no Example", 20: "NaN joints", 8: "missing action"})
+    copy = damage({3: "image size", 23: "no Example", 20: "NaN joints", 8: "missing action"})
     now = index_records(copy.data_dir, on_damage="skip")
     capfd.readouterr()
     found, batches = labelled_images(people, now, subjects, 6, 1, "skip")
-    expected = [number for number in whole if number not in (3, 13, 20, 8)]
-    assert sorted(found) == sorted(expected)
-    assert (
-        found == expected or subjects != EVERYBODY
-    )  # a file that is not opened lets the others take turns differently
+    assert found == [number for number in whole if number not in (3, 23, 20, 8)]
     assert {tuple(sorted(batch)) for batch in batches} == {("action", "image", "pose2d_crop", "pose3d")}
     assert skipped_records(capfd.readouterr().err) == met
     every = labelled_images(people, now, subjects, 6, 3, "skip")[0]
@@ -636,3 +747,45 @@ def test_a_file_that_vanishes_is_named(two_shards, consumer):
 def test_a_shard_cut_between_records_is_not_taken_for_a_shorter_one(two_shards, cut):
     two_shards.bad.write_bytes(cut(two_shards.bad.read_bytes()))
     assert str(two_shards.bad) in refusal("index_records", two_shards.index)
+
+
+def test_an_error_of_something_else_is_shown_without_a_look_at_the_records(index, monkeypatch):
+    monkeypatch.setattr(records, "read", lambda *_: pytest.fail("records were read"))
+    monkeypatch.setattr(records, "read_serialized", lambda *_: pytest.fail("records were read"))
+
+    def model(batch):
+        return tf.debugging.check_numerics(tf.cast(batch["image"], tf.float32) / 0.0, "a layer")
+
+    kind = tf.errors.InvalidArgumentError
+    with pytest.raises(kind, match="a layer"), records.named_errors(index.shards, records.H36M):
+        list(detector_batches(index).map(model).take(1))
+    for error in (tf.errors.ResourceExhaustedError, tf.errors.InternalError, tf.errors.DataLossError):
+        with pytest.raises(error, match="disk full"), records.named_errors(index.shards, records.H36M):
+            raise error(None, None, "disk full")
+
+
+def test_only_the_file_at_fault_is_read_again(people, index, damage, monkeypatch, capfd):
+    copy = damage({})
+    now = index_records(copy.data_dir)
+    FILE_FAULTS["flipped"](copy.paths[6])
+    opened = []
+    read = records.read_serialized
+    monkeypatch.setattr(records, "read_serialized", lambda path, schema: opened.append(path) or read(path, schema))
+    words = re.escape(f"{copy.paths[6]} record 1")
+    with pytest.raises(UserError, match=words), records.named_errors(now.shards, records.H36M):
+        list(detector_batches(now, EVERYBODY).take(8))
+    assert opened == [str(copy.paths[6])]
+    assert f"a damaged record in {copy.paths[6]}: looking for it" in capfd.readouterr().err
+
+
+def test_a_file_that_can_be_read_again_is_named(people, index, damage):
+    copy = damage({})
+    now = index_records(copy.data_dir)
+    data = copy.paths[6].read_bytes()
+    FILE_FAULTS["gone"](copy.paths[6])
+    words = re.escape(f"a record of {copy.paths[6]} could not be read")
+    with pytest.raises(UserError, match=words), records.named_errors(now.shards, records.H36M):
+        try:
+            list(detector_batches(now, EVERYBODY).take(8))
+        finally:
+            copy.paths[6].write_bytes(data)
