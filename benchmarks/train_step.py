@@ -57,6 +57,7 @@ class OurStep:
 
         strategy = make_strategy(config.strategy)
         tf.keras.mixed_precision.set_global_policy(config.precision)
+        tf.config.experimental.enable_tensor_float_32_execution(config.tf32)
         self.batch_size, _ = batch_sizes(config.data, strategy)
         with tempfile.TemporaryDirectory() as folder, variable_scope(strategy):
             write_sample_data(folder, 2 * self.batch_size, num_test=1, num_poses=1, seed=0)

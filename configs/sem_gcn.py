@@ -2,7 +2,8 @@
 
 Reproduces: section 4 of the paper, second stage (AdamW 5e-4, weight decay 0.05, squared error; 20 epochs and batch 16
             as in the released code, which has no non-local layers), trained on true 2D joints.
-Published:  PA-MPJPE 62.29 mm behind HRNet-W32 on Human3.6M.
+Published:  PA-MPJPE 62.29 mm behind HRNet-W32 on Human3.6M. This recipe has not been run on Human3.6M yet.
+Differs:    from PyTorch's AdamW, which also decays biases and batch normalization (decay_biases = True).
 Run:        python tools/train.py --config=configs/sem_gcn.py --data_dir=DATA --workdir=runs/sem_gcn
 """
 
@@ -16,6 +17,7 @@ def get_config():
     config.strategy = "auto"  # or one_device, mirrored, multi_worker
     config.init_from = ""  # start from these weights: a workdir, a .keras file or a checkpoint
     config.precision = "float32"  # float32, mixed_float16 or mixed_bfloat16
+    config.tf32 = False  # let GPUs from the A100 on round the factors of float32 products to 10 bits: faster
     config.jit_compile = False  # compile the network's part of the step with XLA
     config.deterministic = False  # kernels that give the same bits every time, on GPUs too; slower
     config.batch_norm = "replica"  # statistics of each replica's samples; or synchronized, or frozen

@@ -1,6 +1,7 @@
 """Writing files and directories so that nothing is ever half-written, and names that TensorFlow can open."""
 
 import contextlib
+import errno
 import io
 import json
 import os
@@ -14,6 +15,9 @@ from pose_tf.errors import UserError
 
 PARTIAL = ".partial-"
 """How the names of unfinished files and directories begin."""
+LONGEST_ENDING = 32
+NO_FLUSH = (errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES)
+"""What file systems that flush no directories answer, and directories that can be written and not read."""
 
 
 @contextlib.contextmanager
@@ -64,20 +68,22 @@ def completing_directory(path: str) -> Iterator[str]:
 
 
 def _temporary(folder, ending=""):
+    ending = ending if len(os.fsencode(ending)) <= LONGEST_ENDING else ""
     return os.path.join(folder, f"{PARTIAL}{uuid.uuid4().hex[:16]}{ending}")
 
 
 @contextlib.contextmanager
-def plain_name(folder: str) -> Iterator[str]:
-    """Yields another name of a directory, for TensorFlow.
+def plain_name(path: str) -> Iterator[str]:
+    """Yields another name of a file or directory, valid inside the `with` block, that every library can take.
 
     TensorFlow reads `[`, `*`, `?` and a backslash in the path of a checkpoint as a pattern, and cannot open names that
-    are not UTF-8.
+    are not UTF-8. OpenCV crashes on these, and on names that are not ASCII where the locale is. FFmpeg takes the
+    beginning of `12:30.mp4` for a protocol.
 
     Raises:
-        OSError: there is no such directory.
+        OSError: it cannot be opened.
     """
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         yield f"/proc/self/fd/{descriptor}"
     finally:
@@ -85,12 +91,30 @@ def plain_name(folder: str) -> Iterator[str]:
 
 
 def flush(path: str) -> None:
-    """Waits until a file, or the list of names in a directory, is on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
+    """Waits until a file, or the list of names in a directory, is on the disk.
+
+    Raises:
+        OSError: a file cannot be flushed. Some file systems flush no directories, which is no error.
+    """
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        if not os.path.isdir(path) or error.errno not in NO_FLUSH:
+            raise
+
+
+def remove_partial(folder: str) -> None:
+    """Removes what killed processes have left unfinished in a directory that nobody else writes to."""
+    for name in os.listdir(folder) if os.path.isdir(folder) else ():
+        if name.startswith(PARTIAL):
+            path = os.path.join(folder, name)
+            shutil.rmtree(path, ignore_errors=True)
+            with contextlib.suppress(OSError):  # a file, or gone already
+                os.remove(path)
 
 
 def write_json(path: str, values) -> None:

@@ -29,6 +29,12 @@ def crop_to_image(pose2d_crop, offset, scale):
     return pose2d_crop / scale[..., None, None] + offset[..., None, :]
 
 
+def inside_crop(pose2d_crop):
+    """Which joints lie in the crop, and so in a heatmap. float [..., J, 2] crop px -> float32 [..., J]: 1 or 0."""
+    inside = (pose2d_crop >= -0.5) & (pose2d_crop <= CROP_SIZE - 0.5)
+    return tf.cast(tf.reduce_all(inside, axis=-1), tf.float32)
+
+
 def project(pose3d, intrinsics):
     """Perspective projection without lens distortion.
 

@@ -2,10 +2,7 @@
 
 import tensorflow as tf
 
-
-def _masked_mean(per_joint, weights):
-    """Mean over the joints that count; 0 where none does. [B, J] twice -> [B]."""
-    return tf.math.divide_no_nan(tf.reduce_sum(per_joint * weights, axis=-1), tf.reduce_sum(weights, axis=-1))
+from pose_tf.metrics import mean_over_joints
 
 
 def integral_loss(pose2d, target, weights):
@@ -19,12 +16,12 @@ def integral_loss(pose2d, target, weights):
     Returns:
         float32 [B] px².
     """
-    return _masked_mean(tf.reduce_sum((pose2d - target) ** 2, axis=-1), weights)
+    return mean_over_joints(tf.reduce_sum((pose2d - target) ** 2, axis=-1), weights)
 
 
 def integral_l1_loss(pose2d, target, weights):
     """Absolute distance of the soft-argmax coordinates (Sun et al., ECCV 2018). As `integral_loss`, in px."""
-    return _masked_mean(tf.reduce_sum(tf.abs(pose2d - target), axis=-1), weights)
+    return mean_over_joints(tf.reduce_sum(tf.abs(pose2d - target), axis=-1), weights)
 
 
 def _gaussian_logits(cells, heatmaps, sigma):
@@ -51,7 +48,7 @@ def heatmap_loss(heatmaps, cells, weights, sigma=2.0):
     """
     columns, rows = _gaussian_logits(cells, heatmaps, sigma)
     error = heatmaps - tf.exp(rows[:, :, None] + columns[:, None])
-    return _masked_mean(tf.reduce_mean(error**2, axis=[1, 2]), weights)
+    return mean_over_joints(tf.reduce_mean(error**2, axis=[1, 2]), weights)
 
 
 def released_heatmap_loss(heatmaps, cells, weights):
@@ -71,7 +68,7 @@ def released_heatmap_loss(heatmaps, cells, weights):
     columns, rows = (tf.where(profile >= -0.5, tf.exp(profile), 0.0) for profile in logits)  # up to the next cell
     columns, rows = tf.math.l2_normalize(columns, axis=1), tf.math.l2_normalize(rows, axis=1)
     error = heatmaps - rows[:, :, None] * columns[:, None]
-    return _masked_mean(tf.reduce_mean(error**2, axis=[1, 2]) / 2, weights)
+    return mean_over_joints(tf.reduce_mean(error**2, axis=[1, 2]) / 2, weights)
 
 
 def distribution_loss(heatmaps, cells, weights, sigma=2.0):
@@ -92,7 +89,7 @@ def distribution_loss(heatmaps, cells, weights, sigma=2.0):
     columns, rows = _gaussian_logits(cells, heatmaps, sigma)
     columns, rows = tf.nn.softmax(columns, axis=1), tf.nn.softmax(rows, axis=1)
     expected_logit = tf.einsum("bhwj,bhj,bwj->bj", heatmaps, rows, columns)
-    return _masked_mean(tf.reduce_logsumexp(heatmaps, axis=[1, 2]) - expected_logit, weights)
+    return mean_over_joints(tf.reduce_logsumexp(heatmaps, axis=[1, 2]) - expected_logit, weights)
 
 
 def pose3d_loss(pose3d, target):

@@ -80,17 +80,33 @@ def auc3d(predicted, target):
     return tf.reduce_mean(tf.cast(correct, predicted.dtype), axis=[-2, -1])
 
 
-def pixel_error(predicted, target):
-    """Mean distance of the joints in the image. float [..., J, 2] px twice -> [...] px."""
-    return tf.reduce_mean(joint_errors(predicted, target), axis=-1)
+def pixel_error(predicted, target, weights=None):
+    """Mean distance of the joints in the image.
+
+    Args:
+        predicted: float [..., J, 2] px.
+        target: float [..., J, 2] px.
+        weights: float [..., J]: 0 for joints that do not count; by default all count.
+
+    Returns:
+        float [...] px; 0 where no joint counts.
+    """
+    return mean_over_joints(joint_errors(predicted, target), weights)
 
 
-def pck2d(predicted, target, alpha: float = 0.2):
-    """Share of joints within `alpha` of the torso's length (thorax to hip) in the image. [..., J, 2] -> [...]."""
+def pck2d(predicted, target, weights=None, alpha: float = 0.2):
+    """Share of joints within `alpha` of the torso's length (thorax to hip) in the image; otherwise as `pixel_error`."""
     thorax, hip = TORSO
     torso = tf.norm(target[..., thorax, :] - target[..., hip, :], axis=-1)
     correct = joint_errors(predicted, target) <= alpha * torso[..., None]
-    return tf.reduce_mean(tf.cast(correct, predicted.dtype), axis=-1)
+    return mean_over_joints(tf.cast(correct, predicted.dtype), weights)
+
+
+def mean_over_joints(values, weights=None):
+    """Mean over the joints that count; 0 where none does. float [..., J], and weights [..., J] or None -> [...]."""
+    if weights is None:
+        return tf.reduce_mean(values, axis=-1)
+    return tf.math.divide_no_nan(tf.reduce_sum(values * weights, axis=-1), tf.reduce_sum(weights, axis=-1))
 
 
 POSE3D_METRICS = {function.__name__: function for function in (mpjpe, pa_mpjpe, n_mpjpe, pck3d, auc3d)}
@@ -112,9 +128,20 @@ class PoseMetric(tf.keras.metrics.Mean):
         super().__init__(name=name or function, **kwargs)
         self.function = function
 
-    def update_state(self, y_true, y_pred, sample_weight=None):
-        function = (POSE3D_METRICS | POSE2D_METRICS)[self.function]
-        return super().update_state(function(y_pred, y_true), sample_weight)
+    def update_state(self, y_true, y_pred, sample_weight=None, joint_weights=None):
+        """Takes poses in.
+
+        Args:
+            y_true, y_pred: [..., J, D].
+            sample_weight: [...], as in Keras.
+            joint_weights: [..., J], for 2D metrics: 0 for joints that do not count. A sample of such joints alone does
+                not count either.
+        """
+        if joint_weights is None:
+            return super().update_state((POSE3D_METRICS | POSE2D_METRICS)[self.function](y_pred, y_true), sample_weight)
+        counts = tf.cast(tf.reduce_any(joint_weights > 0, axis=-1), tf.float32)
+        sample_weight = counts if sample_weight is None else counts * sample_weight
+        return super().update_state(POSE2D_METRICS[self.function](y_pred, y_true, joint_weights), sample_weight)
 
     def get_config(self):
         return {**super().get_config(), "function": self.function}

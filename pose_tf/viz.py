@@ -19,6 +19,8 @@ VIEW_ELEVATION_DEG = 12.0
 SUBPIXEL_BITS = 4
 MOST_PX = 1 << 20  # that OpenCV can draw
 BAR_RADIUS_M = 0.025
+PNG_HEADER = 33
+"""Bytes of a PNG file before its other chunks."""
 
 
 def draw_pose2d(image: np.ndarray, pose2d: np.ndarray, color=None, thickness: int = 2) -> np.ndarray:
@@ -225,15 +227,15 @@ def resize(image: np.ndarray, scale: float) -> np.ndarray:
     return cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
 
 
-def write_png(path: str, image: np.ndarray) -> None:
-    """Writes a uint8 RGB picture.
+def write_png(path: str, image: np.ndarray, chunk: bytes = b"") -> None:
+    """Writes a uint8 RGB picture, and a chunk of the PNG format after its header.
 
     Raises:
         UserError: it cannot be written.
     """
-    _, data = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    data = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1].tobytes()
     with files.replacing(path) as temporary, open(temporary, "wb") as file:
-        file.write(data)
+        file.write(data[:PNG_HEADER] + chunk + data[PNG_HEADER:])
 
 
 def _side(joint):

@@ -45,7 +45,7 @@ def test_of_two_who_write_the_same_file_at_a_time_the_last_one_wins(tmp_path):
     assert os.listdir(tmp_path) == ["a.mp4"]
 
 
-@pytest.mark.parametrize("name", ["n" * 251 + ".txt", "ä" * 125 + ".txt", "x" * 255])
+@pytest.mark.parametrize("name", ["n" * 251 + ".txt", "ä" * 125 + ".txt", "x" * 255, "x." + "y" * 253])
 def test_a_name_may_be_as_long_as_the_file_system_allows(tmp_path, name):
     files.write_json(str(tmp_path / name), [1])
     assert os.listdir(tmp_path) == [name]
@@ -85,6 +85,21 @@ def test_what_is_renamed_has_been_flushed_and_the_folder_afterwards(tmp_path, mo
     with files.completing_directory(str(tmp_path / "1")) as temporary:
         open(os.path.join(temporary, "a"), "w").close()
     assert events == [f"{temporary}/a", temporary, "rename", str(tmp_path)]
+
+
+def test_a_file_system_that_flushes_no_directories_takes_files_all_the_same(tmp_path, monkeypatch):
+    fsync = os.fsync
+
+    def refuse(descriptor):
+        if os.path.isdir(f"/proc/self/fd/{descriptor}"):
+            raise OSError(22, "Invalid argument")
+        fsync(descriptor)
+
+    monkeypatch.setattr(files.os, "fsync", refuse)
+    files.write_json(str(tmp_path / "a.json"), [])
+    with files.completing_directory(str(tmp_path / "1")) as temporary:
+        os.makedirs(os.path.join(temporary, "inner"))
+    assert sorted(os.listdir(tmp_path)) == ["1", "a.json"]
 
 
 def test_arrays_come_back_and_a_full_disk_is_one_sentence(tmp_path, monkeypatch, capfd):

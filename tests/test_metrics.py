@@ -38,6 +38,23 @@ def test_mpjpe_of_a_triangle(moved, expected):
     np.testing.assert_allclose(mpjpe(predicted, TRIANGLE), expected, atol=1e-12)
 
 
+def test_joints_without_weight_do_not_count_in_the_image():
+    target = np.zeros((2, 17, 2), np.float32)
+    target[:, 8] = (0, 100)  # a torso of 100 px
+    predicted = target.copy()
+    predicted[0, 1], predicted[0, 2], predicted[1, 3] = (3, 4), (300, 400), (30, 40)
+    weights = np.ones((2, 17), np.float32)
+    weights[0, 2] = 0
+    np.testing.assert_allclose(metrics.pixel_error(predicted, target, weights), [5 / 16, 50 / 17])
+    np.testing.assert_allclose(metrics.pck2d(predicted, target, weights), [1, 16 / 17])
+    np.testing.assert_allclose(metrics.pixel_error(predicted, target), [505 / 17, 50 / 17])
+    weights[1] = 0
+    np.testing.assert_allclose(metrics.pixel_error(predicted, target, weights), [5 / 16, 0])
+    mean = metrics.PoseMetric("pixel_error")
+    mean.update_state(target, predicted, joint_weights=weights)
+    assert float(mean.result()) == pytest.approx(5 / 16)
+
+
 def test_n_mpjpe_of_a_triangle():
     assert float(n_mpjpe(TRIANGLE * 0.1 + 5, TRIANGLE)) == pytest.approx(0, abs=1e-9)
     # Best scale of (200, 0), (0, 100) onto (100, 0), (0, 100): 30000 / 50000 = 0.6, so the joints miss by 20 and 40.

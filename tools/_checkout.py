@@ -9,6 +9,9 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("OPENCV_LOG_LEVEL", "OFF")
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+while (_spare := os.open(os.devnull, os.O_RDWR)) <= 2:  # in place of standard streams that are closed
+    pass
+os.close(_spare)
 
 
 @contextlib.contextmanager

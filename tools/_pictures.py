@@ -9,7 +9,9 @@ _BOX = flags.DEFINE_string(
     None,
     "The person in every photo, or in a video's first picture: x,y,width,height in pixels; whole: fills it.",
 )
-_BOXES = flags.DEFINE_string("boxes", None, "CSV file of people: file,x,y,width,height, a line for each.")
+_BOXES = flags.DEFINE_string(
+    "boxes", None, "CSV file of people: file,x,y,width,height, a line for each; files without folders."
+)
 _MIN_SCORE = flags.DEFINE_float("min_score", 0.9, "Of people to be found: lower finds more, and more that is nobody.")
 _SMOOTH = flags.DEFINE_bool("smooth", True, "Take the trembling out of the poses of a video.")
 _MAX_FRAMES = flags.DEFINE_integer("max_frames", 0, "Of a video or camera; 0: all.", lower_bound=0)

@@ -12,12 +12,15 @@ import os
 import signal
 import socket
 import threading
+import time
 
 import _checkout  # noqa: F401
 from absl import flags
 
 from pose_tf import cli
+from pose_tf.data.service import NoAnswer, has_workers
 from pose_tf.errors import UserError, reason
+from pose_tf.waiting import STOP_SIGNALS, waiting
 
 _PORT = flags.DEFINE_integer("port", 5050, "Port to listen at.", lower_bound=1, upper_bound=65535)
 _DISPATCHER = flags.DEFINE_string(
@@ -41,7 +44,7 @@ def main():
     service = tf.data.experimental.service
     host = _HOST.value or socket.gethostname()
     if _DISPATCHER.value:
-        print(f"waiting for the dispatcher at {_DISPATCHER.value}", flush=True)
+        _await_dispatcher()
         config = service.WorkerConfig(
             dispatcher_address=_DISPATCHER.value, worker_address=f"{host}:{_PORT.value}", port=_PORT.value
         )
@@ -51,17 +54,33 @@ def main():
             port=_PORT.value, work_dir=_WORK_DIR.value, fault_tolerant_mode=bool(_WORK_DIR.value)
         )
         server = service.DispatchServer(config, start=False)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Python's own handler would wait for the end of this call
     try:
         server.start()
     except tf.errors.OpError as error:
         raise UserError(f"the data service cannot start at --port={_PORT.value}: {reason(error)}") from None
+    stop = threading.Event()
+    for number in STOP_SIGNALS:
+        signal.signal(number, lambda *_: stop.set())
     what = f"worker of {_DISPATCHER.value}" if _DISPATCHER.value else "dispatcher"
     print(f"{what}, listening at {host}:{_PORT.value}", flush=True)
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
     stop.wait()
     os._exit(0)  # a worker whose dispatcher has gone would wait for it
+
+
+def _await_dispatcher():
+    """A worker would wait for it, too, in a call that no signal ends."""
+    why = "not asked yet"
+    with waiting(lambda: f"the dispatcher at {_DISPATCHER.value} ({why})"):
+        while why:
+            try:
+                has_workers(_DISPATCHER.value)
+                why = ""
+            except NoAnswer as error:
+                why = str(error)
+                time.sleep(1)
+            except UserError as error:
+                raise UserError(f"--dispatcher={_DISPATCHER.value}: {error}") from None
 
 
 if __name__ == "__main__":

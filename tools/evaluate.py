@@ -28,7 +28,7 @@ _FLIP_TEST = flags.DEFINE_bool("flip_test", None, "Average with the mirror image
 _DECODING = flags.DEFINE_enum(
     "decoding",
     None,
-    ["soft_argmax", "debiased", "argmax"],
+    ["soft_argmax", "debiased", "argmax", "unshifted_argmax"],
     "From heatmaps to 2D joints; by default as the recipe says.",
 )
 _BETA = flags.DEFINE_float("beta", None, "Factor on the heatmaps before the softmax; by default as the recipe says.")
@@ -43,7 +43,7 @@ flags.mark_flags_as_required(["lifter"])
 
 def main():
     from pose_tf import files, viz
-    from pose_tf.data import poses
+    from pose_tf.data import fingerprint, poses
     from pose_tf.data.occluders import OccluderBank
     from pose_tf.training import evaluator
     from pose_tf.training.workdir import Workdir
@@ -53,16 +53,20 @@ def main():
     if _DATA_DIR.value and not _DETECTOR.value:
         raise UserError("--detector is missing; to evaluate a lifter alone, give --poses instead of --data_dir")
     try:
-        subjects = [int(subject) for subject in _SUBJECTS.value] if _SUBJECTS.value else None
+        subjects = None if _SUBJECTS.value is None else [int(subject) for subject in _SUBJECTS.value]
     except ValueError:
         raise UserError(f"--subjects={','.join(_SUBJECTS.value)} is not a list of numbers") from None
+    workdirs = [Workdir(path) for path in (_DETECTOR.value, _LIFTER.value) if path]
+    for workdir in workdirs:
+        workdir.data()  # what is damaged is reported before the work
     if _POSES.value:
-        for flag in (_PREVIEW, _OCCLUDERS, _DECODING, _BETA, _ALIGNMENT):
+        for flag in (_DETECTOR, _PREVIEW, _OCCLUDERS, _DECODING, _BETA, _ALIGNMENT):
             if flag.value is not None:
                 raise UserError(f"--{flag.name} needs images: give --data_dir and --detector")
         samples = poses.read_pose_file(_POSES.value)
         samples = samples if subjects is None else samples.select(subjects)
         report = evaluator.evaluate_poses(Workdir(_LIFTER.value), samples, _FLIP_TEST.value)
+        data = fingerprint.of_arrays(_POSES.value)
     else:
         decoding = {"method": _DECODING.value, "beta": _BETA.value, "alignment": _ALIGNMENT.value}
         decoding = {name: value for name, value in decoding.items() if value is not None}
@@ -71,6 +75,8 @@ def main():
         report, arrays = evaluator.evaluate_images(estimator, _DATA_DIR.value, subjects, _BATCH_SIZE.value, occluders)
         if _PREVIEW.value:
             viz.write_png(_PREVIEW.value, evaluator.preview(arrays))
+        data = fingerprint.of_records(_DATA_DIR.value)
+    report |= evaluator.seen_in_training(workdirs, report["subjects"], data)
     print(evaluator.format_report(report))
     if _OUTPUT.value:
         files.write_json(_OUTPUT.value, report)

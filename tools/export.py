@@ -50,7 +50,7 @@ def _totals(path):
             report = json.load(file)
         return {
             "samples": report["samples"],
-            "subjects": report["subjects"],
+            **{key: report[key] for key in ("subjects", "trained_on", "selected_on") if key in report},
             **{name: part["total"] for name, part in report.items() if isinstance(part, dict)},
         }
     except OSError as error:

@@ -12,8 +12,11 @@ For NAME.jpg or NAME.mp4, the output directory receives
     NAME.html              a page for the browser: the poses can be turned and played
     NAME.json, .csv, .npz  2D joints in pixels of the photo, 3D joints in mm relative to the hip, confidence
 
+Of a folder, hidden files and results of earlier runs are left out. Results replace nothing but earlier results: they
+may lie beside the photos.
+
 People are found by OpenCV's pedestrian detector, which sees those who stand or walk, whole, and not too small; others
-need a box. In a video people are followed. A camera is read until Ctrl-C.
+need a box. In a video people are followed, and times are the file's own time stamps. A camera is read until Ctrl-C.
 """
 
 import _checkout  # noqa: F401

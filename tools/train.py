@@ -6,6 +6,7 @@
 Every key of a recipe can be overridden as --config.section.key=value. The directory --workdir receives checkpoints,
 the best model, curves.png and TensorBoard files; the same command resumes from it. SIGTERM and Ctrl-C write a
 checkpoint first. With several machines, a worker that notices the loss of another starts again and waits for it.
+Whoever waits says for whom.
 """
 
 import os

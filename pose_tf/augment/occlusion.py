@@ -233,6 +233,7 @@ class OcclusionAugmenter(tf.keras.layers.Layer):
     ):
         super().__init__(autocast=False, **kwargs)  # images stay of their type
         self.bank = OccluderBank.load(bank) if isinstance(bank, str) else bank
+        self.bank.atlas  # noqa: B018  # now, under the strategy's scope, and not in the first call, inside of a replica
         self.probability = probability
         self.min_count, self.max_count = min_count, max_count
         self.min_scale, self.max_scale = min_scale, max_scale

@@ -55,9 +55,10 @@ class PoseAugmenter:
         bone_length_noise: float,
         noise_px: float,
     ):
-        self._frame = tf.constant(_gravity_frame(pose3d), tf.float32)
+        # Arrays become constants of each replica's graph; tensors would be sent from the first device at every step.
+        self._frame = np.float32(_gravity_frame(pose3d))
         lengths = [np.linalg.norm(_TO_BONES @ pose3d[subject == s], axis=-1).mean(axis=0) for s in np.unique(subject)]
-        self._bone_lengths = tf.constant(np.stack(lengths), tf.float32)  # [subjects, bones] mm
+        self._bone_lengths = np.float32(np.stack(lengths))  # [subjects, bones] mm
         self._recompose = recompose
         self._upper_body_swap = upper_body_swap
         self._arm_swap = arm_swap

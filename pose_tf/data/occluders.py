@@ -98,7 +98,7 @@ class OccluderBank:
 
     @functools.cached_property
     def atlas(self) -> "Atlas":
-        """The bank on the device. Create it under the strategy's scope."""
+        """The bank in variables. Create it under the strategy's scope, on all workers: each device has a copy then."""
         with tf.init_scope():
             return Atlas(self.objects)
 
@@ -106,10 +106,13 @@ class OccluderBank:
 class Atlas:
     """All objects at all levels, in variables on the device.
 
+    Cells lie in float32 variables, whose numbers mean nothing: of the types of four bytes it is the only one that
+    workers can send each other and that GPUs keep in their own memory.
+
     Level l of an object of h x w pixels has ceil(h / 2^l) x ceil(w / 2^l) cells, each the mean of the pixels it covers.
 
     Attributes:
-        cells: uint32 [P]: red, green, blue, alpha in the bytes.
+        cells: float32 [P]: red, green, blue, alpha in the bytes.
         sizes: int64 [N, 2]: h, w.
         starts: int64 [N, LEVELS]: where a level begins in `cells`.
     """
@@ -119,7 +122,7 @@ class Atlas:
         counts = np.array([len(level) for level in cells]).reshape(-1, LEVELS)
         starts = np.concatenate([[0], np.cumsum(counts)[:-1]]).reshape(-1, LEVELS)
         sizes = np.array([picture.shape[:2] for picture in objects], np.int64)
-        packed = np.ascontiguousarray(np.concatenate(cells)).view(np.uint32)[:, 0]
+        packed = np.ascontiguousarray(np.concatenate(cells)).view(np.float32)[:, 0]
         self.cells = tf.Variable(packed, trainable=False, name="occluder_cells")
         self.sizes = tf.Variable(sizes, trainable=False, name="occluder_sizes")
         self.starts = tf.Variable(starts.astype(np.int64), trainable=False, name="occluder_starts")
@@ -189,34 +192,32 @@ def cut_out(annotation: str) -> list[np.ndarray]:
     stem = os.path.join(os.path.dirname(folder), "{}", os.path.splitext(name)[0])
     try:
         root = ElementTree.parse(annotation).getroot()
-    except (OSError, ElementTree.ParseError) as error:
+    except (OSError, ElementTree.ParseError, ValueError, LookupError) as error:  # the last of an unknown encoding
         raise UserError(f"{annotation} cannot be read: {error}") from None
     if root.findtext("segmented") not in ("0", "1"):
         raise UserError(f"{annotation} does not say whether the image is segmented")
     if root.findtext("segmented") == "0":
         return []
-    image = cv2.imread(stem.format("JPEGImages") + ".jpg")
-    if image is None:
-        raise UserError(f"{stem.format('JPEGImages')}.jpg cannot be read as an image")
+    image = _read_image(stem.format("JPEGImages") + ".jpg")
     mask_path = stem.format("SegmentationObject") + ".png"
     try:
         with Image.open(mask_path) as file:
             numbers = np.array(file)  # the palette's indices: object numbers, 255 on the borders
-    except (OSError, SyntaxError, ValueError) as error:
+    except Exception as error:  # each of Pillow's readers raises its own, and others for files that are too large
         raise UserError(f"{mask_path} cannot be read as an image: {error}") from None
     if numbers.shape != image.shape[:2]:
         raise UserError(f"{mask_path} has shape {numbers.shape}, its image {image.shape[:2]}")
     objects = []
     for number, entry in enumerate(root.findall("object"), start=1):
-        if not (numbers == number).any():
-            raise UserError(f"{mask_path} has no pixel of object {number} of its annotation")
         if entry.findtext("name") == "person" or "1" in (entry.findtext("difficult"), entry.findtext("truncated")):
             continue
+        if not (numbers == number).any():  # of a difficult object VOC marks the pixels with 255
+            raise UserError(f"{mask_path} has no pixel of object {number} of its annotation")
         try:
             left, top, right, bottom = (
                 int(float(entry.find("bndbox").findtext(side))) for side in ("xmin", "ymin", "xmax", "ymax")
             )
-        except (AttributeError, TypeError, ValueError):
+        except (AttributeError, TypeError, ValueError, OverflowError):
             raise UserError(f"{annotation}: object {number} has no box") from None
         if not (0 <= left < right <= image.shape[1] and 0 <= top < bottom <= image.shape[0]):
             raise UserError(f"{annotation}: the box of object {number} is not inside the image")
@@ -225,6 +226,20 @@ def cut_out(annotation: str) -> list[np.ndarray]:
             continue
         mask[cv2.erode(mask, RIM) < mask] = RIM_ALPHA
         colour = cv2.cvtColor(image[top:bottom, left:right], cv2.COLOR_BGR2RGB)
-        half = (round((right - left) / 2), round((bottom - top) / 2))
+        half = (max(round((right - left) / 2), 1), max(round((bottom - top) / 2), 1))
         objects.append(cv2.resize(np.dstack([colour, mask]), half, interpolation=cv2.INTER_AREA))
     return objects
+
+
+def _read_image(path):
+    """uint8 [H, W, 3] BGR. OpenCV cannot open every name, so it gets the bytes."""
+    try:
+        with open(path, "rb") as file:
+            image = cv2.imdecode(np.frombuffer(file.read(), np.uint8), cv2.IMREAD_COLOR)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read as an image: {error.strerror}") from None
+    except cv2.error:  # empty, or too large
+        image = None
+    if image is None:
+        raise UserError(f"{path} cannot be read as an image")
+    return image

@@ -2,15 +2,17 @@
 
 import dataclasses
 import functools
-import socket
 import sys
+import time
 
 import numpy as np
 import tensorflow as tf
 
 from pose_tf.data import records
 from pose_tf.data.poses import RECORD_KEYS, PoseSet, RecordIndex
+from pose_tf.data.service import has_workers
 from pose_tf.errors import UserError
+from pose_tf.waiting import waiting
 
 CHUNK_SHARDS = 4
 SHUFFLE_IMAGES = 1024
@@ -70,10 +72,10 @@ def detector_batches(
         last tells how many damaged records were left out right before each sample.
 
     Raises:
-        UserError: nothing answers at `service`.
+        UserError: nothing answers at `service`, or another kind of server. One without workers is waited for.
     """
     if service:
-        _check_answers(service)
+        _await_workers(service)
     chunks = -(-len(index.shards) // CHUNK_SHARDS)
 
     def order(epoch):
@@ -121,13 +123,16 @@ def detector_batches(
     ).prefetch(4)
 
 
-def _check_answers(service):
-    """tf.data itself would wait for ever."""
-    host, _, port = service.rpartition(":")
-    try:
-        socket.create_connection((host, int(port)), timeout=10).close()
-    except (OSError, ValueError) as error:
-        raise UserError(f"config.data.service={service} is not host:port of a service that answers ({error})") from None
+def _await_workers(service):
+    """tf.data itself would wait for ever, in silence, even for a service that there is not."""
+    with waiting(lambda: f"a worker of the tf.data service at {service}"):
+        try:
+            while not has_workers(service):
+                time.sleep(1)
+        except UserError as error:
+            raise UserError(
+                f"config.data.service={service} is not host:port of a service that answers ({error})"
+            ) from None
 
 
 def labelled_images(

@@ -12,10 +12,19 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
-from pose_tf import files
+from pose_tf import files, geometry
 from pose_tf.data import records
 from pose_tf.errors import UserError
+from pose_tf.geometry import CROP_SIZE
 
+REACH_MM = (200.0, 3000.0)
+"""From the hip to the farthest joint, in the median over the poses: between a baby's and what no body has."""
+TYPICAL_REACH_MM = 800.0
+UNITS_MM = {"meters": 1000.0, "feet": 304.8, "decimeters": 100.0, "inches": 25.4, "centimeters": 10.0}
+LEAST_EXTENT_PX = 8.0
+"""Longest side of the box around the joints, in the median over the poses."""
+LEAST_INSIDE = 0.5
+"""Share of a pose's joints that lie in the crop, in the median over the poses."""
 RECORD_KEYS = ("pose2d_crop", "pose3d", "subject", "action")  # what is read of records beside the image
 
 
@@ -54,11 +63,13 @@ class PoseSet:
         return PoseSet(self.pose2d[keep], self.pose3d[keep], self.subject[keep], self.action[keep], self.source)
 
     def split(self, held_out) -> tuple["PoseSet", "PoseSet"]:
-        """(training, validation): all subjects but those held out, and those.
+        """(training, validation): all subjects but those held out, and those. If none is held out, all poses are both.
 
         Raises:
             UserError: a subject held out has no pose, or none is left to train on.
         """
+        if not held_out:
+            return self, self
         training = set(np.unique(self.subject).tolist()) - set(held_out)
         if not training:
             raise UserError(f"{self.source} has only subject {_join(held_out)}, which is held out for validation")
@@ -98,6 +109,7 @@ def read_pose_file(path: str) -> PoseSet:
         bad = np.flatnonzero(~np.isfinite(array).reshape(count, -1).all(axis=1))
         if len(bad):
             raise UserError(f"{path} pose {bad[0]}: '{key}' holds NaN or infinity")
+    check_units(arrays["pose2d_crop"], arrays["pose3d"], path)
     return PoseSet(
         arrays["pose2d_crop"].astype(np.float32),
         arrays["pose3d"].astype(np.float32),
@@ -105,6 +117,34 @@ def read_pose_file(path: str) -> PoseSet:
         arrays.get("action", np.full(count, -1)).astype(np.int64),
         path,
     )
+
+
+def check_units(pose2d: np.ndarray, pose3d: np.ndarray, source: str) -> None:
+    """Checks that poses are as large as people are in millimeters, and in the pixels of a crop.
+
+    Args:
+        pose2d: float [N, J, 2].
+        pose3d: float [N, J, 3].
+        source: what the message calls them.
+
+    Raises:
+        UserError: they are not; names the unit that they seem to have.
+    """
+    reach = np.median(np.linalg.norm(pose3d - pose3d[:, :1], axis=-1).max(axis=-1))
+    if not REACH_MM[0] <= reach <= REACH_MM[1]:
+        likely = [unit for unit, size in UNITS_MM.items() if REACH_MM[0] <= reach * size <= REACH_MM[1]]
+        guess = min(likely, key=lambda unit: abs(np.log(reach * UNITS_MM[unit] / TYPICAL_REACH_MM)), default=None)
+        raise UserError(
+            f"{source}: 'pose3d' must be in millimeters, but its joints reach {reach:.3g} from the hip in the median"
+            + (f"; are these {guess}?" if guess else "")
+        )
+    must = f"{source}: 'pose2d_crop' must be in pixels of the {CROP_SIZE}x{CROP_SIZE} crop, but in the median"
+    extent = np.median(np.ptp(pose2d, axis=1).max(axis=-1))
+    if extent < LEAST_EXTENT_PX:
+        raise UserError(f"{must} its poses are {extent:.3g} wide or high; are these normalized coordinates?")
+    inside = np.median(np.mean(geometry.inside_crop(pose2d), axis=-1))
+    if inside < LEAST_INSIDE:
+        raise UserError(f"{must} {inside:.0%} of their joints lie there; are these pixels of the whole image?")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -161,6 +201,7 @@ def index_records(data_dir: str, cache_dir: str | None = None, on_damage: str = 
             raise UserError(f"{os.path.join(data_dir, 'h36')} holds no records")
         if cache:
             files.write_npz(cache, fingerprint=fingerprint, **arrays)
+    check_units(arrays["pose2d_crop"], arrays["pose3d"], os.path.join(data_dir, "h36"))
     poses = PoseSet(*(arrays[key] for key in RECORD_KEYS), data_dir)
     return RecordIndex(shards, arrays["lengths"], arrays["shard"], poses)
 

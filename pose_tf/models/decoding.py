@@ -8,7 +8,7 @@ from pose_tf.errors import UserError
 from pose_tf.geometry import CROP_SIZE
 from pose_tf.layers import SoftArgmax2D
 
-METHODS = ("soft_argmax", "debiased", "argmax")
+METHODS = ("soft_argmax", "debiased", "argmax", "unshifted_argmax")
 ALIGNMENTS = ("half_pixel", "corner")
 
 
@@ -19,7 +19,8 @@ class Decoding:
     Attributes:
         method: `soft_argmax`, the expectation under the softmax (equations 1 and 2 of the paper); `debiased`, the same
             without the pull of a background of logit 0 to the centre (Gu et al., ICCV 2021); `argmax`, the highest
-            cell, a quarter of a cell towards its higher neighbours, as HRNet is evaluated (Sun et al., CVPR 2019).
+            cell, a quarter of a cell towards its higher neighbors, as HRNet is evaluated (Sun et al., CVPR 2019);
+            `unshifted_argmax`, the highest cell itself, as the paper's released code takes it.
         beta: factor on the logits before the softmax; the paper's released code takes 1e7.
         alignment: `half_pixel`, where cell i is the centre of the pixels that it covers, 4·i + 1.5 for the usual
             heatmaps; `corner`, where it is the first of them, 4·i, as in the public HRNet.
@@ -39,6 +40,11 @@ class Decoding:
         if not self.beta > 0:
             raise UserError(f"decoding.beta is {self.beta}; it has to be above 0")
 
+    @property
+    def takes_argmax(self) -> bool:
+        """Whether coordinates are those of a cell, and so have no gradient."""
+        return self.method in ("argmax", "unshifted_argmax")
+
     def to_pixels(self, cells, heatmaps):
         """Positions in cells [..., 2] of heatmaps [B, H, W, J] -> crop px."""
         stride = _stride(heatmaps)
@@ -54,8 +60,8 @@ class Decoding:
 
     def __call__(self, heatmaps):
         """Coordinates of heatmaps of any size: float32 [B, H, W, J] logits -> float32 [B, J, 2] crop px."""
-        if self.method == "argmax":
-            cells = _argmax(heatmaps)
+        if self.takes_argmax:
+            cells = _argmax(heatmaps, shifted=self.method == "argmax")
         else:
             cells = SoftArgmax2D(self.beta, stride=1.0, offset=0.0)(heatmaps)
             if self.method == "debiased":
@@ -68,8 +74,8 @@ def _stride(heatmaps):
     return CROP_SIZE / tf.cast(tf.shape(heatmaps)[1], tf.float32)
 
 
-def _argmax(heatmaps):
-    """The highest cell, moved as `get_final_preds` of the public HRNet does. -> float32 [B, J, 2] x, y."""
+def _argmax(heatmaps, shifted):
+    """The highest cell, if `shifted` moved as `get_final_preds` of the public HRNet does. -> float32 [B, J, 2] x, y."""
     shape = tf.shape(heatmaps)
     height, width = shape[1], shape[2]
     flat = tf.reshape(tf.transpose(heatmaps, [0, 3, 1, 2]), [shape[0], shape[3], -1])
@@ -83,6 +89,8 @@ def _argmax(heatmaps):
         return tf.sign(higher - lower)
 
     cells = tf.cast(tf.stack([x, y], axis=-1), tf.float32)
+    if not shifted:
+        return cells
     return cells + 0.25 * tf.stack([slope(1), slope(width)], axis=-1)
 
 

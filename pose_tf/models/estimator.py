@@ -46,7 +46,7 @@ def detect(detector, images, flip_test: bool = False, decoding: Decoding = DECOD
             mirrored = tf.concat([mirrored[:, :, :1], mirrored[:, :, :-1]], axis=2)
         heatmaps = (heatmaps + tf.gather(mirrored, skeleton.H36M.mirror, axis=-1)) / 2
     pose2d = decoding(heatmaps)
-    if decoding.method == "argmax":  # of heatmaps that are trained to be 1 at the joint
+    if decoding.takes_argmax:  # of heatmaps that are trained to be 1 at the joint
         return pose2d, tf.clip_by_value(tf.reduce_max(heatmaps, axis=[1, 2]), 0.0, 1.0)
     return pose2d, heatmap_confidence(decoding.beta * heatmaps, decoding.to_cells(pose2d, heatmaps))
 

@@ -2,6 +2,8 @@
 
 import tensorflow as tf
 
+from pose_tf.layers import BatchNormalization, UpSampling2D
+
 
 @tf.keras.utils.register_keras_serializable("pose_tf")
 class HRNet(tf.keras.Model):
@@ -94,7 +96,7 @@ def _conv(x, filters, name, kernel=3, stride=1):
 
 
 def _bn(x, name):
-    return tf.keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=name)(x)
+    return BatchNormalization(momentum=0.9, epsilon=1e-5, name=name)(x)
 
 
 def _relu(x, name):
@@ -153,7 +155,7 @@ def _fuse(branches, i, name):
     for j, x in enumerate(branches):
         if j > i:
             x = _bn(_conv(x, channels, f"{name}.{j}.0", kernel=1), f"{name}.{j}.1")
-            x = tf.keras.layers.UpSampling2D(2 ** (j - i), name=f"{name}.{j}.up")(x)
+            x = UpSampling2D(2 ** (j - i), name=f"{name}.{j}.up")(x)
         elif j < i:
             for k in range(i - j - 1):
                 x = _conv_bn_relu(x, x.shape[-1], f"{name}.{j}.{k}.0", f"{name}.{j}.{k}.1", stride=2)

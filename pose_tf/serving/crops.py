@@ -1,15 +1,21 @@
 """From the bytes of an image file to the square that the detector sees, in TensorFlow's graph.
 
 Bytes and boxes come from anyone. What cannot be used raises `tf.errors.InvalidArgumentError`, which a server answers
-with INVALID_ARGUMENT; and how large an image is, is read from its header before its pixels are unpacked.
+with INVALID_ARGUMENT; and how large an image is, is read from its header before its pixels are unpacked. However many
+images a batch holds, what is unpacked at any time is no more than one image of the largest size.
 """
 
 import tensorflow as tf
 
 from pose_tf.models.estimator import CROP_SIZE, IMAGENET_MEAN
+from pose_tf.serving.headers import FILE_SPEC, bmp_format, bmp_palette, by_format, encoded_size, orientation
 
 MAX_PIXELS = 1 << 26
 """Of an image: 67 million, 192 MiB unpacked."""
+MAX_SIDE = 1 << 15
+"""Of an image in pixels. Resampling takes 3 KiB for each of its width: 96 MiB."""
+AT_ONCE = 4
+"""Images that are unpacked together, if none has more than this part of the limits."""
 MAX_BOX = 16
 """Longest side of a box over that of its image."""
 CROP_SPEC = (
@@ -20,19 +26,39 @@ CROP_SPEC = (
 """Of the crop, its corner and its side, see `square_crop`."""
 
 
+def refuse_unless(condition, sentence: str, *values):
+    """An operation that raises `tf.errors.InvalidArgumentError`; each {} of the sentence stands for a value."""
+    return tf.debugging.Assert(condition, [tf.strings.format(sentence, values)])
+
+
 def not_empty(batch):
     """The batch itself, which has to hold something: convolutions cannot compute nothing."""
-    with tf.control_dependencies([tf.debugging.Assert(tf.shape(batch)[0] > 0, ["the batch is empty"])]):
+    with tf.control_dependencies([refuse_unless(tf.shape(batch)[0] > 0, "the batch is empty")]):
         return tf.identity(batch)
+
+
+def crop_all(crop, image_bytes, *others):
+    """Crops of many files: `crop` of each file and of its element of the others, stacked."""
+
+    def crops(at_once):
+        return tf.map_fn(
+            lambda elements: crop(*elements),
+            (image_bytes, *others),
+            fn_output_signature=CROP_SPEC,
+            parallel_iterations=at_once,
+        )
+
+    sizes = tf.map_fn(encoded_size, image_bytes, fn_output_signature=tf.TensorSpec([2], tf.int64))
+    return tf.cond(tf.reduce_all(_fits(sizes, AT_ONCE)), lambda: crops(AT_ONCE), lambda: crops(1))
 
 
 def crop_whole(data):
     """The whole image of one file, with borders if it is not square: crop, corner, side."""
-    image = decode(data)
-    height, width = tf.unstack(tf.cast(tf.shape(image)[:2], tf.float32))
-    side = tf.maximum(height, width)
-    corner = tf.stack([(width - side) / 2, (height - side) / 2])
-    return square_crop(image, corner, side), corner, side
+    image, turn = decode(data), orientation(data)
+    size = _upright_size(image, turn)
+    side = tf.reduce_max(size)
+    corner = (size - side) / 2
+    return upright_crop(image, turn, corner, side), corner, side
 
 
 def crop_box(data, box, margin: float):
@@ -40,70 +66,99 @@ def crop_box(data, box, margin: float):
 
     Args:
         data: string scalar, the file's bytes.
-        box: float32 [4]: x, y, width, height in pixels.
+        box: float32 [4]: x, y, width, height in pixels of the image as it is seen, turned as its EXIF data says.
         margin: side of the square over the longest side of the box.
     """
-    image = decode(data)
-    size = tf.cast(tf.shape(image)[1::-1], tf.float32)
+    image, turn = decode(data), orientation(data)
+    size = _upright_size(image, turn)
     start, extent = box[:2], box[2:]
     longest = tf.reduce_max(extent)
     with tf.control_dependencies(
         [
-            tf.debugging.Assert(tf.reduce_all(tf.math.is_finite(box)), ["box is not finite:", box]),
-            tf.debugging.Assert(tf.reduce_all(extent >= 1), ["box is smaller than a pixel:", box]),
-            tf.debugging.Assert(
-                longest <= MAX_BOX * tf.reduce_max(size), ["box is too large for an image of", size, "pixels:", box]
+            refuse_unless(tf.reduce_all(tf.math.is_finite(box)), "box is not finite: {}", box),
+            refuse_unless(tf.reduce_all(extent >= 1), "box is smaller than a pixel: {}", box),
+            refuse_unless(
+                longest <= MAX_BOX * tf.reduce_max(size), "box is too large for an image of {} pixels: {}", size, box
             ),
-            tf.debugging.Assert(
-                tf.reduce_all((start < size) & (start + extent > 0)), ["box is outside of an image of", size, ":", box]
+            refuse_unless(
+                tf.reduce_all((start < size) & (start + extent > 0)),
+                "box is outside of an image of {} pixels: {}",
+                size,
+                box,
             ),
         ]
     ):
         side = margin * longest
     corner = start + (extent - side) / 2
-    return square_crop(image, corner, side), corner, side
+    return upright_crop(image, turn, corner, side), corner, side
 
 
+@tf.function(input_signature=[FILE_SPEC])
 def decode(data):
-    """Bytes of a JPEG, PNG or BMP -> uint8 [H, W, 3]."""
+    """Bytes of a JPEG, PNG or BMP -> uint8 [H, W, 3], as they are stored: not yet turned upright."""
     size = encoded_size(data)
     with tf.control_dependencies(
         [
-            tf.debugging.Assert(
-                tf.reduce_all(size > 0), ["image is no JPEG, PNG or BMP:", tf.strings.length(data), "bytes"]
-            ),
-            tf.debugging.Assert(
-                (size[0] <= MAX_PIXELS) & (size[1] <= MAX_PIXELS) & (tf.reduce_prod(size) <= MAX_PIXELS),
-                ["image has too many pixels, more than", MAX_PIXELS, "; height and width:", size],
+            refuse_unless(tf.reduce_all(size > 0), "image is no JPEG, PNG or BMP: {} bytes", tf.strings.length(data)),
+            refuse_unless(
+                _fits(size),
+                f"image has too many pixels, more than {MAX_PIXELS} or more than {MAX_SIDE} in a row or column; "
+                "height and width: {}",
+                size,
             ),
         ]
     ):
-        return tf.ensure_shape(tf.io.decode_image(data, channels=3, expand_animations=False), [None, None, 3])
+        image = by_format(
+            data,
+            jpeg=lambda: tf.io.decode_jpeg(data, channels=3, dct_method="INTEGER_ACCURATE"),  # as Pillow and OpenCV
+            png=lambda: tf.io.decode_png(data, channels=3),
+            bmp=lambda: _decode_bmp(data),
+            other=lambda: tf.zeros([0, 0, 3], tf.uint8),
+        )
+    return tf.ensure_shape(image, [None, None, 3])
 
 
-def encoded_size(data):
-    """Height and width that the header of an image file claims, int64 [2]; 0 for what is no image."""
-    head = tf.strings.join([tf.strings.substr(data, 0, 32), tf.constant(bytes(32))])
-    head = tf.cast(tf.io.decode_raw(tf.strings.substr(head, 0, 32), tf.uint8), tf.int64)
-
-    def number(first, count, big_endian=False):
-        weights = [256**i for i in range(count)]
-        return tf.reduce_sum(head[first : first + count] * tf.constant(weights[:: -1 if big_endian else 1], tf.int64))
-
-    def starts_with(magic):
-        return tf.reduce_all(head[: len(magic)] == tf.constant(list(magic), tf.int64))
-
-    def signed(value):
-        return tf.abs(tf.where(value < 2**31, value, value - 2**32))
-
-    return tf.case(
-        [
-            (starts_with(b"\xff\xd8\xff"), lambda: tf.image.extract_jpeg_shape(data, tf.int64)[:2]),
-            (starts_with(b"\x89PNG"), lambda: tf.stack([number(20, 4, True), number(16, 4, True)])),
-            (starts_with(b"BM"), lambda: tf.stack([signed(number(22, 4)), signed(number(18, 4))])),
-        ],
-        default=lambda: tf.zeros([2], tf.int64),
+def _decode_bmp(data):
+    bits, known = bmp_format(data)
+    sentence = (
+        "image is a BMP that is compressed or has not 8, 24 or 32 bits a pixel; send one with 24, or a PNG or JPEG"
     )
+    with tf.control_dependencies([refuse_unless(known, sentence)]):
+        return tf.cond(
+            bits == 8,
+            lambda: tf.gather(bmp_palette(data), tf.cast(tf.squeeze(tf.io.decode_bmp(data), -1), tf.int32)),
+            lambda: tf.io.decode_image(data, channels=3, expand_animations=False),
+        )
+
+
+def _fits(size, images=1):
+    """Whether some images of a size, int64 [..., 2], are no more than one may be."""
+    size = tf.minimum(size, MAX_SIDE + 1)  # products of larger ones may overflow
+    return (images * tf.reduce_prod(size, axis=-1) <= MAX_PIXELS) & tf.reduce_all(images * size <= MAX_SIDE, axis=-1)
+
+
+def _upright_size(image, orientation):
+    """Width and height of an image as it is seen, float32 [2]."""
+    size = tf.cast(tf.shape(image)[:2], tf.float32)
+    return tf.where(orientation >= 5, size, size[::-1])
+
+
+def upright_crop(image, orientation, corner, side):
+    """`square_crop` of an image as it is seen, from its pixels as they are stored.
+
+    The crop is turned in place of the image, which may be a thousand times as large.
+
+    Args:
+        image: uint8 [H, W, 3].
+        orientation: int64, as EXIF has it, 1 to 8.
+        corner, side: of the square in the image as it is seen, see `square_crop`.
+    """
+    transposed = orientation >= 5
+    mirrored = tf.reduce_any(orientation == tf.constant([[2, 3, 6, 7], [3, 4, 7, 8]], tf.int64), axis=-1)  # x, y
+    corner = tf.where(mirrored, _upright_size(image, orientation) - corner - side, corner)
+    crop = square_crop(image, tf.where(transposed, corner[::-1], corner), side)
+    crop = tf.transpose(crop, tf.where(transposed, [1, 0, 2], [0, 1, 2]))
+    return tf.ensure_shape(tf.reverse(crop, tf.boolean_mask([1, 0], mirrored)), CROP_SPEC[0].shape)
 
 
 def square_crop(image, corner, side):

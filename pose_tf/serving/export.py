@@ -1,7 +1,8 @@
 """SavedModels that need nothing of this package: decoding, cropping, both stages and all units are in the graph."""
 
+import errno
 import os
-import shutil
+import re
 
 import tensorflow as tf
 
@@ -9,7 +10,7 @@ from pose_tf import files
 from pose_tf.errors import UserError, reason
 from pose_tf.models import PoseEstimator
 from pose_tf.models.estimator import CROP_SIZE, detect
-from pose_tf.serving.crops import CROP_SPEC, crop_box, crop_to_sent_image, crop_whole, not_empty
+from pose_tf.serving.crops import crop_all, crop_box, crop_to_sent_image, crop_whole, not_empty, refuse_unless
 from pose_tf.serving.extras import describe, write_warmup_requests
 from pose_tf.serving.inference import fold_batch_norm, freeze
 
@@ -17,8 +18,8 @@ from pose_tf.serving.inference import fold_batch_norm, freeze
 def export(estimator: PoseEstimator, output_dir: str, precision: str = "float32", card: dict | None = None) -> str:
     """Writes the next version of a TF Serving model directory.
 
-    Signatures, each with the outputs `pose2d` [N, 17, 2] (pixels of the image that was sent), `pose3d` [N, 17, 3]
-    (mm, relative to the hip, camera frame) and, where there is an image, `confidence` [N, 17]:
+    Signatures, each with the outputs `pose2d` [N, 17, 2] (pixels of the image that was sent, as it is seen), `pose3d`
+    [N, 17, 3] (mm, relative to the hip, camera frame) and, where there is an image, `confidence` [N, 17]:
 
         serving_default   image_bytes string [N]: JPEG, PNG or BMP of one person's crop, any size
         images            images uint8 [N, 256, 256, 3] RGB
@@ -28,7 +29,8 @@ def export(estimator: PoseEstimator, output_dir: str, precision: str = "float32"
     Beside the model, `assets.extra/` holds `tf_serving_warmup_requests`, a request to each signature that TF Serving
     replays before it takes others, and `model_card.json`.
 
-    What cannot be estimated is an INVALID_ARGUMENT that says why: see `crops.py`.
+    Images are turned upright as their EXIF data says; joints and boxes are in the image as it is then seen. What cannot
+    be estimated is an INVALID_ARGUMENT that says why: see `crops.py`.
 
     Args:
         estimator: what to export.
@@ -37,36 +39,36 @@ def export(estimator: PoseEstimator, output_dir: str, precision: str = "float32"
         card: what the model card says beside what the estimator knows of itself.
 
     Returns:
-        Path of the version written. It appears complete or not at all.
+        Path of the version written. It appears complete or not at all, and takes no other export's place.
 
     Raises:
         UserError: the directory cannot be written, or an unknown precision.
     """
-    version = 1 + max(_versions(output_dir), default=0)
-    path = os.path.join(output_dir, str(version))
     signatures = _signatures(estimator, fold_batch_norm(estimator.detector, precision))
-    temporary = os.path.join(output_dir, f".partial-{version}")
-    try:
-        tf.saved_model.save(tf.Module(), temporary, signatures=signatures)
-        extra = os.path.join(temporary, "assets.extra")
-        os.makedirs(extra)
-        write_warmup_requests(os.path.join(extra, "tf_serving_warmup_requests"), os.path.basename(output_dir))
-        about = describe(estimator) | {"precision": precision, "version": version} | (card or {})
-        files.write_json(os.path.join(extra, "model_card.json"), about)
-        os.rename(temporary, path)
-    except OSError as error:
-        raise UserError(f"--output_dir={output_dir} cannot be written: {error.strerror or error}") from None
-    except tf.errors.OpError as error:
-        raise UserError(f"--output_dir={output_dir} cannot be written: {reason(error)}") from None
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-    return path
+    while True:
+        version = 1 + max(_versions(output_dir), default=0)
+        path = os.path.join(output_dir, str(version))
+        try:
+            with files.completing_directory(path) as temporary:
+                tf.saved_model.save(tf.Module(), temporary, signatures=signatures)
+                extra = os.path.join(temporary, "assets.extra")
+                os.makedirs(extra)
+                write_warmup_requests(os.path.join(extra, "tf_serving_warmup_requests"), os.path.basename(output_dir))
+                about = describe(estimator) | {"precision": precision, "version": version} | (card or {})
+                files.write_json(os.path.join(extra, "model_card.json"), about)
+            return path
+        except OSError as error:
+            if error.errno in (errno.EEXIST, errno.ENOTEMPTY) and os.path.isdir(path):
+                continue  # another export has completed this version
+            raise UserError(f"--output_dir={output_dir} cannot be written: {error.strerror or error}") from None
+        except tf.errors.OpError as error:
+            raise UserError(f"--output_dir={output_dir} cannot be written: {reason(error)}") from None
 
 
 def _versions(output_dir):
     if not os.path.isdir(output_dir):
         return []
-    return [int(name) for name in os.listdir(output_dir) if name.isdigit()]
+    return [int(name) for name in os.listdir(output_dir) if re.fullmatch("[0-9]+", name)]
 
 
 def _signatures(estimator, detector):
@@ -95,15 +97,18 @@ def _signatures(estimator, detector):
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "image_bytes")])
     def serving_default(image_bytes):
-        return estimate_crops(*tf.map_fn(crop_whole, image_bytes, fn_output_signature=CROP_SPEC))
+        return estimate_crops(*crop_all(crop_whole, image_bytes))
 
     @tf.function(
         input_signature=[tf.TensorSpec([None], tf.string, "image_bytes"), tf.TensorSpec([None, 4], tf.float32, "box")]
     )
     def image_and_box(image_bytes, box):
-        crops = tf.map_fn(
-            lambda pair: crop_box(*pair, estimator.statistics.margin), (image_bytes, box), fn_output_signature=CROP_SPEC
+        images, boxes = tf.size(image_bytes), tf.shape(box)[0]
+        sentence = "image_bytes holds {} images and box {} boxes; send one box with each image"
+        with tf.control_dependencies([refuse_unless(images == boxes, sentence, images, boxes)]):
+            box = tf.identity(box)
+        return estimate_crops(
+            *crop_all(lambda data, one: crop_box(data, one, estimator.statistics.margin), image_bytes, box)
         )
-        return estimate_crops(*crops)
 
     return {"serving_default": serving_default, "images": images, "image_and_box": image_and_box, "lift": lift}

@@ -48,13 +48,13 @@ def describe(estimator) -> dict:
         "bones": [list(bone) for bone in skeleton.H36M.bones],
         "mirror": list(skeleton.H36M.mirror),
         "inputs": {
-            "image_bytes": "JPEG, PNG or BMP of one person; any size",
+            "image_bytes": "JPEG, PNG or BMP of one person, any size; turned upright as its EXIF data says",
             "images": f"uint8 RGB, {CROP_SIZE}x{CROP_SIZE}",
-            "box": "x, y, width, height of the person in pixels of the image",
+            "box": "x, y, width, height of the person in pixels of the upright image",
             "pose2d": f"x, y in pixels of a {CROP_SIZE}x{CROP_SIZE} crop",
         },
         "outputs": {
-            "pose2d": "x right, y down, in pixels of the image that was sent; pixel centres at integers",
+            "pose2d": "x right, y down, in pixels of the upright image; pixel centers at integers",
             "pose3d": "x right, y down, z away from the camera, in mm relative to the hip",
             "confidence": "0 to 1 for each joint",
         },

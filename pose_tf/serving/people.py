@@ -2,6 +2,8 @@
 
 import csv
 import os
+import sys
+import unicodedata
 
 import cv2
 import numpy as np
@@ -17,6 +19,8 @@ BODY = np.float32([0.25, 0.1, 0.5, 0.8])
 """Where in the detector's window the body is: x, y, width, height as shares of the window's."""
 SAME_PERSON = 0.6  # of the smaller of two windows lies in the other: parts of people look like people, too
 BOX_COLUMNS = ("file", "x", "y", "width", "height")
+MOST_NAMED = 20
+"""Names in a row of complaints; more are counted."""
 
 _hog = cv2.HOGDescriptor()
 _hog.setSVMDetector(cv2.HOGDescriptor_getDefaultPeopleDetector())
@@ -84,24 +88,57 @@ class GivenBoxes:
         self._box = box
         self._fixed = parse_box(box)[None] if box is not None and box != "whole" else None
         self._by_name = read_boxes(path) if path is not None else None
+        self._names = {_normalized(name): name for name in self._by_name or ()}
         self._path = path
 
+    @property
+    def searching(self) -> bool:
+        """Whether people are to be searched for."""
+        return self._box is None and self._by_name is None
+
     def check(self, paths: list[str]) -> None:
-        """Sees that the table tells anything of some files.
+        """Compares the table's files with the inputs; those of only one of both are named on standard error.
 
         Raises:
-            UserError: it does not.
+            UserError: they have nothing in common.
         """
-        if self._by_name is not None and not {os.path.basename(path) for path in paths} & set(self._by_name):
+        if self._by_name is None:
+            return
+        in_table = {path: self._name_in_table(path) for path in paths}
+        if not any(in_table.values()):
             raise UserError(f"--boxes={self._path} names none of the inputs; it needs file names without folders")
+        named = set(in_table.values())
+        unused = [name for name in self._by_name if name not in named]
+        self._complain("has a row for {}, but no input has that name", unused)
+        self._complain("has no row for {}", [path for path, name in in_table.items() if name is None])
+
+    def _complain(self, text, names):
+        for name in names[:MOST_NAMED]:
+            print(f"--boxes={self._path} {text.format(name)}", file=sys.stderr)
+        if names[MOST_NAMED:]:
+            print(f"… and so for {len(names) - MOST_NAMED} more", file=sys.stderr)
+
+    def _name_in_table(self, path):
+        """What the table calls a file, in whichever of Unicode's normal forms; None if it does not name it."""
+        name = _as_text(os.path.basename(path))
+        return name if name in self._by_name else self._names.get(_normalized(name))
 
     def __call__(self, path: str, width: int, height: int) -> np.ndarray | None:
         """Boxes of a picture of a file, float32 [N, 4] px; None if people are to be searched for."""
         if self._by_name is not None:
-            return self._by_name.get(os.path.basename(path), np.zeros((0, 4), np.float32))
+            return self._by_name.get(self._name_in_table(path), np.zeros((0, 4), np.float32))
         if self._box == "whole":
             return np.float32([[0, 0, width, height]])
         return self._fixed
+
+
+def _as_text(path):
+    """A path as a table has it, whatever the locale; bytes that are not UTF-8 are kept."""
+    return os.fsencode(path).decode("utf-8", "surrogateescape")
+
+
+def _normalized(name):
+    return unicodedata.normalize("NFC", name)
 
 
 def parse_box(text: str) -> np.ndarray:
@@ -132,7 +169,7 @@ def read_boxes(path: str) -> dict[str, np.ndarray]:
     """
     boxes = {}
     try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
+        with open(path, newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
             reader = csv.DictReader(file)
             missing = [column for column in BOX_COLUMNS if column not in (reader.fieldnames or ())]
             if missing:
@@ -144,6 +181,6 @@ def read_boxes(path: str) -> dict[str, np.ndarray]:
                 except UserError:
                     raise UserError(f"--boxes={path} line {reader.line_num}: {text} is not a box") from None
                 boxes.setdefault(row["file"], []).append(box)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except (OSError, csv.Error) as error:
         raise UserError(f"--boxes={path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
     return {name: np.stack(rows) for name, rows in boxes.items()}

@@ -8,6 +8,8 @@ it loaded here (`load_model`) or behind a server (`pose_tf.serving.client`).
 import collections
 import contextlib
 import dataclasses
+import errno
+import hashlib
 import itertools
 import os
 import re
@@ -22,10 +24,18 @@ import tqdm
 from pose_tf import files, viz
 from pose_tf.errors import UserError, reason
 from pose_tf.serving.crops import MAX_BOX
-from pose_tf.serving.media import MediaError, Video, find_inputs, is_video, read_photo, writing_video
+from pose_tf.serving.media import (
+    MediaError,
+    Video,
+    find_inputs,
+    frame_rates,
+    is_video,
+    read_photo,
+    writing_video,
+)
 from pose_tf.serving.page import write_page
 from pose_tf.serving.people import MIN_SCORE, GivenBoxes, find_people, touches
-from pose_tf.serving.results import Frame, Person, Poses, write_csv, write_json, write_npz
+from pose_tf.serving.results import PNG_MARK, Frame, Person, Poses, is_result, write_csv, write_json, write_npz
 from pose_tf.serving.saved_model import check_saved_model
 from pose_tf.serving.tracking import PeopleTracker, PoseSmoother
 
@@ -41,6 +51,10 @@ ENDINGS = {
 """Of the names of what is written."""
 VIDEO_ENDING = ".mp4"
 OUTPUTS = tuple(ENDINGS)
+LONGEST_NAME = 255
+"""Bytes that a file system takes."""
+REFUSED_NAME = (errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL, errno.EISDIR)
+"""Errors of a file's name, after which other files may well be written."""
 SEEN_PX = 512
 """Longest side of a person, at least, in what estimators see: twice as much as they make use of."""
 REACH = 1.0
@@ -70,7 +84,8 @@ def load_model(path: str) -> Estimator:
     except UserError:
         raise
     except Exception as error:  # TensorFlow raises nearly anything at damaged bytes
-        raise UserError(f"--model={path} cannot be loaded: {error or type(error).__name__}") from None
+        text = re.sub(r"/proc/self/fd/\d+", lambda _: path, str(error)) or type(error).__name__
+        raise UserError(f"--model={path} cannot be loaded: {text}") from None
     signature = getattr(model, "signatures", {}).get("image_and_box")
     if not signature or set(signature.structured_input_signature[1]) != {"image_bytes", "box"}:
         raise UserError(f"--model={path} has no signature image_and_box: tools/export.py did not write it")
@@ -192,20 +207,25 @@ def predict(estimate: Estimator, source: str, options: Options) -> None:
     if camera:
         number = int(camera[1] or 0)
         options.given.check([])
-        _predict_video(estimate, number, os.path.join(options.output_dir, f"camera{number}"), options)
+        base = os.path.join(options.output_dir, f"camera{number}")
+        _check_results(f"camera {number}", _results(base, True, options.outputs), ())
+        _predict_video(estimate, number, base, options)
         return
     paths = find_inputs(source)
     options.given.check(paths)
     bases = _bases(paths, options.output_dir)
     failures = {}
-    photos = [path for path in paths if not is_video(path)]
+    inputs = {os.path.realpath(path) for path in paths}
+    for path, base in bases.items():
+        with _left_out(path, failures):
+            _check_results(path, _results(base, is_video(path), options.outputs), inputs)
+    photos = [path for path in paths if not is_video(path) and path not in failures]
     if photos:
         _predict_photos(estimate, photos, bases, options, failures)
-    for path in filter(is_video, paths):
-        try:
-            _predict_video(estimate, path, bases[path], options)
-        except MediaError as error:
-            failures[path] = str(error)
+    for path in paths:
+        if is_video(path) and path not in failures:
+            with _left_out(path, failures):
+                _predict_video(estimate, path, bases[path], options)
     if failures and len(paths) == 1:
         raise UserError(*failures.values())
     for failure in failures.values():
@@ -214,21 +234,51 @@ def predict(estimate: Estimator, source: str, options: Options) -> None:
         raise UserError(f"{len(failures)} of {len(paths)} files could not be used")
 
 
+@contextlib.contextmanager
+def _left_out(path, failures):
+    """Notes what is wrong with one file; errors that will be the same for others pass."""
+    try:
+        yield
+    except UserError as error:
+        if not isinstance(error, MediaError) and getattr(error.__context__, "errno", None) not in REFUSED_NAME:
+            raise
+        failures[path] = str(error)
+
+
 def _bases(paths, output_dir):
     """What results of each file are called but for their endings: as the file without its own, if that can be."""
     for name_of in (lambda path: os.path.splitext(os.path.basename(path))[0], os.path.basename):
-        bases = {path: os.path.join(output_dir, name_of(path)) for path in paths}
-        results = [
-            base + (VIDEO_ENDING if output == "overlay" and is_video(path) else ending)
-            for path, base in bases.items()
-            for output, ending in ENDINGS.items()
-        ]
+        names = {path: _short(name_of(path)) for path in paths}
+        results = [result for path, name in names.items() for result in _results(name, is_video(path), OUTPUTS)]
         if len(set(results)) == len(results):
             break
-    replaced = {os.path.realpath(result) for result in results} & {os.path.realpath(path) for path in paths}
-    if replaced:
-        raise UserError(f"--output_dir={output_dir}: results would replace {min(replaced)}")
-    return bases
+    for path, name in names.items():
+        if not os.path.basename(path).startswith(name):
+            print(f"{path}: its name is too long for its results; they are called {name}.*", file=sys.stderr)
+    return {path: os.path.join(output_dir, name) for path, name in names.items()}
+
+
+def _short(name):
+    """A name with room for the longest ending: as it is, or its beginning and a hash of the whole."""
+    data = os.fsencode(name)
+    room = LONGEST_NAME - max(map(len, ENDINGS.values()))
+    if len(data) <= room:
+        return name
+    mark = hashlib.sha256(data).hexdigest()[:8]
+    beginning = data[: room - len(mark) - 1].decode("utf-8", "ignore")  # no part of a character
+    return os.fsdecode(f"{beginning}-{mark}".encode())
+
+
+def _results(base, video, outputs):
+    """The files that the results of a photo or a video are written to."""
+    return [base + (VIDEO_ENDING if output == "overlay" and video else ENDINGS[output]) for output in outputs]
+
+
+def _check_results(source, results, inputs):
+    """Raises MediaError if results would replace one of the inputs, or anything that is no result of an earlier run."""
+    for result in results:
+        if os.path.lexists(result) and (os.path.realpath(result) in inputs or not is_result(result)):
+            raise MediaError(f"{source}: results would replace {result}; choose another --output_dir")
 
 
 def _predict_photos(estimate, paths, bases, options, failures):
@@ -236,7 +286,7 @@ def _predict_photos(estimate, paths, bases, options, failures):
         for start in range(0, len(paths), options.batch_size):
             used = []
             for path in paths[start : start + options.batch_size]:
-                try:
+                with _left_out(path, failures):
                     image = read_photo(path)
                     height, width = image.shape[:2]
                     boxes = options.given(path, width, height)
@@ -244,42 +294,52 @@ def _predict_photos(estimate, paths, bases, options, failures):
                         boxes, _ = find_people(image, options.min_score)
                     check_boxes(boxes, width, height, path)
                     used.append((path, image, boxes))
-                except MediaError as error:
-                    failures[path] = str(error)
             poses = estimate_people(estimate, [(image, boxes) for _, image, boxes in used], options.batch_size)
             for (path, image, boxes), own in zip(used, poses, strict=True):
                 people = tuple(
                     Person(number, box, **pose) for number, (box, pose) in enumerate(zip(boxes, own, strict=True), 1)
                 )
-                height, width = image.shape[:2]
-                found = Poses(path, width, height, None, (Frame(0.0, people),))
-                if "overlay" in options.outputs:
-                    viz.write_png(bases[path] + ENDINGS["overlay"], viz.draw_people(image, people))
-                if "views" in options.outputs:
-                    viz.write_png(bases[path] + ENDINGS["views"], viz.side_by_side(image, people))
-                pictures = {0: _small_jpeg(image)} if "page" in options.outputs else {}
-                _write(bases[path], found, pictures, options.outputs)
-                tqdm.tqdm.write(f"{path}: {_count(len(people))}, results {bases[path]}.*", file=sys.stdout)
+                with _left_out(path, failures):
+                    _write_photo(path, image, people, bases[path], options)
             bar.update(len(paths[start : start + options.batch_size]))
 
 
-def _follow(video, tracker, max_frames, total):
+def _write_photo(path, image, people, base, options):
+    height, width = image.shape[:2]
+    found = Poses(_readable(path), width, height, None, (Frame(0.0, people),))
+    if "overlay" in options.outputs:
+        viz.write_png(base + ENDINGS["overlay"], viz.draw_people(image, people), PNG_MARK)
+    if "views" in options.outputs:
+        viz.write_png(base + ENDINGS["views"], viz.side_by_side(image, people), PNG_MARK)
+    pictures = {0: _small_jpeg(image)} if "page" in options.outputs else {}
+    _write(base, found, pictures, options.outputs)
+    tqdm.tqdm.write(f"{path}: {_count(len(people), options.given)}, results {base}.*", file=sys.stdout)
+
+
+def _readable(path):
+    """A path for files of results: UTF-8 whatever the locale, and what is not UTF-8 as numbers."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def _candidates(video, tracker, max_frames, total):
+    """Time and boxes of who may be a person, by key, in each picture of a file."""
+    pictures = tqdm.tqdm(itertools.islice(video, max_frames or None), total=total, unit=" frames", desc="people")
+    return [(time, tracker(image, time)) for time, image in pictures]
+
+
+def _follow(video, tracker, candidates, max_frames):
     """Yields time, image and the people's boxes by their numbers, from 1, for each picture.
 
-    A file is read twice, so that people are there from when they were followed to when they were found last, and not
-    from when they were recognised to when they were given up.
+    A file is read again after `_candidates`, so that people are there from when they were followed to when they were
+    found last, and not from when they were recognized to when they were given up.
     """
     numbers = collections.defaultdict(itertools.count(1).__next__)
-    pictures = itertools.islice(video, max_frames or None)
     if video.live:
-        for time, image in pictures:
+        for time, image in itertools.islice(video, max_frames or None):
             found = tracker(image, time)
             yield time, image, {numbers[key]: box for key, box in found.items() if key in tracker.people}
         return
-    candidates = [
-        tracker(image, time) for time, image in tqdm.tqdm(pictures, total=total, unit=" frames", desc="people")
-    ]
-    for found, (time, image) in zip(candidates, Video(video.source)):
+    for (time, found), (_, image) in zip(candidates, Video(video.source)):
         yield time, image, {numbers[key]: box for key, box in found.items() if time <= tracker.people.get(key, -np.inf)}
 
 
@@ -295,12 +355,15 @@ def _predict_video(estimate, source, base, options):
     inhabited = 0  # pictures with people
     interrupted = False
     total = min(filter(None, (video.length, options.max_frames)), default=None)
-    with (
-        writing_video(base + VIDEO_ENDING, video) if "overlay" in outputs else contextlib.nullcontext() as write_picture
-    ):
+    candidates = [] if video.live else _candidates(video, tracker, options.max_frames, total)
+    with contextlib.ExitStack() as stack:
+        write_picture = None
+        if "overlay" in outputs:
+            _, fps = frame_rates([time for time, _ in candidates], video.fps)
+            write_picture = stack.enter_context(writing_video(base + VIDEO_ENDING, video.width, video.height, fps))
         try:
-            pictures = _follow(video, tracker, options.max_frames, total)
-            for time, image, boxes in tqdm.tqdm(pictures, total=total, unit=" frames", desc="poses"):
+            pictures = _follow(video, tracker, candidates, options.max_frames)
+            for time, image, boxes in tqdm.tqdm(pictures, total=len(candidates) or None, unit=" frames", desc="poses"):
                 (poses,) = estimate_people(estimate, [(image, list(boxes.values()))], options.batch_size)
                 people = []
                 for (number, box), pose in zip(boxes.items(), poses, strict=True):
@@ -322,14 +385,18 @@ def _predict_video(estimate, source, base, options):
                 raise KeyboardInterrupt
             raise MediaError(f"{video.source} has no pictures that can be read")
     if views.kept:
-        viz.write_png(base + ENDINGS["views"], np.vstack(list(views.kept.values())))
-    fps = (len(frames) - 1) / frames[-1].time if video.live and frames[-1].time else video.fps
-    _write(base, Poses(video.source, video.width, video.height, fps, tuple(frames)), thumbnails.kept, outputs)
+        viz.write_png(base + ENDINGS["views"], np.vstack(list(views.kept.values())), PNG_MARK)
+    fps, _ = frame_rates([frame.time for frame in frames], video.fps)
+    if video.live and frames[-1].time:  # what cameras claim, they seldom keep
+        fps = (len(frames) - 1) / frames[-1].time
+    found = Poses(_readable(video.source), video.width, video.height, fps, tuple(frames))
+    _write(base, found, thumbnails.kept, outputs)
     people = {person.number for frame in frames for person in frame.people}
-    print(f"{video.source}: {_count(len(people))} in {len(frames)} frames, results {base}.*")
+    print(f"{video.source}: {_count(len(people), options.given)} in {len(frames)} frames, results {base}.*")
     if interrupted and not video.live:
         raise KeyboardInterrupt
-    if total and len(frames) < 0.95 * total:
+    # Where a file does not count its pictures, what it claims is its duration in pictures of equal length.
+    if total and max(len(frames), frames[-1].time * video.fps) < 0.95 * total:
         print(f"{video.source} ends after {len(frames)} of {total} pictures: it may be damaged", file=sys.stderr)
 
 
@@ -347,8 +414,8 @@ def _small_jpeg(image):
     return cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].tobytes()
 
 
-def _count(people):
-    return {0: "nobody found", 1: "1 person"}.get(people, f"{people} people")
+def _count(people, given):
+    return {0: "nobody found" if given.searching else "no box", 1: "1 person"}.get(people, f"{people} people")
 
 
 class _Spread:

@@ -3,10 +3,26 @@
 import csv
 import dataclasses
 import json
+import os
+import struct
+import zlib
 
 import numpy as np
 
-from pose_tf import files, skeleton
+from pose_tf import files, skeleton, viz
+
+COLUMNS = ("frame", "time_s", "person", "joint", "x_px", "y_px", "x_mm", "y_mm", "z_mm", "confidence")
+_SOFTWARE = b"tEXtSoftware\0pose_tf"
+PNG_MARK = struct.pack(">I", len(_SOFTWARE) - 4) + _SOFTWARE + struct.pack(">I", zlib.crc32(_SOFTWARE))
+"""The first chunk after the header of PNG files that `predict` writes, by which they are known."""
+VIDEO_MARK = struct.pack(">I4s7s", 15, b"free", b"pose_tf")
+"""The last box of MP4 files, likewise. Players skip it."""
+BEGINNINGS = (
+    b'{"source": ',
+    ",".join(COLUMNS).encode(),
+    b'<!doctype html>\n<html lang="en">\n<head>\n<meta name="generator" content="pose_tf">\n',
+)
+"""Of JSON, CSV and HTML files, likewise."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +65,7 @@ class Poses:
         source: the file.
         width: of the pictures in pixels.
         height: of the pictures in pixels.
-        fps: pictures a second; None for a photo.
+        fps: pictures a second, on average if their rate varies; None for a photo.
         frames: one for each picture.
     """
 
@@ -58,6 +74,24 @@ class Poses:
     height: int
     fps: float | None
     frames: tuple[Frame, ...]
+
+
+def is_result(path: str) -> bool:
+    """Whether a file is one that `predict` writes: it may be replaced, and it is no photo or video of the user's."""
+    try:
+        with open(path, "rb") as file:
+            head = file.read(256)
+            file.seek(max(os.path.getsize(path) - len(VIDEO_MARK), 0))
+            tail = file.read()
+    except OSError:
+        return False
+    in_archive, in_png = head[30:39], head[viz.PNG_HEADER :]
+    return (
+        head.startswith(BEGINNINGS)
+        or (head.startswith(b"PK") and in_archive == b"frame.npy")
+        or in_png.startswith(PNG_MARK)
+        or tail == VIDEO_MARK
+    )
 
 
 def write_json(path: str, poses: Poses) -> None:
@@ -86,7 +120,7 @@ def write_csv(path: str, poses: Poses) -> None:
     """A line for each joint: frame, time, person, joint, its place in the picture and in space, confidence."""
     with files.replacing(path) as temporary, open(temporary, "w", newline="") as file:
         table = csv.writer(file)
-        table.writerow(["frame", "time_s", "person", "joint", "x_px", "y_px", "x_mm", "y_mm", "z_mm", "confidence"])
+        table.writerow(COLUMNS)
         for number, frame in enumerate(poses.frames):
             for person in frame.people:
                 for joint, px, mm, confidence in zip(

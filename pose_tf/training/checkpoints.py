@@ -16,12 +16,15 @@ from pose_tf.errors import UserError, reason
 from pose_tf.models.keras_file import check_finite
 
 MANIFEST = "manifest.json"
+REPLACED = ".replaced-"
+LATER_PARTS = {"average_statistics"}
 
 
 class Checkpoints:
     """The checkpoints of a run: `DIRECTORY/STEP/ckpt.*`, each with a manifest of its files and their checksums.
 
-    A checkpoint is written under another name, flushed to the disk, and renamed when it is complete.
+    A checkpoint is written under another name, flushed to the disk with its directory, and renamed when it is complete.
+    One of the same step is there until then: power may fail at any moment.
 
     Args:
         directory: where they lie.
@@ -47,33 +50,51 @@ class Checkpoints:
 
         Args:
             step: its number. One that is there already is replaced.
-            best_step: the step whose checkpoint is kept for ever.
+            best_step: the step of the best validation, whose checkpoint is kept until another is better.
 
         Raises:
             UserError: the file system refuses. The checkpoints that were there still are.
         """
-        temporary = os.path.join(self._directory, f".partial-{step:08d}")
+        replaced = self._replaced(step)
         try:
             if not os.path.isdir(os.path.dirname(self._directory)):
                 raise FileNotFoundError(errno.ENOENT, "the directory has vanished")
-            shutil.rmtree(temporary, ignore_errors=True)
-            os.makedirs(temporary)
-            self._state.write(os.path.join(temporary, "ckpt"))
-            _write_manifest(temporary, step)
-            shutil.rmtree(self.path(step), ignore_errors=True)
-            os.rename(temporary, self.path(step))
+            files.remove_partial(self._directory)
+            self._bring_back()
+            for old in self.steps():
+                shutil.rmtree(self._replaced(old), ignore_errors=True)
+            with files.completing_directory(self.path(step)) as temporary:
+                self._state.write(os.path.join(temporary, "ckpt"))
+                _write_manifest(temporary, step)
+                if os.path.isdir(self.path(step)):
+                    shutil.rmtree(replaced, ignore_errors=True)
+                    os.rename(self.path(step), replaced)
         except (OSError, tf.errors.OpError) as error:
+            self._bring_back()
             why = reason(error) if isinstance(error, tf.errors.OpError) else error.strerror
             intact = f"; {self.path(self.steps()[-1])} is intact" if self.steps() else ""
             raise UserError(f"{self.path(step)} cannot be written: {why}{intact}") from None
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(replaced, ignore_errors=True)
         for old in self.steps()[: -self._keep]:
             if old != best_step:
                 shutil.rmtree(self.path(old), ignore_errors=True)
 
+    def _replaced(self, step):
+        """Where a checkpoint lies while another one of the same step takes its place."""
+        return os.path.join(self._directory, f"{REPLACED}{step:08d}")
+
+    def _bring_back(self):
+        """Undoes a replacement that was interrupted between its two renames."""
+        for name in os.listdir(self._directory) if os.path.isdir(self._directory) else ():
+            path = os.path.join(self._directory, name.removeprefix(REPLACED))
+            if name.startswith(REPLACED) and not os.path.isdir(path):
+                with contextlib.suppress(OSError):  # another worker was faster
+                    os.rename(os.path.join(self._directory, name), path)
+
     def restore(self) -> int:
         """Restores the newest checkpoint that is whole, and says on standard error which ones are not.
+
+        Parts of the state that earlier versions did not save (`LATER_PARTS`) stay as they are.
 
         Returns:
             Its step; 0 if there is none.
@@ -82,6 +103,7 @@ class Checkpoints:
             UserError: there are checkpoints, but none is whole, or it is of another model, or has a value that is not
                 finite.
         """
+        self._bring_back()
         steps = self.steps()
         for step in reversed(steps):
             if not is_whole(self.path(step)):
@@ -89,14 +111,21 @@ class Checkpoints:
                 continue
             try:
                 with files.plain_name(self.path(step)) as folder:
-                    self._state.read(os.path.join(folder, "ckpt")).assert_consumed()
-                    check_finite(f"checkpoint {self.path(step)}", _values(os.path.join(folder, "ckpt")))
+                    path = os.path.join(folder, "ckpt")
+                    self._as_saved(path).read(path).assert_consumed()
+                    check_finite(f"checkpoint {self.path(step)}", _values(path))
             except (AssertionError, ValueError, tf.errors.OpError) as error:
                 raise UserError(f"checkpoint {self.path(step)} does not fit the recipe: {error}") from None
             return step
         if steps:
             raise UserError(f"all checkpoints in {self._directory} are damaged; remove them to start anew")
         return 0
+
+    def _as_saved(self, path):
+        parts = {name: part for name, part in vars(self._state).items() if not name.startswith("_")}
+        saved = {name.split("/")[0] for name, _ in tf.train.list_variables(path)}
+        later = LATER_PARTS & set(parts) - saved
+        return tf.train.Checkpoint(**{name: part for name, part in parts.items() if name not in later})
 
 
 def checkpoint_steps(directory: str) -> list[int]:
@@ -120,10 +149,6 @@ def _write_manifest(folder, step):
     manifest = {"step": step, "files": {name: _checksum(os.path.join(folder, name)) for name in names}}
     with open(os.path.join(folder, MANIFEST), "w") as file:
         json.dump(manifest, file)
-    for name in (*names, MANIFEST):
-        descriptor = os.open(os.path.join(folder, name), os.O_RDONLY)
-        os.fsync(descriptor)
-        os.close(descriptor)
 
 
 def is_whole(folder: str) -> bool:

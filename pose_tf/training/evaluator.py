@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
-from pose_tf import metrics, skeleton, viz
+from pose_tf import geometry, metrics, skeleton, viz
 from pose_tf.augment import OcclusionAugmenter
 from pose_tf.data import pipeline, records
 from pose_tf.data.occluders import OccluderBank
@@ -145,6 +145,28 @@ def _report_mean_pose(statistics, target, action):
     return report_3d(np.broadcast_to(statistics.mean, target.shape), target, action)
 
 
+def seen_in_training(workdirs: list[Workdir], subjects: list[int], data: dict[str, str]) -> dict[str, list[int]]:
+    """Subjects whose errors are lower than those of new people, since a run has seen them.
+
+    Args:
+        workdirs: of the trainings.
+        subjects: that are evaluated on.
+        data: fingerprint of what is evaluated on, see `pose_tf.data.fingerprint`. In data of which a run has read
+            nothing, the same numbers are other people.
+
+    Returns:
+        {"trained_on": subjects that a run was trained on, "selected_on": others, whose errors chose the best weights}.
+    """
+    trained_on, selected_on = set(), set()
+    for workdir in workdirs:
+        kept = workdir.data() or {}
+        if any(data.items() & part.items() for name, part in kept.items() if name != "samples"):
+            held_out = set(workdir.config().data.validation_subjects)
+            trained_on |= set(subjects) - held_out
+            selected_on |= set(subjects) & held_out
+    return {"trained_on": sorted(trained_on), "selected_on": sorted(selected_on - trained_on)}
+
+
 def preview(arrays: dict[str, np.ndarray]) -> np.ndarray:
     """A sheet of samples: image, predicted and true 2D joints, predicted and true 3D pose from three sides.
 
@@ -156,11 +178,26 @@ def preview(arrays: dict[str, np.ndarray]) -> np.ndarray:
 
 
 def report_2d(predicted: np.ndarray, target: np.ndarray) -> dict:
-    """Errors of 2D poses [N, 17, 2] px: `total` and `joints`, each a dictionary by name."""
-    total = {name: _mean(function(predicted, target)) for name, function in metrics.POSE2D_METRICS.items()}
-    total["pixel_error_median"] = float(np.median(metrics.joint_errors(predicted, target)))
-    joints = np.mean(metrics.joint_errors(predicted, target), axis=0)
-    return {"total": total, "joints": dict(zip(skeleton.H36M.joints, joints.tolist()))}
+    """Errors of 2D poses [N, 17, 2] px: `total` and `joints`, each a dictionary by name.
+
+    Joints outside the crop do not count, as in training: a heatmap has no cell for them. Their number is
+    `joints_outside`. None where no joint counts.
+    """
+    inside = geometry.inside_crop(target).numpy()
+    means = {name: metrics.PoseMetric(name) for name in metrics.POSE2D_METRICS}
+    for mean in means.values():
+        mean.update_state(target, predicted, joint_weights=inside)
+    total = {name: float(mean.result()) for name, mean in means.items()}
+    errors = metrics.joint_errors(predicted, target).numpy()
+    total["pixel_error_median"] = float(np.median(errors[inside > 0])) if inside.any() else None
+    joints = [
+        float(errors[:, i][inside[:, i] > 0].mean()) if inside[:, i].any() else None for i in range(len(inside.T))
+    ]
+    return {
+        "total": total if inside.any() else dict.fromkeys(total),
+        "joints": dict(zip(skeleton.H36M.joints, joints)),
+        "joints_outside": int(np.sum(inside == 0)),
+    }
 
 
 def report_3d(predicted: np.ndarray, target: np.ndarray, action: np.ndarray) -> dict:
@@ -172,7 +209,9 @@ def report_3d(predicted: np.ndarray, target: np.ndarray, action: np.ndarray) -> 
         action: int [N]; −1 where unknown.
 
     Returns:
-        {"total": error by metric, "actions": the same by action, "joints": MPJPE and PA-MPJPE by joint}.
+        {"total": error by metric, the mean over the poses; "actions": the same by action; "action_mean": the mean over
+        the actions, as most papers on Human3.6M report it; "joints": MPJPE and PA-MPJPE by joint}. Without known
+        actions the second and third are empty.
     """
     target = target.astype(np.float32)
     errors = {name: function(predicted, target).numpy() for name, function in metrics.POSE3D_METRICS.items()}
@@ -191,7 +230,12 @@ def report_3d(predicted: np.ndarray, target: np.ndarray, action: np.ndarray) -> 
         joint: {name: float(values[i]) for name, values in per_joint.items()}
         for i, joint in enumerate(skeleton.H36M.joints)
     }
-    return {"total": {name: _mean(e) for name, e in errors.items()}, "actions": actions, "joints": joints}
+    return {
+        "total": {name: _mean(e) for name, e in errors.items()},
+        "action_mean": {name: _mean([values[name] for values in actions.values()]) for name in errors if actions},
+        "actions": actions,
+        "joints": joints,
+    }
 
 
 def _mean(values):
@@ -203,11 +247,14 @@ def format_report(report: dict) -> str:
     lines = [f"{report['samples']} samples of subject {', '.join(map(str, report['subjects']))}", ""]
     if "pose2d" in report:
         total = report["pose2d"]["total"]
-        lines += [
-            f"2D joints: mean error {total['pixel_error']:.2f} px, median {total['pixel_error_median']:.2f} px, "
-            f"PCK@0.2 torso {100 * total['pck2d']:.1f} %",
-            "",
-        ]
+        if total["pixel_error"] is None:
+            errors = "none lies in its crop"
+        else:
+            errors = (
+                f"mean error {total['pixel_error']:.2f} px, median {total['pixel_error_median']:.2f} px, "
+                f"PCK@0.2 torso {100 * total['pck2d']:.1f} %"
+            )
+        lines += [f"2D joints: {errors} (without {report['pose2d']['joints_outside']} joints outside the crop)", ""]
     parts = {"detected_2d": "detected 2D", "true_2d": "true 2D", "mean_pose": "mean training pose"}
     names = {"mpjpe": "MPJPE", "pa_mpjpe": "PA-MPJPE", "n_mpjpe": "N-MPJPE", "pck3d": "PCK@150mm", "auc3d": "AUC"}
     header = f"{'':22s}" + "".join(f"{name:>11s}" for name in names.values())
@@ -215,6 +262,8 @@ def format_report(report: dict) -> str:
         if part not in report:
             continue
         rows = {title: report[part]["total"]}
+        if report[part]["action_mean"]:
+            rows |= {"  mean of the actions": report[part]["action_mean"]}
         if part != "mean_pose":
             rows |= {f"  {action}": values for action, values in report[part]["actions"].items()}
         lines.append(header)
@@ -226,4 +275,10 @@ def format_report(report: dict) -> str:
     lines.append(f"{'joint (' + parts[first] + ')':22s}{'MPJPE':>11s}{'PA-MPJPE':>11s}")
     for joint, values in report[first]["joints"].items():
         lines.append(f"  {joint:20s}{values['mpjpe']:11.2f}{values['pa_mpjpe']:11.2f}")
+    for key, what in (
+        ("trained_on", "was trained on: these errors say little about other people."),
+        ("selected_on", "also chose the best weights during training: these errors are optimistic."),
+    ):
+        if report.get(key):
+            lines += ["", f"Subject {', '.join(map(str, report[key]))} {what}"]
     return "\n".join(lines)

@@ -1,5 +1,6 @@
 """What a person watches while training runs: TensorBoard, a progress bar, and curves as a picture."""
 
+import contextlib
 import json
 import os
 
@@ -14,8 +15,10 @@ from tensorboard.plugins.mesh import summary_v2 as mesh_summary
 
 from pose_tf import files, viz
 from pose_tf.errors import UserError, reason
+from pose_tf.training.recipe import flatten
 
 GRAPH_COLUMNS = 3
+VALIDATION_TAGS = ("validation", "poses")  # what the tags of a validation's events begin with
 SHOWN = ("loss", "pixel_error", "mpjpe", "pa_mpjpe")
 
 
@@ -25,6 +28,7 @@ class Monitor:
     Args:
         workdir: the run's `Workdir`.
         start_step: reports of later steps, left by a run that was killed, are dropped.
+        validated_step: step of the last validation that counts; reports of later ones are dropped.
         total_steps: of the whole run.
         worker: number of this process among the workers of the training; only 0 reports.
 
@@ -32,7 +36,7 @@ class Monitor:
         UserError: from every method, if a file cannot be written.
     """
 
-    def __init__(self, workdir, start_step: int, total_steps: int, worker: int = 0):
+    def __init__(self, workdir, start_step: int, validated_step: int, total_steps: int, worker: int = 0):
         self._workdir = workdir
         self._silent = worker > 0
         self._bar = tqdm.tqdm(
@@ -43,10 +47,20 @@ class Monitor:
         if self._silent:
             self._writer = tf.summary.create_noop_writer()
             return
-        self._lines = [line for line in self._workdir.reports() if line["step"] <= start_step]
+        last = {"train": start_step, "validation": validated_step}
+        self._lines = [line for line in self._workdir.reports() if line["step"] <= last[line["split"]]]
         with files.replacing(self._path) as temporary, open(temporary, "w") as file:
             file.writelines(json.dumps(line) + "\n" for line in self._lines)
-        self._writer = tf.summary.create_file_writer(workdir.file("tensorboard"))
+        folder = workdir.file("tensorboard")
+        for name in os.listdir(folder) if os.path.isdir(folder) else ():
+            path = os.path.join(folder, name)
+            if "tfevents" in name and os.path.isfile(path):
+                try:
+                    _drop_lost_events(path, start_step, validated_step)
+                except (OSError, tf.errors.OpError) as error:
+                    why = reason(error) if isinstance(error, tf.errors.OpError) else error.strerror
+                    raise UserError(f"{path} cannot be read: {why}") from None
+        self._writer = tf.summary.create_file_writer(folder)
 
     def __enter__(self):
         return self
@@ -137,7 +151,7 @@ class Monitor:
         with self._writer.as_default(0):
             tf.summary.text("config", f"```\n{config}\n```")
             if not self._silent:
-                hparams_api.hparams(_flatten(config.to_dict()), trial_id=os.path.abspath(self._workdir.path))
+                hparams_api.hparams(_settings(config), trial_id=os.path.abspath(self._workdir.path))
         self._flush()
 
     def _flush(self):
@@ -169,12 +183,33 @@ class Monitor:
         plt.close(figure)
 
 
-def _flatten(values, prefix=""):
-    """Nested settings -> {"section.key": number, text or truth value}."""
-    flat = {}
-    for key, value in values.items():
-        if isinstance(value, dict):
-            flat |= _flatten(value, f"{prefix}{key}.")
-        else:
-            flat[prefix + key] = value if isinstance(value, bool | int | float | str) else str(value)
-    return flat
+def _settings(config):
+    """{"section.key": number, text or truth value}."""
+    flat = flatten(config.to_dict())
+    return {key: value if isinstance(value, bool | int | float | str) else str(value) for key, value in flat.items()}
+
+
+def _drop_lost_events(path, start_step, validated_step):
+    """Takes out of an event file what a run that was killed will report again when it is resumed.
+
+    A run that starts again at step 0 reports everything again, and the file is removed.
+    """
+    if not start_step:
+        os.remove(path)
+        return
+
+    def is_kept(serialized):
+        event = tf.compat.v1.Event.FromString(serialized)
+        of_validation = any(value.tag.startswith(VALIDATION_TAGS) for value in event.summary.value)
+        return event.step <= (validated_step if of_validation else start_step)
+
+    if all(map(is_kept, _read_events(path))):
+        return
+    with files.replacing(path) as temporary, tf.io.TFRecordWriter(temporary) as writer:
+        for serialized in filter(is_kept, _read_events(path)):
+            writer.write(serialized)
+
+
+def _read_events(path):
+    with contextlib.suppress(tf.errors.DataLossError):  # the process was killed while it wrote the last one
+        yield from tf.data.TFRecordDataset(path).as_numpy_iterator()

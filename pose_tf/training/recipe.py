@@ -1,56 +1,343 @@
-"""Recipes: which values they may have, and which may change while a run is resumed."""
+"""Recipes: which keys they have, which values these may take, and which may change when a run is resumed."""
 
+import dataclasses
 import json
-import os
+
+import ml_collections
 
 from pose_tf.errors import UserError
+from pose_tf.geometry import CROP_SIZE
+from pose_tf.models.decoding import ALIGNMENTS, METHODS
 
-PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
-HOW_IT_RUNS = {  # keys that may change between two starts: they say how a run is computed and watched, not what it is
-    "": ("strategy", "jit_compile", "deterministic", "profile_steps"),
-    "data": ("replica_batch_size", "on_damage", "service"),
-    "train": ("steps_per_call", "report_every_steps", "checkpoint_every_minutes", "checkpoints_kept"),
+MIN_REPLICA_BATCH = 8
+"""Samples of each of several replicas whose batch normalization is over its own. With fewer, errors rise steeply
+(Wu and He, Group Normalization, ECCV 2018, figure 1)."""
+MOST = 2**31 - 1
+HRNET_STRIDE = 32  # the lowest resolution of HRNet: image sides have to be multiples of it
+
+
+@dataclasses.dataclass(frozen=True)
+class Range:
+    """Numbers from `low` to `high`; `above` and `below` exclude the ends, `whole` admits whole numbers only."""
+
+    low: float
+    high: float
+    _: dataclasses.KW_ONLY
+    whole: bool = False
+    above: bool = False
+    below: bool = False
+
+    def __contains__(self, value) -> bool:
+        if isinstance(value, bool) or not isinstance(value, int if self.whole else (int, float)):
+            return False
+        is_high = value > self.low if self.above else value >= self.low
+        is_low = value < self.high if self.below else value <= self.high
+        return is_high and is_low  # neither, for NaN
+
+    def __str__(self):
+        low = f"{'above' if self.above else 'at least'} {self.low}"
+        high = "" if self.high == MOST else f" and {'below' if self.below else 'at most'} {self.high}"
+        return f"{'a whole number of ' if self.whole else ''}{low}{high}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Several:
+    """Tuples of whole numbers of at least `low`; as many as one of `counts` says, or any number of them."""
+
+    low: int
+    text: str
+    counts: tuple[int, ...] = ()
+
+    def __contains__(self, values) -> bool:
+        if not isinstance(values, tuple | list) or (self.counts and len(values) not in self.counts):
+            return False
+        return all(value in Range(self.low, MOST, whole=True) for value in values)
+
+    def __str__(self):
+        return self.text
+
+
+class Kind:
+    """Values of one type."""
+
+    def __init__(self, kind: type, text: str):
+        self._kind, self._text = kind, text
+
+    def __contains__(self, value) -> bool:
+        return isinstance(value, self._kind)
+
+    def __str__(self):
+        return self._text
+
+
+TEXT, SWITCH = Kind(str, "a string"), Kind(bool, "True or False")
+SHARE = Range(0, 1)
+COUNT, POSITIVE_COUNT = Range(0, MOST, whole=True), Range(1, MOST, whole=True)
+FACTOR = Range(0, 1e6)
+
+COMMON = {
+    "stage": ("detector", "lifter"),
+    "seed": Range(0, 2**32 - 1, whole=True),
+    "strategy": ("auto", "one_device", "mirrored", "multi_worker"),
+    "init_from": TEXT,
+    "precision": ("float32", "mixed_float16", "mixed_bfloat16"),
+    "tf32": SWITCH,
+    "jit_compile": SWITCH,
+    "deterministic": SWITCH,
+    "batch_norm": ("replica", "synchronized", "frozen"),
+    "profile_steps": Several(0, "the first step and the one after the last, such as (100, 110), or ()", (0, 2)),
+    "flip_test": SWITCH,
+    "data.batch_size": COUNT,
+    "data.replica_batch_size": COUNT,
+    "data.on_damage": ("stop", "skip"),
+    "data.validation_subjects": Several(0, "whole numbers of at least 0, such as (7, 8), or () for none"),
+    "optimizer.learning_rate": Range(0, 1e38),
+    "optimizer.weight_decay": FACTOR,
+    "optimizer.weight_decay_form": ("decoupled", "coupled"),
+    "optimizer.decay_biases": SWITCH,
+    "optimizer.schedule": ("constant", "cosine", "step"),
+    "optimizer.warmup_steps": COUNT,
+    "optimizer.final_fraction": SHARE,
+    "optimizer.clip_norm": FACTOR,
+    "optimizer.ema": Range(0, 1, below=True),
+    "train.epochs": Range(0, 1e6, above=True),
+    "train.steps_per_call": POSITIVE_COUNT,
+    "train.report_every_steps": POSITIVE_COUNT,
+    "train.validate_every_epochs": Range(0, 1e6, above=True),
+    "train.checkpoint_every_minutes": FACTOR,
+    "train.checkpoints_kept": POSITIVE_COUNT,
 }
+STAGES = {
+    "detector": {
+        "model.name": ("hrnet",),
+        "data.service": TEXT,
+        "data.validation_samples": POSITIVE_COUNT,
+        "augment.flip": SHARE,
+        "augment.rotation": Range(0, 180),
+        "augment.scale": Range(0, 1, below=True),
+        "occlusion.bank": TEXT,
+        "occlusion.probability": SHARE,
+        "occlusion.min_count": POSITIVE_COUNT,
+        "occlusion.max_count": Range(1, 64, whole=True),
+        "occlusion.min_scale": Range(0.01, 16),
+        "occlusion.max_scale": Range(0.01, 16),
+        "color.brightness": Range(0, 10),
+        "color.contrast": Range(0, 10),
+        "color.saturation": Range(0, 10),
+        "color.hue": Range(0, 0.5),
+        "loss.integral": FACTOR,
+        "loss.integral_l1": FACTOR,
+        "loss.heatmap": FACTOR,
+        "loss.released_heatmap": FACTOR,
+        "loss.distribution": FACTOR,
+        "heatmap_sigma": Range(0.1, 64),
+        "decoding.method": METHODS,
+        "decoding.beta": Range(0, 1e8, above=True),
+        "decoding.alignment": ALIGNMENTS,
+        "train.half_size_until": SHARE,
+    },
+    "lifter": {
+        "model.name": ("feed_forward", "sem_gcn"),
+        "model.raw_pixels": SWITCH,
+        "data.poses": TEXT,
+        "augment.recompose": SWITCH,
+        "augment.upper_body_swap": SHARE,
+        "augment.arm_swap": SHARE,
+        "augment.bone_length_noise": Range(0, 1),
+        "augment.noise_px": Range(0, CROP_SIZE),
+        "loss": ("squared", "distance"),
+    },
+}
+MODELS = {
+    "hrnet": {
+        "model.width": Range(1, 1024, whole=True),
+        "model.stem": Range(1, 1024, whole=True),
+        "model.modules": Several(1, "three whole numbers of at least 1, such as (1, 4, 3)", (3,)),
+        "model.blocks": Range(1, 64, whole=True),
+        "model.downsample": (1, 2, 4, 8),
+    },
+    "feed_forward": {
+        "model.units": Range(1, 65536, whole=True),
+        "model.num_blocks": Range(1, 256, whole=True),
+        "model.dropout": Range(0, 0.99),
+        "model.share_blocks": SWITCH,
+    },
+    "sem_gcn": {
+        "model.channels": Range(2, 8192, whole=True),  # the non-local layers halve them
+        "model.num_blocks": Range(1, 256, whole=True),
+        "model.non_local": SWITCH,
+    },
+}
+LATER_KEYS = ("tf32",)  # which recipes of earlier versions lack
+HOW_IT_RUNS = (  # keys that may change when a run is resumed: how it is computed and watched, not what it is
+    "init_from",
+    "strategy",
+    "tf32",
+    "jit_compile",
+    "deterministic",
+    "profile_steps",
+    "data.replica_batch_size",
+    "data.on_damage",
+    "data.service",
+    "train.steps_per_call",
+    "train.report_every_steps",
+    "train.checkpoint_every_minutes",
+    "train.checkpoints_kept",
+)
+WHERE_DATA_LIES = (
+    "data.poses",
+    "occlusion.bank",
+)  # may change, too: the run keeps fingerprints of the content
 
 
-def check_values(config):
-    """Refuses values of a recipe that nothing else looks at.
+def check_values(config: ml_collections.ConfigDict) -> None:
+    """Checks every key and value of a recipe, before anything is read or written.
 
     Raises:
-        UserError: names the key, its value and what it can be.
+        UserError: names the key at fault, its value, and what it can be.
     """
-    if config.precision not in PRECISIONS:
-        raise UserError(f"config.precision is '{config.precision}'; it can be {', '.join(PRECISIONS)}")
-    for key in ("steps_per_call", "report_every_steps", "checkpoints_kept"):
-        if config.train[key] < 1:
-            raise UserError(f"config.train.{key} is {config.train[key]}; it has to be at least 1")
-    if not 0 <= config.optimizer.ema < 1:
-        raise UserError(f"config.optimizer.ema is {config.optimizer.ema}; it has to be 0 or a decay below 1")
-    steps = config.profile_steps
-    if steps and not (len(steps) == 2 and 0 <= steps[0] < steps[1]):
+    values = flatten(config.to_dict())
+    rules = dict(COMMON)
+    for key, more in (("stage", STAGES), ("model.name", MODELS)):
+        _check(values, key, rules.get(key))
+        rules |= more[values[key]]
+    for key in rules:
+        if key in values or key not in LATER_KEYS:
+            _check(values, key, rules[key])
+    if unknown := sorted(values.keys() - rules.keys()):
+        raise UserError(f"config.{unknown[0]} is not a key of recipes for {values['model.name']}")
+    first, last = values["profile_steps"] or (0, 1)
+    if first >= last:
+        raise UserError(f"config.profile_steps is {(first, last)}; it must be the first step and the one after")
+    if values["stage"] == "detector":
+        _check_detector(values)
+
+
+def _check(values, key, rule):
+    if key not in values:
+        raise UserError(f"the recipe has no config.{key}; the recipes in configs/ show every key")
+    value = values[key]
+    if value in rule and not (isinstance(rule, tuple) and type(value) is not type(rule[0])):  # True equals 1
+        return
+    shown = f"'{value}'" if isinstance(value, str) else value
+    if isinstance(rule, tuple):
+        raise UserError(f"config.{key} is {shown}; it can be {', '.join(map(str, rule))}")
+    raise UserError(f"config.{key} is {shown}; it must be {rule}")
+
+
+def _check_detector(values):
+    for low, high in (("min_count", "max_count"), ("min_scale", "max_scale")):
+        low, high = f"occlusion.{low}", f"occlusion.{high}"
+        if values[low] > values[high]:
+            raise UserError(f"config.{low} is {values[low]}, above config.{high}, which is {values[high]}")
+    losses = [key for key in values if key.startswith("loss.")]
+    if not any(values[key] for key in losses):
+        raise UserError(f"config.loss has no factor above 0: set one of config.{', config.'.join(losses)}")
+    if values["train.half_size_until"] and CROP_SIZE // 2 % (HRNET_STRIDE * values["model.downsample"]):
         raise UserError(
-            f"config.profile_steps is {tuple(steps)}; it has to be the first step and the one after the last"
+            f"config.train.half_size_until is {values['train.half_size_until']}, but images of half the size are too "
+            f"small for config.model.downsample = {values['model.downsample']}; lower one of them"
         )
 
 
-def check_same_recipe(config, workdir):
-    """A directory holds one run: what its recipe computes may not change between two starts."""
-    if not os.path.exists(workdir.file("config.json")):
-        return
-    before = workdir.config().to_dict()
-    now = json.loads(json.dumps(config.to_dict()))  # tuples become lists, as in the file
-    for section in now:
-        kept, given = (_without_how(section, values.get(section)) for values in (before, now))
-        if kept != given:
+def flatten(values: dict, prefix: str = "") -> dict:
+    """Nested settings -> {"section.key": value}."""
+    flat = {}
+    for key, value in values.items():
+        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return flat
+
+
+def may_split_batches(config) -> bool:
+    """Whether several replicas would take the step that the recipe describes for one.
+
+    They do if the recipe says what each gets, or if batch normalization is not over the samples of each alone.
+    """
+    return config.data.replica_batch_size > 0 or config.batch_norm != "replica"
+
+
+def check_batch_norm(config, replicas: int) -> None:
+    """Refuses batches that are too small for batch normalization.
+
+    Args:
+        config: the recipe, with both batch sizes.
+        replicas: how many share a batch.
+
+    Raises:
+        UserError: names the batch size, and what to do.
+    """
+    total, each = config.data.batch_size, config.data.replica_batch_size
+    if config.batch_norm == "replica" and replicas > 1 and each < MIN_REPLICA_BATCH:
+        raise UserError(
+            f"batches of {total} = {replicas} x {each}: each replica would normalize over {each} samples of its own, "
+            f"and {MIN_REPLICA_BATCH} are the least; take --config.data.batch_size=0 "
+            f"--config.data.replica_batch_size={max(total, MIN_REPLICA_BATCH)}, fewer devices "
+            "(--config.strategy=one_device), or --config.batch_norm=synchronized"
+        )
+    samples = each if config.batch_norm == "replica" else total
+    if config.batch_norm != "frozen" and config.stage == "lifter" and samples < 2:
+        raise UserError(
+            "config.data.batch_size is 1, and a batch of one pose has no variance to normalize with; "
+            "it has to be at least 2, or config.batch_norm frozen"
+        )
+
+
+def check_switches(config, replicas: int) -> None:
+    """Refuses combinations of switches that cannot train.
+
+    Args:
+        config: the recipe.
+        replicas: how many there are, over all workers.
+
+    Raises:
+        UserError: names the keys, what is wrong with their values together, and what to do.
+    """
+    if config.jit_compile and config.batch_norm == "synchronized" and replicas > 1:
+        raise UserError(
+            "config.jit_compile is True and config.batch_norm 'synchronized', which do not work together on "
+            f"{replicas} replicas: XLA cannot compile messages between them; set one of them to False or 'replica'"
+        )
+
+
+def check_same_recipe(config: ml_collections.ConfigDict, before: ml_collections.ConfigDict, workdir: str) -> None:
+    """Checks that a recipe may resume a run: a directory holds one run, and what it computes does not change.
+
+    The run may become longer, if no step depends on its length.
+
+    Args:
+        config: the recipe.
+        before: the one that the run was started with. Keys that it lacks, of an earlier version, are not compared.
+        workdir: directory of the run, for the message.
+
+    Raises:
+        UserError: names the keys that differ, with both values, and those that may change.
+    """
+    given, kept = (flatten(json.loads(json.dumps(values.to_dict()))) for values in (config, before))
+    differ = [key for key in given if key in kept and given[key] != kept[key]]
+    differ = [key for key in differ if key not in HOW_IT_RUNS + WHERE_DATA_LIES]
+    if differ == ["train.epochs"]:
+        _check_longer(given, kept, workdir)
+    elif differ:
+        what = ", ".join(f"config.{key} = {kept[key]!r} (now {given[key]!r})" for key in differ[:4])
+        more = f" and {len(differ) - 4} more keys that differ" if len(differ) > 4 else ""
+        raise UserError(
+            f"--workdir={workdir} holds a run with {what}{more}: resume it with its own values, or use another "
+            f"--workdir. These may change: config.{', config.'.join(HOW_IT_RUNS + WHERE_DATA_LIES)}"
+        )
+
+
+def _check_longer(given, kept, workdir):
+    epochs, before = given["train.epochs"], kept["train.epochs"]
+    run = f"--workdir={workdir} holds a run with config.train.epochs = {before}"
+    if epochs < before:
+        raise UserError(f"{run}, which cannot be shortened to {epochs}: use another --workdir")
+    for key, value, what in (
+        ("optimizer.schedule", given["optimizer.schedule"] == "cosine", "its learning rate"),
+        ("train.half_size_until", given.get("train.half_size_until"), "the size of its images"),
+    ):
+        if value:
             raise UserError(
-                f"--workdir={workdir.path} holds a run with config.{section} = {before.get(section)}; "
-                f"a run with {now[section]} needs another directory"
+                f"{run}, which cannot be extended to {epochs}: {what} depends on the length "
+                f"(config.{key} = {given[key]!r}). To train on from its weights, give "
+                f"--config.init_from={workdir} and another --workdir"
             )
-
-
-def _without_how(section, value):
-    if section in HOW_IT_RUNS[""]:
-        return None
-    if isinstance(value, dict):
-        return {key: part for key, part in value.items() if key not in HOW_IT_RUNS.get(section, ())}
-    return value

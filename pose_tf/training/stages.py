@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from pose_tf import files, geometry, losses, metrics, viz
+from pose_tf import geometry, losses, metrics, viz
 from pose_tf.augment import ColorJitter, GeometricAugmenter, OcclusionAugmenter, PoseAugmenter
 from pose_tf.data import pipeline
 from pose_tf.data.pipeline import Share
@@ -13,13 +13,12 @@ from pose_tf.errors import UserError
 from pose_tf.models import FeedForward, HRNet, SemGCN
 from pose_tf.models.decoding import Decoding
 from pose_tf.models.estimator import (
-    CROP_SIZE,
     detect,
     lift,
     normalize_images,
     normalize_pose2d,
 )
-from pose_tf.training.strategy import batch_sizes, first_worker_first, worker_index
+from pose_tf.training.strategy import batch_sizes, first_worker_first
 
 PICTURES = 8
 
@@ -39,10 +38,11 @@ def make_stage(config, data_dir: str | None, workdir):
 class DetectorStage:
     """Images to 2D joints.
 
-    Joints outside the crop have no cell of the heatmap, so they carry no weight in the losses.
+    Joints outside the crop have no cell of the heatmap, so they carry no weight in losses and metrics.
     """
 
     validation_metric = "pixel_error"
+    statistics = None
 
     def __init__(self, config, data_dir, workdir):
         if not data_dir:
@@ -57,14 +57,18 @@ class DetectorStage:
         self.shards = self.index.shards
         training, validation = self.index.poses.split(config.data.validation_subjects)
         self.subjects = np.unique(training.subject)
+        held_out = np.unique(validation.subject)
+        if not np.any(geometry.inside_crop(validation.pose2d)):
+            raise UserError(f"{data_dir}: no joint of subject {', '.join(map(str, held_out))} lies in its crop")
         self.num_samples = len(training)
         self.batch_size, _ = batch_sizes(config.data, strategy)
         self.loss_names = [name for name, factor in config.loss.items() if factor] + ["loss", "pixel_error"]
         self.counters = ["skipped_records"] if config.data.on_damage == "skip" else []
         self.decoding = Decoding(**config.decoding.to_dict())
-        if self.decoding.method == "argmax" and {"integral", "integral_l1"} & set(self.loss_names):
+        if self.decoding.takes_argmax and {"integral", "integral_l1"} & set(self.loss_names):
             raise UserError(
-                "config.decoding.method is 'argmax', which config.loss.integral and integral_l1 cannot train"
+                f"config.decoding.method is '{self.decoding.method}', which config.loss.integral and integral_l1 "
+                "cannot train"
             )
         self.model = HRNet(**options)
         self.geometry = GeometricAugmenter(**config.augment.to_dict())
@@ -72,7 +76,7 @@ class DetectorStage:
         self.occlusion = _make_occlusion(config.occlusion)
         every = -(-len(validation) // config.data.validation_samples)
         self.validation_images = pipeline.labelled_images(
-            self.index, config.data.validation_subjects, self.batch_size, every, config.data.on_damage
+            self.index, held_out, self.batch_size, every, config.data.on_damage
         ).cache()
 
     def training_batches(self, start_step: int, share: Share, job: str = "") -> tf.data.Dataset:
@@ -89,41 +93,40 @@ class DetectorStage:
             job=job,
         )
 
-    def augment(self, batch, seed):
+    def augment(self, batch, seed, progress=1.0):
         """What the network sees of a replica's batch.
 
         Args:
             batch: {"image": uint8 [B, 256, 256, 3], "pose2d": float32 [B, 17, 2] crop px}.
             seed: int [2] for stateless randomness.
+            progress: float scalar in 0…1: the share of the training that is done.
 
         Returns:
-            Images float32 [B, 256, 256, 3] in 0…255, and pose2d of the same shape.
+            Images float32 [B, 256, 256, 3] in 0…255, or [B, 128, 128, 3] until `config.train.half_size_until`, and
+            pose2d of the same shape, crop px.
         """
         seeds = tf.unstack(tf.random.experimental.stateless_split(seed, 3))
         images, pose2d = self.geometry(batch["image"], batch["pose2d"], seeds[0])
         if self.occlusion:
             images = self.occlusion(images, training=True, seed=seeds[1])
-        return self.color(tf.cast(images, tf.float32), training=True, seed=seeds[2]), pose2d
+        images = self.color(tf.cast(images, tf.float32), training=True, seed=seeds[2])
+        if self.config.train.half_size_until:  # not in `losses`: XLA compiles these once for each size
+            half_size = progress < self.config.train.half_size_until
+            images = tf.cond(half_size, lambda: tf.nn.avg_pool2d(images, 2, 2, "VALID"), lambda: images)
+        return images, pose2d
 
-    def losses(self, augmented, progress) -> dict[str, tf.Tensor]:
+    def losses(self, augmented) -> dict[str, tf.Tensor]:
         """Losses of one replica's batch.
 
         Args:
             augmented: what `augment` returns.
-            progress: float scalar in 0…1: the share of the training that is done.
 
         Returns:
             {"loss": what is minimised, "pixel_error": px, …}, each float32 [B].
         """
         images, target = augmented
-        weights = tf.reduce_all((target >= -0.5) & (target <= CROP_SIZE - 0.5), axis=-1)
-        weights = tf.cast(weights, tf.float32)
-        images = normalize_images(images)
-        if self.config.train.half_size_until:
-            half_size = progress < self.config.train.half_size_until
-            images = tf.cond(half_size, lambda: tf.nn.avg_pool2d(images, 2, 2, "VALID"), lambda: images)
-
-        heatmaps = self.model(images, training=True)
+        weights = geometry.inside_crop(target)
+        heatmaps = self.model(normalize_images(images), training=True)
         pose2d, cells = self.decoding(heatmaps), self.decoding.to_cells(target, heatmaps)
         terms = {
             "integral": lambda: losses.integral_loss(pose2d, target, weights),
@@ -134,7 +137,7 @@ class DetectorStage:
         }
         values = {name: terms[name]() for name in self.loss_names if name in terms}
         values["loss"] = tf.add_n([self.config.loss[name] * value for name, value in values.items()])
-        values["pixel_error"] = metrics.pixel_error(pose2d, target)
+        values["pixel_error"] = metrics.pixel_error(pose2d, target, weights)
         return values
 
     def validate(self, interrupted=lambda: False) -> dict[str, float] | None:
@@ -144,8 +147,9 @@ class DetectorStage:
             if interrupted():
                 return None
             pose2d, _ = self._detect(batch["image"])
+            inside = geometry.inside_crop(batch["pose2d_crop"])
             for metric in means.values():
-                metric.update_state(batch["pose2d_crop"], pose2d)
+                metric.update_state(batch["pose2d_crop"], pose2d, joint_weights=inside)
         return {name: float(metric.result()) for name, metric in means.items()}
 
     @tf.function(reduce_retracing=True)
@@ -201,16 +205,11 @@ class LifterStage:
         else:
             raise UserError("neither --data_dir nor --config.data.poses says what to train on")
         self.config = config
-        if config.data.validation_subjects:
-            self.training, self.validation = poses.split(config.data.validation_subjects)
-        else:
-            self.training = self.validation = poses
+        self.training, self.validation = poses.split(config.data.validation_subjects)
         self.num_samples = len(self.training)
         self.shown = np.linspace(0, len(self.validation) - 1, PICTURES).astype(int)
         self.batch_size, _ = batch_sizes(config.data, strategy)
         self.statistics = PoseStatistics.of(self.training.pose3d, self.training.pose2d)
-        if not worker_index(strategy):
-            files.write_json(workdir.file("statistics.json"), self.statistics.to_json())
         self.model = models[name](**options)
         self.augmenter = PoseAugmenter(self.training.pose3d, self.training.subject, **config.augment.to_dict())
         if config.loss not in ("squared", "distance"):
@@ -223,29 +222,29 @@ class LifterStage:
             self.training, self.batch_size, seed=self.config.seed, start_step=start_step, share=share
         )
 
-    def augment(self, batch, seed):
+    def augment(self, batch, seed, progress=1.0):
         """What the network sees of a replica's batch.
 
         Args:
             batch: {"pose2d": float32 [B, 17, 2] crop px, "pose3d": float32 [B, 17, 3] mm, absolute}.
             seed: int [2] for stateless randomness.
+            progress: not used.
 
         Returns:
             pose2d and pose3d of the same shapes.
         """
+        del progress
         return self.augmenter(batch["pose2d"], batch["pose3d"], seed)
 
-    def losses(self, augmented, progress) -> dict[str, tf.Tensor]:
+    def losses(self, augmented) -> dict[str, tf.Tensor]:
         """Losses of one replica's batch.
 
         Args:
             augmented: what `augment` returns.
-            progress: not used.
 
         Returns:
             {"loss": in units of the poses' standard deviation, "mpjpe": mm}, each float32 [B].
         """
-        del progress
         pose2d, target = augmented
         target = geometry.hip_relative(target)
         standardized = self.model(normalize_pose2d(pose2d), training=True)

@@ -5,7 +5,7 @@ import tensorflow as tf
 from pose_tf.layers.dropout import dropout_seed
 
 
-def make_train_steps(config, stage, optimizer, average, strategy, total_steps: int, stop_requested):
+def make_train_steps(config, stage, optimizer, average, strategy, total_steps: int, stop_requested, input_since=None):
     """Builds the function that trains.
 
     The loss of a step is the mean over the global batch: each replica sums over its own samples and divides by the
@@ -20,6 +20,7 @@ def make_train_steps(config, stage, optimizer, average, strategy, total_steps: i
         strategy: of the variables.
         total_steps: of the whole run.
         stop_requested: float variable; at 1 on any worker, all stop after the step that they are in.
+        input_since: float64 variable: holds since when a step has been waiting for its input, or 0.
 
     Returns:
         A function of a distributed iterator and a number of steps, int32. It stops early when a stop is requested or
@@ -32,9 +33,9 @@ def make_train_steps(config, stage, optimizer, average, strategy, total_steps: i
     scales_loss = isinstance(optimizer, tf.keras.mixed_precision.LossScaleOptimizer)
     names = [*stage.loss_names, "gradient_norm", *stage.counters, "stop_requested"]
 
-    def compute_gradients(augmented, progress, seed):
+    def compute_gradients(augmented, seed):
         with tf.GradientTape() as tape, dropout_seed(seed):
-            values = stage.losses(augmented, progress)
+            values = stage.losses(augmented)
             values = {name: tf.reduce_sum(value) / stage.batch_size for name, value in values.items()}
             loss = optimizer.get_scaled_loss(values["loss"]) if scales_loss else values["loss"]
         return tape.gradient(loss, weights), values
@@ -48,8 +49,8 @@ def make_train_steps(config, stage, optimizer, average, strategy, total_steps: i
         draw = step * replicas + tf.cast(context.replica_id_in_sync_group, tf.int64)
         seed = tf.stack([tf.cast(config.seed, tf.int64), draw])
 
-        augmented = stage.augment(batch, seed)
-        gradients, values = compute_gradients(augmented, tf.cast(step, tf.float32) / total_steps, seed)
+        augmented = stage.augment(batch, seed, tf.cast(step, tf.float32) / total_steps)
+        gradients, values = compute_gradients(augmented, seed)
         if replicas > 1:
             gradients = context.all_reduce("SUM", gradients)
         if scales_loss:
@@ -77,11 +78,13 @@ def make_train_steps(config, stage, optimizer, average, strategy, total_steps: i
         values = sums = tf.zeros([len(names)])
         while done < count and go_on:
             start = tf.timestamp()
-            with tf.control_dependencies([start]):
+            with tf.control_dependencies([start if input_since is None else input_since.assign(start)]):
                 batch = next(batches)
             parts = [part for value in tf.nest.flatten(batch) for part in strategy.experimental_local_results(value)]
             with tf.control_dependencies(parts):
                 waited += tf.timestamp() - start
+                if input_since is not None:
+                    input_since.assign(0.0)
             values = strategy.reduce("SUM", strategy.run(replica_step, args=(batch,)), axis=None)
             sums += tf.where(tf.math.is_finite(values), values, 0)
             done += 1

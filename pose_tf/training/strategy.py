@@ -1,34 +1,49 @@
 """Where training runs, and how its replicas share the work."""
 
 import contextlib
-import json
-import os
+import functools
+import signal
+import sys
+import threading
 
 import tensorflow as tf
 
 from pose_tf.data.pipeline import Share
 from pose_tf.errors import UserError
+from pose_tf.layers import BatchNormalization
+from pose_tf.training.cluster import meet, read_tf_config
+from pose_tf.waiting import waiting
+
+CONNECT_SECONDS = 300
 
 
-def make_strategy(name: str) -> tf.distribute.Strategy:
+def make_strategy(name: str, split_batches: bool = True) -> tf.distribute.Strategy:
     """A distribution strategy by name. Call it before anything else uses TensorFlow's devices.
+
+    Several workers meet here first; whom a worker waits for is printed, and SIGTERM and Ctrl-C end the wait.
 
     Args:
         name: `one_device`; `mirrored`: all GPUs of this machine; `multi_worker`: all GPUs of all machines that the
             environment variable TF_CONFIG lists; or `auto`: the last where there is a TF_CONFIG, mirrored where there
-            are several GPUs, else one device.
+            are several GPUs and `split_batches`, else one device.
+        split_batches: whether several replicas do what the recipe describes, see `recipe.may_split_batches`.
 
     Raises:
         UserError: there is no such strategy, or TF_CONFIG is not as TensorFlow wants it.
     """
-    if name == "auto" and os.environ.get("TF_CONFIG"):
-        name = "multi_worker"
+    if in_cluster(name):
+        return _join(read_tf_config())
     if name == "multi_worker":
-        _check_tf_config()
-        return tf.distribute.MultiWorkerMirroredStrategy()
+        raise UserError("config.strategy is 'multi_worker', but there is no TF_CONFIG in the environment")
     gpus = tf.config.list_logical_devices("GPU")
     if name == "auto":
-        name = "mirrored" if len(gpus) > 1 else "one_device"
+        name = "mirrored" if len(gpus) > 1 and split_batches else "one_device"
+        if len(gpus) > 1 and not split_batches:
+            print(
+                f"one of {len(gpus)} GPUs is used; --config.data.batch_size=0 --config.data.replica_batch_size=16, "
+                "say, takes all of them, with batches of 16 each",
+                file=sys.stderr,
+            )
     if name == "one_device":
         return tf.distribute.OneDeviceStrategy("GPU:0" if gpus else "CPU:0")
     if name == "mirrored":
@@ -36,21 +51,34 @@ def make_strategy(name: str) -> tf.distribute.Strategy:
     raise UserError(f"config.strategy is '{name}'; it can be auto, one_device, mirrored or multi_worker")
 
 
-def _check_tf_config():
-    text = os.environ.get("TF_CONFIG", "")
-    if not text:
-        raise UserError("config.strategy is 'multi_worker', but there is no TF_CONFIG in the environment")
+def in_cluster(name: str) -> bool:
+    """Whether a strategy is that of several workers here.
+
+    Raises:
+        UserError: TF_CONFIG is not as TensorFlow wants it.
+    """
+    return name in ("auto", "multi_worker") and read_tf_config() is not None
+
+
+def _join(cluster):
+    """Meets the other workers of a `Cluster`, and has TensorFlow connect to them."""
+    meet(cluster)
+    resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
+        tf.train.ClusterSpec({"worker": list(cluster.addresses)}),
+        task_type="worker",
+        task_id=cluster.index,
+        rpc_layer="grpc",
+    )
+    # All are there, so this takes seconds. If one dies now, it would last for ever, hold Python's lock and ignore
+    # signals; an alarm that nobody handles ends it.
+    signal.alarm(CONNECT_SECONDS)
     try:
-        described = json.loads(text)
-        workers, task = described["cluster"]["worker"], described["task"]
-        if task["type"] != "worker" or not 0 <= int(task["index"]) < len(workers):
-            raise ValueError
-    except (ValueError, KeyError, TypeError):
-        raise UserError(
-            "TF_CONFIG has to be of the form "
-            '{"cluster": {"worker": ["host:port", …]}, "task": {"type": "worker", "index": 0}}, '
-            f"but is {text}"
-        ) from None
+        strategy = tf.distribute.MultiWorkerMirroredStrategy(resolver)
+    finally:
+        signal.alarm(0)
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))  # TensorFlow has taken it
+    return strategy
 
 
 def worker_index(strategy: tf.distribute.Strategy) -> int:
@@ -63,28 +91,41 @@ def worker_index(strategy: tf.distribute.Strategy) -> int:
 def first_worker_first(strategy: tf.distribute.Strategy):
     """Runs its body on worker 0 and then, when it is done there, on the others, which find what it has written."""
     if worker_index(strategy):
-        _meet(strategy)
+        _meet(strategy, "worker 0, which reads the data")
     yield
     if not worker_index(strategy):
-        _meet(strategy)
+        _meet(strategy, "the other workers")
 
 
-def _meet(strategy):
+def _meet(strategy, whom):
     """Waits until all workers have come here."""
-    say_to_all(strategy, 0)
+    with waiting(lambda: whom):
+        say_to_all(strategy, 0)
 
 
 def say_to_all(strategy: tf.distribute.Strategy, number: int) -> int:
     """The number that worker 0 has given. All workers have to call this."""
+    return add_up(strategy, 0 if worker_index(strategy) else number)
+
+
+def add_up(strategy: tf.distribute.Strategy, number: int) -> int:
+    """The sum of what the workers have given. All workers have to call this."""
     if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
         return number
-    first = tf.constant(0 if worker_index(strategy) else number, tf.int64)
+    return int(_adder(strategy)(tf.constant(number, tf.int64)))
 
-    def speak():
-        is_first = tf.distribute.get_replica_context().replica_id_in_sync_group == 0
-        return tf.where(is_first, first, 0)
 
-    return int(tf.function(lambda: strategy.reduce("SUM", strategy.run(speak), axis=None))())
+@functools.lru_cache(1)
+def _adder(strategy):
+    """The function that adds up, traced once."""
+
+    @tf.function
+    def add(number):
+        of_replicas = strategy.run(lambda: tf.identity(number))
+        each = len(strategy.experimental_local_results(of_replicas))  # as many as on the other workers
+        return strategy.reduce("SUM", of_replicas, axis=None) // each
+
+    return add
 
 
 @contextlib.contextmanager
@@ -147,22 +188,18 @@ def distribute(strategy: tf.distribute.Strategy, make_batches) -> tf.distribute.
 
 
 def set_batch_norm(model: tf.keras.Model, how: str) -> None:
-    """Says over which samples the batch normalisation of a training step takes its mean and variance.
+    """Says over which samples the batch normalization of a training step takes its mean and variance.
+
+    Call it under the strategy's scope.
 
     Args:
         model: changed in place.
         how: `replica`: those of each replica, so that more replicas mean noisier statistics; `synchronized`: those of
             all replicas, as if the global batch were on one device; `frozen`: none, the moving averages stay as they
             are and are used, as in inference, and scale and shift are not trained.
-
-    Raises:
-        UserError: an unknown way.
     """
-    if how not in ("replica", "synchronized", "frozen"):
-        raise UserError(f"config.batch_norm is '{how}'; it can be replica, synchronized or frozen")
+    replicas = tf.distribute.get_strategy().num_replicas_in_sync
     for layer in model.submodules:
-        if isinstance(layer, tf.keras.layers.BatchNormalization):
-            if how == "frozen":
-                layer.trainable = False
-            if how == "synchronized":
-                layer.synchronized, layer.fused = True, False  # the fused op sees one replica only
+        if isinstance(layer, BatchNormalization):
+            layer.trainable = how != "frozen"
+            layer.synchronized = how == "synchronized" and replicas > 1  # one replica has all samples

@@ -2,7 +2,6 @@
 
 import contextlib
 import math
-import os
 import sys
 import time
 
@@ -10,18 +9,27 @@ import tensorflow as tf
 
 from pose_tf import files
 from pose_tf.data import records
+from pose_tf.data.fingerprint import fingerprint
 from pose_tf.errors import UserError, reason
 from pose_tf.training.checkpoints import Checkpoints
 from pose_tf.training.initial_weights import load_initial_weights
 from pose_tf.training.interruption import Interruption
 from pose_tf.training.monitor import Monitor
 from pose_tf.training.optimizers import make_optimizer
-from pose_tf.training.recipe import check_same_recipe, check_values
+from pose_tf.training.recipe import (
+    check_batch_norm,
+    check_same_recipe,
+    check_switches,
+    check_values,
+    may_split_batches,
+)
 from pose_tf.training.stages import make_stage
 from pose_tf.training.step import make_train_steps
 from pose_tf.training.strategy import (
+    add_up,
     batch_sizes,
     distribute,
+    in_cluster,
     make_strategy,
     say_to_all,
     set_batch_norm,
@@ -30,6 +38,8 @@ from pose_tf.training.strategy import (
 )
 from pose_tf.training.weight_average import WeightAverage
 from pose_tf.training.workdir import Workdir
+
+FINISHED = 1 << 20  # what worker 0 adds to the workers' requests to stop when its validation is done
 
 
 class WorkerLost(UserError):
@@ -48,28 +58,45 @@ def train(config, data_dir: str | None, workdir_path: str) -> dict[str, float] |
 
     Returns:
         The last validation's errors by name, and `best`, the lowest of the stage's validation metric; nothing in all
-        workers but the first. None if SIGTERM or Ctrl-C ended the training; a checkpoint has been written then.
+        workers but the first. None if SIGTERM or Ctrl-C ended the training; a checkpoint has been written then, unless
+        another worker was lost before.
 
     Raises:
         WorkerLost: another worker is gone.
         UserError: bad data, an unwritable directory, an impossible recipe, or a loss that is not finite.
     """
-    with _named_losses(config):
-        return _Run(config, data_dir, workdir_path).train()
+    check_values(config)
+    with _named_losses(config), contextlib.ExitStack() as stack:
+        return _Run(config, data_dir, workdir_path, stack).train()
 
 
 class _Run:
-    def __init__(self, config, data_dir, workdir_path):
-        check_values(config)
-        self.strategy = make_strategy(config.strategy)
+    """A training. Nothing of an earlier run in its directory is touched before all has been found to fit.
+
+    Args:
+        config, data_dir, workdir_path: see `train`.
+        stack: closes what is held until the end of the training.
+    """
+
+    def __init__(self, config, data_dir, workdir_path, stack):
+        self.strategy = make_strategy(config.strategy, may_split_batches(config))
+        check_switches(config, self.strategy.num_replicas_in_sync)
         self.worker = worker_index(self.strategy)
         self.config = config = config.copy_and_resolve_references()
         batch_size, replica_batch_size = batch_sizes(config.data, self.strategy)
         config.data.batch_size, config.data.replica_batch_size = batch_size, replica_batch_size
+        check_batch_norm(config, self.strategy.num_replicas_in_sync)
         self.workdir = Workdir(workdir_path)
         self.workdir.create()
-        check_same_recipe(config, self.workdir)
+        if not self.worker:
+            stack.enter_context(self.workdir.locked())
+        if before := self.workdir.config_of_run():
+            check_same_recipe(config, before, workdir_path)
+        data = fingerprint(config, data_dir)
+        if before:
+            self.workdir.check_same_data(data)
         tf.keras.mixed_precision.set_global_policy(config.precision)
+        tf.config.experimental.enable_tensor_float_32_execution(config.get("tf32", False))
         tf.keras.utils.set_random_seed(config.seed)
         if config.deterministic:
             tf.config.experimental.enable_op_determinism()
@@ -80,6 +107,9 @@ class _Run:
                 raise UserError(
                     f"config.data.batch_size is {batch_size}, but there are only {self.stage.num_samples} samples"
                 )
+            if before:
+                self.workdir.check_same_data(data, self.stage.num_samples)
+                self.workdir.check_same_statistics(self.stage.statistics)
             self.total_steps = math.ceil(config.train.epochs * steps_per_epoch)
             set_batch_norm(self.stage.model, config.batch_norm)
             self.optimizer = make_optimizer(config.optimizer, self.total_steps, steps_per_epoch)
@@ -92,7 +122,7 @@ class _Run:
         self.validated_step = tf.Variable(0, dtype=tf.int64)
         state = {"model": self.stage.model, "optimizer": self.optimizer}
         state |= {"best": self.best, "best_step": self.best_step, "validated_step": self.validated_step}
-        state |= {"average": self.average.averages} if self.average else {}
+        state |= self.average.state if self.average else {}
         self.checkpoints = Checkpoints(
             self.workdir.file("checkpoints"), tf.train.Checkpoint(**state), config.train.checkpoints_kept
         )
@@ -107,13 +137,20 @@ class _Run:
         self.validate_every = max(round(config.train.validate_every_epochs * steps_per_epoch), 1)
         if self.step:
             self._say(f"resuming {workdir_path} at step {self.step} of {self.total_steps}")
+            if before and config.init_from != before.get("init_from"):
+                self._say(f"config.init_from={config.init_from} is not read again: the run has its own weights")
         elif config.init_from:
             left = load_initial_weights(self.stage.model, config.init_from)
             self._say(f"starting from {config.init_from}" + (f", with a new {', '.join(left)}" if left else ""))
-        if self.average and not self.step:
-            self.average.reset()
+        if self.average:
+            self.average.start()
         if not self.worker:
+            if self.stage.statistics:
+                files.write_json(self.workdir.file("statistics.json"), self.stage.statistics.to_json())
+            files.write_json(self.workdir.file("data.json"), data | {"samples": self.stage.num_samples})
             files.write_json(self.workdir.file("config.json"), config.to_dict())
+        if not config.data.validation_subjects:
+            self._say("config.data.validation_subjects is empty: validation is on the training data")
         self._say(
             f"batches of {batch_size} = {self.strategy.num_replicas_in_sync} x {replica_batch_size}, "
             f"{steps_per_epoch} steps an epoch; results in {workdir_path}"
@@ -124,14 +161,32 @@ class _Run:
             print(text, file=sys.stderr)
 
     def train(self):
+        source = f"config.data.service={service}" if (service := self.config.data.get("service")) else "the input"
+        # In a cluster the input of a step begins when all are there, and worker 0 may have something to write before.
+        with Interruption(source, 60.0 if in_cluster(self.config.strategy) else 4.0) as interruption:
+            try:
+                with _named_losses(self.config):
+                    return self._train_until(interruption)
+            except WorkerLost as lost:
+                if not float(interruption.requested):
+                    raise
+                print(f"stopped, but {lost}; the same command goes on from the last checkpoint", file=sys.stderr)
+                return None
+
+    def _train_until(self, interruption):
+        """All that is left to do, or what can be done until a stop is requested."""
         errors = {}
         with contextlib.ExitStack() as stack:
-            interruption = stack.enter_context(Interruption())
-            self.monitor = stack.enter_context(Monitor(self.workdir, self.step, self.total_steps, self.worker))
+            stack.callback(self._stop_profiler)
+            self.monitor = stack.enter_context(
+                Monitor(self.workdir, self.step, int(self.validated_step), self.total_steps, self.worker)
+            )
             stack.enter_context(records.named_errors(self.stage.shards, records.H36M))
-            self.monitor.recipe(self.config)
             if not self.step and not self.worker:
-                self.monitor.picture(0, "augmented", self.stage.augmented_pictures())
+                self.monitor.recipe(self.config)
+                with interruption.input():
+                    picture = self.stage.augmented_pictures()
+                self.monitor.picture(0, "augmented", picture)
             take_steps = make_train_steps(
                 self.config,
                 self.stage,
@@ -140,12 +195,13 @@ class _Run:
                 self.strategy,
                 self.total_steps,
                 interruption.requested,
+                interruption.input_since,
             )
             start, job = self.step, f"{self.workdir.path} {say_to_all(self.strategy, time.time_ns())}"
             batches = iter(distribute(self.strategy, lambda share: self.stage.training_batches(start, share, job)))
             while self.step < self.total_steps or not self._is_validated():
                 if self._is_due(self.validate_every) and not self._is_validated():
-                    found = {} if self.worker else self._validate(interruption.requested)
+                    found = self._validate(interruption.requested)
                     stopped, errors = found is None, found or errors
                     if not stopped:
                         self.validated_step.assign(self.step)
@@ -179,13 +235,17 @@ class _Run:
         )
         self.step += int(done)
         if self.profiling and self.step >= profile[1]:
-            tf.profiler.experimental.stop()
-            self.profiling = False
+            self._stop_profiler()
         self._check_finite(last)
         self.monitor.advance(self.step, int(done), sums, float(waited), time.monotonic() - start)
         if self._is_due(train.report_every_steps) or self._is_due(self.validate_every):
             self.monitor.report_training(self.step, self.stage.batch_size, self._learning_rate(), self.stage.counters)
         return float(last["stop_requested"]) > 0
+
+    def _stop_profiler(self):
+        if self.profiling:
+            tf.profiler.experimental.stop()
+            self.profiling = False
 
     def _learning_rate(self):
         return float(self.optimizer.learning_rate(max(self.step - 1, 0)))
@@ -211,12 +271,25 @@ class _Run:
         self.saved_at = time.monotonic()
 
     def _validate(self, stop_requested):
-        """Errors on the validation subjects; None if a stop was requested meanwhile."""
-        alone = not isinstance(self.strategy, tf.distribute.MultiWorkerMirroredStrategy)  # others wait for this worker
+        """Errors on the validation subjects; none in all workers but the first; None if a stop was requested.
+
+        Worker 0 computes them. After each batch all workers tell each other whether they are to stop.
+        """
+
+        def requests():
+            return add_up(self.strategy, int(stop_requested))
+
+        if self.worker:
+            while not (total := requests()):
+                pass
+            return {} if total >= FINISHED else None
         with self.average.in_force() if self.average else contextlib.nullcontext():
-            errors = self.stage.validate(lambda: alone and float(stop_requested) > 0)
+            errors = self.stage.validate(lambda: requests() > 0)
             if errors is None:
                 return None
+            add_up(self.strategy, FINISHED)
+            if not math.isfinite(errors[self.stage.validation_metric]):
+                self._stop_as_not_finite(f"the validation's {self.stage.validation_metric} is not finite")
             picture, poses = self.stage.pictures(), self.stage.poses()
             if errors[self.stage.validation_metric] < float(self.best):
                 self.best.assign(errors[self.stage.validation_metric])
@@ -238,7 +311,7 @@ def _named_losses(config):
     except tf.errors.ResourceExhaustedError as error:
         raise UserError(f"out of memory; a smaller config.data.batch_size needs less ({reason(error)})") from None
     except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.DeadlineExceededError) as error:
-        if "TF_CONFIG" in os.environ:
+        if in_cluster(config.strategy):
             raise WorkerLost(f"another worker is gone ({reason(error)})") from None
         if config.data.get("service"):
             raise UserError(f"config.data.service={config.data.service} does not answer: {reason(error)}") from None

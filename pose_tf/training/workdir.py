@@ -1,6 +1,7 @@
 """The directory of a run: what a training writes and what every other tool reads.
 
 config.json       the recipe, with every override
+data.json         what identifies the data: names and sizes of the records, checksums of the arrays
 checkpoints/      model, optimiser and step, a directory for each that is kept
 best.keras        the model with the lowest validation error (its weights' moving average, if the recipe keeps one)
 statistics.json   mean and standard deviation of the training poses (lifters)
@@ -8,14 +9,22 @@ metrics.jsonl     one line for each report
 curves.png        the same as a picture
 tensorboard/      the same for TensorBoard, with pictures of poses
 index.npz         poses read from the records, and what lies where (a cache)
+lock              process and machine that train here; the process holds a lock on the file while it runs
 """
 
+import contextlib
+import datetime
+import errno
+import fcntl
 import json
 import os
+import socket
 import sys
 import tempfile
+from collections.abc import Iterator
 
 import ml_collections
+import numpy as np
 import tensorflow as tf
 
 from pose_tf import files
@@ -32,6 +41,9 @@ NORMALIZED_BY_IMAGE = (
     "fine-tuned, with tools/train.py --config.init_from"
 )
 STAGES = {"detector": HRNet, "lifter": FeedForward | SemGCN}
+
+NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
+"""What file systems without locks answer."""
 
 
 class Workdir:
@@ -65,6 +77,45 @@ class Workdir:
         except OSError as error:
             raise UserError(f"--workdir={self.path} cannot be written: {error.strerror}") from None
 
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keeps other trainings out of the directory, and removes what a killed one has left unfinished.
+
+        The operating system drops the lock when the process ends, however it ends. On a network file system the lock
+        holds between machines if the file system supports `flock`, as NFS does on Linux.
+
+        Raises:
+            UserError: another process trains here; names it and its machine.
+        """
+        try:
+            lock = os.open(self.file("lock"), os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise UserError(f"{self.file('lock')} cannot be opened: {error.strerror}") from None
+        try:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                holder = os.read(lock, 1000).decode(errors="replace").strip() or "another process"
+                raise UserError(
+                    f"--workdir={self.path} is in use by {holder}: stop that training, or use another --workdir"
+                ) from None
+            except OSError as error:
+                if error.errno not in NO_LOCKS:
+                    raise UserError(f"{self.file('lock')} cannot be locked: {error.strerror}") from None
+                print(
+                    f"warning: the file system of {self.path} has no locks: start no other training there",
+                    file=sys.stderr,
+                )
+            else:
+                now = datetime.datetime.now().astimezone().isoformat(" ", "seconds")
+                with contextlib.suppress(OSError):  # a full disk is no reason to stop
+                    os.ftruncate(lock, 0)
+                    os.write(lock, f"process {os.getpid()} on {socket.gethostname()}, since {now}\n".encode())
+                files.remove_partial(self.path)
+            yield
+        finally:
+            os.close(lock)
+
     def _read_text(self, name: str) -> str:
         """Reads a text file.
 
@@ -92,6 +143,22 @@ class Workdir:
         except (ValueError, RecursionError) as error:
             raise UserError(f"{self.file(name)} is damaged: {error}") from None
 
+    def config_of_run(self) -> ml_collections.ConfigDict | None:
+        """The recipe of the run that the directory holds, to be resumed; None if it holds none.
+
+        Raises:
+            UserError: it holds imported weights, which are no run.
+        """
+        if not os.path.exists(self.file("config.json")):
+            return None
+        config = self.config()
+        if "imported" in config:
+            raise UserError(
+                f"--workdir={self.path} holds imported weights: train from them with --config.init_from={self.path} "
+                "and another --workdir"
+            )
+        return config
+
     def config(self) -> ml_collections.ConfigDict:
         """The recipe that the run was started with.
 
@@ -115,6 +182,66 @@ class Workdir:
             raise UserError(f"{file} is damaged: {error}") from None
         except (TypeError, ValueError, AttributeError, KeyError) as error:
             raise UserError(f"{file} is damaged: {error}") from None
+
+    def data(self) -> dict | None:
+        """Fingerprints of the data that the run was started with, and its number of `samples`; None if not kept.
+
+        Raises:
+            UserError: the file is damaged.
+        """
+        if not os.path.exists(self.file("data.json")):
+            return None
+        values = self._read_json("data.json")
+        if not isinstance(values, dict) or not isinstance(values.get("samples"), int):
+            raise UserError(f"{self.file('data.json')} is damaged: it must hold an object with a number of samples")
+        if not all(isinstance(part, dict) for name, part in values.items() if name != "samples"):
+            raise UserError(f"{self.file('data.json')} is damaged: its parts must be objects")
+        return values
+
+    def check_same_data(self, data: dict, samples: int | None = None) -> None:
+        """Checks that a run resumes on the data that it was started with; a new run may have any.
+
+        Args:
+            data: see `pose_tf.data.fingerprint`.
+            samples: how many there are to train on, if that is known yet.
+
+        Raises:
+            UserError: names what differs.
+        """
+        kept = self.data()
+        if kept is None:
+            return
+        other = f"--workdir={self.path} holds a run on other data"
+        advice = "resume it on the same data, or use another --workdir"
+        sources = [{"records", "poses"} & part.keys() for part in (data, kept)]
+        if all(sources) and sources[0] != sources[1]:
+            (now,), (before,) = sources
+            raise UserError(f"{other}: it was started on {before}, not {now}; {advice}")
+        for section in data.keys() & kept.keys():
+            before, now = kept[section], data[section]
+            if before == now:
+                continue
+            differ = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
+            more = f" ({len(differ) - 1} more changed)" if len(differ) > 1 else ""
+            what, had = now.get(differ[0], "missing"), before.get(differ[0], "missing")
+            raise UserError(f"{other}: {differ[0]} of the {section} was {had}, now it is {what}{more}; {advice}")
+        if samples not in (None, kept["samples"]):
+            raise UserError(f"{other}: it had {kept['samples']} samples to train on, now there are {samples}; {advice}")
+
+    def check_same_statistics(self, now: PoseStatistics | None) -> None:
+        """Checks that a lifter resumes on poses with the statistics that it was started with.
+
+        Raises:
+            UserError: they differ by more than rounding.
+        """
+        if now is None or not os.path.exists(self.file("statistics.json")):
+            return
+        kept = self.statistics()
+        if not all(np.allclose(*pair, atol=0.01) for pair in ((kept.mean, now.mean), (kept.std, now.std))):
+            raise UserError(
+                f"--workdir={self.path} holds a run on other data: the poses had another mean and deviation "
+                "(statistics.json); resume it on the same data, or use another --workdir"
+            )
 
     def statistics(self) -> PoseStatistics:
         """Statistics of a lifter's training poses.

@@ -1,8 +1,13 @@
 """Tests of the occluder bank: which objects of a VOC devkit it takes, and how damage is reported."""
 
+import os
+import struct
+import zlib
+
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from pose_tf.data.occluders import LEVELS, OccluderBank
 from pose_tf.errors import UserError
@@ -52,9 +57,67 @@ def test_pictures_survive_saving(voc, tmp_path):
     assert sorted(path.name for path in tmp_path.glob("*bank*")) == ["bank.npz"]
 
 
+def test_a_difficult_object_whose_pixels_are_marked_255_leaves_the_others_of_its_image(tmp_path):
+    """As in VOC itself: the numbers count all objects, and only those that are used need pixels."""
+    chair, sofa = (10, 20, 70, 60, "chair", 1, 0), (80, 20, 150, 110, "sofa", 0, 0)
+    write_image(tmp_path, "a", [chair, sofa, (0, 100, 20, 120, "person", 0, 0)])
+    path = tmp_path / "SegmentationObject" / "a.png"
+    with Image.open(path) as mask:
+        numbers, palette = np.array(mask), mask.getpalette()
+    numbers[(numbers == 1) | (numbers == 3)] = 255
+    mask = Image.fromarray(numbers, mode="P")
+    mask.putpalette(palette)
+    mask.save(path)
+    assert [picture.shape for picture in OccluderBank.from_voc(str(tmp_path)).objects] == [(45, 35, 4)]
+
+
+def test_an_object_one_pixel_wide_is_no_error(tmp_path):
+    write_image(tmp_path, "a", [(10, 0, 11, 700, "lamp", 0, 0)], size=(700, 160))
+    assert [picture.shape for picture in OccluderBank.from_voc(str(tmp_path)).objects] == [(350, 1, 4)]
+
+
+@pytest.mark.skipif(os.fsencode("\udcff") != b"\xff", reason="this file system's names are all UTF-8")
+def test_an_image_whose_name_is_not_utf_8_is_read(tmp_path):
+    write_image(tmp_path, "a", [(10, 20, 70, 60, "chair", 0, 0)])
+    for folder in ("Annotations", "JPEGImages", "SegmentationObject"):
+        (path,) = (tmp_path / folder).iterdir()
+        path.rename(path.with_stem("\udcff"))
+    assert len(OccluderBank.from_voc(str(tmp_path))) == 1
+
+
+def large_png(folder, size=20_000):
+    """A header that claims 400 million pixels."""
+    path = folder / "SegmentationObject" / "a.png"
+    data = bytearray(path.read_bytes())
+    data[16:24] = struct.pack(">II", size, size)
+    data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
+    path.write_bytes(data)
+
+
+ENTITIES = "".join(f"<!ENTITY b{i + 1} '&b{i};&b{i};'>" for i in range(40))
+LAUGHS = f"<!DOCTYPE a [<!ENTITY b0 'x'>{ENTITIES}]><annotation>&b40;</annotation>"
+
+
 @pytest.mark.parametrize(
     "damage, message",
     [
+        (large_png, "a.png cannot be read"),
+        (lambda d: (d / "SegmentationObject" / "a.png").write_bytes(b""), "a.png cannot be read"),
+        (lambda d: (d / "JPEGImages" / "a.jpg").write_bytes(b""), "a.jpg cannot be read"),
+        (lambda d: (d / "JPEGImages" / "a.jpg").unlink(), "a.jpg cannot be read as an image: No such file"),
+        (lambda d: (d / "Annotations" / "a.xml").write_text(LAUGHS), "a.xml cannot be read"),
+        (
+            lambda d: (d / "Annotations" / "a.xml").write_bytes(b"<?xml version='1.0' encoding='x'?><a/>"),
+            "a.xml cannot",
+        ),
+        (
+            lambda d: (d / "Annotations" / "a.xml").write_text(
+                "<annotation><segmented>1</segmented><object><name>chair</name>"
+                + BOX.format("inf", "nan", 3, 4)
+                + "</object></annotation>"
+            ),
+            "object 1 has no box",
+        ),
         (lambda d: (d / "SegmentationObject" / "a.png").unlink(), "a.png cannot be read"),
         (lambda d: (d / "SegmentationObject" / "a.png").write_bytes(b"not an image"), "a.png cannot be read"),
         (lambda d: (d / "JPEGImages" / "a.jpg").write_bytes(b"not an image"), "a.jpg cannot be read"),

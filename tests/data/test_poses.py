@@ -64,7 +64,48 @@ def test_a_subject_without_poses_is_named(pose_set, method, subjects, message):
     assert str(caught.value) == message
 
 
+@pytest.mark.parametrize("none", [(), [], set()])
+def test_split_without_held_out_subjects_gives_all_poses_twice(pose_set, none):
+    training, validation = pose_set.split(none)
+    assert numbers(training) == numbers(validation) == list(range(9))
+
+
 # ----------------------------------------------------------------------------------------------------------- pose files
+
+
+@pytest.mark.parametrize(
+    ("factor", "unit"),
+    [(0.001, "meters"), (0.01, "decimeters"), (0.1, "centimeters"), (1 / 25.4, "inches"), (1 / 304.8, "feet")],
+)
+def test_poses_in_other_units_than_millimeters_are_refused(rng, factor, unit):
+    pose3d = rng.normal(0, 300, (20, 17, 3)) + [0, 0, 5000]
+    pose2d = rng.uniform(0, 256, (20, 17, 2))
+    poses.check_units(pose2d, pose3d, "FILE")
+    poses.check_units(pose2d, pose3d * 0.4, "FILE")  # small children
+    with pytest.raises(UserError, match=rf"FILE: 'pose3d' must be in millimeters, but .* are these {unit}\?"):
+        poses.check_units(pose2d, pose3d * factor, "FILE")
+    for nonsense in (pose3d * 0, pose3d * 1000):
+        with pytest.raises(UserError, match="FILE: 'pose3d' must be in millimeters, but .* in the median$"):
+            poses.check_units(pose2d, nonsense, "FILE")
+
+
+@pytest.mark.parametrize(
+    ("change", "unit"),
+    [
+        (lambda px: px / 128 - 1, "normalized"),
+        (lambda px: px / 256, "normalized"),
+        (lambda px: px * 5, "pixels of"),
+        (lambda px: px + 300, "pixels of"),
+        (lambda px: px - 128, "pixels of"),
+    ],
+)
+def test_2d_poses_in_other_units_than_pixels_of_the_crop_are_refused(rng, change, unit):
+    pose3d = rng.normal(0, 300, (20, 17, 3))
+    pose2d = rng.uniform(0, 256, (20, 17, 2))
+    with pytest.raises(
+        UserError, match=rf"FILE: 'pose2d_crop' must be in pixels of the 256x256 crop.* are these {unit}"
+    ):
+        poses.check_units(change(pose2d), pose3d, "FILE")
 
 
 @pytest.fixture

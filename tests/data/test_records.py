@@ -211,6 +211,48 @@ def test_consistent_samples_have_no_problems(make_sample):
     assert [records.problems(make_sample(number)) for number in range(20)] == [[]] * 20
 
 
+HUMAN36M_LENS = (-0.2083, 0.2555, -0.0025, -0.00076, -0.00161)  # of camera 54138969: k1, k2, k3, p1, p2
+
+
+def seen_through_a_lens(sample, offset, lens=HUMAN36M_LENS):
+    """The sample moved by `offset` mm, and seen by a camera of Human3.6M (its dataset's own camera model)."""
+    pose3d = sample["pose3d"].astype(float) * [0.7, 0.7, 1] + offset
+    fx, cx, fy, cy = sample["intrinsics"][0].astype(float)
+    x, y = (pose3d[:, :2] / pose3d[:, 2:]).T
+    k1, k2, k3, p1, p2 = lens
+    r2 = x**2 + y**2
+    bend = 1 + k1 * r2 + k2 * r2**2 + k3 * r2**3 + p1 * y + p2 * x
+    pose2d = np.stack([fx * (x * bend + p2 * r2) + cx, fy * (y * bend + p1 * r2) + cy], axis=-1)
+    return sample | {
+        "pose3d": np.float32(pose3d),
+        "pose2d": np.float32(pose2d),
+        "pose2d_crop": np.float32((pose2d - sample["offset"]) * sample["scale"]),
+    }
+
+
+@pytest.mark.parametrize("offset", [(0, 0, 0), (900, 0, 0), (-1100, 300, 500), (1000, -700, 0), (0, 900, 0)])
+def test_the_distortion_of_human36m_is_no_problem(make_sample, offset):
+    for number in range(10):
+        sample = seen_through_a_lens(make_sample(number), offset)
+        assert records.problems(sample) == []
+    assert np.abs(sample["pose2d"] - seen_through_a_lens(sample, 0, (0,) * 5)["pose2d"]).max() > 0.5
+
+
+def test_what_no_lens_explains_is_a_problem(make_sample):
+    rng = np.random.default_rng(0)
+    for number in range(10):
+        for offset in ((0, 0, 0), (900, 300, 0)):
+            good = seen_through_a_lens(make_sample(number), offset)
+            joint, swapped = good["pose2d"].copy(), good["pose2d"].copy()
+            joint[number] += rng.choice([-4, 4], 2)
+            swapped[[2, 5]] = swapped[[5, 2]]
+            for pose2d in (joint, swapped, good["pose2d"] + [3, 0], good["pose2d"] + rng.uniform(-4, 4, (17, 2))):
+                crop = (pose2d - good["offset"]) * good["scale"]
+                bad = good | {"pose2d": np.float32(pose2d), "pose2d_crop": np.float32(crop)}
+                (problem,) = records.problems(bad)
+                assert re.fullmatch(r"pose3d projects \d+\.\d\d px away from pose2d", problem)
+
+
 @pytest.mark.parametrize(
     ("key", "shift", "expected"),
     [

@@ -17,7 +17,7 @@ def blob(x, y, height=64, width=64, sigma=2.0, top=10.0):
 
 
 @pytest.mark.parametrize("alignment, offset", [("half_pixel", 1.5), ("corner", 0.0)])
-@pytest.mark.parametrize("method", ["soft_argmax", "debiased", "argmax"])
+@pytest.mark.parametrize("method", ["soft_argmax", "debiased", "argmax", "unshifted_argmax"])
 def test_a_lone_cell_lies_at_its_pixel(method, alignment, offset):
     heatmap = np.zeros((1, 64, 64, 1), np.float32)
     heatmap[0, 50, 10] = 100
@@ -34,6 +34,8 @@ def test_the_argmax_moves_a_quarter_cell_towards_its_higher_neighbours():
     heatmap[0, 20, 31, 2] = 0.5
     expected = [[30.25, 19.75], [29.75, 20.25], [30.25, 20], [30, 20]]
     np.testing.assert_allclose(Decoding("argmax", alignment="corner")(heatmap), [4 * np.array(expected)], atol=1e-4)
+    unshifted = Decoding("unshifted_argmax", alignment="corner")(heatmap)
+    np.testing.assert_array_equal(unshifted, [[[4 * 30, 4 * 20]] * 4])
 
 
 @pytest.mark.parametrize("x, y", [(0, 0), (1, 30), (63, 63), (30, 63), (5, 1)])

@@ -21,8 +21,9 @@ from pose_tf.errors import UserError
 from pose_tf.serving import client as client_module
 from pose_tf.serving.client import Client
 from tests.serving.prediction_service import PredictionService
-from tests.serving.test_crops import encode
+from tests.serving.test_crops import bmp, encode
 from tests.serving.test_export import estimator, exported  # noqa: F401
+from tests.serving.test_headers import KINDS, ORIENTATIONS, as_png, photo, upright
 
 PHOTOS = [encode("JPEG"), encode("PNG", size=(30, 90))]
 RNG = np.random.default_rng(0)
@@ -182,6 +183,18 @@ def test_files_that_end_with_zeros_arrive_whole(client, signatures):
         np.testing.assert_allclose(found["pose2d"], expected["pose2d"], atol=1e-3)
 
 
+@pytest.mark.parametrize("more", [{}, {"box": np.float32([[20, 30, 100, 120]] * 8)}], ids=["whole", "box"])
+def test_phones_photos_are_seen_upright(client, more):
+    photos = [KINDS["JPEG by Pillow"](value) for value in ORIENTATIONS]
+    signature = "image_and_box" if more else "serving_default"
+    turned, expected, as_stored = (
+        client.predict(signature, {"image_bytes": files, **more})["pose2d"]
+        for files in (photos, [as_png(upright(data)) for data in photos], [as_png(photo())] * 8)
+    )
+    np.testing.assert_allclose(turned, expected, atol=0.5)
+    assert np.abs(as_stored - expected)[5].max() > 5  # orientation 6 does matter
+
+
 def test_requests_and_answers_may_be_large(service, answer_grpc):
     images = np.zeros((24, 256, 256, 3), np.uint8)
     with Client(service.grpc, timeout_s=60) as client:
@@ -265,6 +278,26 @@ def test_an_answer_that_breaks_off_is_no_answer(answer_socket, service):
 
 REFUSED = {
     "no image": ("serving_default", {"image_bytes": [PHOTOS[0], b"Dear reader"]}, "image is no JPEG, PNG or BMP:"),
+    "boxes for one image": (
+        "image_and_box",
+        {"image_bytes": PHOTOS[:1], "box": np.float32([[10, 5, 30, 40], [2, 3, 20, 30]])},
+        "image_bytes holds 1 images and box 2 boxes; send one box with each image",
+    ),
+    "one box for images": (
+        "image_and_box",
+        {"image_bytes": PHOTOS * 2, "box": np.float32([[10, 5, 30, 40]])},
+        "image_bytes holds 4 images and box 1 boxes; send one box with each image",
+    ),
+    "no boxes": (
+        "image_and_box",
+        {"image_bytes": PHOTOS, "box": np.zeros((0, 4), np.float32)},
+        "image_bytes holds 2 images and box 0 boxes; send one box with each image",
+    ),
+    "BMP of 16 bits": (
+        "serving_default",
+        {"image_bytes": [bmp(16, bytes(10 * 8))]},
+        "image is a BMP that is compressed or has not 8, 24 or 32 bits a pixel; send one with 24, or a PNG or JPEG",
+    ),
     "NaN box": ("image_and_box", {"image_bytes": PHOTOS[:1], "box": np.float32([[0, 0, np.nan, 9]])}, "box is not"),
     "infinite joint": ("lift", {"pose2d": np.full((1, 17, 2), np.inf, np.float32)}, "pose2d : Tensor had Inf"),
     "empty batch": ("images", {"images": np.zeros((0, 256, 256, 3), np.uint8)}, ""),

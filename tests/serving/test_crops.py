@@ -13,14 +13,15 @@ from pose_tf.serving.crops import crop_box, crop_whole, decode, encoded_size
 from tests.serving.test_export import estimator, exported  # noqa: F401
 
 
-def encode(format, mode="RGB", size=(70, 50), **options):
+def encode(format, mode="RGB", size=(70, 50), colors=None, **options):
     """Bytes of a picture of coarse noise."""
     rng = np.random.default_rng(0)
-    channels = {"RGB": 3, "RGBA": 4, "CMYK": 4, "L": 1, "P": 1}[mode]
+    channels = {"RGBA": 4, "CMYK": 4, "L": 1, "P": 1}.get(mode, 3)
     pixels = rng.integers(0, 256, (size[1], size[0], channels), np.uint8)
-    picture = Image.fromarray(pixels[..., 0] if channels == 1 else pixels, "L" if mode == "P" else mode)
+    picture = Image.fromarray(pixels[..., 0] if channels == 1 else pixels, {1: "L", 3: "RGB"}.get(channels, mode))
+    picture = picture.quantize(colors) if colors else picture.convert(mode)
     buffer = io.BytesIO()
-    picture.convert(mode).save(buffer, format, **options)
+    picture.save(buffer, format, **options)
     return buffer.getvalue()
 
 
@@ -35,6 +36,58 @@ GOOD = {
     "RGBA PNG": encode("PNG", "RGBA"),
     "16-bit PNG": tf.io.encode_png(np.arange(70 * 50 * 3, dtype=np.uint16).reshape(50, 70, 3)).numpy(),
     "BMP": encode("BMP"),
+}
+
+
+def bmp(bits, rows, width=10, height=8, palette=b"", compression=0, more=b""):
+    """A BMP file of rows as they are stored, each of whole 4 bytes."""
+    header = struct.pack("<IiiHHIIiiII", 40, width, height, 1, bits, compression, len(rows), 0, 0, len(palette) // 4, 0)
+    start = 14 + len(header) + len(more) + len(palette)
+    return b"BM" + struct.pack("<IHHI", start + len(rows), 0, 0, start) + header + more + palette + rows
+
+
+NOISE = np.random.default_rng(0).integers(0, 256, (8, 10, 4), np.uint8)
+NUMBERS = np.pad(NOISE[..., 0], ((0, 0), (0, 2))).tobytes()  # of colors, 12 bytes a row
+GRAYS = b"".join(bytes([i, i, i, 0]) for i in range(256))
+COLORS = b"".join(bytes([i * 37 % 256, i * 91 % 256, i * 13 % 256, 0]) for i in range(256))
+BGRA_MASKS = struct.pack("<III", 0xFF0000, 0xFF00, 0xFF)
+RGBA_MASKS = struct.pack("<III", 0xFF, 0xFF00, 0xFF0000)
+
+READ = {
+    "8-bit BMP, Pillow's palette": encode("BMP", "P"),
+    "8-bit BMP, gray by Pillow": encode("BMP", "L"),
+    "8-bit BMP, palette": bmp(8, NUMBERS, palette=COLORS),
+    "8-bit BMP, palette, from the top": bmp(8, NUMBERS, palette=COLORS, height=-8),
+    "8-bit BMP, gray palette": bmp(8, NUMBERS, palette=GRAYS),
+    "8-bit BMP, dark first": bmp(8, NUMBERS, palette=GRAYS[::-1]),
+    "8-bit BMP, 16 colors": bmp(8, bytes(value % 16 for value in NUMBERS), palette=COLORS[:64]),
+    "24-bit BMP, from the top": bmp(24, bytes(32 * 8), height=-8),
+    "32-bit BMP": bmp(32, NOISE.tobytes()),
+    "32-bit BMP, from the top": bmp(32, NOISE.tobytes(), height=-8),
+    "32-bit BMP, masks": bmp(32, NOISE.tobytes(), compression=3, more=BGRA_MASKS),
+    "32-bit BMP with alpha by Pillow": encode("BMP", "RGBA"),
+    "1-bit PNG": encode("PNG", "1"),
+    "4-bit palette PNG": encode("PNG", "P", colors=16, bits=4),
+    "palette PNG with a transparent color": encode("PNG", "P", transparency=3),
+    "PNG with a transparent color": encode("PNG", transparency=(0, 0, 0)),
+    "gray PNG with alpha": encode("PNG", "LA"),
+    "16-bit gray PNG": tf.io.encode_png(np.arange(0, 64000, 40, np.uint16).reshape(40, 40, 1)).numpy(),
+    "16-bit PNG with alpha": tf.io.encode_png(np.arange(0, 64000, 40, np.uint16).reshape(20, 20, 4)).numpy(),
+    "JPEG of RGB": encode("JPEG", keep_rgb=True),
+    "JPEG of YCCK": GOOD["CMYK JPEG"].replace(b"Adobe\0d\0\0\0\0\0", b"Adobe\0d\0\0\0\0\2"),
+    "JPEG with more behind it": GOOD["JPEG"] + GOOD["PNG"],
+}
+"""As Pillow reads them, pixel for pixel."""
+
+NOT_READ = {
+    "1-bit BMP": encode("BMP", "1"),
+    "4-bit BMP": bmp(4, bytes(8 * 8), palette=COLORS[:64]),
+    "16-bit BMP": bmp(16, bytes(20 * 8)),
+    "16-bit BMP, masks": bmp(16, bytes(20 * 8), compression=3, more=struct.pack("<III", 0xF800, 0x7E0, 0x1F)),
+    "8-bit BMP, run lengths": bmp(8, b"\x0a\5\0\0" * 8 + b"\0\1", palette=COLORS, compression=1),
+    "32-bit BMP, other masks": bmp(32, NOISE.tobytes(), compression=3, more=RGBA_MASKS),
+    "BMP of OS/2": b"BM" + struct.pack("<IHHIIHHHH", 26 + 256, 0, 0, 26, 12, 10, 8, 1, 24) + bytes(256),
+    "BMP that holds a JPEG": bmp(0, GOOD["JPEG"], compression=4),
 }
 
 
@@ -69,9 +122,23 @@ def test_images_of_all_kinds_are_decoded(name):
     image = decode(tf.constant(GOOD[name]))
     assert image.shape == (50, 70, 3)
     expected = np.asarray(Image.open(io.BytesIO(GOOD[name])).convert("RGB"), np.float32)
-    tolerance = 8 if "JPEG" in name else 1
-    if name != "16-bit PNG":
-        np.testing.assert_allclose(image, expected, atol=40 if name == "CMYK JPEG" else tolerance)
+    np.testing.assert_allclose(image, expected, atol=1 if name == "CMYK JPEG" else 0)
+
+
+@pytest.mark.parametrize("name", READ)
+def test_pixels_are_those_that_pillow_reads(name):
+    picture = Image.open(io.BytesIO(READ[name]))
+    if picture.mode == "I;16":
+        picture = Image.fromarray(np.uint8(np.asarray(picture) >> 8))
+    image = decode(tf.constant(READ[name]))
+    np.testing.assert_allclose(image, np.float32(picture.convert("RGB")), atol=1 if "CCK" in name else 0)
+
+
+@pytest.mark.parametrize("name", NOT_READ)
+def test_what_is_not_read_is_refused_with_what_to_send(name):
+    words = "image is a BMP that is compressed or has not 8, 24 or 32 bits a pixel; send one with 24, or a PNG or JPEG"
+    with pytest.raises(tf.errors.InvalidArgumentError, match=words):
+        decode(tf.constant(NOT_READ[name]))
 
 
 BAD_IMAGES = {
@@ -83,6 +150,8 @@ BAD_IMAGES = {
     "half a PNG": (GOOD["PNG"][: len(GOOD["PNG"]) // 2], None),
     "huge PNG": (png_header(100_000, 100_000), "image has too many pixels.*100000 100000"),
     "wide PNG": (png_header(2**31 - 1, 1), "image has too many pixels"),
+    "wide PNG of few pixels": (png_header(32_769, 1), "more than 32768 in a row or column; height and width: .1 32769"),
+    "high PNG of few pixels": (png_header(1, 32_769), "more than 32768 in a row or column; height and width: .32769 1"),
     "overflowing PNG": (png_header(2**31, 2**31), "image has too many pixels"),
     "empty PNG": (png_header(0, 10), "no JPEG, PNG or BMP"),
     "huge JPEG": (jpeg_header(65_500, 65_500), "image has too many pixels.*65500 65500"),

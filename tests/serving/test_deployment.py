@@ -128,6 +128,7 @@ def test_profiles_choose_the_services():
     }
     (device,) = SERVICES["gpu"]["deploy"]["resources"]["reservations"]["devices"]
     assert device == {"driver": "nvidia", "count": 1, "capabilities": ["gpu"]}
+    assert SERVICES["gpu"]["environment"] == {"NVIDIA_TF32_OVERRIDE": "0"}
     assert "reservations" not in SERVICES["cpu"]["deploy"]["resources"]
     assert re.fullmatch(r"prom/prometheus:v\d+\.\d+\.\d+", SERVICES["prometheus"]["image"])
 
@@ -180,6 +181,14 @@ def test_batching_fits_the_model_and_itself(name):
         assert set(BATCH_SIZES) <= set(sizes)
     waiting = executed * (batching.max_enqueued_batches.value + batching.num_batch_threads.value)
     assert waiting <= int(FLAGS["--grpc_max_threads"])  # each request holds a thread
+
+
+@pytest.mark.parametrize("name", ["cpu", "gpu"])
+def test_images_fit_beside_the_model(name):
+    """6 GB is the model while its next version is loaded; 0.75 GB is the largest image, see test_export.py."""
+    batching = read(f"batching.{name}.config", BatchingParameters)
+    (memory,) = re.findall(r"^\$\{MEMORY:-(\d+)g\}$", SERVICES[name]["deploy"]["resources"]["limits"]["memory"])
+    assert 6 + 0.75 * batching.num_batch_threads.value <= int(memory)
 
 
 def test_on_a_cpu_one_request_cannot_spoil_another():

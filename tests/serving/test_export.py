@@ -175,6 +175,42 @@ def test_a_process_without_this_package_gets_the_same(exported, images, tmp_path
             np.testing.assert_allclose(found[key], expected[key], atol=1e-3)
 
 
+MEMORY = """
+import sys, threading
+import tensorflow as tf
+tf.config.threading.set_inter_op_parallelism_threads(12)  # as a machine of 12 cores
+tf.config.threading.set_intra_op_parallelism_threads(1)
+estimate = tf.saved_model.load(sys.argv[1]).signatures["serving_default"]
+data = open(sys.argv[2], "rb").read()
+
+def resident():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * 4 / 1024
+
+estimate(image_bytes=tf.constant([data]))
+before, done, peak = resident(), threading.Event(), 0
+asked = threading.Thread(target=lambda: (estimate(image_bytes=tf.constant([data] * int(sys.argv[3]))), done.set()))
+asked.start()
+while not done.wait(0.002) and asked.is_alive():
+    peak = max(peak, resident())
+assert done.is_set()
+print(peak - before)
+"""
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="the operating system does not tell the memory")
+@pytest.mark.parametrize(("side", "at_once"), [(4096, 4), (4104, 1)])
+def test_a_request_of_large_images_takes_no_more_memory_than_the_largest(exported, tmp_path, side, at_once):
+    """Ten images that are together five times as large as one may be: four at once if they are no more than a quarter
+    of that, one at a time otherwise. Without such a bound they take 600 MiB."""
+    cv2.imwrite(f"{tmp_path}/image.png", np.zeros((side, side, 3), np.uint8))
+    command = [sys.executable, "-I", "-c", MEMORY, exported, f"{tmp_path}/image.png", "10"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    image_mib = 3 * side**2 / 2**20
+    assert float(done.stdout) < at_once * image_mib + 160  # the network takes about 100
+
+
 def test_versions_count_up_and_a_half_written_one_is_never_there(estimator, tmp_path, monkeypatch):
     for version in ("3", "1", ".partial-9", "notes"):
         (tmp_path / version).mkdir()
@@ -188,6 +224,36 @@ def test_versions_count_up_and_a_half_written_one_is_never_there(estimator, tmp_
     with pytest.raises(UserError, match="No space left on device"):
         export(estimator, str(tmp_path))
     assert sorted(os.listdir(tmp_path)) == [".partial-9", "1", "3", "4", "notes"]
+
+
+def test_an_export_leaves_the_version_that_another_has_completed_meanwhile(estimator, tmp_path, monkeypatch):
+    save, saved = tf.saved_model.save, []
+
+    def save_late(module, path, **options):
+        saved.append(path)
+        save(module, path, **options)
+        if len(saved) == 1:
+            (tmp_path / "1").mkdir()
+            (tmp_path / "1" / "saved_model.pb").write_text("of another")
+
+    monkeypatch.setattr(tf.saved_model, "save", save_late)
+    path = export(estimator, str(tmp_path))
+    assert path == f"{tmp_path}/2"
+    assert read_card(path)["version"] == 2
+    assert (tmp_path / "1" / "saved_model.pb").read_text() == "of another"
+    assert sorted(os.listdir(tmp_path)) == ["1", "2"]
+
+
+def test_directories_that_are_no_versions_are_not_counted(estimator, tmp_path):
+    for name in ("²", "1.5", "-3", "v7"):
+        (tmp_path / name).mkdir()
+    assert export(estimator, str(tmp_path)) == f"{tmp_path}/1"
+
+
+def test_a_place_that_cannot_be_written_is_named(estimator, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=f"--output_dir={tmp_path}/file cannot be written: Not a directory"):
+        export(estimator, f"{tmp_path}/file")
 
 
 @pytest.fixture(scope="session")

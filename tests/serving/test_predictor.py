@@ -1,18 +1,24 @@
 """From pictures to files of results, with estimators that are known exactly."""
 
+import errno
 import json
+import os
 import shutil
 
 import cv2
 import numpy as np
 import pytest
+import tensorflow as tf
 
+from pose_tf import files
 from pose_tf.data.sample import render_sample
 from pose_tf.errors import UserError
 from pose_tf.serving import predictor
 from pose_tf.serving.media import MediaError
 from pose_tf.serving.people import GivenBoxes
-from pose_tf.serving.predictor import Options, check_boxes, estimate_people, predict
+from pose_tf.serving.predictor import Options, check_boxes, estimate_people, load_model, predict
+from tests.serving.matroska import write_matroska
+from tests.serving.test_media import BURST
 
 
 def find_mark(image_bytes, box):
@@ -29,6 +35,32 @@ def find_mark(image_bytes, box):
         "pose3d": np.repeat(share[:, None], 17, axis=1),
         "confidence": np.ones((len(box), 17), np.float32),
     }
+
+
+def test_a_model_may_lie_anywhere(tmp_path):
+    class Ones(tf.Module):
+        def __init__(self):
+            self.one = tf.Variable(1.0)
+
+        @tf.function
+        def estimate(self, image_bytes, box):
+            return {"pose2d": self.one + 0 * box + tf.zeros_like(tf.strings.length(image_bytes)[0], tf.float32)}
+
+    ones = Ones()
+    inputs = {
+        "image_bytes": tf.TensorSpec([None], tf.string, "image_bytes"),
+        "box": tf.TensorSpec([None, 4], name="box"),
+    }
+    signature = ones.estimate.get_concrete_function(**inputs)
+    tf.saved_model.save(ones, f"{tmp_path}/model/7", signatures={"image_and_box": signature})
+    for name in (b"a[x]", b"a\\b", b"a*?{c}", b"w\xfc", "wä".encode()):
+        path = os.fsencode(tmp_path) + b"/" + name
+        shutil.copytree(os.fsencode(tmp_path) + b"/model", path)
+        found = load_model(os.fsdecode(path))(image_bytes=[b""], box=np.zeros((1, 4), np.float32))
+        assert found["pose2d"].tolist() == [[1, 1, 1, 1]]
+    os.truncate(f"{tmp_path}/a[x]/7/saved_model.pb", 40)
+    with pytest.raises(UserError, match=r"--model=.*/a\[x\]/7 cannot be loaded: ((?!/proc).)*$"):
+        load_model(f"{tmp_path}/a[x]")
 
 
 def marked(width, height, *centres, radius=2):
@@ -147,6 +179,136 @@ def test_no_results_replace_an_input(tmp_path):
     assert (tmp_path / "a.png").read_bytes() == before
 
 
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_results_beside_the_photos_are_the_same_after_a_second_run(tmp_path):
+    write_photo(tmp_path / "a.jpg", (50, 40))
+    write_matroska(tmp_path / "b.mkv", [0, 0.1], [marked(100, 80, (50, 40))] * 2)
+    before = contents(tmp_path)
+    for _ in range(3):
+        predict(find_mark, str(tmp_path), Options(str(tmp_path), GivenBoxes("whole")))
+        found = contents(tmp_path)
+        assert {name: found.pop(name) for name in before} == before
+        endings = ("png", "views.png", "html", "json", "csv", "npz", "mp4")
+        assert set(found) == {f"a.{ending}" for ending in endings[:-1]} | {f"b.{ending}" for ending in endings[1:]}
+    read = json.loads(found["a.json"])
+    assert read["frames"][0]["people"][0]["pose2d_px"][0] == [49.5, 39.5]
+
+
+def test_a_users_own_photo_stays_one(tmp_path):
+    """Not every PNG beside a JPEG is a result."""
+    for name in ("a.jpg", "a.png"):
+        write_photo(tmp_path / name, (50, 40))
+    before = contents(tmp_path)
+    options = Options(str(tmp_path), GivenBoxes("whole"), outputs=("overlay", "json"))
+    for _ in range(2):
+        predict(find_mark, str(tmp_path), options)
+        found = contents(tmp_path)
+        assert {name: found.pop(name) for name in before} == before
+        assert set(found) == {f"{name}.{ending}" for name in before for ending in ("png", "json")}
+
+
+@pytest.mark.parametrize("ending", ["png", "views.png", "html", "json", "csv", "npz"])
+def test_nothing_that_is_no_result_is_replaced(tmp_path, ending, capsys):
+    (tmp_path / "in").mkdir()
+    for name in ("a.jpg", "b.jpg"):
+        write_photo(tmp_path / "in" / name, (50, 40))
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / f"a.{ending}").write_text('{"labels": []}')
+    for _ in range(2):  # results, too, may be there
+        with pytest.raises(UserError, match="1 of 2 files could not be used"):
+            predict(find_mark, f"{tmp_path}/in", Options(str(out), GivenBoxes("whole")))
+        words = f"left out: {tmp_path}/in/a.jpg: results would replace {out}/a.{ending}; choose another --output_dir"
+        assert words in capsys.readouterr().err
+        assert (out / f"a.{ending}").read_text() == '{"labels": []}'
+        assert len(list(out.iterdir())) == 1 + 6
+
+
+def test_only_what_is_written_can_replace_anything(tmp_path):
+    write_photo(tmp_path / "a.png", (50, 40))
+    (tmp_path / "a.csv").write_text("mine")
+    predict(find_mark, f"{tmp_path}/a.png", Options(str(tmp_path), GivenBoxes("whole"), outputs=("json",)))
+    assert {path.name for path in tmp_path.iterdir()} == {"a.png", "a.csv", "a.json"}
+
+
+@pytest.mark.parametrize("length", [230, 237, 245, 246, 251, 255])
+def test_long_names_have_results_too(tmp_path, length, capsys):
+    (tmp_path / "in").mkdir()
+    stems = [letter * (length - 4) for letter in ("a", "b")] + ["é" * ((length - 4) // 2)]
+    stems.append("a" * (length - 5) + "c")  # begins as the first
+    for name in (*stems, "short"):
+        write_photo(tmp_path / "in" / f"{name}.jpg", (50, 40))
+    for _ in range(2):
+        predict(find_mark, f"{tmp_path}/in", Options(f"{tmp_path}/out", GivenBoxes("whole")))
+        names = [path.name for path in (tmp_path / "out").iterdir()]
+        assert len(names) == 5 * 6
+        assert "short.views.png" in names
+    assert ("is too long for its results" in capsys.readouterr().err) == (length > 249)
+    for name in stems:
+        fits = len(name.encode()) <= 245
+        assert (f"{name}.views.png" in names) == fits
+        assert any(other.startswith(name[:100]) and other.endswith(".views.png") for other in names)
+
+
+def test_a_name_that_the_file_system_refuses_ends_nothing_else(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(predictor, "LONGEST_NAME", 400)
+    (tmp_path / "in").mkdir()
+    for name in ("a" * 250, "b", "c"):
+        write_photo(tmp_path / "in" / f"{name}.jpg", (50, 40))
+    with pytest.raises(UserError, match="1 of 3 files could not be used"):
+        predict(find_mark, f"{tmp_path}/in", Options(f"{tmp_path}/out", GivenBoxes("whole")))
+    assert "File name too long" in capsys.readouterr().err
+    assert {"b.npz", "c.npz"} <= {path.name for path in (tmp_path / "out").iterdir()}
+
+
+def test_a_full_disk_ends_at_the_first_file(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    (tmp_path / "in").mkdir()
+    for name in ("a", "b"):
+        write_photo(tmp_path / "in" / f"{name}.jpg", (50, 40))
+    monkeypatch.setattr(files.os, "replace", full)
+    with pytest.raises(UserError, match=r"a.png cannot be written: No space left on device"):
+        predict(find_mark, f"{tmp_path}/in", Options(f"{tmp_path}/out", GivenBoxes("whole")))
+
+
+def test_names_that_only_the_table_or_the_folder_has_are_told(tmp_path, capsys):
+    (tmp_path / "in").mkdir()
+    for name in ("a.png", "b.png", "e\u0301.png"):  # as a Mac writes é
+        write_photo(tmp_path / "in" / name, (50, 40))
+    rows = "a.png,1,2,30,40\nc.png,1,2,30,40\n\u00e9.png,30,20,40,40\nin/b.png,1,2,30,40\n"
+    (tmp_path / "boxes.csv").write_text(f"file,x,y,width,height\n{rows}", encoding="utf-8")
+    given = GivenBoxes(path=f"{tmp_path}/boxes.csv")
+    predict(find_mark, f"{tmp_path}/in", Options(f"{tmp_path}/out", given, outputs=("json",)))
+    said = capsys.readouterr()
+    complaints = [line for line in said.err.splitlines() if line.startswith("--boxes")]
+    assert complaints == [
+        f"--boxes={tmp_path}/boxes.csv has a row for c.png, but no input has that name",
+        f"--boxes={tmp_path}/boxes.csv has a row for in/b.png, but no input has that name",
+        f"--boxes={tmp_path}/boxes.csv has no row for {tmp_path}/in/b.png",
+    ]
+    assert "b.png: no box, results" in said.out and "nobody found" not in said.out
+    counts = {
+        name: len(json.loads((tmp_path / "out" / f"{name}.json").read_text())["frames"][0]["people"])
+        for name in ("a", "b", "e\u0301")
+    }
+    assert counts == {"a": 1, "b": 0, "e\u0301": 1}
+
+
+def test_many_names_are_counted(tmp_path, capsys):
+    write_photo(tmp_path / "a.png", (50, 40))
+    rows = [f"{name},1,2,30,40" for name in ("a.png", *(f"{i}.png" for i in range(1000)))]
+    (tmp_path / "boxes.csv").write_text("\n".join(["file,x,y,width,height", *rows]))
+    GivenBoxes(path=f"{tmp_path}/boxes.csv").check([f"{tmp_path}/a.png"])
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 21
+    assert lines[-1] == "… and so for 980 more"
+
+
 def test_a_table_of_other_files_is_told(tmp_path):
     write_photo(tmp_path / "a.png", (50, 40))
     (tmp_path / "boxes.csv").write_text("file,x,y,width,height\nphotos/a.png,1,2,30,40\n")
@@ -228,6 +390,48 @@ def test_a_video_has_a_pose_for_each_picture(video, tmp_path):
         np.testing.assert_allclose(found["box_px"][-1], [88, 20, 60, 60], atol=3)  # followed
     assert cv2.imread(f"{tmp_path}/out/walk.views.png").shape[0] % 256 == 0
     assert (tmp_path / "out" / "walk.html").exists()
+
+
+def test_a_variable_rate_is_kept_everywhere(tmp_path):
+    images = [marked(200, 100, (40, 50)) for _ in range(41)]
+    for i, image in enumerate(images):
+        image[60:90, 120:180] = 6 * i
+    write_matroska(tmp_path / "a.mkv", BURST, images)
+    predict(find_mark, f"{tmp_path}/a.mkv", Options(f"{tmp_path}/out", GivenBoxes("whole"), smooth=False))
+    read = json.loads((tmp_path / "out" / "a.json").read_text())
+    np.testing.assert_allclose([frame["time_s"] for frame in read["frames"]], BURST, atol=0.0011)
+    assert read["fps"] == pytest.approx(40 / BURST[-1], rel=1e-3)  # on average
+    with np.load(tmp_path / "out" / "a.npz") as found:
+        np.testing.assert_allclose(found["time_s"], BURST, atol=0.0011)
+    rows = (tmp_path / "out" / "a.csv").read_text().splitlines()
+    assert float(rows[1 + 19 * 17].split(",")[1]) == pytest.approx(0.633, abs=0.0011)
+    page = (tmp_path / "out" / "a.html").read_text()
+    assert '"time":0.633' in page
+    shown = cv2.VideoCapture(f"{tmp_path}/out/a.mp4")
+    fps, levels = shown.get(cv2.CAP_PROP_FPS), []
+    while (picture := shown.read())[0]:
+        levels.append(picture[1][65:85, 130:170].mean())
+    assert len(levels) / fps == pytest.approx(BURST[-1], abs=0.1)
+    for time, later, level in zip(BURST, BURST[1:], range(0, 240, 6)):
+        seen = levels[round((time + 0.001) * fps) : round((later - 0.001) * fps)]
+        assert seen and np.abs(np.array(seen) - level).max() < 3.8  # coded
+
+
+def test_people_are_searched_for_by_the_clock_of_the_video(tmp_path, monkeypatch):
+    searches = []
+    monkeypatch.setattr(
+        "pose_tf.serving.tracking.find_people",
+        lambda image, score: searches.append(1) or (np.zeros((0, 4), np.float32), np.zeros(0, np.float32)),
+    )
+    write_matroska(tmp_path / "a.mkv", BURST, [marked(200, 100)] * 41)
+    predict(find_mark, f"{tmp_path}/a.mkv", Options(f"{tmp_path}/out", outputs=("json",)))
+    assert len(searches) == 4 + 21  # at 0, 0.2, 0.367 and 0.567 s, and at every picture that is 0.184 s after another
+
+
+def test_a_recording_without_a_duration_is_not_called_damaged(tmp_path, capfd):
+    write_matroska(tmp_path / "a.mkv", BURST, [marked(200, 100)] * 41)
+    predict(find_mark, f"{tmp_path}/a.mkv", Options(f"{tmp_path}/out", GivenBoxes("whole"), outputs=("json",)))
+    assert "damaged" not in capfd.readouterr().err
 
 
 def test_a_person_is_there_from_the_first_picture_to_the_last_that_was_found(tmp_path):
@@ -320,9 +524,9 @@ def test_a_camera_is_read_until_ctrl_c(video, tmp_path, monkeypatch, source, num
     opened = []
     capture = cv2.VideoCapture
 
-    def camera(source):
+    def camera(source, *backend):
         if isinstance(source, str):  # what was written is looked at
-            return capture(source)
+            return capture(source, *backend)
         opened.append(source)
         return capture(video)
 

@@ -12,12 +12,15 @@ ROOT = pathlib.Path(__file__).parents[2]
 
 @pytest.fixture(scope="session")
 def tool_command(tmp_path_factory):
-    """A function that gives the arguments of `subprocess` for `tools/NAME.py FLAGS`, with more of the environment."""
+    """A function that gives the arguments of `subprocess` for `tools/NAME.py FLAGS`, with more of the environment.
+
+    `program`, if given, is run in place of the tool.
+    """
     elsewhere = tmp_path_factory.mktemp("elsewhere")
 
-    def make(name, *flags, **more):
+    def make(name, *flags, program=None, **more):
         environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"} | more
-        command = [sys.executable, str(ROOT / "tools" / f"{name}.py"), *map(str, flags)]
+        command = [sys.executable, str(program or ROOT / "tools" / f"{name}.py"), *map(str, flags)]
         return {"args": command, "cwd": elsewhere, "env": environment, "text": True}
 
     return make

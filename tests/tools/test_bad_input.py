@@ -1,7 +1,10 @@
 """A user's mistakes: one sentence that names what is at fault, exit status 1, and nothing half-written."""
 
 import pathlib
+import signal
+import time
 
+import numpy as np
 import pytest
 import tensorflow as tf
 
@@ -51,6 +54,10 @@ def train_flags(workdir, *more, recipe="feed_forward"):
         (["--config.loss=cubic"], ["config.loss", "cubic"]),
         (["--config.strategy=hope"], ["config.strategy", "hope"]),
         (["--config.model.name=resnet"], ["config.model.name", "resnet"]),
+        (["--config.train.epochs=0.0"], ["config.train.epochs", "0.0", "above 0"]),
+        (["--config.train.epochs=nan"], ["config.train.epochs", "nan"]),
+        (["--config.seed=-1"], ["config.seed", "-1"]),
+        (["--config.model.units=-64"], ["config.model.units", "-64"]),
         (["--config.train.steps_per_call=0"], ["config.train.steps_per_call", "at least 1"]),
         (["--config.train.checkpoints_kept=0"], ["config.train.checkpoints_kept", "at least 1"]),
         (["--config.optimizer.ema=1.0"], ["config.optimizer.ema", "1.0"]),
@@ -89,6 +96,34 @@ def test_another_recipe_in_the_same_workdir_is_refused(fails, sample_data, lifte
     message = fails(*train_flags(lifter, f"--data_dir={sample_data}"))
     assert str(lifter) in message
     assert "config." in message
+
+
+def test_a_second_training_in_a_workdir_is_refused_and_the_first_goes_on(fails, start_tool, sample_data, tmp_path):
+    flags = train_flags(
+        tmp_path / "run",
+        f"--config.data.poses={sample_data}/poses.npz",
+        "--config.model.units=32",
+        "--config.train.epochs=100000.0",
+    )
+    process = start_tool(*flags)
+    while not (tmp_path / "run" / "config.json").exists():
+        assert process.poll() is None, process.errors.read_text()
+        time.sleep(0.1)
+    message = fails(*flags)
+    assert f"--workdir={tmp_path}/run is in use by process {process.pid} on " in message
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 0, process.errors.read_text()
+
+
+def test_poses_in_other_units_are_named(fails, sample_data, tmp_path):
+    with np.load(sample_data / "poses.npz") as file:
+        arrays = dict(file)
+    np.savez(tmp_path / "meters.npz", **arrays | {"pose3d": arrays["pose3d"] / 1000})
+    np.savez(tmp_path / "normalized.npz", **arrays | {"pose2d_crop": arrays["pose2d_crop"] / 128 - 1})
+    message = fails(*train_flags(tmp_path / "run", f"--config.data.poses={tmp_path}/meters.npz"))
+    assert f"{tmp_path}/meters.npz: 'pose3d' must be in millimeters" in message and "meters?" in message
+    message = fails(*train_flags(tmp_path / "run", f"--config.data.poses={tmp_path}/normalized.npz"))
+    assert "'pose2d_crop' must be in pixels of the 256x256 crop" in message and "normalized coordinates?" in message
 
 
 def test_a_damaged_shard_stops_training_with_its_name(fails, sample_data, tmp_path):

@@ -67,7 +67,7 @@ def newest(workdir):
 
 def wait_for_step(process, workdir, step):
     """Waits for a checkpoint of a step or a later one."""
-    deadline = time.monotonic() + 100
+    deadline = time.monotonic() + 200
     while newest(workdir) < step:
         assert process.poll() is None, process.errors.read_text()
         assert time.monotonic() < deadline
@@ -149,11 +149,11 @@ def start_workers(start_tool, sample_data, tmp_path):
                 f"--workdir={tmp_path / name}",
                 "--config.strategy=multi_worker",
                 "--config.model.units=32",
-                "--config.data.replica_batch_size=4",
-                "--config.data.batch_size=8",
-                "--config.train.epochs=20.0",
+                "--config.data.replica_batch_size=8",
+                "--config.data.batch_size=16",
+                "--config.train.epochs=40.0",
                 "--config.train.steps_per_call=10",
-                "--config.train.validate_every_epochs=10.0",
+                "--config.train.validate_every_epochs=20.0",
                 "--config.train.checkpoint_every_minutes=0.0",
                 *more,
                 TF_CONFIG=json.dumps(cluster),
@@ -266,7 +266,7 @@ def test_a_port_in_use_is_named(fails):
 
 
 def wait_for_output(process, text):
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 200
     while text not in process.errors.read_text():
         assert process.poll() is None, process.errors.read_text()
         assert time.monotonic() < deadline

@@ -191,3 +191,53 @@ def test_a_disk_that_takes_no_more_is_one_sentence_and_the_last_checkpoint_is_in
     assert "Traceback" not in done.stderr
     assert "{{" not in done.stderr
     assert [path.name for path in folder.iterdir()] == ["00000003"]
+
+
+def test_a_checkpoint_that_is_replaced_is_there_until_the_new_one_is(save, checkpoints, value, monkeypatch):
+    """The process may die between any two calls; what is there then comes back."""
+    save(3, 5)
+    rename, calls = os.rename, []
+
+    def die(*names):
+        calls.append(names)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        rename(*names)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(os, "rename", die)
+        save(5)
+    assert checkpoints.steps() == [3]
+    assert checkpoints.restore() == 5
+    assert checkpoints.steps() == [3, 5]
+    assert value.numpy().max() == 5
+
+
+def test_a_checkpoint_that_cannot_take_the_place_of_another_leaves_it(save, checkpoints, monkeypatch, tmp_path):
+    save(5)
+    rename = os.rename
+
+    def refuse(source, target):
+        if ".partial-" in source:
+            raise OSError(28, "No space left on device")
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", refuse)
+    folder = f"{tmp_path}/run/checkpoints/00000005"
+    with pytest.raises(UserError, match=f"{folder} cannot be written: No space left on device; {folder} is intact"):
+        checkpoints.save(5, 0)
+    assert checkpoints.steps() == [5]
+
+
+def test_a_checkpoint_and_its_directory_are_on_the_disk_before_it_has_its_name(save, monkeypatch, tmp_path):
+    save()
+    flushed, renamed = [], []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: flushed.append(os.readlink(f"/proc/self/fd/{descriptor}")))
+    rename = os.rename
+    monkeypatch.setattr(os, "rename", lambda *names: (renamed.append(list(flushed)), rename(*names)))
+    save(5)
+    (before,) = renamed
+    names = {pathlib.Path(path).name for path in before}
+    assert {"ckpt.index", "ckpt.data-00000-of-00001", "manifest.json"} < names
+    assert pathlib.Path(before[-1]).name.startswith(".partial-")
+    assert flushed[len(before) :] == [f"{tmp_path}/run/checkpoints"]

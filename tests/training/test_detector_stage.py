@@ -67,6 +67,24 @@ def test_training_images_are_occluded_and_jittered_and_validation_images_are_not
     assert stage.augmented_pictures().shape == (256, 512, 3)
 
 
+def test_without_held_out_subjects_the_training_images_are_validated(config, data_dir, tmp_path):
+    config.data.validation_subjects = ()
+    stage = make_stage(config, data_dir, tmp_path)
+    assert stage.num_samples == 3
+    assert sum(len(batch["image"]) for batch in stage.validation_images) == 3
+
+
+def test_joints_outside_the_crop_do_not_choose_the_best_weights(config, data_dir, tmp_path):
+    """They have no cell of the heatmap, so the loss leaves them out."""
+    stage = make_stage(config, data_dir, tmp_path)
+    (batch,) = stage.validation_images
+    truth = batch["pose2d_crop"].numpy()
+    truth[:, 4] = (900, 900)
+    stage.validation_images = [batch | {"pose2d_crop": tf.constant(truth)}]
+    stage._detect = lambda images: (batch["pose2d_crop"] + tf.constant([3.0, 4.0]), None)
+    assert stage.validate()["pixel_error"] == pytest.approx(5, abs=1e-4)
+
+
 def test_a_missing_bank_says_what_to_do(config, data_dir, tmp_path):
     config.occlusion.bank = "nowhere.npz"
     with pytest.raises(UserError, match=r"config.occlusion.bank: nowhere.npz does not exist; tools/build_occluders.py"):
@@ -85,7 +103,7 @@ def test_the_losses_of_heatmaps_train_whatever_the_decoding(config, data_dir, tm
     stage = make_stage(config, data_dir, tmp_path)
     batch = next(iter(stage.training_batches(0, Share())))
     with tf.GradientTape() as tape:
-        losses = stage.losses(stage.augment(batch, [0, 0]), 0.0)
+        losses = stage.losses(stage.augment(batch, [0, 0], 0.0))
     assert set(losses) == {loss, "loss", "pixel_error"}
     gradients = tape.gradient(losses["loss"], stage.model.trainable_variables)
     assert all(np.isfinite(gradient).all() for gradient in gradients)

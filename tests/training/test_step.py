@@ -98,6 +98,48 @@ def test_the_moving_average_of_the_weights_is_what_is_validated_and_kept(train):
     assert np.abs(states[-1][kernel] - states[-1][number]).max() > 1e-4
 
 
+def test_the_statistics_of_normalization_are_averaged_with_the_weights(train):
+    workdir = train("run", {"optimizer.ema": 0.3, "optimizer.learning_rate": 0.01, "optimizer.warmup_steps": 0})
+    states = [checkpoint(workdir, step) for step in range(1, STEPS + 1)]
+    own = {  # of the first normalization, both of 16 units: they begin at 0 and 1
+        name: [state[f"model/layer_with_weights-1/moving_{name}"] for state in states] for name in ("mean", "variance")
+    }
+    model = Workdir(str(workdir)).load_best("lifter")
+    for name, begin in (("mean", 0.0), ("variance", 1.0)):
+        average = begin
+        for step, value in enumerate(own[name]):
+            average = average + (1 - min(0.3, (1 + step) / (10 + step))) * (value - average)
+        kept = getattr(model.get_layer("input.bn"), f"moving_{name}").numpy()
+        np.testing.assert_allclose(kept, average, rtol=1e-5)
+        assert np.abs(kept - own[name][-1]).max() > 1e-4
+        assert any(
+            key.startswith("average_statistics/") and np.array_equal(states[-1][key], kept) for key in states[-1]
+        )
+
+
+def test_a_run_whose_checkpoint_has_no_averaged_statistics_goes_on(train, monkeypatch):
+    """As those of earlier versions: their average begins at the statistics as they are."""
+    changes = {"optimizer.ema": 0.3, "train.epochs": 2.0, "optimizer.schedule": "constant"}
+    with monkeypatch.context() as patch:
+        complete = trainer.WeightAverage.__init__
+
+        def make(self, *args):
+            complete(self, *args)
+            del self.state["average_statistics"]
+
+        patch.setattr(trainer.WeightAverage, "__init__", make)
+        workdir = train("run", changes)
+        shutil.rmtree(workdir / "checkpoints" / f"{2 * STEPS:08d}")
+    before = checkpoint(workdir, 2 * STEPS - 1)
+    assert not any(name.startswith("average_statistics") for name in before)
+    after = checkpoint(train("run", changes), 2 * STEPS)
+    name = "model/layer_with_weights-1/moving_mean"
+    expected = before[name] + 0.7 * (after[name] - before[name])
+    averages = [value for key, value in after.items() if key.startswith("average_statistics/")]
+    assert any(np.allclose(value, expected, atol=1e-6) for value in averages if value.shape == expected.shape)
+    assert all(np.isfinite(value).all() for value in averages)
+
+
 def test_float16_trains_with_a_scaled_loss(train):
     changes = {"precision": "mixed_float16", "train.epochs": 20.0}
     workdir = train("run", changes)

@@ -17,7 +17,10 @@ import tensorflow as tf
 from pose_tf.data import records
 from pose_tf.data.sample import render_sample
 from pose_tf.errors import UserError
+from pose_tf.layers import BatchNormalization
 from pose_tf.training import strategy, trainer
+from pose_tf.training.cluster import Cluster, read_tf_config
+from pose_tf.training.recipe import check_batch_norm, may_split_batches
 from pose_tf.training.workdir import Workdir
 from tests.training.test_trainer import recipe
 
@@ -26,16 +29,58 @@ STEPS = 5
 
 
 def train_on_cpus(count, data_dir, workdir, configs):
-    """Trains one recipe after the other on some logical CPUs; returns {name: {trainable weight: value}}."""
-    (cpu,) = tf.config.list_physical_devices("CPU")
-    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * count)
+    """Trains one recipe after the other on some logical CPUs; returns {name: {weight: value}}."""
+    use_cpus(count)
     found = {}
     for name, config in configs.items():
         path = f"{workdir}/{name}{count}"
         trainer.train(ml_collections.ConfigDict(json.loads(config)), data_dir, path)
         model = Workdir(path).load_best(json.loads(config)["stage"])
-        found[name] = {weight.name: weight.numpy() for weight in model.trainable_weights}
+        found[name] = {weight.name: weight.numpy() for weight in model.weights}
     return found
+
+
+def use_cpus(count):
+    (cpu,) = tf.config.list_physical_devices("CPU")
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * count)
+
+
+def normalize_on_two_cpus(cases):
+    """Synchronized normalization of halves of batches; returns for each case what `normalize` does."""
+    use_cpus(2)
+    mirrored = strategy.make_strategy("mirrored")
+    found = []
+    for x, upstream, dtype in cases:
+        halves = [
+            mirrored.experimental_distribute_values_from_function(
+                lambda context, value=value: tf.constant(np.split(value, 2)[context.replica_id_in_sync_group])
+            )
+            for value in (x, upstream)
+        ]
+        with strategy.variable_scope(mirrored):
+            model = make_layer(x, dtype)
+            strategy.set_batch_norm(model, "synchronized")
+        y, dx, dgamma = tf.function(lambda x, u, model=model: mirrored.run(normalize, (model, x, u)))(*halves)
+        both = mirrored.experimental_local_results
+        found.append((np.concatenate(both(y)), np.concatenate(both(dx)), sum(both(dgamma)).numpy(), statistics(model)))
+    return found
+
+
+def make_layer(x, dtype):
+    layer = BatchNormalization(momentum=0.9, epsilon=1e-5, dtype=dtype)
+    return tf.keras.Sequential([tf.keras.Input(x.shape[1:], dtype=tf.float32), layer])
+
+
+def normalize(model, x, upstream):
+    """What comes out in a training step, and the gradients by inputs and scale, each float32."""
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = tf.cast(model(x, training=True), tf.float32)
+    return y, *tape.gradient(y, [x, model.trainable_weights[0]], upstream)
+
+
+def statistics(model):
+    return [weight.numpy() for weight in model.non_trainable_weights]
 
 
 def make_config(name, batch_norm):
@@ -74,6 +119,7 @@ def trained(tmp_path_factory):
             ("feed_forward", "synchronized"),
             ("feed_forward", "replica"),
             ("hrnet_w32", "frozen"),
+            ("hrnet_w32", "synchronized"),
         )
     }
     spawn = multiprocessing.get_context("spawn")
@@ -83,15 +129,18 @@ def trained(tmp_path_factory):
         return {1: one.result(), 2: {name: weights for run in two for name, weights in run.result().items()}}
 
 
-# Biases that change nothing, as a normalisation or a softmax follows: their gradients are rounding errors, and Adam
-# makes steps of full length of them.
+# Biases that change nothing, as a normalization or a softmax follows: their gradients are rounding errors, and Adam
+# makes steps of full length of them. The means of what they are added to move with them.
 WITHOUT_EFFECT = {
     "feed_forward frozen": set(),
     "feed_forward replica": set(),
     "feed_forward synchronized": {
-        f"{name}.linear/bias:0" for name in ("input", "block0.1", "block0.2", "block1.1", "block1.2")
+        f"{name}.{weight}:0"
+        for name in ("input", "block0.1", "block0.2", "block1.1", "block1.2")
+        for weight in ("linear/bias", "bn/moving_mean")
     },
     "hrnet_w32 frozen": {"final_layer/bias:0"},
+    "hrnet_w32 synchronized": {"final_layer/bias:0"},
 }
 
 
@@ -117,6 +166,42 @@ def test_two_replicas_with_synchronized_batch_normalisation_take_the_step_of_one
     assert len(found) > 20_000
     assert found[-3] < 2e-6
     assert found[-1] < 0.01 * STEPS * LEARNING_RATE
+
+
+@pytest.mark.parametrize("name", ["feed_forward synchronized", "hrnet_w32 synchronized"])
+def test_synchronized_statistics_are_those_of_one_device(trained, name):
+    one, two = trained[1][name], trained[2][name]
+    names = [weight for weight in one if "moving" in weight and weight not in WITHOUT_EFFECT[name]]
+    assert len(names) > 4
+    for weight in names:
+        assert np.abs(one[weight] - two[weight]).max() < 1e-5 * np.abs(one[weight]).max(), weight
+
+
+@pytest.fixture(scope="module")
+def normalized():
+    """[(case, what two replicas found)] for images, graphs and vectors, far from zero, in three precisions."""
+    rng = np.random.default_rng(0)
+    cases = []
+    for shape in ((4, 6, 5, 3), (6, 17, 3), (10, 3)):
+        x = rng.normal(1, 2, shape) * [1, 10, 1] + [0, 5, 100]
+        for dtype in ("float32", "mixed_float16", "mixed_bfloat16"):
+            cases.append((np.float32(x), np.float32(rng.normal(size=shape)), dtype))
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return list(zip(cases, pool.apply(normalize_on_two_cpus, [cases])))
+
+
+@pytest.mark.parametrize("number", range(9))
+def test_synchronized_normalization_is_that_of_the_whole_batch(normalized, number):
+    (x, upstream, dtype), (y, dx, dgamma, found) = normalized[number]
+    model = make_layer(x, dtype)
+    expected = [value.numpy() for value in normalize(model, tf.constant(x), tf.constant(upstream))]
+    atol = {"float32": 2e-5, "mixed_float16": 4e-3, "mixed_bfloat16": 4e-2}[dtype]
+    for ours, theirs in zip((y, dx, dgamma), expected):
+        np.testing.assert_allclose(ours, theirs, atol=atol * max(1, np.abs(theirs).max()))
+    for ours, theirs in zip(found, statistics(model)):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5)
+    seen = tf.cast(tf.cast(x, dtype.removeprefix("mixed_")), tf.float64).numpy().reshape(-1, 3)
+    np.testing.assert_allclose(found, [0.1 * seen.mean(0), 0.9 + 0.1 * seen.var(0, ddof=1)], rtol=1e-5)
 
 
 def test_batch_normalisation_over_each_replicas_samples_is_another_step(trained):
@@ -148,12 +233,133 @@ def test_batch_sizes_that_contradict_each_other_are_refused(replicas, total, eac
         strategy.batch_sizes(data, types.SimpleNamespace(num_replicas_in_sync=replicas))
 
 
+def tf_config(workers=("a:1", "b:2"), type_="worker", index=0, **jobs):
+    workers = list(workers) if isinstance(workers, tuple) else workers
+    cluster = {"worker": workers, **jobs}
+    return json.dumps({"cluster": cluster, "task": {"type": type_, "index": index}})
+
+
 @pytest.mark.parametrize(
-    "text",
-    ["", "{", "[]", '{"cluster": {"worker": ["a:1"]}}', '{"cluster": {"worker": ["a:1"]}, "task": {"type": "ps"}}']
-    + ['{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 1}}'],
+    ("text", "words"),
+    [
+        ("{", "is not JSON"),
+        ("[]", "no 'cluster'"),
+        ("3", "no 'cluster'"),
+        ('{"cluster": ["a:1"], "task": {"type": "worker", "index": 0}}', "no 'cluster'"),
+        ('{"cluster": {"worker": ["a:1"]}}', "no 'task'"),
+        ('{"cluster": {"worker": ["a:1"]}, "task": "worker"}', "no 'task'"),
+        ('{"cluster": {"worker": ["a:1"]}, "task": {"type": "ps"}}', 'type is "ps"'),
+        ('{"cluster": {}, "task": {"type": "worker", "index": 0}}', "index is 0"),
+        (tf_config("a:1"), 'worker is "a:1", which is not a list'),
+        (tf_config([]), r"worker is \[\], which is not a list"),
+        (tf_config({"0": "a:1"}), "which is not a list"),
+        (tf_config([["a", 1]]), r'\["a", 1\] is not an address host:port'),
+        (tf_config(["a"]), '"a" is not an address host:port'),
+        (tf_config(["a:"]), '"a:" is not an address host:port'),
+        (tf_config([":1"]), '":1" is not an address host:port'),
+        (tf_config(["a:x"]), '"a:x" is not an address host:port'),
+        (tf_config(["a:²"]), "is not an address host:port"),
+        (tf_config(["a:-1"]), '"a:-1" is not an address host:port'),
+        (tf_config(["grpc://a:1"]), '"grpc://a:1" is not an address host:port'),
+        (tf_config(["a..b:1"]), '"a..b:1" is not an address host:port'),
+        (tf_config(["a:0"]), "port of a:0 is not in 1 to 65535"),
+        (tf_config(["a:70000"]), "port of a:70000 is not in 1 to 65535"),
+        (tf_config(("a:1", "b:2", "a:1")), "lists a:1 2 times"),
+        (tf_config(chief=["a:1"]), "lists a:1 2 times"),
+        (tf_config(chief=["c:1", "d:1"]), "has 2 chiefs"),
+        (tf_config(ps=["c:1"]), "its cluster has 'ps'"),
+        (tf_config(evaluator=["c:1"]), "its cluster has 'evaluator'"),
+        (tf_config(type_="evaluator"), 'type is "evaluator"'),
+        (tf_config(type_="chief"), "index is 0; it has to be of a chief that it lists"),
+        (tf_config(type_=None), "type is null"),
+        (tf_config(index=2), "index is 2; it has to be a whole number from 0 to 1"),
+        (tf_config(index=-1), "index is -1; it has to be a whole number from 0 to 1"),
+        (tf_config(index=True), "index is true; it has to be a whole number from 0 to 1"),
+        (tf_config(index=0.0), "index is 0.0; it has to be a whole number from 0 to 1"),
+        (tf_config(index="0"), 'index is "0"; it has to be a whole number from 0 to 1, without quotes'),
+        (tf_config(index=None), "index is null"),
+    ],
 )
-def test_a_tf_config_that_is_none_is_refused(monkeypatch, text):
+@pytest.mark.parametrize("name", ["auto", "multi_worker"])
+def test_a_tf_config_that_is_none_is_refused_in_a_sentence(monkeypatch, name, text, words):
     monkeypatch.setenv("TF_CONFIG", text)
-    with pytest.raises(UserError, match="TF_CONFIG"):
+    with pytest.raises(UserError, match=f"^TF_CONFIG: .*{words}.*; it has to be of the form {{"):
+        strategy.make_strategy(name)
+
+
+@pytest.mark.parametrize("text", ["", " "])
+def test_an_empty_tf_config_is_none(monkeypatch, text):
+    monkeypatch.setenv("TF_CONFIG", text)
+    with pytest.raises(UserError, match="there is no TF_CONFIG"):
         strategy.make_strategy("multi_worker")
+    assert isinstance(strategy.make_strategy("auto"), tf.distribute.OneDeviceStrategy)
+
+
+@pytest.mark.parametrize(("kind", "index", "expected"), [("chief", 0, 0), ("worker", 0, 1), ("worker", 1, 2)])
+def test_a_chief_is_the_first_worker(monkeypatch, kind, index, expected):
+    monkeypatch.setenv("TF_CONFIG", tf_config(("a:1", "[::1]:65535"), kind, index, chief=["c:1"]))
+    assert read_tf_config() == Cluster(("c:1", "a:1", "[::1]:65535"), expected)
+
+
+@pytest.mark.parametrize(
+    ("data", "batch_norm", "expected"),
+    [
+        ({}, "replica", "OneDeviceStrategy"),
+        ({"batch_size": 0, "replica_batch_size": 16}, "replica", "MirroredStrategy"),
+        ({}, "synchronized", "MirroredStrategy"),
+        ({}, "frozen", "MirroredStrategy"),
+    ],
+)
+@pytest.mark.parametrize("name", ["feed_forward", "sem_gcn", "hrnet_w32"])
+def test_auto_takes_several_gpus_where_that_leaves_the_step_as_it_is(
+    monkeypatch, capsys, name, data, batch_norm, expected
+):
+    config = recipe(name)
+    config.data.update(data)
+    config.batch_norm = batch_norm
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: [kind] * 8)
+    for made in ("OneDeviceStrategy", "MirroredStrategy"):
+        monkeypatch.setattr(tf.distribute, made, lambda *_, made=made: made)
+    assert strategy.make_strategy(config.strategy, may_split_batches(config)) == expected
+    told = "one of 8 GPUs is used; --config.data.batch_size=0 --config.data.replica_batch_size=16"
+    assert (told in capsys.readouterr().err) == (expected == "OneDeviceStrategy")
+
+
+@pytest.mark.parametrize(
+    ("name", "total", "each", "batch_norm", "replicas", "words"),
+    [
+        ("feed_forward", 16, 0, "replica", 8, "batches of 16 = 8 x 2: .*replica_batch_size=16"),
+        ("sem_gcn", 14, 0, "replica", 2, "batches of 14 = 2 x 7"),
+        ("hrnet_w32", 0, 2, "replica", 4, "batches of 8 = 4 x 2: .*replica_batch_size=8"),
+        ("feed_forward", 1, 0, "replica", 1, "config.data.batch_size is 1"),
+        ("sem_gcn", 1, 0, "synchronized", 1, "config.data.batch_size is 1"),
+    ],
+)
+def test_batches_too_small_to_normalize_over_are_refused_before_anything_is_read_or_written(
+    monkeypatch, tmp_path, name, total, each, batch_norm, replicas, words
+):
+    config = recipe(name)
+    config.data.batch_size, config.data.replica_batch_size, config.batch_norm = total, each, batch_norm
+    several = types.SimpleNamespace(num_replicas_in_sync=replicas, cluster_resolver=None)
+    monkeypatch.setattr(trainer, "make_strategy", lambda *_: several)
+    with pytest.raises(UserError, match=words):
+        trainer.train(config, "/nowhere", str(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "total", "each", "batch_norm", "replicas"),
+    [
+        ("feed_forward", 16, 8, "replica", 2),
+        ("feed_forward", 16, 2, "synchronized", 8),
+        ("feed_forward", 2, 1, "synchronized", 2),
+        ("feed_forward", 16, 2, "frozen", 8),
+        ("feed_forward", 1, 1, "frozen", 1),
+        ("sem_gcn", 2, 2, "replica", 1),
+        ("hrnet_w32", 1, 1, "replica", 1),  # mean and variance over all places of an image
+    ],
+)
+def test_batches_that_are_large_enough_to_normalize_over(name, total, each, batch_norm, replicas):
+    config = recipe(name)
+    config.data.batch_size, config.data.replica_batch_size, config.batch_norm = total, each, batch_norm
+    check_batch_norm(config, replicas)

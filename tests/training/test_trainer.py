@@ -125,10 +125,57 @@ def test_another_global_batch_needs_another_directory(config, tmp_path):
     kept = Workdir(str(tmp_path / "run")).config().data
     assert (kept.batch_size, kept.replica_batch_size) == (8, 8)
     config.data.replica_batch_size = 16
-    with pytest.raises(UserError, match="holds a run with config.data = "):
+    with pytest.raises(UserError, match=r"holds a run with config.data.batch_size = 8 \(now 16\)"):
         trainer.train(config, None, str(tmp_path / "run"))
     config.data.batch_size, config.data.replica_batch_size = 8, 0
     trainer.train(config, None, str(tmp_path / "run"))
+
+
+def contents(folder):
+    """Bytes of all files of a run but the lock, which names the last process."""
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != "lock"}
+
+
+def test_a_refused_command_leaves_a_run_as_it_was(config, poses, tmp_path):
+    config.train.epochs = 1.0
+    trainer.train(config, None, str(tmp_path / "run"))
+    before = contents(tmp_path / "run")
+    with np.load(poses) as arrays:
+        np.savez(tmp_path / "half.npz", **{name: arrays[name][::2] for name in arrays})
+        np.savez(tmp_path / "moved.npz", **arrays)
+    config.data.poses = str(tmp_path / "half.npz")
+    with pytest.raises(UserError, match="holds a run on other data: pose2d_crop.npy of the poses is "):
+        trainer.train(config, None, str(tmp_path / "run"))
+    config.data.batch_size = 64
+    with pytest.raises(UserError, match=r"config.data.batch_size = 8 \(now 64\)"):
+        trainer.train(config, None, str(tmp_path / "run"))
+    with pytest.raises(UserError, match="config.data.batch_size is 64, but there are only 24 samples"):
+        trainer.train(config, None, str(tmp_path / "new"))
+    assert contents(tmp_path / "run") == before
+    assert not contents(tmp_path / "new")
+    config.data.batch_size, config.data.poses = 8, str(tmp_path / "moved.npz")
+    trainer.train(config, None, str(tmp_path / "run"))
+
+
+def test_a_run_that_was_extended_ends_as_if_it_had_been_as_long_from_the_beginning(config, tmp_path):
+    config.optimizer.schedule, config.optimizer.ema, config.train.validate_every_epochs = "constant", 0.9, 1.0
+    config.train.epochs = 2.0
+    trainer.train(config, None, str(tmp_path / "whole"))
+    config.train.epochs = 1.0
+    trainer.train(config, None, str(tmp_path / "parts"))
+    config.train.epochs = 2.0
+    trainer.train(config, None, str(tmp_path / "parts"))
+    whole, parts = latest(tmp_path / "whole"), latest(tmp_path / "parts")
+    assert whole["optimizer/iter/.ATTRIBUTES/VARIABLE_VALUE"] == 12
+    for name in whole:
+        np.testing.assert_array_equal(whole[name], parts[name], err_msg=name)
+    assert Workdir(str(tmp_path / "parts")).config().train.epochs == 2.0
+
+
+def test_without_held_out_subjects_validation_is_on_the_training_data_and_says_so(config, tmp_path, capsys):
+    config.data.validation_subjects, config.train.epochs = (), 1.0
+    assert trainer.train(config, None, str(tmp_path / "run"))["mpjpe"] > 0
+    assert "config.data.validation_subjects is empty: validation is on the training data" in capsys.readouterr().err
 
 
 def test_one_mirrored_replica_trains_as_one_device_does(config, tmp_path):
@@ -171,7 +218,7 @@ def test_the_papers_recipes_have_its_hyper_parameters(name, learning_rate):
 def test_the_released_recipes_have_the_released_hyper_parameters():
     detector, lifter, graph = (recipe(f"released/{name}") for name in ("hrnet_w32", "feed_forward", "sem_gcn"))
     assert {name: factor for name, factor in detector.loss.items() if factor} == {"released_heatmap": 1.0}
-    assert (detector.decoding.method, detector.decoding.alignment) == ("argmax", "half_pixel")
+    assert (detector.decoding.method, detector.decoding.alignment) == ("unshifted_argmax", "half_pixel")
     assert (detector.occlusion.probability, detector.occlusion.min_count, detector.occlusion.max_count) == (0.5, 1, 7)
     assert detector.color.to_dict() == {"brightness": 0.2, "contrast": 0.2, "saturation": 0.2, "hue": 0.2}
     assert (detector.optimizer.weight_decay_form, detector.optimizer.schedule) == ("coupled", "step")

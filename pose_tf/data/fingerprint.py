@@ -1,0 +1,55 @@
+"""What identifies the data of a training, found without reading it all."""
+
+import os
+import zipfile
+
+from pose_tf.data import records
+
+
+def fingerprint(config, data_dir: str | None) -> dict[str, dict[str, str]]:
+    """Names, sizes and checksums of the records, checksums of the arrays in .npz files.
+
+    Args:
+        config: the recipe.
+        data_dir: directory of records, or None.
+
+    Returns:
+        {"records", "poses" or "occluders": {file or array: text}}, of those that the recipe reads. Files that cannot
+        be read are left to those who read them.
+
+    Raises:
+        UserError: `data_dir` is to be read, and holds no records.
+    """
+    found = {}
+    if config.data.get("poses"):
+        found["poses"] = of_arrays(config.data.poses)
+    elif data_dir:
+        found["records"] = of_records(data_dir)
+    if config.get("occlusion") and config.occlusion.probability:
+        found["occluders"] = of_arrays(config.occlusion.bank)
+    return {section: values for section, values in found.items() if values}
+
+
+def of_records(data_dir: str) -> dict[str, str]:
+    """Sizes and checksums of the files in `data_dir/h36` by name. UserError if there are none."""
+    return {os.path.basename(shard): _size_and_end(shard) for shard in records.list_shards(data_dir)}
+
+
+def _size_and_end(path):
+    """A ZLIB stream ends with the Adler-32 checksum of its content."""
+    size = os.path.getsize(path)
+    try:
+        with open(path, "rb") as file:
+            file.seek(max(size - 4, 0))
+            return f"{size} bytes, checksum {file.read().hex()}"
+    except OSError:
+        return f"{size} bytes"
+
+
+def of_arrays(path: str) -> dict[str, str]:
+    """Checksums of an .npz file's arrays by name, whenever it was written; none if it cannot be read."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return {info.filename: f"{info.CRC:08x} ({info.file_size} bytes)" for info in archive.infolist()}
+    except (OSError, zipfile.BadZipFile):
+        return {}

@@ -1,0 +1,242 @@
+"""Processes that wait for others say for whom; SIGTERM and Ctrl-C end them promptly, in a sentence, with status 0."""
+
+import http.server
+import json
+import signal
+import socket
+import threading
+import time
+
+import pytest
+
+from tests.tools.test_interrupted_training import (  # noqa: F401
+    ROOT,
+    detector_flags,
+    free_port,
+    newest,
+    shards,
+    start_workers,
+    wait_for_output,
+    wait_for_step,
+)
+
+SIGNALS = [signal.SIGTERM, signal.SIGINT]
+PROMPT = 5  # seconds
+
+
+def assert_ends(process, number, *words):
+    """A signal ends a process promptly, with a sentence of these words and without a traceback."""
+    process.send_signal(number)
+    assert process.wait(PROMPT) == 0, process.errors.read_text()
+    text = process.errors.read_text()
+    assert "Traceback" not in text
+    for word in words:
+        assert word in text.strip().splitlines()[-1]
+
+
+@pytest.fixture
+def start_worker(start_tool, sample_data, tmp_path):
+    """A function that starts one of several workers of a lifter's training."""
+
+    def start(addresses, index, *more, **options):
+        cluster = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
+        return start_tool(
+            "train",
+            f"--config={ROOT}/configs/feed_forward.py",
+            f"--config.data.poses={sample_data}/poses.npz",
+            f"--workdir={tmp_path}/run",
+            *more,
+            TF_CONFIG=json.dumps(cluster),
+            **options,
+        )
+
+    return start
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_workers_that_wait_for_others_say_for_whom_and_why(start_worker, tmp_path, number):
+    """Worker 2 is not started, and worker 3 does not exist. Worker 1 is told by worker 0."""
+    ports = [free_port() for _ in range(3)]
+    addresses = [*(f"localhost:{port}" for port in ports), "no-such-host.invalid:1"]
+    workers = [start_worker(addresses, index) for index in (0, 1)]
+    for worker in workers:
+        wait_for_output(
+            worker, f"worker 2 at localhost:{ports[2]} (not started yet); worker 3 at no-such-host.invalid:1 "
+        )
+        assert "worker 3 at no-such-host.invalid:1 (its host name cannot be found" in worker.errors.read_text()
+    for worker in reversed(workers):
+        assert_ends(worker, number, "stopped while waiting for", f"worker 2 at localhost:{ports[2]}")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_worker_says_what_else_it_finds_at_the_others_addresses(start_worker):
+    """Another kind of server, a process that was started as another worker, one with another list of workers."""
+    with http.server.ThreadingHTTPServer(("localhost", 0), http.server.BaseHTTPRequestHandler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        me, other, third = (f"localhost:{free_port()}" for _ in range(3))
+        addresses = [me, f"localhost:{server.server_port}", other, third]
+        worker = start_worker(addresses, 0)
+        start_worker([me, addresses[1], third, other], 3)
+        start_worker([me, third], 1)
+        wait_for_output(worker, f"worker 2 at {other} (there answers the process whose TF_CONFIG says worker 3)")
+        text = worker.errors.read_text()
+        assert f"worker 1 at {addresses[1]} (does not answer)" in text or "is another kind of server" in text
+        assert f"worker 3 at {third} (there answers the process whose TF_CONFIG says worker 1)" in text
+        server.shutdown()
+
+
+def test_two_processes_for_one_worker_are_one_too_many(start_worker):
+    addresses = [f"localhost:{free_port()}" for _ in range(2)]
+    first = start_worker(addresses, 0)
+    wait_for_output(first, "waiting for worker 1")
+    second = start_worker(addresses, 0)
+    assert second.wait(100) == 1
+    assert (
+        f"this is worker 0 at {addresses[0]}, but port {addresses[0][10:]} cannot be used" in second.errors.read_text()
+    )
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_worker_that_waits_for_a_lost_one_is_ended(start_workers, tmp_path, number):  # noqa: F811
+    workers, _ = start_workers("run", "--config.train.epochs=100000.0")
+    wait_for_step(workers[0], tmp_path / "run", 20)
+    workers[1].kill()
+    wait_for_output(workers[0], "waiting for worker 1 at localhost")
+    assert_ends(workers[0], number, "stopped while waiting for worker 1 at localhost")
+    assert newest(tmp_path / "run") >= 20
+
+
+@pytest.mark.parametrize(("hanging", "number"), enumerate(SIGNALS))
+def test_a_worker_whose_peer_hangs_is_ended(start_workers, tmp_path, hanging, number):  # noqa: F811
+    """TensorFlow notices in ten seconds that the other one has gone silent."""
+    workers, _ = start_workers("run", "--config.train.epochs=100000.0")
+    wait_for_step(workers[0], tmp_path / "run", 20)
+    workers[hanging].send_signal(signal.SIGSTOP)
+    time.sleep(1)
+    workers[1 - hanging].send_signal(number)
+    assert workers[1 - hanging].wait(40) == 0, workers[1 - hanging].errors.read_text()
+    text = workers[1 - hanging].errors.read_text()
+    assert "stopped, but another worker is gone" in text
+    assert "Traceback" not in text
+
+
+@pytest.fixture
+def start_detector(start_tool, detector_flags):  # noqa: F811
+    """A function that starts a small detector's training, which ends with its processes."""
+    return lambda *flags, **environment: start_tool(*detector_flags("run", *flags), **environment)
+
+
+@pytest.fixture
+def program(tmp_path):
+    """A function that writes a program: `tools/train.py` after some changes to `pose_tf.training.stages`."""
+
+    def write(changes):
+        (tmp_path / "program.py").write_text(
+            f"""
+import runpy, sys, time
+sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "tools")!r}]
+import pose_tf
+from pose_tf.training import stages
+{changes}
+runpy.run_path({str(ROOT / "tools" / "train.py")!r}, run_name="__main__")
+"""
+        )
+        return tmp_path / "program.py"
+
+    return write
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_worker_that_waits_while_the_first_one_reads_the_data_is_ended(
+    start_worker, program, sample_data, tmp_path, number
+):
+    slow = program("""
+def index_records(*_):
+    print("reading", flush=True)
+    while True:
+        time.sleep(0.1)
+stages.index_records = index_records
+""")
+    addresses = [f"localhost:{free_port()}" for _ in range(2)]
+    flags = ("--config.data.poses=", f"--data_dir={sample_data}")
+    workers = [start_worker(addresses, index, *flags, program=slow) for index in (0, 1)]
+    wait_for_output(workers[0], "reading")
+    wait_for_output(workers[1], "waiting for worker 0, which reads the data (")
+    assert_ends(workers[1], number, "stopped while waiting for worker 0, which reads the data")
+    workers[0].send_signal(number)
+    assert workers[0].wait(PROMPT) in (-signal.SIGTERM, 1)  # it does not wait, and has nothing to save
+    assert "Traceback" not in workers[0].errors.read_text()
+
+
+@pytest.mark.parametrize(("signaled", "number"), enumerate(SIGNALS))
+def test_all_workers_stop_while_the_first_one_validates(start_worker, program, tmp_path, signaled, number):
+    slow = program("""
+def validate(self, interrupted):
+    print("validating", flush=True)
+    while not interrupted():
+        time.sleep(0.1)
+stages.LifterStage.validate = validate
+""")
+    addresses = [f"localhost:{free_port()}" for _ in range(2)]
+    flags = ("--config.data.batch_size=16", "--config.train.validate_every_epochs=1.0", "--config.model.units=32")
+    workers = [start_worker(addresses, index, *flags, program=slow) for index in (0, 1)]
+    wait_for_output(workers[0], "validating")
+    time.sleep(1)
+    workers[signaled].send_signal(number)
+    for worker in workers:
+        assert worker.wait(60) == 0, worker.errors.read_text()
+    assert newest(tmp_path / "run") == 3
+    assert "stopped at step 3; the same command goes on from there" in workers[0].errors.read_text()
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_training_waits_for_a_worker_of_its_data_service_and_is_ended(start_tool, start_detector, number):
+    port = free_port()
+    dispatcher = wait_for_output(start_tool("data_service", f"--port={port}"), "dispatcher, listening at ")
+    training = start_detector(f"--config.data.service=localhost:{port}")
+    wait_for_output(training, f"waiting for a worker of the tf.data service at localhost:{port}")
+    assert_ends(training, number, f"stopped while waiting for a worker of the tf.data service at localhost:{port}")
+    assert_ends(dispatcher, number)
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_training_whose_data_service_has_lost_its_worker_is_ended(start_tool, start_detector, tmp_path, number):
+    port = free_port()
+    dispatcher = wait_for_output(start_tool("data_service", f"--port={port}"), "dispatcher, listening at ")
+    flags = (f"--port={free_port()}", f"--dispatcher=localhost:{port}", "--host=localhost")
+    worker = wait_for_output(start_tool("data_service", *flags), "worker of")
+    training = start_detector(f"--config.data.service=localhost:{port}", "--config.train.epochs=100000.0")
+    wait_for_step(training, tmp_path / "run", 3)
+    worker.kill()
+    dispatcher.kill()
+    step = -1
+    while step < (step := newest(tmp_path / "run")):  # until what has been read ahead is used up
+        time.sleep(12)
+    training.send_signal(number)
+    assert training.wait(30) == 0, training.errors.read_text()
+    text = training.errors.read_text()
+    assert f"stopped while waiting for config.data.service=localhost:{port}" in text
+    assert "Traceback" not in text
+
+
+def test_another_kind_of_server_is_not_a_data_service(fails, detector_flags):  # noqa: F811
+    with (
+        http.server.ThreadingHTTPServer(("localhost", 0), http.server.BaseHTTPRequestHandler) as server,
+        socket.create_server(("localhost", 0)) as silent,
+    ):
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        for port in (server.server_port, silent.getsockname()[1]):
+            message = fails(*detector_flags("run", f"--config.data.service=localhost:{port}"))
+            assert f"config.data.service=localhost:{port} is not host:port of a service that answers" in message
+            assert "another kind of server" in message
+            message = fails("data_service", f"--port={free_port()}", f"--dispatcher=localhost:{port}")
+            assert f"--dispatcher=localhost:{port}: another kind of server" in message
+        server.shutdown()
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_data_service_worker_that_waits_for_its_dispatcher_is_ended(start_tool, number):
+    port = free_port()
+    worker = start_tool("data_service", f"--port={free_port()}", f"--dispatcher=localhost:{port}")
+    wait_for_output(worker, f"waiting for the dispatcher at localhost:{port} (")
+    assert_ends(worker, number, f"stopped while waiting for the dispatcher at localhost:{port}")

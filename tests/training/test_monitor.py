@@ -1,0 +1,96 @@
+"""Reports of a run that was killed and resumed: each once."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pose_tf.training.monitor import Monitor
+from pose_tf.training.workdir import Workdir
+from tests.training.test_trainer import recipe
+
+
+@pytest.fixture
+def workdir(tmp_path):
+    """Directory of a run that reported steps 4 and 8, and validations and poses at 4 and 8."""
+    workdir = Workdir(str(tmp_path))
+    with Monitor(workdir, 0, 0, 8) as monitor:
+        monitor.recipe(recipe("feed_forward"))
+        monitor.picture(0, "augmented", np.zeros((8, 8, 3), np.uint8))
+        for step in (4, 8):
+            report(monitor, step)
+    return workdir
+
+
+def report(monitor, step):
+    monitor.report(step, "train", {"loss": float(step)})
+    monitor.report(step, "validation", {"mpjpe": float(step)})
+    monitor.picture(step, "validation", np.zeros((8, 8, 3), np.uint8))
+    monitor.poses(step, "poses", np.random.default_rng(0).normal(size=(1, 17, 3)))
+
+
+def events(workdir):
+    """(step, tag) of all values in the event files, sorted."""
+    found = []
+    for path in tf.io.gfile.glob(workdir.file("tensorboard/*tfevents*")):
+        for serialized in tf.data.TFRecordDataset(path).as_numpy_iterator():
+            event = tf.compat.v1.Event.FromString(serialized)
+            found += [(event.step, value.tag) for value in event.summary.value]
+    return sorted(found)
+
+
+AT_START = {"config", "augmented", "_hparams_/session_start_info", "_hparams_/experiment"}
+OF_VALIDATION = {"validation/mpjpe", "validation", "poses_VERTEX", "poses_FACE", "poses_COLOR", "poses_config"}
+
+
+def tags(workdir, step):
+    found = [tag for other, tag in events(workdir) if other == step]
+    assert len(found) == len(set(found)), "reported twice"
+    return set(found)
+
+
+def test_steps_that_a_killed_run_lost_are_reported_once(workdir):
+    before = events(workdir)
+    with Monitor(workdir, 4, 4, 8) as monitor:
+        assert {step for step, _ in events(workdir)} == {0, 4}
+        report(monitor, 8)
+    assert events(workdir) == before
+    assert tags(workdir, 0) <= AT_START
+    assert tags(workdir, 8) - {"poses_config"} == (OF_VALIDATION | {"train/loss"}) - {"poses_config"}
+    assert [(line["step"], line["split"]) for line in workdir.reports()] == [
+        (4, "train"),
+        (4, "validation"),
+        (8, "train"),
+        (8, "validation"),
+    ]
+
+
+def test_a_validation_that_was_reported_and_not_saved_is_reported_once(workdir):
+    """The checkpoint of step 8 was written before the validation at step 8."""
+    with Monitor(workdir, 8, 4, 8):
+        pass
+    assert tags(workdir, 8) == {"train/loss"}
+    assert tags(workdir, 4) >= {"train/loss", "validation/mpjpe", "validation"}
+    assert [(line["step"], line["split"]) for line in workdir.reports()][2:] == [(8, "train")]
+
+
+def test_a_run_that_starts_again_reports_all_again(workdir):
+    with Monitor(workdir, 0, 0, 8):
+        assert not events(workdir)
+        assert not workdir.reports()
+
+
+def test_what_is_no_event_file_is_left_alone(workdir, tmp_path):
+    (tmp_path / "tensorboard" / "old.tfevents.bak").mkdir()
+    for step in (4, 0):
+        with Monitor(workdir, step, step, 8):
+            pass
+    assert (tmp_path / "tensorboard" / "old.tfevents.bak").is_dir()
+
+
+def test_an_event_file_that_ends_in_the_middle_of_an_event_is_kept_up_to_there(workdir):
+    (path,) = tf.io.gfile.glob(workdir.file("tensorboard/*tfevents*"))
+    with open(path, "rb+") as file:
+        file.truncate(len(file.read()) - 5)
+    with Monitor(workdir, 4, 4, 8):
+        pass
+    assert tags(workdir, 4) and not tags(workdir, 8)

@@ -1,0 +1,83 @@
+"""The paper's detector trains with occlusion on several devices and workers, and resumes as if nothing had been."""
+
+import concurrent.futures
+import multiprocessing
+import os
+import shutil
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pose_tf.training import stages, trainer
+from pose_tf.training.strategy import first_worker_first, make_strategy, worker_index
+from tests.training.test_switches import make_config, make_data, tf_configs, use_devices
+
+STEPS = 4
+
+
+def train_and_resume(name, folder, tf_config):
+    """Trains for four steps, and again from the second on.
+
+    Returns:
+        The devices of the replicas, and those that hold a copy of the occluders: fresh and resumed.
+    """
+    use_devices(name, tf_config)
+    strategy = make_strategy(name)
+    trainer.make_strategy = lambda *_: strategy
+    banks, make = [], stages.OcclusionAugmenter
+    stages.OcclusionAugmenter = lambda **options: banks.append(make(**options)) or banks[-1]
+
+    config = make_config(folder, "detector", "float32", "replica", False)
+    config.strategy, config.occlusion.probability, config.train.half_size_until = name, 1.0, 0.0
+    config.model.modules, config.model.blocks, config.data.batch_size = (1, 1, 1), 1, 16
+    config.train.epochs, config.train.steps_per_call = float(STEPS), 1
+    config.train.validate_every_epochs, config.train.checkpoint_every_minutes = 2.0, 0.0
+    trainer.train(config, folder, f"{folder}/{name}")
+    with first_worker_first(strategy):
+        if not worker_index(strategy):
+            shutil.copytree(f"{folder}/{name}", f"{folder}/{name}-resumed")
+            for step in range(3, STEPS + 1):
+                shutil.rmtree(f"{folder}/{name}-resumed/checkpoints/{step:08d}")
+    trainer.train(config, folder, f"{folder}/{name}-resumed")
+    copies = [strategy.experimental_local_results(layer.bank.atlas.cells) for layer in banks]
+    return list(strategy.extended.worker_devices), [[copy.device for copy in cells] for cells in copies]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = str(tmp_path_factory.mktemp("data"))
+    make_data(folder)
+    return folder
+
+
+@pytest.fixture(scope="module", params=["mirrored", "multi_worker"])
+def trained(request, folder):
+    """The strategy's name, and what each process found."""
+    given = tf_configs() if request.param == "multi_worker" else [None]
+    spawn = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(len(given), mp_context=spawn, max_tasks_per_child=1) as pool:
+        runs = [pool.submit(train_and_resume, request.param, folder, tf_config) for tf_config in given]
+        return request.param, [run.result() for run in runs]
+
+
+def state(workdir):
+    reader = tf.train.load_checkpoint(os.path.join(workdir, "checkpoints", f"{STEPS:08d}", "ckpt"))
+    return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map() if "OBJECT" not in name}
+
+
+def test_it_ends_with_the_same_weights_when_it_is_resumed(trained, folder):
+    name, _ = trained
+    whole, resumed = state(f"{folder}/{name}"), state(f"{folder}/{name}-resumed")
+    assert whole.keys() == resumed.keys()
+    for key in whole:
+        np.testing.assert_array_equal(whole[key], resumed[key], err_msg=key)
+    assert not any("occluder" in key for key in whole)
+
+
+def test_every_device_has_a_copy_of_the_occluders(trained):
+    name, found = trained
+    assert len(found) == (2 if name == "multi_worker" else 1)
+    for devices, (fresh, resumed) in found:
+        assert fresh == resumed == devices
+        assert len(devices) == (1 if name == "multi_worker" else 2)

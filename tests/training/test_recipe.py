@@ -1,0 +1,157 @@
+"""What recipes may say, and what may change when a run is resumed."""
+
+import functools
+import math
+import re
+
+import ml_collections
+import pytest
+
+from pose_tf.errors import UserError
+from pose_tf.training.recipe import check_same_recipe, check_values
+from tests.training.test_trainer import RECIPES, recipe
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_key_of_every_recipe_has_a_rule_that_its_value_keeps(name):
+    check_values(recipe(name))
+
+
+NUMBERS = {
+    "detector": [
+        "model.width model.stem model.blocks model.downsample data.validation_samples augment.flip augment.rotation",
+        "augment.scale occlusion.probability occlusion.min_count occlusion.max_count occlusion.min_scale",
+        "occlusion.max_scale color.brightness color.contrast color.saturation color.hue loss.integral loss.heatmap",
+        "heatmap_sigma decoding.beta train.half_size_until",
+    ],
+    "lifter": [
+        "seed model.units model.num_blocks model.dropout data.batch_size data.replica_batch_size",
+        "augment.upper_body_swap augment.arm_swap augment.bone_length_noise augment.noise_px optimizer.learning_rate",
+        "optimizer.weight_decay optimizer.warmup_steps optimizer.final_fraction optimizer.clip_norm optimizer.ema",
+        "train.epochs train.steps_per_call train.report_every_steps train.validate_every_epochs",
+        "train.checkpoint_every_minutes train.checkpoints_kept",
+    ],
+}
+NUMBERS = [(stage, key) for stage, keys in NUMBERS.items() for key in " ".join(keys).split()]
+
+
+def set_values(config, values):
+    """A recipe with other values, of any type: a file of a user's may hold any."""
+    changed = config.to_dict()
+    for key, value in values.items():
+        *sections, last = key.split(".")
+        functools.reduce(dict.__getitem__, sections, changed)[last] = value
+    return ml_collections.ConfigDict(changed)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, -1, 1e39, 10**400, True, "1", None])
+@pytest.mark.parametrize(("stage", "key"), NUMBERS)
+def test_a_number_out_of_its_range_is_named(stage, key, value):
+    config = set_values(recipe("hrnet_w32" if stage == "detector" else "feed_forward"), {key: value})
+    with pytest.raises(UserError, match=rf"^config\.{key} is '?{re.escape(str(value))}'?; it (must|can) be "):
+        check_values(config)
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "message"),
+    [
+        ("feed_forward", {"train.epochs": 0.0}, "config.train.epochs is 0.0; it must be above 0 and at most 1000000"),
+        ("feed_forward", {"model.units": 0}, "config.model.units is 0; it must be a whole number of at least 1"),
+        ("feed_forward", {"model.units": 64.0}, "config.model.units is 64.0; it must be a whole number"),
+        ("feed_forward", {"model.dropout": 1.0}, "config.model.dropout is 1.0; it must be at least 0 and at most 0.99"),
+        ("sem_gcn", {"model.channels": 1}, "config.model.channels is 1"),
+        ("hrnet_w32", {"model.width": 0}, "config.model.width is 0"),
+        (
+            "hrnet_w32",
+            {"model.modules": (1, 4)},
+            "config.model.modules is (1, 4); it must be three whole numbers of",
+        ),
+        ("hrnet_w32", {"model.modules": (1, 4, 0)}, r"such as (1, 4, 3)"),
+        ("hrnet_w32", {"model.downsample": 3}, "config.model.downsample is 3; it can be 1, 2, 4, 8"),
+        ("hrnet_w32", {"data.validation_subjects": (8.5,)}, "config.data.validation_subjects is (8.5,)"),
+        ("hrnet_w32", {"data.validation_samples": 0}, "config.data.validation_samples is 0"),
+        ("hrnet_w32", {"loss.integral": 0.0}, "config.loss has no factor above 0: set one of config.loss.distribution"),
+        ("hrnet_w32", {"occlusion.min_count": 9}, "config.occlusion.min_count is 9, above config.occlusion.max_count"),
+        ("hrnet_w32", {"occlusion.min_scale": 1.5}, "config.occlusion.min_scale is 1.5, above config.occlusion.max_sc"),
+        (
+            "hrnet_w32",
+            {"train.half_size_until": 0.5, "model.downsample": 8},
+            "too small for config.model.downsample = 8",
+        ),
+        (
+            "hrnet_w32",
+            {"profile_steps": (5,)},
+            "config.profile_steps is (5,); it must be the first step and",
+        ),
+        ("hrnet_w32", {"profile_steps": (5, 5)}, "config.profile_steps is (5, 5); it must be the first step and"),
+        ("hrnet_w32", {"stage": "lift"}, "config.stage is 'lift'; it can be detector, lifter"),
+        ("hrnet_w32", {"model.name": "sem_gcn"}, "config.model.name is 'sem_gcn'; it can be hrnet"),
+        ("hrnet_w32", {"jit_compile": 1}, "config.jit_compile is 1; it must be True or False"),
+        ("hrnet_w32", {"init_from": None}, "config.init_from is None; it must be a string"),
+        ("hrnet_w32", {"model.depth": 3}, "config.model.depth is not a key of recipes for hrnet"),
+        ("feed_forward", {"occlusion": {}, "loss": "cubic"}, "config.loss is 'cubic'; it can be squared, distance"),
+    ],
+)
+def test_what_a_recipe_cannot_say_is_refused(name, values, message):
+    with pytest.raises(UserError) as caught:
+        check_values(set_values(recipe(name), values))
+    assert message in str(caught.value)
+
+
+def test_a_key_that_is_missing_is_named():
+    config = recipe("feed_forward")
+    with config.unlocked():
+        del config.optimizer.ema
+    with pytest.raises(UserError, match="the recipe has no config.optimizer.ema; the recipes in configs/ show "):
+        check_values(config)
+
+
+def resume(before, now, name="feed_forward"):
+    check_same_recipe(set_values(recipe(name), now), set_values(recipe(name), before), "runs/lifter")
+
+
+def test_how_a_run_is_computed_and_where_its_data_lies_may_change():
+    resume({}, {"strategy": "mirrored", "jit_compile": True, "data.on_damage": "skip", "train.steps_per_call": 3})
+    resume({"data.poses": "a.npz"}, {"data.poses": "/elsewhere/a.npz"})
+
+
+def test_a_refused_resume_names_the_key_both_values_and_what_may_change():
+    with pytest.raises(UserError) as caught:
+        resume({"model.units": 32}, {"model.units": 64})
+    assert str(caught.value).startswith(
+        "--workdir=runs/lifter holds a run with config.model.units = 32 (now 64): resume it with its own values, or "
+        "use another --workdir. These may change: config.init_from, config.strategy, "
+    )
+    assert str(caught.value).endswith("config.data.poses, config.occlusion.bank")
+    with pytest.raises(UserError, match=r"subjects = \[8\] \(now \[1, 8\]\), config.loss = 'squared' \(now "):
+        resume({}, {"seed": 1, "data.validation_subjects": (1, 8), "loss": "distance"})
+
+
+def test_a_key_of_a_later_version_is_not_compared():
+    before = recipe("feed_forward")
+    with before.unlocked():
+        del before.deterministic
+    check_same_recipe(recipe("feed_forward"), before, "runs/lifter")
+
+
+@pytest.mark.parametrize("schedule", ["constant", "step"])
+def test_a_run_whose_steps_do_not_depend_on_its_length_can_be_extended(schedule):
+    resume({"optimizer.schedule": schedule}, {"optimizer.schedule": schedule, "train.epochs": 21.0})
+    with pytest.raises(UserError, match="config.train.epochs = 20.0, which cannot be shortened to 3.0"):
+        resume({}, {"train.epochs": 3.0})
+    with pytest.raises(UserError, match=r"holds a run with config.seed = 0 \(now 1\), config.train.epochs = 20.0 "):
+        resume({}, {"train.epochs": 21.0, "seed": 1})
+
+
+def test_a_run_whose_steps_depend_on_its_length_says_how_to_train_on():
+    cosine = {"optimizer.schedule": "cosine"}
+    with pytest.raises(UserError) as caught:
+        resume(cosine, cosine | {"train.epochs": 30.0})
+    assert str(caught.value) == (
+        "--workdir=runs/lifter holds a run with config.train.epochs = 20.0, which cannot be extended to 30.0: its "
+        "learning rate depends on the length (config.optimizer.schedule = 'cosine'). To train on from its weights, "
+        "give --config.init_from=runs/lifter and another --workdir"
+    )
+    half = {"train.half_size_until": 0.5}
+    with pytest.raises(UserError, match=r"the size of its images depends .* \(config.train.half_size_until = 0.5\)"):
+        resume(half, half | {"train.epochs": 30.0}, "hrnet_w32")

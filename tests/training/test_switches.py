@@ -1,0 +1,174 @@
+"""Every combination of the switches of a recipe trains, or is refused before anything is read.
+
+Training all of them would take an hour. The runs here have every pair of strategy, stage, precision and batch
+normalization, each with XLA and without, and with clipping, moving average, occlusion, a change of the images' size and
+calls of two steps and of one. Each strategy with its devices has a process of its own.
+"""
+
+import concurrent.futures
+import itertools
+import json
+import multiprocessing
+import os
+import socket
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pose_tf.data import records
+from pose_tf.data.occluders import OccluderBank
+from pose_tf.data.sample import render_sample
+from pose_tf.errors import UserError
+from pose_tf.training.optimizers import make_optimizer
+from pose_tf.training.recipe import COMMON, check_switches
+from pose_tf.training.stages import make_stage
+from pose_tf.training.step import make_train_steps
+from pose_tf.training.strategy import distribute, make_strategy, set_batch_norm, variable_scope
+from pose_tf.training.weight_average import WeightAverage
+from pose_tf.training.workdir import Workdir
+from tests.training.test_trainer import recipe
+
+PRECISIONS, BATCH_NORMS = COMMON["precision"], COMMON["batch_norm"]
+STRATEGIES = ("one_device", "mirrored", "multi_worker")
+RECIPES = {"detector": "hrnet_w32", "feed_forward": "feed_forward_recomposed", "sem_gcn": "sem_gcn_recomposed"}
+STEPS = 3
+
+
+def make_config(folder, stage, precision, batch_norm, jit_compile):
+    config = recipe(RECIPES[stage])
+    config.precision, config.batch_norm, config.jit_compile = precision, batch_norm, jit_compile
+    config.data.batch_size, config.data.validation_subjects = 4, (8,)
+    config.optimizer.clip_norm, config.optimizer.ema = 1.0, 0.9
+    if stage == "detector":
+        config.model.width = config.model.stem = 4
+        config.model.modules, config.model.blocks, config.model.downsample = (0, 0, 1), 0, 4
+        config.occlusion.bank, config.train.half_size_until = f"{folder}/bank.npz", 0.5
+    elif stage == "feed_forward":
+        config.model.units, config.model.num_blocks, config.model.dropout = 8, 1, 0.5
+    else:
+        config.model.channels, config.model.num_blocks, config.model.non_local = 8, 1, True
+    return config
+
+
+def take_steps(strategy, config, folder):
+    """Trains for three steps; returns how many were taken, and whether all values that have to be finite are."""
+    tf.keras.mixed_precision.set_global_policy(config.precision)
+    with variable_scope(strategy):
+        stage = make_stage(config, folder, Workdir(folder))
+        set_batch_norm(stage.model, config.batch_norm)
+        optimizer = make_optimizer(config.optimizer, STEPS, STEPS)
+        if config.precision == "mixed_float16":
+            optimizer = tf.keras.mixed_precision.LossScaleOptimizer(optimizer)
+        optimizer._create_all_weights(stage.model.trainable_weights)
+        average = WeightAverage(stage.model, config.optimizer.ema)
+    steps = make_train_steps(config, stage, optimizer, average, strategy, STEPS, tf.Variable(0.0))
+    batches = iter(distribute(strategy, lambda share: stage.training_batches(0, share)))
+    taken, finite = 0, True
+    for count in (2, 1):
+        done, _, sums, _ = steps(batches, tf.constant(count))
+        taken += int(done)
+        finite &= all(np.isfinite(value) for value in sums.values())
+    return taken, finite
+
+
+def use_devices(strategy, tf_config):
+    """Gives this process what a strategy distributes over: two devices or its place in a cluster."""
+    if tf_config:
+        os.environ["TF_CONFIG"] = tf_config
+    if strategy == "mirrored":
+        (cpu,) = tf.config.list_physical_devices("CPU")
+        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+
+
+def train(name, folder, tf_config, cases):
+    """Trains {number: what `make_config` takes} one after the other; returns {number: what `take_steps` returns}."""
+    use_devices(name, tf_config)
+    strategy = make_strategy(name)
+    found = {}
+    for number, case in cases.items():
+        try:
+            found[number] = take_steps(strategy, make_config(folder, *case), folder)
+        except Exception as error:
+            found[number] = f"{type(error).__name__}: {error}"
+    return found
+
+
+def is_refused(strategy, batch_norm, jit_compile):
+    return strategy != "one_device" and batch_norm == "synchronized" and jit_compile
+
+
+def chosen():
+    """A Latin square: nine runs have all pairs of strategy, stage, precision and batch normalization."""
+    for (i, strategy), (j, stage) in itertools.product(enumerate(STRATEGIES), enumerate(RECIPES)):
+        for jit_compile in (False, True):
+            yield strategy, stage, PRECISIONS[(i + j) % 3], BATCH_NORMS[(i + 2 * j) % 3], jit_compile
+
+
+CASES = [case for case in chosen() if not is_refused(case[0], *case[3:])]
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("localhost", 0))
+        return listener.getsockname()[1]
+
+
+def tf_configs():
+    """TF_CONFIG of two workers on this machine."""
+    cluster = {"worker": [f"localhost:{free_port()}" for _ in range(2)]}
+    return [json.dumps({"cluster": cluster, "task": {"type": "worker", "index": index}}) for index in range(2)]
+
+
+def train_all(folder, cases):
+    """{number of the case: what each process found} for cases of any strategy."""
+    spawn = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(4, mp_context=spawn, max_tasks_per_child=1) as pool:
+        runs = []
+        for strategy in STRATEGIES:
+            own = {number: case[1:] for number, case in enumerate(cases) if case[0] == strategy}
+            for tf_config in tf_configs() if strategy == "multi_worker" else [None]:
+                runs.append(pool.submit(train, strategy, folder, tf_config, own))
+        found = {}
+        for run in runs:
+            for number, result in run.result().items():
+                found.setdefault(number, []).append(result)
+        return found
+
+
+def make_data(folder):
+    samples = [render_sample(0, i, subject) for i, subject in enumerate((1,) * 16 + (8,))]
+    records.write(f"{folder}/h36/a.tfrecord", samples, records.H36M)
+    OccluderBank((np.full((90, 60, 4), 200, np.uint8),)).save(f"{folder}/bank.npz")
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    folder = str(tmp_path_factory.mktemp("data"))
+    make_data(folder)
+    return train_all(folder, CASES)
+
+
+@pytest.mark.parametrize("number", range(len(CASES)), ids=[" ".join(map(str, case)) for case in CASES])
+def test_it_trains(found, number):
+    assert found[number] == [(STEPS, True)] * (2 if CASES[number][0] == "multi_worker" else 1)
+
+
+def test_every_pair_of_switches_is_tried():
+    for a, b in itertools.combinations(range(5), 2):
+        values = [STRATEGIES, RECIPES, PRECISIONS, BATCH_NORMS, (False, True)]
+        tried = {(case[a], case[b]) for case in chosen()}
+        assert tried == set(itertools.product(values[a], values[b]))
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("batch_norm", BATCH_NORMS)
+def test_xla_with_synchronized_normalization_is_refused_for_several_replicas(replicas, jit_compile, batch_norm):
+    config = recipe("feed_forward")
+    config.batch_norm, config.jit_compile = batch_norm, jit_compile
+    if replicas == 1 or not is_refused("mirrored", batch_norm, jit_compile):
+        check_switches(config, replicas)
+        return
+    with pytest.raises(UserError, match="config.jit_compile is True and config.batch_norm 'synchronized', which .* 2 "):
+        check_switches(config, replicas)
