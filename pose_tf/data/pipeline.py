@@ -5,6 +5,7 @@ import functools
 import resource
 import sys
 import time
+from collections.abc import Iterator
 
 import numpy as np
 import tensorflow as tf
@@ -240,17 +241,23 @@ def labelled_images(
     return dataset.shard(every, 0).map(lambda sample: {key: sample[key] for key in keys}).batch(batch_size).prefetch(2)
 
 
-def test_images(path: str, batch_size: int) -> tf.data.Dataset:
-    """One pass over the images of `test_set.tfrecords`, in record order: uint8 [B, 256, 256, 3]."""
+def test_images(path: str, batch_size: int) -> Iterator[tf.Tensor]:
+    """One pass over the images of `test_set.tfrecords`, in record order: uint8 [B, 256, 256, 3].
+
+    Raises:
+        UserError: names the record that is damaged.
+    """
     dataset = tf.data.TFRecordDataset(path, compression_type=records.H36M_TEST.compression)
-    return (
-        dataset.map(
-            lambda serialized: records.parse(serialized, records.H36M_TEST, ("image",))["image"],
-            num_parallel_calls=tf.data.AUTOTUNE,
-        )
-        .batch(batch_size)
-        .prefetch(2)
+    images = dataset.map(
+        lambda serialized: records.parse(serialized, records.H36M_TEST, ("image",))["image"],
+        num_parallel_calls=tf.data.AUTOTUNE,
     )
+    try:
+        yield from images.batch(batch_size).prefetch(2)
+    except (tf.errors.OpError, UnicodeDecodeError):  # the latter from a message that quotes damaged bytes
+        for _ in records.read(path, records.H36M_TEST):
+            pass
+        raise
 
 
 def _parser(index, subjects, keys, on_damage):
