@@ -81,6 +81,10 @@ def _parse_flags(arguments):
         _fail(f"--config: {error}")
     if rest[1:]:
         _fail(f"'{rest[1]}' is not a flag; see --help")
+    for name in flags.FLAGS:
+        flag = flags.FLAGS[name]
+        if flag.present and flag.value in ("", []) and "." not in name:  # a recipe's texts may be empty
+            _fail(f"--{name}= has no value, perhaps from an empty shell variable; give one, or leave the flag out")
     return rest
 
 

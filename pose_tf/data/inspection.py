@@ -11,10 +11,13 @@ import tqdm
 
 from pose_tf import skeleton, viz
 from pose_tf.data import records
+from pose_tf.data.poses import check_units
 from pose_tf.errors import UserError
 
 PREVIEW_TILES = 32
 PREVIEW_COLUMNS = 8
+POSES_MEASURED = 20_000
+"""How many poses are enough to see their unit."""
 
 
 @dataclasses.dataclass
@@ -25,6 +28,7 @@ class Inspection:
         samples: count by kind of record: `h36`, `test_set`, `mpii`.
         subjects: count of labelled samples by subject.
         actions: count of labelled samples by action number.
+        in_files: numbers of subjects and of actions in each file of labeled samples.
         joints_outside: labelled samples with a joint outside the crop. Not a fault: limbs do get cut off.
         faults: one sentence for each damaged record or file.
         preview: labelled images with their skeletons, uint8 [256, 256, 3] each.
@@ -33,6 +37,7 @@ class Inspection:
     samples: collections.Counter = dataclasses.field(default_factory=collections.Counter)
     subjects: collections.Counter = dataclasses.field(default_factory=collections.Counter)
     actions: collections.Counter = dataclasses.field(default_factory=collections.Counter)
+    in_files: list[tuple[int, int]] = dataclasses.field(default_factory=list)
     joints_outside: int = 0
     faults: list[str] = dataclasses.field(default_factory=list)
     preview: list[np.ndarray] = dataclasses.field(default_factory=list)
@@ -46,7 +51,7 @@ def inspect(data_dir: str) -> Inspection:
     """Checks every record of `DIR/h36/*`, `DIR/test_set.tfrecords` and `DIR/mpii/*`, those of them that exist.
 
     Each record must have all keys, in the right sizes, with finite values; labelled ones must project from 3D to 2D
-    to the crop within 1 px.
+    to the crop within 1 px, but for lens distortion, and be in the units that training takes.
 
     Raises:
         UserError: none of the three exists.
@@ -55,9 +60,10 @@ def inspect(data_dir: str) -> Inspection:
     found = Inspection()
     labelled = [path for path, kind, _ in files if kind == "h36"]
     tiles_per_file = -(-PREVIEW_TILES // max(len(labelled), 1))
+    pose2d, pose3d = [], []
     with tqdm.tqdm(unit=" records", desc=f"inspecting {data_dir}") as bar:
         for path, kind, schema in files:
-            tiles = 0
+            tiles, subjects, actions = 0, set(), set()
             for sample, where in _decoded(path, schema, found.faults):
                 found.samples[kind] += 1
                 bar.update()
@@ -66,10 +72,22 @@ def inspect(data_dir: str) -> Inspection:
                 found.faults += [f"{where}: {problem}" for problem in records.problems(sample)]
                 found.subjects[int(sample["subject"])] += 1
                 found.actions[int(sample["action"])] += 1
+                subjects.add(int(sample["subject"]))
+                actions.add(int(sample["action"]))
+                if len(pose3d) < POSES_MEASURED:
+                    pose2d.append(sample["pose2d_crop"])
+                    pose3d.append(sample["pose3d"])
                 found.joints_outside += records.joints_outside(sample) > 0
                 if tiles < tiles_per_file and len(found.preview) < PREVIEW_TILES:
                     tiles += 1
                     found.preview.append(_tile(sample))
+            if kind == "h36":
+                found.in_files.append((len(subjects), len(actions)))
+    if pose3d:
+        try:
+            check_units(np.stack(pose2d), np.stack(pose3d), os.path.join(data_dir, "h36"))
+        except UserError as error:
+            found.faults.append(str(error))
     return found
 
 
@@ -116,6 +134,12 @@ def format_inspection(found: Inspection) -> str:
         lines += ["", "subject   samples"] + [f"{s:7d}{n:10,d}" for s, n in sorted(found.subjects.items())]
         lines += ["", "action               samples"]
         lines += [f"{a:3d} {skeleton.ACTIONS.get(a, '?'):14s}{n:10,d}" for a, n in sorted(found.actions.items())]
+        subjects, actions = np.mean(found.in_files, axis=0)
+        lines += [
+            "",
+            f"{len(found.in_files)} files; on average, one holds {subjects:.1f} of {len(found.subjects)} subjects and "
+            f"{actions:.1f} of {len(found.actions)} actions",
+        ]
         lines += ["", f"{found.joints_outside:,d} labelled samples have joints outside of the crop (not a fault)"]
     lines += ["", f"{len(found.faults):,d} faults" if found.faults else "no faults"]
     lines += [f"  {fault}" for fault in found.faults[:20]]

@@ -75,6 +75,16 @@ def test_a_recipe_key_at_fault_is_named(fails, sample_data, tmp_path, flags, wor
     assert not (tmp_path / "run" / "best.keras").exists()
 
 
+@pytest.mark.parametrize(
+    ("name", "flag"),
+    [("evaluate", "subjects"), ("evaluate", "occluders"), ("predict", "outputs"), ("train", "data_dir")],
+)
+def test_a_flag_without_a_value_is_not_taken_for_a_flag_that_is_not_there(fails, name, flag):
+    needed = {"evaluate": ["--lifter=a"], "predict": ["--model=a", "--input=a", "--output_dir=a"]}
+    flags = needed.get(name, ["--workdir=a", f"--config={ROOT}/configs/feed_forward.py"])
+    assert f"--{flag}= has no value, perhaps from an empty shell variable" in fails(name, *flags, f"--{flag}=")
+
+
 def test_a_missing_recipe_is_named(fails, tmp_path):
     assert "nowhere.py does not exist" in fails("train", "--config=nowhere.py", f"--workdir={tmp_path}")
 
