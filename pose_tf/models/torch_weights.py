@@ -24,7 +24,7 @@ class LoadedWeights:
     """What `load_torch_weights` loaded, and what not.
 
     Attributes:
-        skipped: keys of the file that no layer of ours has a place for.
+        skipped: keys of the file that no layer of ours has a place for, and joints of its head.
         initialised: keys whose variables, or some joints of them, stay as they were.
         state_dict: where in the file the weights lie; empty if it holds nothing else.
         others: where else in the file there are weights.
@@ -73,7 +73,7 @@ def load_torch_weights(
         targets, state = _hrnet_targets(model), _official_hrnet_keys(path, state)
         skipped, initialised = _without_imagenet_head(model, targets, state)
         if not skipped:
-            initialised = _map_head(model, path, targets, state, map_joints)
+            skipped, initialised = _map_head(model, path, targets, state, map_joints)
         elif map_joints:
             raise UserError(f"{path} is a classifier, which has no joints to map")
     else:
@@ -179,7 +179,7 @@ def _map_head(model, path, targets, state, map_joints):
                 f"{path} predicts {count} joints, {model.name} {model.num_joints}; "
                 f"map_joints ({', '.join(SKELETONS)}) fills those that both have"
             )
-        return []
+        return [], []
     if map_joints not in SKELETONS:
         raise UserError(f"map_joints is '{map_joints}'; it can be {', '.join(SKELETONS)}")
     theirs, ours = SKELETONS[map_joints], skeleton.H36M
@@ -201,7 +201,11 @@ def _map_head(model, path, targets, state, map_joints):
             return value
 
         targets[key] = _Target(target.variable, convert)
-    return [f"final_layer of {joint}" for i, joint in enumerate(ours.joints) if i not in own]
+    skipped, initialised = (
+        [f"final_layer of {joint}" for i, joint in enumerate(joints) if i not in taken]
+        for joints, taken in ((theirs.joints, other), (ours.joints, own))
+    )
+    return skipped, initialised
 
 
 # ---------------------------------------------------------------------------------------------------- lifters
