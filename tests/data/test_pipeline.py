@@ -15,6 +15,7 @@ import tensorflow as tf
 from pose_tf.data import pipeline, records
 from pose_tf.data.pipeline import Share
 from pose_tf.data.poses import PoseSet, index_records
+from pose_tf.data.service import count_workers
 from pose_tf.errors import UserError
 
 BATCH = 4
@@ -158,7 +159,9 @@ def videos(tmp_path_factory):
 
 def _frame():
     sample = {key: np.zeros(field.shape, field.dtype) for key, field in records.H36M.fields.items()}
-    return sample | {"pose3d": np.ones((17, 3), np.float32)}
+    rng = np.random.default_rng(0)
+    pose3d, pose2d = rng.normal(0, 300, (17, 3)) + [0, 0, 5000], rng.uniform(0, 256, (17, 2))
+    return sample | {"pose3d": np.float32(pose3d), "pose2d_crop": np.float32(pose2d)}
 
 
 def test_batches_mix_videos_as_a_uniform_shuffle_does(videos):
@@ -334,14 +337,14 @@ def service():
 
 def test_workers_of_a_service_share_the_shards_of_every_epoch(people, index, monkeypatch, service):
     """Each worker takes the next part when it is through with one; here, one worker takes all parts of two."""
-    monkeypatch.setattr(pipeline, "_count_workers", lambda _: 2)
+    monkeypatch.setattr(pipeline, "_await_workers", lambda _: 2)
     order = sum(take(people, detector_batches(index, EVERYBODY, 1, service=service(1), job="two"), 2 * 28), [])
     cut(order, [5, 5, 5, 5])
 
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_the_workers_of_a_service_are_counted(service, workers):
-    assert pipeline._count_workers(service(workers)) == workers
+    assert count_workers(service(workers)) == workers
 
 
 @pytest.mark.parametrize("address", ["localhost:1", "localhost", "nowhere.invalid:5050"])
@@ -397,7 +400,7 @@ def test_images_of_the_test_set_come_in_record_order(tmp_path, people):
     path = str(tmp_path / "test_set.tfrecords")
     unlabelled = [{key: sample[key] for key in records.H36M_TEST.fields} for sample in people.samples[5:18]]
     records.write(path, unlabelled, records.H36M_TEST)
-    batches = list(pipeline.test_images(path, 5).as_numpy_iterator())
+    batches = list(pipeline.test_images(path, 5))
     assert [batch.shape for batch in batches] == [(5, 256, 256, 3), (5, 256, 256, 3), (3, 256, 256, 3)]
     np.testing.assert_array_equal(np.concatenate(batches), [sample["image"] for sample in unlabelled])
 

@@ -291,7 +291,7 @@ REFUSED = {
     "no boxes": (
         "image_and_box",
         {"image_bytes": PHOTOS, "box": np.zeros((0, 4), np.float32)},
-        "image_bytes holds 2 images and box 0 boxes; send one box with each image",
+        "box",  # REST turns an array of [0, 4] into [], whose shape is refused before boxes are counted
     ),
     "BMP of 16 bits": (
         "serving_default",

@@ -38,28 +38,24 @@ def find_mark(image_bytes, box):
 
 
 def test_a_model_may_lie_anywhere(tmp_path):
-    class Ones(tf.Module):
-        def __init__(self):
-            self.one = tf.Variable(1.0)
+    @tf.function
+    def estimate(image_bytes, box):
+        del image_bytes
+        return {"pose2d": 1 + 0 * box}
 
-        @tf.function
-        def estimate(self, image_bytes, box):
-            return {"pose2d": self.one + 0 * box + tf.zeros_like(tf.strings.length(image_bytes)[0], tf.float32)}
-
-    ones = Ones()
     inputs = {
         "image_bytes": tf.TensorSpec([None], tf.string, "image_bytes"),
         "box": tf.TensorSpec([None, 4], name="box"),
     }
-    signature = ones.estimate.get_concrete_function(**inputs)
-    tf.saved_model.save(ones, f"{tmp_path}/model/7", signatures={"image_and_box": signature})
+    signature = estimate.get_concrete_function(**inputs)
+    tf.saved_model.save(tf.Module(), f"{tmp_path}/model/7", signatures={"image_and_box": signature})
     for name in (b"a[x]", b"a\\b", b"a*?{c}", b"w\xfc", "wä".encode()):
         path = os.fsencode(tmp_path) + b"/" + name
         shutil.copytree(os.fsencode(tmp_path) + b"/model", path)
         found = load_model(os.fsdecode(path))(image_bytes=[b""], box=np.zeros((1, 4), np.float32))
         assert found["pose2d"].tolist() == [[1, 1, 1, 1]]
     os.truncate(f"{tmp_path}/a[x]/7/saved_model.pb", 40)
-    with pytest.raises(UserError, match=r"--model=.*/a\[x\]/7 cannot be loaded: ((?!/proc).)*$"):
+    with pytest.raises(UserError, match=r"--model=.*/a\[x\]/7 is damaged: ((?!/proc).)*$"):
         load_model(f"{tmp_path}/a[x]")
 
 
