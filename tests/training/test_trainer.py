@@ -144,7 +144,7 @@ def test_a_refused_command_leaves_a_run_as_it_was(config, poses, tmp_path):
         np.savez(tmp_path / "half.npz", **{name: arrays[name][::2] for name in arrays})
         np.savez(tmp_path / "moved.npz", **arrays)
     config.data.poses = str(tmp_path / "half.npz")
-    with pytest.raises(UserError, match="holds a run on other data: pose2d_crop.npy of the poses is "):
+    with pytest.raises(UserError, match="holds a run on other data: pose2d_crop.npy of the poses was "):
         trainer.train(config, None, str(tmp_path / "run"))
     config.data.batch_size = 64
     with pytest.raises(UserError, match=r"config.data.batch_size = 8 \(now 64\)"):
