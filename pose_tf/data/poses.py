@@ -16,6 +16,7 @@ import tqdm
 
 from pose_tf import files, geometry
 from pose_tf.data import records
+from pose_tf.data.fingerprint import of_records
 from pose_tf.errors import UserError
 from pose_tf.geometry import CROP_SIZE
 
@@ -175,7 +176,7 @@ def index_records(data_dir: str, cache_dir: str | None = None, on_damage: str = 
     """Reads the poses of all labelled records, and looks at the size of every image.
 
     This inflates every image on the way, so the result is kept in `cache_dir` and used again while the files keep
-    their names and sizes.
+    their names, sizes and checksums.
 
     Args:
         data_dir: directory with `h36/*`.
@@ -188,7 +189,7 @@ def index_records(data_dir: str, cache_dir: str | None = None, on_damage: str = 
     if on_damage not in ("stop", "skip"):
         raise UserError(f"config.data.on_damage is '{on_damage}'; it can be stop or skip")
     shards = records.list_shards(data_dir)
-    fingerprint = json.dumps([[os.path.basename(shard), os.path.getsize(shard)] for shard in shards])
+    fingerprint = json.dumps(of_records(data_dir))
     cache = os.path.join(cache_dir, "index.npz") if cache_dir else None
     arrays = _read_cache(cache, fingerprint) if cache else None
     if arrays is None or (on_damage == "stop" and arrays["damaged"]):
