@@ -9,37 +9,31 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 from pose_tf.errors import UserError
 
-COMPUTES = {
-    # Flow, shapes and checks.
-    *("Assert", "Case", "CheckNumerics", "Const", "EnsureShape", "Fill", "Identity", "IdentityN", "If", "NoOp"),
-    *("OnesLike", "PartitionedCall", "Placeholder", "Range", "Rank", "Reshape", "Shape", "ShapeN", "Size"),
-    *("StatefulPartitionedCall", "StatelessCase", "StatelessIf", "StatelessWhile", "StopGradient", "While"),
-    *("TensorListElementShape", "TensorListFromTensor", "TensorListGetItem", "TensorListLength"),
-    *("TensorListReserve", "TensorListSetItem", "TensorListStack", "ZerosLike"),
-    # Parts of tensors.
-    *("BroadcastArgs", "BroadcastTo", "ConcatV2", "ExpandDims", "GatherNd", "GatherV2", "InvertPermutation"),
-    *("MirrorPad", "OneHot", "Pack", "Pad", "PadV2", "ReverseV2", "ScatterNd", "Slice", "Split", "SplitV", "Squeeze"),
-    *("StridedSlice", "TensorScatterAdd", "TensorScatterUpdate", "Tile", "Transpose", "Unpack", "Where"),
-    # Numbers.
-    *("Abs", "Add", "AddN", "AddV2", "All", "Any", "ArgMax", "ArgMin", "BitwiseAnd", "BitwiseOr", "BitwiseXor"),
-    *("Cast", "Ceil", "ClipByValue", "Cos", "Cumsum", "DivNoNan", "Equal", "Exp", "Expm1", "Floor", "FloorDiv"),
-    *("FloorMod", "Greater", "GreaterEqual", "IsFinite", "IsInf", "IsNan", "LeftShift", "Less", "LessEqual", "Log"),
-    *("Log1p", "LogicalAnd", "LogicalNot", "LogicalOr", "Max", "Maximum", "Mean", "Min", "Minimum", "Mod", "Mul"),
-    *("MulNoNan", "Neg", "NotEqual", "Pow", "Prod", "RealDiv", "Reciprocal", "RightShift", "Rint", "Round", "Rsqrt"),
-    *("Select", "SelectV2", "Sign", "Sin", "Sqrt", "Square", "SquaredDifference", "Sub", "Sum", "Tan", "Tanh"),
-    *("TopKV2", "TruncateDiv", "TruncateMod", "Xdivy"),
-    # Networks.
-    *("AvgPool", "BatchMatMulV2", "BiasAdd", "Conv2D", "DepthwiseConv2dNative", "Einsum", "Elu", "Erf"),
-    *("FusedBatchNormV3", "LeakyRelu", "LogSoftmax", "MatMul", "MaxPool", "Relu", "Relu6", "Selu", "Sigmoid"),
-    *("Softmax", "Softplus"),
-    # Images and bytes.
-    *("Bitcast", "CropAndResize", "DecodeAndCropJpeg", "DecodeBmp", "DecodeGif", "DecodeImage", "DecodeJpeg"),
-    *("DecodePng", "DecodeRaw", "ExtractJpegShape", "ImageProjectiveTransformV3", "ResizeArea", "ResizeBicubic"),
-    *("ResizeBilinear", "ResizeNearestNeighbor", "ScaleAndTranslate", "AsString", "RegexFullMatch", "RegexReplace"),
-    *("StaticRegexFullMatch", "StaticRegexReplace", "StringFormat", "StringJoin", "StringLength", "StringSplitV2"),
-    *("StringStrip", "StringToNumber", "Substr", "UnicodeDecode"),
-}
-"""Operations that do nothing but compute their results: an exported model's, and more of their kinds."""
+COMPUTING = """
+Assert Case CheckNumerics Const EnsureShape Fill Identity IdentityN If NoOp OnesLike PartitionedCall
+Placeholder Range Rank Reshape Shape ShapeN Size StatefulPartitionedCall StatelessCase StatelessIf
+StatelessWhile StopGradient TensorListElementShape TensorListFromTensor TensorListGetItem TensorListLength
+TensorListReserve TensorListSetItem TensorListStack While ZerosLike
+
+BroadcastArgs BroadcastTo ConcatV2 ExpandDims GatherNd GatherV2 InvertPermutation MirrorPad OneHot Pack Pad
+PadV2 ReverseV2 ScatterNd Slice Split SplitV Squeeze StridedSlice TensorScatterAdd TensorScatterUpdate Tile
+Transpose Unpack Where
+
+Abs Add AddN AddV2 All Any ArgMax ArgMin BitwiseAnd BitwiseOr BitwiseXor Cast Ceil ClipByValue Cos Cumsum
+DenseBincount DivNoNan Equal Exp Expm1 Floor FloorDiv FloorMod Greater GreaterEqual IsFinite IsInf IsNan
+LeftShift Less LessEqual Log Log1p LogicalAnd LogicalNot LogicalOr Max Maximum Mean Min Minimum Mod Mul
+MulNoNan Neg NotEqual Pow Prod RealDiv Reciprocal RightShift Rint Round Rsqrt Select SelectV2 Sign Sin Sqrt
+Square SquaredDifference Sub Sum Tan Tanh TopKV2 TruncateDiv TruncateMod Xdivy
+
+AvgPool BatchMatMulV2 BiasAdd Conv2D DepthwiseConv2dNative Einsum Elu Erf FusedBatchNormV3 LeakyRelu
+LogSoftmax MatMul MaxPool Relu Relu6 Selu Sigmoid Softmax Softplus
+
+AsString Bitcast CropAndResize DecodeAndCropJpeg DecodeBmp DecodeGif DecodeImage DecodeJpeg DecodePaddedRaw
+DecodePng DecodeRaw ExtractJpegShape ImageProjectiveTransformV3 RegexFullMatch RegexReplace ResizeArea
+ResizeBicubic ResizeBilinear ResizeNearestNeighbor ScaleAndTranslate StaticRegexFullMatch StaticRegexReplace
+StringFormat StringJoin StringLength StringSplitV2 StringStrip StringToNumber Substr UnicodeDecode
+"""
+"""Operations that only compute their results: flow, parts of tensors, numbers, networks, images and bytes."""
 CHECKPOINT = {"MergeV2Checkpoints", "RestoreV2", "SaveV2", "ShardedFilename"}
 """What TensorFlow adds to every SavedModel to save and restore it; nothing else may call that."""
 
@@ -51,7 +45,7 @@ def check_saved_model(path: str) -> None:
         path: its directory.
 
     Raises:
-        UserError: it is damaged, `tools/export.py` did not write it, it has an operation that is not of COMPUTES, or a
+        UserError: it is damaged, `tools/export.py` did not write it, it has an operation that is not of COMPUTING, or a
             constant that is not finite.
     """
     try:
@@ -66,8 +60,9 @@ def check_saved_model(path: str) -> None:
     if not model.HasField("object_graph_def") or not all(map(_is_plain, model.object_graph_def.nodes)):
         raise UserError(f"--model={path} is refused: tools/export.py did not write it")
     nodes = [node for part in (model.graph_def.node, *(function.node_def for function in functions)) for node in part]
+    known = {*COMPUTING.split(), *CHECKPOINT, *names}
     for node in nodes:
-        if node.op not in COMPUTES | CHECKPOINT | names:
+        if node.op not in known:
             raise UserError(f"--model={path} is refused: its graph has the operation {node.op}, which no export needs")
     callable_ = set(model.object_graph_def.concrete_functions).union(*map(_mentions, functions))
     callable_ |= {node.bare_concrete_function.concrete_function_name for node in model.object_graph_def.nodes}

@@ -183,7 +183,7 @@ def test_the_card_of_an_exported_model_has_its_recipes_and_errors(
     best = min((line for line in lines if line["split"] == "validation"), key=lambda line: line["mpjpe"])
     assert card["validation_errors"]["lifter"]["pa_mpjpe"] == best["pa_mpjpe"]
     assert card["validation_errors"]["lifter"]["step"] == best["step"]
-    assert set(card["evaluation"]) == {"samples", "subjects", "true_2d", "mean_pose"}
+    assert set(card["evaluation"]) == {"samples", "subjects", "trained_on", "selected_on", "true_2d", "mean_pose"}
     assert card["evaluation"]["samples"] == 60
     assert card["precision"] == "bfloat16"
 
