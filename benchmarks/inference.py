@@ -52,9 +52,9 @@ def export_model(precision, folder):
     import numpy as np
     import tensorflow as tf
 
-    from pose_tf.data.statistics import PoseStatistics
+    from pose_tf.export.saved_model import export
     from pose_tf.models import FeedForward, HRNet, PoseEstimator
-    from pose_tf.serving.export import export
+    from pose_tf.models.statistics import PoseStatistics
 
     tf.keras.utils.set_random_seed(0)
     detector = HRNet(_WIDTH.value)

@@ -47,13 +47,13 @@ class OurStep:
         import tensorflow as tf
 
         from pose_tf.data.pipeline import Share
-        from pose_tf.data.sample_data import write_sample_data
+        from pose_tf.synthetic.sample_data import write_sample_data
         from pose_tf.training.optimizers import make_optimizer
         from pose_tf.training.stages import make_stage
         from pose_tf.training.step import make_train_steps
         from pose_tf.training.strategy import batch_sizes, distribute, make_strategy, set_batch_norm, variable_scope
         from pose_tf.training.weight_average import WeightAverage
-        from pose_tf.training.workdir import Workdir
+        from pose_tf.workdir import Workdir
 
         strategy = make_strategy(config.strategy)
         tf.keras.mixed_precision.set_global_policy(config.precision)

@@ -54,7 +54,7 @@ def draw_people(image: np.ndarray, people) -> np.ndarray:
 
     Args:
         image: uint8 [H, W, 3].
-        people: each with `number`, `box` [4] px and `pose2d` [17, 2] px, such as `pose_tf.serving.results.Person`.
+        people: each with `number`, `box` [4] px and `pose2d` [17, 2] px, such as `pose_tf.predict.results.Person`.
     """
     for person in people:
         thickness = int(np.clip(max(person.box[2:]) / 90, 1, 12))

@@ -95,7 +95,7 @@ def test_links_lead_somewhere(path):
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
 def test_files_that_the_documents_name_exist(path):
-    for name in re.findall(r"`((?:configs|tools|tests|benchmarks|pose_tf|serving|docs)/[\w./]*\w)`", path.read_text()):
+    for name in re.findall(r"`((?:configs|tools|tests|benchmarks|pose_tf|deploy|docs)/[\w./]*\w)`", path.read_text()):
         assert (ROOT / name).exists(), name
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from pose_tf import viz
-from pose_tf.serving.results import Person
+from pose_tf.predict.results import Person
 from pose_tf.skeleton import H36M
 
 BLACK = np.zeros((256, 256, 3), np.uint8)

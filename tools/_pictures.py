@@ -22,8 +22,8 @@ flags.mark_flags_as_required(["input", "output_dir"])
 
 def options():
     """What the flags say is to be done, found to make sense before a model is loaded."""
-    from pose_tf.serving.people import GivenBoxes
-    from pose_tf.serving.predictor import Options
+    from pose_tf.predict.people import GivenBoxes
+    from pose_tf.predict.predictor import Options
 
     return Options(
         _OUTPUT_DIR.value,

@@ -45,8 +45,8 @@ def main():
     from pose_tf import files, viz
     from pose_tf.data import fingerprint, poses
     from pose_tf.data.occluders import OccluderBank
-    from pose_tf.training import evaluator
-    from pose_tf.training.workdir import Workdir
+    from pose_tf.evaluation import evaluator
+    from pose_tf.workdir import Workdir
 
     if (_POSES.value is None) == (_DATA_DIR.value is None):
         raise UserError("give one of --data_dir and --poses")

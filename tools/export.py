@@ -26,10 +26,10 @@ flags.mark_flags_as_required(["detector", "lifter", "output_dir"])
 
 
 def main():
-    from pose_tf.serving.export import export
-    from pose_tf.training.evaluator import load_estimator
+    from pose_tf.evaluation.evaluator import load_estimator
+    from pose_tf.export.saved_model import export
     from pose_tf.training.stages import DetectorStage, LifterStage
-    from pose_tf.training.workdir import Workdir
+    from pose_tf.workdir import Workdir
 
     estimator = load_estimator(_DETECTOR.value, _LIFTER.value, _FLIP_TEST.value)
     card = {"training": {}, "validation_errors": {}}

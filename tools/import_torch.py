@@ -40,7 +40,7 @@ flags.mark_flags_as_required(["arch", "checkpoint", "workdir"])
 def main():
     gc.disable()  # building HRNet's thousand layers makes no garbage, and looking for it takes a quarter of the time
     from pose_tf.training.torch_import import import_torch
-    from pose_tf.training.workdir import Workdir
+    from pose_tf.workdir import Workdir
 
     loaded = import_torch(
         _ARCH.value,

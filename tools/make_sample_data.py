@@ -21,7 +21,7 @@ flags.mark_flags_as_required(["output_dir"])
 
 
 def main():
-    from pose_tf.data.sample_data import write_sample_data
+    from pose_tf.synthetic.sample_data import write_sample_data
 
     write_sample_data(_OUTPUT_DIR.value, _NUM_TRAIN.value, _NUM_TEST.value, _NUM_POSES.value, _SEED.value)
     print(f"{_NUM_TRAIN.value} training and {_NUM_TEST.value} test images in {_OUTPUT_DIR.value}")

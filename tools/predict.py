@@ -31,7 +31,7 @@ flags.adopt_module_key_flags(_pictures)
 
 
 def main():
-    from pose_tf.serving.predictor import load_model, predict
+    from pose_tf.predict.predictor import load_model, predict
 
     options = _pictures.options()
     predict(load_model(_MODEL.value), _pictures.INPUT.value, options)

@@ -22,8 +22,8 @@ flags.adopt_module_key_flags(_pictures)
 
 
 def main():
+    from pose_tf.predict.predictor import predict
     from pose_tf.serving.client import Client
-    from pose_tf.serving.predictor import predict
 
     options = _pictures.options()
     with Client(_SERVER.value, _MODEL_NAME.value, _TIMEOUT_S.value, _ATTEMPTS.value) as client:

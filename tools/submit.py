@@ -23,8 +23,8 @@ flags.mark_flags_as_required(["detector", "lifter", "records"])
 
 def main():
     from pose_tf.data import pipeline, records
-    from pose_tf.training import evaluator
-    from pose_tf.training.submission import write_submission
+    from pose_tf.evaluation import evaluator
+    from pose_tf.evaluation.submission import write_submission
 
     if not _OUTPUT.value.endswith((".csv", ".csv.gz")):
         raise UserError(f"--output={_OUTPUT.value} must end in .csv.gz or .csv")

@@ -1,1 +1,1 @@
-"""Records, pipelines, statistics and the embedded sample."""
+"""Records, poses, objects to paste, and the tf.data pipelines that read them."""

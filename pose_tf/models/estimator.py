@@ -6,8 +6,8 @@ import numpy as np
 import tensorflow as tf
 
 from pose_tf import geometry, skeleton
-from pose_tf.data.statistics import PoseStatistics
 from pose_tf.models.decoding import CROP_SIZE, Decoding
+from pose_tf.models.statistics import PoseStatistics
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)

@@ -1,1 +1,1 @@
-"""The exported model: writing it, and using it on files."""
+"""The client of TF Serving."""

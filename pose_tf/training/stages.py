@@ -8,7 +8,6 @@ from pose_tf.augment import ColorJitter, GeometricAugmenter, OcclusionAugmenter,
 from pose_tf.data import pipeline
 from pose_tf.data.pipeline import Share
 from pose_tf.data.poses import index_records, read_pose_file
-from pose_tf.data.statistics import PoseStatistics
 from pose_tf.errors import UserError
 from pose_tf.models import FeedForward, HRNet, SemGCN
 from pose_tf.models.decoding import Decoding
@@ -18,6 +17,7 @@ from pose_tf.models.estimator import (
     normalize_images,
     normalize_pose2d,
 )
+from pose_tf.models.statistics import PoseStatistics
 from pose_tf.training.strategy import batch_sizes, first_worker_first
 
 PICTURES = 8

@@ -7,12 +7,12 @@ import numpy as np
 import tensorflow as tf
 
 from pose_tf import files
-from pose_tf.data.statistics import PoseStatistics
 from pose_tf.errors import UserError
 from pose_tf.models import FeedForward, HRNet, SemGCN
+from pose_tf.models.statistics import PoseStatistics
 from pose_tf.models.torch_checkpoint import read_state_dict
 from pose_tf.models.torch_weights import LoadedWeights, load_torch_weights
-from pose_tf.training.workdir import Workdir
+from pose_tf.workdir import Workdir
 
 ARCHITECTURES = ("hrnet_w<width>", "sem_gcn", "feed_forward", "released_sem_gcn", "released_feed_forward")
 JOINTS = 17

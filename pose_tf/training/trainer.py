@@ -37,7 +37,7 @@ from pose_tf.training.strategy import (
     worker_index,
 )
 from pose_tf.training.weight_average import WeightAverage
-from pose_tf.training.workdir import Workdir
+from pose_tf.workdir import Workdir
 
 FINISHED = 1 << 20  # what worker 0 adds to the workers' requests to stop when its validation is done
 

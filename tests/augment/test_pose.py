@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from pose_tf import skeleton
 from pose_tf.augment import PoseAugmenter
-from pose_tf.data.sample import render_sample
+from pose_tf.synthetic.sample import render_sample
 
 OFF = {"recompose": False, "upper_body_swap": 0.0, "arm_swap": 0.0, "bone_length_noise": 0.0, "noise_px": 0.0}
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pose_tf.data.statistics import PoseStatistics
 from pose_tf.models import FeedForward, PoseEstimator, SemGCN
 from pose_tf.models.estimator import detect, heatmap_confidence, lift, normalize_images, normalize_pose2d
+from pose_tf.models.statistics import PoseStatistics
 
 MIRROR = [0, 4, 5, 6, 1, 2, 3, 7, 8, 9, 10, 14, 15, 16, 11, 12, 13]
 FLIPS = {"flip_detector": True, "flip_lifter": True}

@@ -20,10 +20,10 @@ from tensorflow_serving.apis import (
 from pose_tf.errors import UserError
 from pose_tf.serving import client as client_module
 from pose_tf.serving.client import Client
+from tests.export.test_crops import bmp, encode
+from tests.export.test_headers import KINDS, ORIENTATIONS, as_png, photo, upright
+from tests.export.test_saved_model import estimator, exported  # noqa: F401
 from tests.serving.prediction_service import PredictionService
-from tests.serving.test_crops import bmp, encode
-from tests.serving.test_export import estimator, exported  # noqa: F401
-from tests.serving.test_headers import KINDS, ORIENTATIONS, as_png, photo, upright
 
 PHOTOS = [encode("JPEG"), encode("PNG", size=(30, 90))]
 RNG = np.random.default_rng(0)

@@ -13,8 +13,8 @@ from pose_tf import cli  # noqa: E402
 
 
 def main():
-    from pose_tf.serving.predictor import predict
-    from tests.serving.test_predictor import find_mark
+    from pose_tf.predict.predictor import predict
+    from tests.predict.test_predictor import find_mark
 
     predict(find_mark, _pictures.INPUT.value, _pictures.options())
 

@@ -5,8 +5,8 @@ import sys
 import numpy as np
 import tensorflow as tf
 
-from pose_tf.data.statistics import PoseStatistics
 from pose_tf.models import FeedForward, HRNet, PoseEstimator, SemGCN
+from pose_tf.models.statistics import PoseStatistics
 
 
 def models(rng):

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from pose_tf import cli
-from tests.serving.matroska import write_matroska
-from tests.serving.test_predictor import marked, write_photo
+from tests.predict.matroska import write_matroska
+from tests.predict.test_predictor import marked, write_photo
 
 PREDICT = pathlib.Path(__file__).with_name("predict_marks.py")
 KINDS = ("png", "views.png", "html", "json", "csv", "npz")

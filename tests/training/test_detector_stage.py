@@ -10,10 +10,10 @@ import tensorflow as tf
 from pose_tf.data import records
 from pose_tf.data.occluders import OccluderBank
 from pose_tf.data.pipeline import Share
-from pose_tf.data.sample import render_sample
 from pose_tf.errors import UserError
+from pose_tf.synthetic.sample import render_sample
 from pose_tf.training.stages import DetectorStage
-from pose_tf.training.workdir import Workdir
+from pose_tf.workdir import Workdir
 
 RECIPE = pathlib.Path(__file__).parents[2] / "configs" / "hrnet_w32.py"
 

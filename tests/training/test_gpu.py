@@ -6,7 +6,7 @@ from tensorflow.python.framework import kernels
 
 from pose_tf.layers.dropout import dropout_seed
 from pose_tf.training.stages import LifterStage
-from pose_tf.training.workdir import Workdir
+from pose_tf.workdir import Workdir
 from tests.training.test_detector_stage import config, data_dir, make_stage  # noqa: F401
 from tests.training.test_trainer import poses, recipe  # noqa: F401
 

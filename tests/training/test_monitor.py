@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from pose_tf.training.monitor import Monitor
-from pose_tf.training.workdir import Workdir
+from pose_tf.workdir import Workdir
 from tests.training.test_trainer import recipe
 
 

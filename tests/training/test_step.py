@@ -11,7 +11,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from pose_tf.errors import UserError
 from pose_tf.training import trainer
-from pose_tf.training.workdir import Workdir
+from pose_tf.workdir import Workdir
 from tests.training.test_trainer import config, latest, poses, recipe, weights  # noqa: F401
 
 STEPS = 6

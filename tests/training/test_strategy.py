@@ -15,13 +15,13 @@ import pytest
 import tensorflow as tf
 
 from pose_tf.data import records
-from pose_tf.data.sample import render_sample
 from pose_tf.errors import UserError
 from pose_tf.layers import BatchNormalization
+from pose_tf.synthetic.sample import render_sample
 from pose_tf.training import strategy, trainer
 from pose_tf.training.cluster import Cluster, read_tf_config
 from pose_tf.training.recipe import check_batch_norm, may_split_batches
-from pose_tf.training.workdir import Workdir
+from pose_tf.workdir import Workdir
 from tests.training.test_trainer import recipe
 
 LEARNING_RATE = 1e-3

@@ -18,15 +18,15 @@ import tensorflow as tf
 
 from pose_tf.data import records
 from pose_tf.data.occluders import OccluderBank
-from pose_tf.data.sample import render_sample
 from pose_tf.errors import UserError
+from pose_tf.synthetic.sample import render_sample
 from pose_tf.training.optimizers import make_optimizer
 from pose_tf.training.recipe import COMMON, check_switches
 from pose_tf.training.stages import make_stage
 from pose_tf.training.step import make_train_steps
 from pose_tf.training.strategy import distribute, make_strategy, set_batch_norm, variable_scope
 from pose_tf.training.weight_average import WeightAverage
-from pose_tf.training.workdir import Workdir
+from pose_tf.workdir import Workdir
 from tests.training.test_trainer import recipe
 
 PRECISIONS, BATCH_NORMS = COMMON["precision"], COMMON["batch_norm"]

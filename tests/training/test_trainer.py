@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pose_tf.data.sample import SUBJECTS_TRAIN
 from pose_tf.errors import UserError
+from pose_tf.synthetic.sample import SUBJECTS_TRAIN
 from pose_tf.training import trainer
-from pose_tf.training.workdir import Workdir
+from pose_tf.workdir import Workdir
 
 ROOT = pathlib.Path(__file__).parents[2]
 

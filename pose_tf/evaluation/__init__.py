@@ -1,0 +1,1 @@
+"""The errors of a trained model, and the submission file."""

@@ -1,0 +1,284 @@
+"""How good trained models are: in total, by action and by joint, on true and on detected 2D joints."""
+
+import numpy as np
+import tensorflow as tf
+import tqdm
+
+from pose_tf import geometry, metrics, skeleton, viz
+from pose_tf.augment import OcclusionAugmenter
+from pose_tf.data import pipeline, records
+from pose_tf.data.occluders import OccluderBank
+from pose_tf.data.poses import PoseSet, index_records
+from pose_tf.models.decoding import Decoding
+from pose_tf.models.estimator import PoseEstimator, lift
+from pose_tf.workdir import Workdir
+
+CHUNK = 4096
+PREVIEW_ROWS = 8
+UNITS = {"mpjpe": "mm", "pa_mpjpe": "mm", "n_mpjpe": "mm", "pixel_error": "px"}
+
+
+def load_estimator(detector: str, lifter: str, flip_test: bool | None = None, **decoding) -> PoseEstimator:
+    """Joins two trained stages.
+
+    Args:
+        detector: workdir of a detector.
+        lifter: workdir of a lifter.
+        flip_test: average with the mirror image; None for what each recipe says.
+        decoding: attributes of `Decoding` that differ from the detector's recipe.
+
+    Raises:
+        UserError: a directory does not hold what it should.
+    """
+    detector_dir, lifter_dir = Workdir(detector), Workdir(lifter)
+    return PoseEstimator(
+        detector_dir.load_best("detector"),
+        lifter_dir.load_best("lifter"),
+        lifter_dir.statistics(),
+        flip_detector=detector_dir.config().flip_test if flip_test is None else flip_test,
+        flip_lifter=lifter_dir.config().flip_test if flip_test is None else flip_test,
+        decoding=Decoding(**{**detector_dir.config().get("decoding", {}), **decoding}),
+    )
+
+
+def estimate(estimator: PoseEstimator, batches, total: int | None = None) -> dict[str, np.ndarray]:
+    """Runs an estimator over batches of crops, with a progress bar.
+
+    Args:
+        estimator: what to run.
+        batches: iterable of uint8 [B, 256, 256, 3].
+        total: images, for the progress bar.
+
+    Returns:
+        The outputs of `PoseEstimator` for all images.
+    """
+    step = tf.function(estimator.call, reduce_retracing=True)
+    parts = []
+    with tqdm.tqdm(total=total, unit=" images", desc="poses") as bar:
+        for images in batches:
+            parts.append({key: value.numpy() for key, value in step(images).items()})
+            bar.update(len(images))
+    return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]} if parts else {}
+
+
+def lift_poses(lift_batch, pose2d: np.ndarray) -> np.ndarray:
+    """Lifts any number of poses with a function such as `PoseEstimator.lift`. [N, 17, 2] px -> [N, 17, 3] mm."""
+    step = tf.function(lift_batch, reduce_retracing=True)
+    return np.concatenate([step(pose2d[start : start + CHUNK]).numpy() for start in range(0, len(pose2d), CHUNK)])
+
+
+def evaluate_images(
+    estimator: PoseEstimator, data_dir: str, subjects, batch_size: int, occluders: OccluderBank | None = None
+) -> tuple[dict, dict]:
+    """Evaluates both stages on labelled images.
+
+    Args:
+        estimator: what to evaluate.
+        data_dir: directory of records.
+        subjects: the subjects to evaluate on; None for all.
+        batch_size: images for the device at once.
+        occluders: objects to paste over every image, 1 to 8 as `OcclusionAugmenter` does; the same at every call with
+            the same batch size.
+
+    Returns:
+        A report with the parts `pose2d` (see `report_2d`), `detected_2d`, `true_2d` and `mean_pose` (see
+        `report_3d`), and the arrays that it was computed from: the estimator's outputs, the truth, and `image`, the
+        first PREVIEW_ROWS images.
+
+    Raises:
+        UserError: no or damaged records, or none of a subject.
+    """
+    index = index_records(data_dir)
+    poses = index.poses if subjects is None else index.poses.select(subjects)
+    subjects = np.unique(poses.subject).tolist()
+    truth = {"pose2d_crop": [], "pose3d": [], "action": []}
+    shown = []
+    occlude = OcclusionAugmenter(occluders, probability=1.0) if occluders else None
+
+    def images():
+        for number, batch in enumerate(pipeline.labelled_images(index, subjects, batch_size)):
+            for key, values in truth.items():
+                values.append(batch[key].numpy())
+            image = occlude(batch["image"], training=True, seed=[0, number]) if occlude else batch["image"]
+            shown.extend(image[: PREVIEW_ROWS - len(shown)].numpy())
+            yield image
+
+    with records.named_errors(index.shards, records.H36M):
+        predicted = estimate(estimator, images(), len(poses))
+    truth = {key: np.concatenate(values) for key, values in truth.items()}
+    lifted = lift_poses(estimator.lift, truth["pose2d_crop"])
+    report = {
+        "samples": len(poses),
+        "subjects": subjects,
+        "pose2d": report_2d(predicted["pose2d"], truth["pose2d_crop"]),
+        "detected_2d": report_3d(predicted["pose3d"], truth["pose3d"], truth["action"]),
+        "true_2d": report_3d(lifted, truth["pose3d"], truth["action"]),
+        "mean_pose": _report_mean_pose(estimator.statistics, truth["pose3d"], truth["action"]),
+    }
+    return report, predicted | {f"true_{key}": value for key, value in truth.items()} | {"image": np.stack(shown)}
+
+
+def evaluate_poses(lifter: Workdir, poses: PoseSet, flip_test: bool | None = None) -> dict:
+    """Evaluates a lifter alone, on true 2D joints.
+
+    Args:
+        lifter: directory of its training.
+        poses: to evaluate on.
+        flip_test: average with the mirror image; None for what the recipe says.
+
+    Returns:
+        A report with the parts `true_2d` and `mean_pose`, see `report_3d`.
+    """
+    model, statistics = lifter.load_best("lifter"), lifter.statistics()
+    flip_test = lifter.config().flip_test if flip_test is None else flip_test
+    predicted = lift_poses(lambda pose2d: lift(model, statistics, pose2d, flip_test), poses.pose2d)
+    return {
+        "samples": len(poses),
+        "subjects": np.unique(poses.subject).tolist(),
+        "true_2d": report_3d(predicted, poses.pose3d, poses.action),
+        "mean_pose": _report_mean_pose(statistics, poses.pose3d, poses.action),
+    }
+
+
+def _report_mean_pose(statistics, target, action):
+    """What a lifter would get that always answers with the mean training pose."""
+    return report_3d(np.broadcast_to(statistics.mean, target.shape), target, action)
+
+
+def seen_in_training(workdirs: list[Workdir], subjects: list[int], data: dict[str, str]) -> dict[str, list[int]]:
+    """Subjects whose errors are lower than those of new people, since a run has seen them.
+
+    Args:
+        workdirs: of the trainings.
+        subjects: that are evaluated on.
+        data: fingerprint of what is evaluated on, see `pose_tf.data.fingerprint`. In data of which a run has read
+            nothing, the same numbers are other people.
+
+    Returns:
+        {"trained_on": subjects that a run was trained on, "selected_on": others, whose errors chose the best weights}.
+    """
+    trained_on, selected_on = set(), set()
+    for workdir in workdirs:
+        kept = workdir.data() or {}
+        if any(data.items() & part.items() for name, part in kept.items() if name != "samples"):
+            held_out = set(workdir.config().data.validation_subjects)
+            trained_on |= set(subjects) - held_out
+            selected_on |= set(subjects) & held_out
+    return {"trained_on": sorted(trained_on), "selected_on": sorted(selected_on - trained_on)}
+
+
+def preview(arrays: dict[str, np.ndarray]) -> np.ndarray:
+    """A sheet of samples: image, predicted and true 2D joints, predicted and true 3D pose from three sides.
+
+    Args:
+        arrays: from `evaluate_images`.
+    """
+    keys = ("image", "pose2d", "pose3d", "true_pose2d_crop", "true_pose3d")
+    return viz.grid([viz.panel(*row) for row in zip(*(arrays[key] for key in keys))], columns=1)
+
+
+def report_2d(predicted: np.ndarray, target: np.ndarray) -> dict:
+    """Errors of 2D poses [N, 17, 2] px: `total` and `joints`, each a dictionary by name.
+
+    Joints outside the crop do not count, as in training: a heatmap has no cell for them. Their number is
+    `joints_outside`. None where no joint counts.
+    """
+    inside = geometry.inside_crop(target).numpy()
+    means = {name: metrics.PoseMetric(name) for name in metrics.POSE2D_METRICS}
+    for mean in means.values():
+        mean.update_state(target, predicted, joint_weights=inside)
+    total = {name: float(mean.result()) for name, mean in means.items()}
+    errors = metrics.joint_errors(predicted, target).numpy()
+    total["pixel_error_median"] = float(np.median(errors[inside > 0])) if inside.any() else None
+    joints = [
+        float(errors[:, i][inside[:, i] > 0].mean()) if inside[:, i].any() else None for i in range(len(inside.T))
+    ]
+    return {
+        "total": total if inside.any() else dict.fromkeys(total),
+        "joints": dict(zip(skeleton.H36M.joints, joints)),
+        "joints_outside": int(np.sum(inside == 0)),
+    }
+
+
+def report_3d(predicted: np.ndarray, target: np.ndarray, action: np.ndarray) -> dict:
+    """Errors of 3D poses.
+
+    Args:
+        predicted: float [N, 17, 3] mm.
+        target: float [N, 17, 3] mm.
+        action: int [N]; −1 where unknown.
+
+    Returns:
+        {"total": error by metric, the mean over the poses; "actions": the same by action; "action_mean": the mean over
+        the actions, as most papers on Human3.6M report it; "joints": MPJPE and PA-MPJPE by joint}. Without known
+        actions the second and third are empty.
+    """
+    target = target.astype(np.float32)
+    errors = {name: function(predicted, target).numpy() for name, function in metrics.POSE3D_METRICS.items()}
+    actions = {
+        skeleton.ACTIONS.get(number, f"action {number}"): {
+            name: _mean(e[action == number]) for name, e in errors.items()
+        }
+        for number in np.unique(action).tolist()
+        if number >= 0
+    }
+    per_joint = {
+        "mpjpe": np.mean(metrics.mpjpe_per_joint(predicted, target), axis=0),
+        "pa_mpjpe": np.mean(metrics.pa_mpjpe_per_joint(predicted, target), axis=0),
+    }
+    joints = {
+        joint: {name: float(values[i]) for name, values in per_joint.items()}
+        for i, joint in enumerate(skeleton.H36M.joints)
+    }
+    return {
+        "total": {name: _mean(e) for name, e in errors.items()},
+        "action_mean": {name: _mean([values[name] for values in actions.values()]) for name in errors if actions},
+        "actions": actions,
+        "joints": joints,
+    }
+
+
+def _mean(values):
+    return float(np.mean(values, dtype=np.float64))
+
+
+def format_report(report: dict) -> str:
+    """The report as a table for the terminal."""
+    lines = [f"{report['samples']} samples of subject {', '.join(map(str, report['subjects']))}", ""]
+    if "pose2d" in report:
+        total = report["pose2d"]["total"]
+        if total["pixel_error"] is None:
+            errors = "none lies in its crop"
+        else:
+            errors = (
+                f"mean error {total['pixel_error']:.2f} px, median {total['pixel_error_median']:.2f} px, "
+                f"PCK@0.2 torso {100 * total['pck2d']:.1f} %"
+            )
+        lines += [f"2D joints: {errors} (without {report['pose2d']['joints_outside']} joints outside the crop)", ""]
+    parts = {"detected_2d": "detected 2D", "true_2d": "true 2D", "mean_pose": "mean training pose"}
+    names = {"mpjpe": "MPJPE", "pa_mpjpe": "PA-MPJPE", "n_mpjpe": "N-MPJPE", "pck3d": "PCK@150mm", "auc3d": "AUC"}
+    header = f"{'':22s}" + "".join(f"{name:>11s}" for name in names.values())
+    for part, title in parts.items():
+        if part not in report:
+            continue
+        rows = {title: report[part]["total"]}
+        if report[part]["action_mean"]:
+            rows |= {"  mean of the actions": report[part]["action_mean"]}
+        if part != "mean_pose":
+            rows |= {f"  {action}": values for action, values in report[part]["actions"].items()}
+        lines.append(header)
+        for row, values in rows.items():
+            cells = [f"{values[n]:11.2f}" if n in UNITS else f"{100 * values[n]:10.1f}%" for n in names]
+            lines.append(f"{row:22s}" + "".join(cells))
+        lines.append("")
+    first = next(part for part in parts if part in report)
+    lines.append(f"{'joint (' + parts[first] + ')':22s}{'MPJPE':>11s}{'PA-MPJPE':>11s}")
+    for joint, values in report[first]["joints"].items():
+        lines.append(f"  {joint:20s}{values['mpjpe']:11.2f}{values['pa_mpjpe']:11.2f}")
+    for key, what in (
+        ("trained_on", "was trained on: these errors say little about other people."),
+        ("selected_on", "also chose the best weights during training: these errors are optimistic."),
+    ):
+        if report.get(key):
+            lines += ["", f"Subject {', '.join(map(str, report[key]))} {what}"]
+    return "\n".join(lines)

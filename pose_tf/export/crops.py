@@ -1,0 +1,197 @@
+"""From the bytes of an image file to the square that the detector sees, in TensorFlow's graph.
+
+Bytes and boxes come from anyone. What cannot be used raises `tf.errors.InvalidArgumentError`, which a server answers
+with INVALID_ARGUMENT; and how large an image is, is read from its header before its pixels are unpacked. However many
+images a batch holds, what is unpacked at any time is no more than one image of the largest size.
+"""
+
+import tensorflow as tf
+
+from pose_tf.export.headers import FILE_SPEC, bmp_format, bmp_palette, by_format, encoded_size, orientation
+from pose_tf.models.estimator import CROP_SIZE, IMAGENET_MEAN
+
+MAX_PIXELS = 1 << 26
+"""Of an image: 67 million, 192 MiB unpacked."""
+MAX_SIDE = 1 << 15
+"""Of an image in pixels. Resampling takes 3 KiB for each of its width: 96 MiB."""
+AT_ONCE = 4
+"""Images that are unpacked together, if none has more than this part of the limits."""
+MAX_BOX = 16
+"""Longest side of a box over that of its image."""
+CROP_SPEC = (
+    tf.TensorSpec([CROP_SIZE, CROP_SIZE, 3], tf.uint8),
+    tf.TensorSpec([2], tf.float32),
+    tf.TensorSpec([], tf.float32),
+)
+"""Of the crop, its corner and its side, see `square_crop`."""
+
+
+def refuse_unless(condition, sentence: str, *values):
+    """An operation that raises `tf.errors.InvalidArgumentError`; each {} of the sentence stands for a value."""
+    return tf.debugging.Assert(condition, [tf.strings.format(sentence, values)])
+
+
+def not_empty(batch):
+    """The batch itself, which has to hold something: convolutions cannot compute nothing."""
+    with tf.control_dependencies([refuse_unless(tf.shape(batch)[0] > 0, "the batch is empty")]):
+        return tf.identity(batch)
+
+
+def crop_all(crop, image_bytes, *others):
+    """Crops of many files: `crop` of each file and of its element of the others, stacked."""
+
+    def crops(at_once):
+        return tf.map_fn(
+            lambda elements: crop(*elements),
+            (image_bytes, *others),
+            fn_output_signature=CROP_SPEC,
+            parallel_iterations=at_once,
+        )
+
+    sizes = tf.map_fn(encoded_size, image_bytes, fn_output_signature=tf.TensorSpec([2], tf.int64))
+    return tf.cond(tf.reduce_all(_fits(sizes, AT_ONCE)), lambda: crops(AT_ONCE), lambda: crops(1))
+
+
+def crop_whole(data):
+    """The whole image of one file, with borders if it is not square: crop, corner, side."""
+    image, turn = decode(data), orientation(data)
+    size = _upright_size(image, turn)
+    side = tf.reduce_max(size)
+    corner = (size - side) / 2
+    return upright_crop(image, turn, corner, side), corner, side
+
+
+def crop_box(data, box, margin: float):
+    """The square around one person in the image of a file: crop, corner, side.
+
+    Args:
+        data: string scalar, the file's bytes.
+        box: float32 [4]: x, y, width, height in pixels of the image as it is seen, turned as its EXIF data says.
+        margin: side of the square over the longest side of the box.
+    """
+    image, turn = decode(data), orientation(data)
+    size = _upright_size(image, turn)
+    start, extent = box[:2], box[2:]
+    longest = tf.reduce_max(extent)
+    with tf.control_dependencies(
+        [
+            refuse_unless(tf.reduce_all(tf.math.is_finite(box)), "box is not finite: {}", box),
+            refuse_unless(tf.reduce_all(extent >= 1), "box is smaller than a pixel: {}", box),
+            refuse_unless(
+                longest <= MAX_BOX * tf.reduce_max(size), "box is too large for an image of {} pixels: {}", size, box
+            ),
+            refuse_unless(
+                tf.reduce_all((start < size) & (start + extent > 0)),
+                "box is outside of an image of {} pixels: {}",
+                size,
+                box,
+            ),
+        ]
+    ):
+        side = margin * longest
+    corner = start + (extent - side) / 2
+    return upright_crop(image, turn, corner, side), corner, side
+
+
+@tf.function(input_signature=[FILE_SPEC])
+def decode(data):
+    """Bytes of a JPEG, PNG or BMP -> uint8 [H, W, 3], as they are stored: not yet turned upright."""
+    size = encoded_size(data)
+    with tf.control_dependencies(
+        [
+            refuse_unless(tf.reduce_all(size > 0), "image is no JPEG, PNG or BMP: {} bytes", tf.strings.length(data)),
+            refuse_unless(
+                _fits(size),
+                f"image has too many pixels, more than {MAX_PIXELS} or more than {MAX_SIDE} in a row or column; "
+                "height and width: {}",
+                size,
+            ),
+        ]
+    ):
+        image = by_format(
+            data,
+            jpeg=lambda: tf.io.decode_jpeg(data, channels=3, dct_method="INTEGER_ACCURATE"),  # as Pillow and OpenCV
+            png=lambda: tf.io.decode_png(data, channels=3),
+            bmp=lambda: _decode_bmp(data),
+            other=lambda: tf.zeros([0, 0, 3], tf.uint8),
+        )
+    return tf.ensure_shape(image, [None, None, 3])
+
+
+def _decode_bmp(data):
+    bits, known = bmp_format(data)
+    sentence = (
+        "image is a BMP that is compressed or has not 8, 24 or 32 bits a pixel; send one with 24, or a PNG or JPEG"
+    )
+    with tf.control_dependencies([refuse_unless(known, sentence)]):
+        return tf.cond(
+            bits == 8,
+            lambda: tf.gather(bmp_palette(data), tf.cast(tf.squeeze(tf.io.decode_bmp(data), -1), tf.int32)),
+            lambda: tf.io.decode_image(data, channels=3, expand_animations=False),
+        )
+
+
+def _fits(size, images=1):
+    """Whether some images of a size, int64 [..., 2], are no more than one may be."""
+    size = tf.minimum(size, MAX_SIDE + 1)  # products of larger ones may overflow
+    return (images * tf.reduce_prod(size, axis=-1) <= MAX_PIXELS) & tf.reduce_all(images * size <= MAX_SIDE, axis=-1)
+
+
+def _upright_size(image, orientation):
+    """Width and height of an image as it is seen, float32 [2]."""
+    size = tf.cast(tf.shape(image)[:2], tf.float32)
+    return tf.where(orientation >= 5, size, size[::-1])
+
+
+def upright_crop(image, orientation, corner, side):
+    """`square_crop` of an image as it is seen, from its pixels as they are stored.
+
+    The crop is turned in place of the image, which may be a thousand times as large.
+
+    Args:
+        image: uint8 [H, W, 3].
+        orientation: int64, as EXIF has it, 1 to 8.
+        corner, side: of the square in the image as it is seen, see `square_crop`.
+    """
+    transposed = orientation >= 5
+    mirrored = tf.reduce_any(orientation == tf.constant([[2, 3, 6, 7], [3, 4, 7, 8]], tf.int64), axis=-1)  # x, y
+    corner = tf.where(mirrored, _upright_size(image, orientation) - corner - side, corner)
+    crop = square_crop(image, tf.where(transposed, corner[::-1], corner), side)
+    crop = tf.transpose(crop, tf.where(transposed, [1, 0, 2], [0, 1, 2]))
+    return tf.ensure_shape(tf.reverse(crop, tf.boolean_mask([1, 0], mirrored)), CROP_SPEC[0].shape)
+
+
+def square_crop(image, corner, side):
+    """Cuts a square out of an image and brings it to 256x256, smoothly and to a fraction of a pixel.
+
+    Args:
+        image: uint8 [H, W, 3].
+        corner: float32 [2]: x, y of the square's upper left corner; pixel i of the image spans i … i + 1.
+        side: float32, of the square in pixels.
+
+    Returns:
+        uint8 [256, 256, 3]; what lies outside of the image has the mean colour, which networks see as 0.
+    """
+    scale, (height, width) = CROP_SIZE / side, tf.unstack(tf.shape(image)[:2])
+
+    def resample(values, size, scales, corners):  # zero outside
+        return tf.raw_ops.ScaleAndTranslate(
+            images=values[None],
+            size=size,
+            scale=scales,
+            translation=-corners * scales,
+            kernel_type="triangle",
+            antialias=True,
+        )[0]
+
+    # As bytes: the large image is never there as floats.
+    crop = resample(image, [CROP_SIZE, CROP_SIZE], tf.stack([scale, scale]), corner[::-1])
+    rows = resample(tf.ones([height, 1, 1]), [CROP_SIZE, 1], tf.stack([scale, 1.0]), tf.stack([corner[1], 0.0]))
+    columns = resample(tf.ones([1, width, 1]), [1, CROP_SIZE], tf.stack([1.0, scale]), tf.stack([0.0, corner[0]]))
+    crop = tf.where(rows * columns > 0, crop, 255 * tf.constant(IMAGENET_MEAN))
+    return tf.cast(tf.round(tf.clip_by_value(crop, 0, 255)), tf.uint8)
+
+
+def crop_to_sent_image(pose2d, corner, side):
+    """Crop pixels -> pixels of the image that `square_crop` cut. [N, J, 2], [N, 2], [N] -> [N, J, 2]."""
+    return (pose2d + 0.5) * (side / CROP_SIZE)[:, None, None] + corner[:, None] - 0.5

@@ -1,0 +1,280 @@
+"""Photos and videos as people have them: found, checked, and read as upright RGB pictures."""
+
+import contextlib
+import os
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+
+import cv2
+import numpy as np
+import PIL.Image
+import PIL.ImageOps
+
+from pose_tf import files
+from pose_tf.errors import UserError
+from pose_tf.export.crops import MAX_PIXELS
+from pose_tf.predict.results import VIDEO_MARK, is_result
+
+PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+VIDEO_SUFFIXES = (
+    ".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".3gp", ".ogv", ".flv", ".ts", ".mts",
+)  # fmt: skip
+DEPTHS = (8, 10, 12, 14, 16, 24)
+"""Bits of a sample that cameras and programs make, whatever the file has room for."""
+LONGEST_STEP_S = 3600.0
+"""From one picture of a video to the next; time stamps farther apart are damaged."""
+FINEST_FPS = 60.0
+"""Pictures a second that show what a video of a variable rate shows, unless it has more on average."""
+
+
+class MediaError(UserError):
+    """A photo or video cannot be used; others may."""
+
+
+def is_video(path: str) -> bool:
+    """Whether a file's name says that it is a video."""
+    return path.lower().endswith(VIDEO_SUFFIXES)
+
+
+def find_inputs(path: str) -> list[str]:
+    """The file itself, or the photos and videos of a folder, sorted, without hidden files and results of earlier runs.
+
+    Raises:
+        UserError: there is nothing.
+    """
+    if os.path.isdir(path):
+        try:
+            names = os.listdir(path)
+        except OSError as error:
+            raise UserError(f"--input={path} cannot be read: {error.strerror}") from None
+        suffixes = PHOTO_SUFFIXES + VIDEO_SUFFIXES
+        names = sorted(name for name in names if name.lower().endswith(suffixes) and not name.startswith("."))
+        there = [os.path.join(path, name) for name in names]
+        there = [file for file in there if os.path.isfile(file) or not os.path.exists(file)]  # broken links count, too
+        found = [file for file in there if not is_result(file)]
+        results = len(there) - len(found)
+        if not found:
+            but = f" but {results} results of earlier runs" if results else f" ({', '.join(suffixes)})"
+            raise UserError(f"--input={path} holds no photos or videos{but}")
+        if results:
+            print(f"--input={path}: results of earlier runs are no inputs: {results} files left out", file=sys.stderr)
+        return found
+    if not os.path.exists(path):
+        raise UserError(f"--input={path} does not exist")
+    return [path]
+
+
+def read_photo(path: str) -> np.ndarray:
+    """uint8 [H, W, 3] RGB, turned upright as its EXIF data says; transparency is ignored.
+
+    Samples of more than 8 bits become 8 bits, see `to_8_bits`; what had to be guessed is said on standard error.
+
+    Raises:
+        MediaError: it is not an image, damaged, animated, too large, or its samples cannot be read in full.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what Pillow thinks large or odd
+            with PIL.Image.open(path) as photo:  # reads the header
+                if photo.width * photo.height > MAX_PIXELS:
+                    raise MediaError(_too_large(path))
+                if photo.format in ("GIF", "PNG", "WEBP") and getattr(photo, "is_animated", False):
+                    raise MediaError(f"{path} is an animation of {photo.n_frames} pictures; make it a video or a photo")
+                return _read_pixels(path, photo)
+    except PIL.Image.DecompressionBombError:
+        raise MediaError(_too_large(path)) from None
+    except (MediaError, MemoryError):
+        raise
+    except PermissionError:
+        raise MediaError(f"{path} may not be read") from None
+    except Exception:  # each of Pillow's readers raises its own
+        raise MediaError(f"{path} is not an image that can be read") from None
+
+
+def _too_large(path):
+    return f"{path} has too many pixels, more than {MAX_PIXELS:,}"
+
+
+def _read_pixels(path, photo):
+    """uint8 [H, W, 3] RGB of an open Pillow image."""
+    in_file = str(photo.tile[0].args) if photo.tile else ""  # how the samples lie there
+    is_tiff = photo.format == "TIFF"
+    if is_tiff and photo.info.get("compression") != "raw" and any(kind in in_file for kind in ("BS'", "BF'")):
+        raise MediaError(f"{path} is a compressed big-endian TIFF, which is not read right; save it in another format")
+    upright = PIL.ImageOps.exif_transpose(photo)
+    if upright.mode[0] in "IF":  # one sample of more than 8 bits for each pixel
+        samples = np.asarray(upright)
+        if upright.mode == "I" and not is_tiff:
+            samples = np.uint16(np.clip(samples, 0, 65535))
+        for kind, name in ((np.uint32, "'I;32N'"), (np.int16, "'I;16S'"), (np.int16, "'I;16BS'")):
+            if name in in_file:  # Pillow makes all of them int32
+                samples = samples.astype(kind)
+        declared = 12 if "I;12" in in_file else None
+    else:
+        image = np.asarray(upright.convert("RGB"))
+        if ";16" not in in_file or not (is_tiff or photo.format == "PNG") or image.max() >= 64:
+            return image
+        # Pillow keeps the upper 8 of 16 bits, which hold too little of this picture.
+        samples = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+        if samples is None or not np.array_equal(samples[..., ::-1] >> 8, image):
+            raise MediaError(f"{path} has samples of 16 bits that cannot be read in full; save it with 8 bits")
+        samples, declared = samples[..., ::-1], None
+    image, guess = to_8_bits(samples, declared)
+    if guess:
+        print(f"{path}: {guess}", file=sys.stderr)
+    return np.repeat(image[..., None], 3, axis=-1) if image.ndim == 2 else image
+
+
+def to_8_bits(samples: np.ndarray, declared: int | None = None) -> tuple[np.ndarray, str]:
+    """Samples of any kind in the levels that pictures have, so that none is black for the kind's sake.
+
+    Integers have the bits that the file declares, or as few of `DEPTHS` as hold the largest, or else all; the lower
+    bits are dropped. Floats in 0…1 are integers of 16 bits. Others are scaled: white is the largest, black is 0 or the
+    least.
+
+    Args:
+        samples: of any shape, integers or floats.
+        declared: bits that the integers have, where the file says so.
+
+    Returns:
+        uint8, the same shape; and what was guessed, in words, or nothing.
+    """
+    if samples.dtype.kind == "f":
+        samples = np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0)
+        if samples.min() >= 0 and samples.max() <= 1:
+            samples = np.uint16(np.round(65535 * np.float64(samples)))
+    low, high = samples.min(), samples.max()
+    if samples.dtype.kind == "f" or low < 0:
+        black, white = min(float(low), 0.0), max(float(high), 0.0)
+        image = np.uint8(np.round((np.float64(samples) - black) * (255 / (white - black))))
+        return image, f"its values are {low:g} to {high:g}; white is taken for {white:g}"
+    room = declared or int(np.iinfo(samples.dtype).max).bit_length()
+    bits = declared or next((depth for depth in DEPTHS if depth < room and high < 1 << depth), room)
+    guess = f"its values end at {high} of {(1 << room) - 1}; white is taken for {(1 << bits) - 1}"
+    return np.uint8(samples >> (bits - 8)), "" if bits == room else guess
+
+
+class Video:
+    """The pictures of a video or a camera, from the first to the last.
+
+    Iterating gives (seconds since the first, uint8 [H, W, 3] RGB), upright as the file says.
+
+    Args:
+        source: a file, or the number of a camera.
+
+    Attributes:
+        source: the file, or `camera N`.
+        live: whether it is a camera.
+        width, height: in pixels.
+        fps: pictures a second, as the file or the camera claims.
+        length: how many pictures the file claims to have; None where none is known.
+
+    Raises:
+        MediaError: it cannot be opened, or its pictures are too large.
+    """
+
+    def __init__(self, source: str | int):
+        self.live = isinstance(source, int)
+        self.source = f"camera {source}" if self.live else source
+        if self.live:
+            self._capture = cv2.VideoCapture(source)
+        else:
+            try:
+                with files.plain_name(source) as name:
+                    self._capture = cv2.VideoCapture(name, cv2.CAP_FFMPEG)
+            except OSError as error:
+                raise MediaError(f"{source} cannot be read: {error.strerror}") from None
+        if not self._capture.isOpened():
+            raise MediaError(f"there is no {self.source}" if self.live else f"{source} is not a video that can be read")
+        self._capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)
+        self.width, self.height = (
+            int(self._capture.get(name)) for name in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)
+        )
+        if self.width * self.height > MAX_PIXELS:
+            raise MediaError(_too_large(self.source))
+        fps = self._capture.get(cv2.CAP_PROP_FPS)
+        self.fps = fps if 0 < fps <= 1000 else 30.0
+        length = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
+        self.length = length if length > 0 and not self.live else None
+
+    def __iter__(self) -> Iterator[tuple[float, np.ndarray]]:
+        first, seconds = None, 0.0
+        while True:
+            read, image = self._capture.read()
+            if not read:
+                break
+            stamp = time.monotonic() if self.live else self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+            if first is None:
+                first = stamp
+            elif 0 < stamp - first - seconds <= LONGEST_STEP_S:
+                seconds = stamp - first
+            else:  # the stamp is missing or damaged
+                seconds += 1 / self.fps
+            yield seconds, cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def frame_rates(times: Sequence[float], claimed: float) -> tuple[float, float]:
+    """Pictures a second of a video: on average, and of one with a constant rate that shows the same.
+
+    Args:
+        times: of its pictures, in seconds from the first.
+        claimed: pictures a second as the file says; both, if the times keep to it.
+    """
+    if len(times) < 2 or np.abs(np.arange(len(times)) / claimed - times).max() < 1 / claimed:
+        return claimed, claimed
+    steps = np.diff(times)
+    average = 1 / steps.mean()
+    return average, max(average, min(1 / steps.min(), FINEST_FPS))
+
+
+@contextlib.contextmanager
+def writing_video(path: str, width: int, height: int, fps: float) -> Iterator[Callable[[float, np.ndarray], None]]:
+    """Yields a function that adds a picture to an MP4 file.
+
+    The function takes the picture's time in seconds and uint8 [H, W, 3] RGB; a picture is shown until the next one's
+    time. The file appears when it is complete.
+
+    Args:
+        path: of the file.
+        width: of the pictures in pixels.
+        height: of the pictures in pixels.
+        fps: pictures a second.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    fps = round(fps, 3) if fps < 65 else round(fps)  # MPEG-4 counts time in at most 65535 parts of a second
+    with files.replacing(path) as temporary:
+        open(temporary, "wb").close()  # OpenCV gives no reasons, the system does
+        folder, name = os.path.split(temporary)
+        with files.plain_name(folder) as folder:
+            codec = cv2.VideoWriter_fourcc(*"mp4v")
+            writer = cv2.VideoWriter(os.path.join(folder, name), cv2.CAP_FFMPEG, codec, fps, (width, height))
+        if not writer.isOpened():
+            raise UserError(f"{path} cannot be written as a video of {width}x{height} pixels")
+        shown, written = None, 0
+
+        def show(frames):
+            nonlocal written
+            while written < frames and shown is not None:
+                writer.write(shown)
+                written += 1
+
+        def write(time, image):
+            nonlocal shown
+            show(round(time * fps))
+            shown = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+
+        try:
+            yield write
+            show(written + 1)
+        finally:
+            writer.release()
+        with files.plain_name(temporary) as name:
+            found = int(cv2.VideoCapture(name, cv2.CAP_FFMPEG).get(cv2.CAP_PROP_FRAME_COUNT))
+        with open(temporary, "ab") as file:
+            file.write(VIDEO_MARK if found == written else bytes(1 << 16))  # a disk that is full says so here
+        if found != written:
+            raise UserError(f"{path} cannot be written: OpenCV wrote {found} of its {written} pictures")

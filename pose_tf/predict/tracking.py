@@ -1,0 +1,177 @@
+"""People through a video: who is who from picture to picture, and poses that do not tremble."""
+
+import dataclasses
+import itertools
+
+import cv2
+import numpy as np
+
+from pose_tf import viz
+from pose_tf.predict.people import MIN_SCORE, SCAN_SIZE, find_people, overlap, touches
+
+FIND_EVERY_S = 0.17
+"""Between two searches for people; in between, boxes move with the picture."""
+PATIENCE_S = 1.5
+"""That a person may go unseen before being given up."""
+CONFIRMED = 2  # searches that have to find a person
+SAME_PERSON = 0.3  # overlap of two boxes, intersection over union
+PART_OF_PERSON = 0.7  # intersection over the smaller box: a search may see a part only
+START_SCORE, KEEP_SCORE = 0.6, 0.4  # of min_score, to begin to follow, and to go on
+FOUND_WEIGHT = 0.8  # of a found box against the known one, if they overlap entirely and the score is high
+MIN_POINTS, MAX_POINTS = 5, 60  # that are followed on a person
+TRUNK = np.float32([(0.3, 0.05), (0.7, 0.55)])  # corners of where they are, as shares of the box: little background
+
+
+@dataclasses.dataclass
+class _Track:
+    key: int
+    box: np.ndarray
+    found: int = 1
+    score: float = 0.0  # the best
+    step: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(2, np.float32))  # px from picture to picture
+    last_seen: float = 0.0
+
+
+class PeopleTracker:
+    """Finds what may be people in a video and follows them.
+
+    They are searched for a few times a second; between the searches their boxes move with the picture (median of the
+    optical flow of Lucas and Kanade). Low scores are enough to be followed; a person is who has been found several
+    times, and once with `min_score`.
+
+    Args:
+        boxes: float [N, 4] of the people in the first picture, who are then followed; None to search for people.
+        min_score: see `find_people`.
+
+    Attributes:
+        people: those who have turned out to be people: the time when each was found last, by key.
+    """
+
+    def __init__(self, boxes: np.ndarray | None = None, min_score: float = MIN_SCORE):
+        self._searching = boxes is None
+        self._min_score = min_score
+        told = () if boxes is None else boxes
+        self._tracks = [_Track(key, np.array(box, np.float32)) for key, box in enumerate(told)]
+        self._keys = itertools.count(len(self._tracks))
+        self.people = {track.key: np.inf for track in self._tracks}
+        self._before = None
+        self._next_search = -np.inf
+
+    def __call__(self, image: np.ndarray, time: float) -> dict[int, np.ndarray]:
+        """Who may be a person in the next picture.
+
+        Args:
+            image: uint8 [H, W, 3] RGB.
+            time: of the picture in seconds.
+
+        Returns:
+            The box, float32 [4], by a key that each keeps; those in `people` have turned out to be people by now.
+        """
+        scale = min(SCAN_SIZE / max(image.shape[:2]), 1.0)
+        grey = viz.resize(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), scale)
+        if self._before is not None and self._before.shape == grey.shape:
+            for track in self._tracks:
+                motion = _motion(self._before, grey, track.box * scale)
+                track.step = track.step / 2 if motion is None else motion / scale
+                track.box[:2] += track.step
+        self._before = grey
+        if self._searching and time >= self._next_search:
+            self._next_search = time + FIND_EVERY_S
+            self._search(image, time)
+        height, width = image.shape[:2]
+        inside = [track for track in self._tracks if touches(track.box, width, height)]
+        if self._searching:
+            self._tracks = [track for track in inside if time - track.last_seen <= PATIENCE_S]
+        return {track.key: track.box.copy() for track in inside}
+
+    def _search(self, image, time):
+        boxes, scores = find_people(image, KEEP_SCORE * self._min_score)
+        pairs = [(*overlap(track.box, box), track, j) for track in self._tracks for j, box in enumerate(boxes)]
+        seen, taken = set(), set()
+        for of_both, of_smaller, track, j in sorted(pairs, key=lambda pair: -pair[0]):
+            if max(of_both / SAME_PERSON, of_smaller / PART_OF_PERSON) < 1 or j in taken or track.key in seen:
+                continue
+            seen.add(track.key)
+            taken.add(j)
+            certainty = of_both * min(scores[j] / self._min_score, 1.0)
+            track.box += FOUND_WEIGHT * certainty * (boxes[j] - track.box)
+            track.found += 1
+            track.score = max(track.score, scores[j])
+            track.last_seen = time
+            if track.found >= CONFIRMED and track.score >= self._min_score:
+                self.people[track.key] = time
+        for j, box in enumerate(boxes):
+            if j not in taken and scores[j] >= START_SCORE * self._min_score:
+                self._tracks.append(_Track(next(self._keys), box.copy(), score=scores[j], last_seen=time))
+
+
+def _motion(before, now, box):
+    """How far a person has moved from one grey picture to the next: float32 [2] px; None if that cannot be seen."""
+    mask = np.zeros_like(before)
+    left, top = np.maximum(box[:2] + TRUNK[0] * box[2:], 0).astype(int)
+    right, bottom = np.maximum(box[:2] + TRUNK[1] * box[2:], 0).astype(int)
+    mask[top:bottom, left:right] = 255
+    points = cv2.goodFeaturesToTrack(before, MAX_POINTS, 0.01, 3, mask=mask)
+    if points is None:
+        return None
+    moved, found, _ = cv2.calcOpticalFlowPyrLK(before, now, points, None)
+    back, found_back, _ = cv2.calcOpticalFlowPyrLK(now, before, moved, None)
+    sure = (found & found_back).ravel().astype(bool) & (np.abs(back - points).max(axis=(1, 2)) < 1)
+    return np.median((moved - points)[sure, 0], axis=0) if sure.sum() >= MIN_POINTS else None
+
+
+class OneEuroFilter:
+    """Takes the trembling out of a signal and follows fast changes (Casiez, Roussel and Vogel, CHI 2012).
+
+    A low pass whose cutoff frequency rises with the speed: `min_cutoff + beta·|speed|`.
+
+    Args:
+        min_cutoff: Hz, for what stands still.
+        beta: Hz for each unit a second.
+    """
+
+    SPEED_CUTOFF = 1.0  # Hz
+
+    def __init__(self, min_cutoff: float, beta: float):
+        self._min_cutoff = min_cutoff
+        self._beta = beta
+        self._time = None
+
+    def __call__(self, values: np.ndarray, time: float) -> np.ndarray:
+        """Smooths the next values, of any shape; `time` in seconds has to rise from call to call."""
+        if self._time is None:
+            self._value, self._speed = values, np.zeros_like(values)
+        elif time > self._time:
+            step = time - self._time
+            speed = (values - self._value) / step
+            self._speed = self._speed + _weight(self.SPEED_CUTOFF, step) * (speed - self._speed)
+            # One cutoff for all coordinates of a joint, so that its direction stays.
+            magnitude = np.linalg.norm(self._speed, axis=-1, keepdims=True)
+            weight = _weight(self._min_cutoff + self._beta * magnitude, step)
+            self._value = self._value + weight * (values - self._value)
+        self._time = time
+        return self._value
+
+
+def _weight(cutoff, step):
+    """Of a new value in a low pass, for a cutoff in Hz and a time step in seconds."""
+    rate = 2 * np.pi * cutoff * step
+    return rate / (rate + 1)
+
+
+class PoseSmoother:
+    """Smooths the poses of each person of a video by themselves.
+
+    2D joints are filtered in units of the box's longest side, 3D joints in mm: what stands still at 1 Hz, an arm that
+    swings with 1 m/s at 6 Hz.
+    """
+
+    def __init__(self):
+        self._filters = {}
+
+    def __call__(self, number: int, box: np.ndarray, pose2d, pose3d, time: float):
+        """The person's next pose: 2D joints [17, 2] px and 3D joints [17, 3] mm, smoothed."""
+        if number not in self._filters:
+            self._filters[number] = (OneEuroFilter(1.0, 10.0), OneEuroFilter(1.0, 0.005), max(box[2:]))
+        in_2d, in_3d, size = self._filters[number]
+        return size * in_2d(pose2d / size, time), in_3d(pose3d, time)

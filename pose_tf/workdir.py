@@ -1,0 +1,327 @@
+"""The directory of a run: what a training writes and what every other tool reads.
+
+config.json       the recipe, with every override
+data.json         what identifies the data: names and sizes of the records, checksums of the arrays
+checkpoints/      model, optimiser and step, a directory for each that is kept
+best.keras        the model with the lowest validation error (its weights' moving average, if the recipe keeps one)
+statistics.json   mean and standard deviation of the training poses (lifters)
+metrics.jsonl     one line for each report
+curves.png        the same as a picture
+tensorboard/      the same for TensorBoard, with pictures of poses
+index.npz         poses read from the records, and what lies where (a cache)
+lock              process and machine that train here; the process holds a lock on the file while it runs
+"""
+
+import contextlib
+import datetime
+import errno
+import fcntl
+import json
+import os
+import socket
+import sys
+import tempfile
+from collections.abc import Iterator
+
+import ml_collections
+import numpy as np
+import tensorflow as tf
+
+from pose_tf import files
+from pose_tf.errors import UserError
+from pose_tf.models import FeedForward, HRNet, SemGCN, load_keras
+from pose_tf.models.decoding import Decoding
+from pose_tf.models.statistics import PoseStatistics
+from pose_tf.skeleton import H36M
+
+JOINTS = len(H36M.joints)
+NORMALIZED_BY_IMAGE = (
+    "the lifter was trained on 2D joints normalized by the whole image (x * 2 / width - 1, y * 2 / width - height / "
+    "width) and gets them normalized by the crop of the person (x / 128 - 1): its poses are wrong until it has been "
+    "fine-tuned, with tools/train.py --config.init_from"
+)
+STAGES = {"detector": HRNet, "lifter": FeedForward | SemGCN}
+
+NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
+"""What file systems without locks answer."""
+
+
+class Workdir:
+    """Paths and files of a run.
+
+    Args:
+        path: the directory.
+    """
+
+    def __init__(self, path: str):
+        self.path = path
+
+    def file(self, name: str) -> str:
+        """Path of a file in the directory."""
+        return os.path.join(self.path, name)
+
+    def create(self) -> None:
+        """Makes the directory and sees that it can be written.
+
+        Raises:
+            UserError: it cannot, or its name is not UTF-8, which TensorBoard's writer needs.
+        """
+        try:
+            os.path.abspath(self.path).encode()
+        except UnicodeEncodeError:
+            raise UserError(f"--workdir={self.path}: the name of the directory is not UTF-8") from None
+        try:
+            os.makedirs(self.path, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.path):
+                pass
+        except OSError as error:
+            raise UserError(f"--workdir={self.path} cannot be written: {error.strerror}") from None
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keeps other trainings out of the directory, and removes what a killed one has left unfinished.
+
+        The operating system drops the lock when the process ends, however it ends. On a network file system the lock
+        holds between machines if the file system supports `flock`, as NFS does on Linux.
+
+        Raises:
+            UserError: another process trains here; names it and its machine.
+        """
+        try:
+            lock = os.open(self.file("lock"), os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise UserError(f"{self.file('lock')} cannot be opened: {error.strerror}") from None
+        try:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                holder = os.read(lock, 1000).decode(errors="replace").strip() or "another process"
+                raise UserError(
+                    f"--workdir={self.path} is in use by {holder}: stop that training, or use another --workdir"
+                ) from None
+            except OSError as error:
+                if error.errno not in NO_LOCKS:
+                    raise UserError(f"{self.file('lock')} cannot be locked: {error.strerror}") from None
+                print(
+                    f"warning: the file system of {self.path} has no locks: start no other training there",
+                    file=sys.stderr,
+                )
+            else:
+                now = datetime.datetime.now().astimezone().isoformat(" ", "seconds")
+                with contextlib.suppress(OSError):  # a full disk is no reason to stop
+                    os.ftruncate(lock, 0)
+                    os.write(lock, f"process {os.getpid()} on {socket.gethostname()}, since {now}\n".encode())
+                files.remove_partial(self.path)
+            yield
+        finally:
+            os.close(lock)
+
+    def _read_text(self, name: str) -> str:
+        """Reads a text file.
+
+        Raises:
+            UserError: it is missing or damaged.
+        """
+        try:
+            with open(self.file(name), encoding="utf-8") as file:
+                return file.read()
+        except FileNotFoundError:
+            raise UserError(f"{self.path} is not the directory of a finished run: it has no {name}") from None
+        except OSError as error:
+            raise UserError(f"{self.file(name)} cannot be read: {error.strerror}") from None
+        except UnicodeDecodeError:
+            raise UserError(f"{self.file(name)} is damaged: it is not text") from None
+
+    def _read_json(self, name: str):
+        """Reads a JSON file.
+
+        Raises:
+            UserError: it is missing or damaged.
+        """
+        try:
+            return json.loads(self._read_text(name))
+        except (ValueError, RecursionError) as error:
+            raise UserError(f"{self.file(name)} is damaged: {error}") from None
+
+    def config_of_run(self) -> ml_collections.ConfigDict | None:
+        """The recipe of the run that the directory holds, to be resumed; None if it holds none.
+
+        Raises:
+            UserError: it holds imported weights, which are no run.
+        """
+        if not os.path.exists(self.file("config.json")):
+            return None
+        config = self.config()
+        if "imported" in config:
+            raise UserError(
+                f"--workdir={self.path} holds imported weights: train from them with --config.init_from={self.path} "
+                "and another --workdir"
+            )
+        return config
+
+    def config(self) -> ml_collections.ConfigDict:
+        """The recipe that the run was started with.
+
+        Raises:
+            UserError: it is missing or damaged, or lacks what every recipe has.
+        """
+        values, file = self._read_json("config.json"), self.file("config.json")
+        if not isinstance(values, dict):
+            raise UserError(f"{file} is damaged: it is not an object with the recipe's keys")
+        for key, kind in (("stage", str), ("flip_test", bool), ("model", dict)):
+            if not isinstance(values.get(key), kind):
+                raise UserError(
+                    f"{file} is damaged: its {key} is {values[key]!r}"
+                    if key in values
+                    else f"{file} is damaged: it has no {key}"
+                )
+        try:
+            Decoding(**values.get("decoding", {}))
+            return ml_collections.ConfigDict(values)
+        except UserError as error:
+            raise UserError(f"{file} is damaged: {error}") from None
+        except (TypeError, ValueError, AttributeError, KeyError) as error:
+            raise UserError(f"{file} is damaged: {error}") from None
+
+    def data(self) -> dict | None:
+        """Fingerprints of the data that the run was started with, and its number of `samples`; None if not kept.
+
+        Raises:
+            UserError: the file is damaged.
+        """
+        if not os.path.exists(self.file("data.json")):
+            return None
+        values = self._read_json("data.json")
+        if not isinstance(values, dict) or not isinstance(values.get("samples"), int):
+            raise UserError(f"{self.file('data.json')} is damaged: it must hold an object with a number of samples")
+        if not all(isinstance(part, dict) for name, part in values.items() if name != "samples"):
+            raise UserError(f"{self.file('data.json')} is damaged: its parts must be objects")
+        return values
+
+    def check_same_data(self, data: dict, samples: int | None = None) -> None:
+        """Checks that a run resumes on the data that it was started with; a new run may have any.
+
+        Args:
+            data: see `pose_tf.data.fingerprint`.
+            samples: how many there are to train on, if that is known yet.
+
+        Raises:
+            UserError: names what differs.
+        """
+        kept = self.data()
+        if kept is None:
+            return
+        other = f"--workdir={self.path} holds a run on other data"
+        advice = "resume it on the same data, or use another --workdir"
+        sources = [{"records", "poses"} & part.keys() for part in (data, kept)]
+        if all(sources) and sources[0] != sources[1]:
+            (now,), (before,) = sources
+            raise UserError(f"{other}: it was started on {before}, not {now}; {advice}")
+        for section in data.keys() & kept.keys():
+            before, now = kept[section], data[section]
+            if before == now:
+                continue
+            differ = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
+            more = f" ({len(differ) - 1} more changed)" if len(differ) > 1 else ""
+            what, had = now.get(differ[0], "missing"), before.get(differ[0], "missing")
+            raise UserError(f"{other}: {differ[0]} of the {section} was {had}, now it is {what}{more}; {advice}")
+        if samples not in (None, kept["samples"]):
+            raise UserError(f"{other}: it had {kept['samples']} samples to train on, now there are {samples}; {advice}")
+
+    def check_same_statistics(self, now: PoseStatistics | None) -> None:
+        """Checks that a lifter resumes on poses with the statistics that it was started with.
+
+        Raises:
+            UserError: they differ by more than rounding.
+        """
+        if now is None or not os.path.exists(self.file("statistics.json")):
+            return
+        kept = self.statistics()
+        if not all(np.allclose(*pair, atol=0.01) for pair in ((kept.mean, now.mean), (kept.std, now.std))):
+            raise UserError(
+                f"--workdir={self.path} holds a run on other data: the poses had another mean and deviation "
+                "(statistics.json); resume it on the same data, or use another --workdir"
+            )
+
+    def statistics(self) -> PoseStatistics:
+        """Statistics of a lifter's training poses.
+
+        Raises:
+            UserError: they are missing or damaged.
+        """
+        values, file = self._read_json("statistics.json"), self.file("statistics.json")
+        try:
+            statistics = PoseStatistics.from_json(values)
+        except ValueError as error:
+            raise UserError(f"{file} is damaged: {error}") from None
+        if len(statistics.mean) != JOINTS:
+            raise UserError(f"{file} is of poses with {len(statistics.mean)} joints; they have to have {JOINTS}")
+        return statistics
+
+    def reports(self) -> list[dict]:
+        """The lines of `metrics.jsonl`, but for one that a killed run left unfinished; none if there is no file.
+
+        Raises:
+            UserError: the file is damaged.
+        """
+        if not os.path.exists(self.file("metrics.jsonl")):
+            return []
+        reports = []
+        for number, line in enumerate(self._read_text("metrics.jsonl").split("\n")[:-1], 1):
+            try:
+                report = json.loads(line)
+                if not (isinstance(report["step"], int) and isinstance(report["split"], str)):
+                    raise TypeError
+            except (ValueError, TypeError, KeyError, RecursionError):
+                raise UserError(f"{self.file('metrics.jsonl')} is damaged: line {number} is not a report") from None
+            reports.append(report)
+        return reports
+
+    def best_errors(self, metric: str) -> dict[str, float]:
+        """Errors of `best.keras` on the validation subjects by name; none if the weights were not trained here.
+
+        Args:
+            metric: the one that is lowest for the best model.
+
+        Raises:
+            UserError: the reports are damaged.
+        """
+        validations = [line for line in self.reports() if line["split"] == "validation"]
+        for line in validations:
+            if not isinstance(line.get(metric), int | float):
+                file = self.file("metrics.jsonl")
+                raise UserError(f"{file} is damaged: the validation of step {line['step']} has no {metric}")
+        best = min(validations, key=lambda line: line[metric], default={})
+        return {name: value for name, value in best.items() if name != "split"}
+
+    def warnings(self) -> list[str]:
+        """What to know before the model is used: of weights that were not trained for what they get here."""
+        by_image = self.config().get("normalized_by") == "image"
+        return [f"{self.path}: {NORMALIZED_BY_IMAGE}"] if by_image else []
+
+    def save_best(self, model: tf.keras.Model) -> None:
+        """Replaces `best.keras`."""
+        with files.replacing(self.file("best.keras")) as temporary:
+            model.save(temporary)
+
+    def load_best(self, stage: str) -> tf.keras.Model:
+        """The model with the lowest validation error. Warnings about it go to standard error.
+
+        Args:
+            stage: `detector` or `lifter`: what the caller expects to find.
+
+        Raises:
+            UserError: there is none, it is damaged, or it is of the other stage or of other joints.
+        """
+        found = self.config().stage
+        if found != stage:
+            raise UserError(f"{self.path} holds a {found}; a {stage} is wanted here")
+        path = self.file("best.keras")
+        if not os.path.exists(path):
+            raise UserError(f"{self.path} has no best.keras: its training has not reached a validation yet")
+        for warning in self.warnings():
+            print(f"warning: {warning}", file=sys.stderr)
+        model = load_keras(path)
+        if not isinstance(model, STAGES[stage]) or model.output_shape[-1 if stage == "detector" else 1] != JOINTS:
+            raise UserError(f"{path} is not a {stage} of {JOINTS} joints: it is {model.name}")
+        return model

@@ -1,0 +1,100 @@
+"""Reports of evaluations: what is averaged over what, and on whom."""
+
+import numpy as np
+import pytest
+
+from pose_tf import files
+from pose_tf.evaluation import evaluator
+from pose_tf.workdir import Workdir
+
+
+@pytest.fixture
+def target(rng):
+    return np.float32(rng.normal(0, 300, (4, 17, 3)))
+
+
+def test_the_total_is_over_poses_and_the_mean_of_the_actions_over_actions(target):
+    """Three poses of walking are off by 17 mm in one joint, one of eating by 51 mm."""
+    predicted = target.copy()
+    predicted[:3, 5, 0] += 17
+    predicted[3, 5, 0] += 51
+    report = evaluator.report_3d(predicted, target, np.array([14, 14, 14, 4]))
+    assert report["actions"]["Walking"]["mpjpe"] == pytest.approx(1, abs=1e-4)
+    assert report["actions"]["Eating"]["mpjpe"] == pytest.approx(3, abs=1e-4)
+    assert report["total"]["mpjpe"] == pytest.approx(1.5, abs=1e-4)
+    assert report["action_mean"]["mpjpe"] == pytest.approx(2, abs=1e-4)
+    lines = evaluator.format_report({"samples": 4, "subjects": [9], "true_2d": report}).splitlines()
+    (row,) = (line.split() for line in lines if line.startswith("  mean of the actions"))
+    assert row[4] == "2.00"
+
+
+def test_without_known_actions_there_is_no_mean_of_them(target):
+    report = evaluator.report_3d(target, target, np.full(4, -1))
+    assert report["action_mean"] == report["actions"] == {}
+    assert "actions" not in evaluator.format_report({"samples": 4, "subjects": [9], "true_2d": report})
+
+
+def test_joints_outside_the_crop_do_not_count():
+    target = np.full((2, 17, 2), 100, np.float32)
+    target[:, 8, 1] = 50  # a torso of 50 px
+    target[0, 1:6] = (300, 100)
+    target[1, 6] = (-0.6, 100)
+    predicted = target + np.float32([6, 8])
+    predicted[0, 1:6] = 0
+    report = evaluator.report_2d(predicted, target)
+    assert report["joints_outside"] == 6
+    assert report["total"]["pixel_error"] == pytest.approx(10)
+    assert report["total"]["pixel_error_median"] == pytest.approx(10)
+    assert report["total"]["pck2d"] == 1
+    assert report["joints"]["RHip"] == pytest.approx(10)
+
+
+CONFIG = {"stage": "lifter", "flip_test": False, "model": {"name": "feed_forward"}}
+
+
+def make_run(path, data, held_out):
+    workdir = Workdir(str(path))
+    workdir.create()
+    files.write_json(workdir.file("config.json"), CONFIG | {"data": {"validation_subjects": held_out}})
+    if data:
+        files.write_json(workdir.file("data.json"), {"records": data, "samples": 3})
+    return workdir
+
+
+def test_subjects_that_a_run_has_seen_are_named_if_it_has_read_some_of_the_data(tmp_path, target):
+    data = {"a.tfrecord": "3 bytes", "b.tfrecord": "5 bytes"}
+    runs = [make_run(tmp_path / "a", data, [8]), make_run(tmp_path / "b", {"b.tfrecord": "5 bytes"}, [7, 8])]
+
+    def seen(runs, subjects, data=data):
+        found = evaluator.seen_in_training(runs, subjects, data)
+        return found["trained_on"], found["selected_on"]
+
+    assert seen(runs[:1], [8]) == ([], [8])
+    assert seen(runs[:1], [5, 8]) == ([5], [8])
+    assert seen(runs, [7, 8]) == ([7], [8])
+    assert seen(runs, [7, 8], {"a.tfrecord": "4 bytes"}) == ([], [])
+    assert seen([make_run(tmp_path / "c", data, [])], [1, 5]) == ([1, 5], [])
+    assert seen([make_run(tmp_path / "d", None, [8])], [8]) == ([], [])  # of an earlier version
+    imported = Workdir(str(tmp_path / "e"))
+    imported.create()
+    files.write_json(imported.file("config.json"), CONFIG | {"imported": "a.pth"})
+    assert seen([imported], [8]) == ([], [])
+    report = {"samples": 4, "subjects": [8], "true_2d": evaluator.report_3d(target, target, np.full(4, -1))}
+    text = evaluator.format_report(report | {"trained_on": [1, 5], "selected_on": [8]})
+    assert text.endswith(
+        "\n\nSubject 1, 5 was trained on: these errors say little about other people."
+        "\n\nSubject 8 also chose the best weights during training: these errors are optimistic."
+    )
+    assert "Subject" not in evaluator.format_report(report | {"trained_on": [], "selected_on": []})
+
+
+def test_joints_that_are_never_in_the_crop_have_no_error():
+    target = np.full((2, 17, 2), 100, np.float32)
+    target[:, 3] = -9
+    report = evaluator.report_2d(target, target)
+    assert report["joints"]["RFoot"] is None and report["joints"]["RKnee"] == 0
+    report = evaluator.report_2d(target, target * 0 - 9)
+    assert set(report["total"].values()) == {None}
+    evaluation = {"samples": 2, "subjects": [8], "pose2d": report}
+    evaluation["detected_2d"] = evaluator.report_3d(np.zeros((2, 17, 3)), np.zeros((2, 17, 3)), np.full(2, -1))
+    assert "none lies in its crop (without 34 joints" in evaluator.format_report(evaluation)

@@ -1,0 +1,245 @@
+"""What anyone may send: images and boxes that cannot be used are refused with a reason, and the next request works."""
+
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from pose_tf.export.crops import crop_box, crop_whole, decode, encoded_size
+from tests.export.test_saved_model import estimator, exported  # noqa: F401
+
+
+def encode(format, mode="RGB", size=(70, 50), colors=None, **options):
+    """Bytes of a picture of coarse noise."""
+    rng = np.random.default_rng(0)
+    channels = {"RGBA": 4, "CMYK": 4, "L": 1, "P": 1}.get(mode, 3)
+    pixels = rng.integers(0, 256, (size[1], size[0], channels), np.uint8)
+    picture = Image.fromarray(pixels[..., 0] if channels == 1 else pixels, {1: "L", 3: "RGB"}.get(channels, mode))
+    picture = picture.quantize(colors) if colors else picture.convert(mode)
+    buffer = io.BytesIO()
+    picture.save(buffer, format, **options)
+    return buffer.getvalue()
+
+
+GOOD = {
+    "JPEG": encode("JPEG"),
+    "grey JPEG": encode("JPEG", "L"),
+    "CMYK JPEG": encode("JPEG", "CMYK"),
+    "progressive JPEG": encode("JPEG", progressive=True),
+    "PNG": encode("PNG"),
+    "grey PNG": encode("PNG", "L"),
+    "palette PNG": encode("PNG", "P"),
+    "RGBA PNG": encode("PNG", "RGBA"),
+    "16-bit PNG": tf.io.encode_png(np.arange(70 * 50 * 3, dtype=np.uint16).reshape(50, 70, 3)).numpy(),
+    "BMP": encode("BMP"),
+}
+
+
+def bmp(bits, rows, width=10, height=8, palette=b"", compression=0, more=b""):
+    """A BMP file of rows as they are stored, each of whole 4 bytes."""
+    header = struct.pack("<IiiHHIIiiII", 40, width, height, 1, bits, compression, len(rows), 0, 0, len(palette) // 4, 0)
+    start = 14 + len(header) + len(more) + len(palette)
+    return b"BM" + struct.pack("<IHHI", start + len(rows), 0, 0, start) + header + more + palette + rows
+
+
+NOISE = np.random.default_rng(0).integers(0, 256, (8, 10, 4), np.uint8)
+NUMBERS = np.pad(NOISE[..., 0], ((0, 0), (0, 2))).tobytes()  # of colors, 12 bytes a row
+GRAYS = b"".join(bytes([i, i, i, 0]) for i in range(256))
+COLORS = b"".join(bytes([i * 37 % 256, i * 91 % 256, i * 13 % 256, 0]) for i in range(256))
+BGRA_MASKS = struct.pack("<III", 0xFF0000, 0xFF00, 0xFF)
+RGBA_MASKS = struct.pack("<III", 0xFF, 0xFF00, 0xFF0000)
+
+READ = {
+    "8-bit BMP, Pillow's palette": encode("BMP", "P"),
+    "8-bit BMP, gray by Pillow": encode("BMP", "L"),
+    "8-bit BMP, palette": bmp(8, NUMBERS, palette=COLORS),
+    "8-bit BMP, palette, from the top": bmp(8, NUMBERS, palette=COLORS, height=-8),
+    "8-bit BMP, gray palette": bmp(8, NUMBERS, palette=GRAYS),
+    "8-bit BMP, dark first": bmp(8, NUMBERS, palette=GRAYS[::-1]),
+    "8-bit BMP, 16 colors": bmp(8, bytes(value % 16 for value in NUMBERS), palette=COLORS[:64]),
+    "24-bit BMP, from the top": bmp(24, bytes(32 * 8), height=-8),
+    "32-bit BMP": bmp(32, NOISE.tobytes()),
+    "32-bit BMP, from the top": bmp(32, NOISE.tobytes(), height=-8),
+    "32-bit BMP, masks": bmp(32, NOISE.tobytes(), compression=3, more=BGRA_MASKS),
+    "32-bit BMP with alpha by Pillow": encode("BMP", "RGBA"),
+    "1-bit PNG": encode("PNG", "1"),
+    "4-bit palette PNG": encode("PNG", "P", colors=16, bits=4),
+    "palette PNG with a transparent color": encode("PNG", "P", transparency=3),
+    "PNG with a transparent color": encode("PNG", transparency=(0, 0, 0)),
+    "gray PNG with alpha": encode("PNG", "LA"),
+    "16-bit gray PNG": tf.io.encode_png(np.arange(0, 64000, 40, np.uint16).reshape(40, 40, 1)).numpy(),
+    "16-bit PNG with alpha": tf.io.encode_png(np.arange(0, 64000, 40, np.uint16).reshape(20, 20, 4)).numpy(),
+    "JPEG of RGB": encode("JPEG", keep_rgb=True),
+    "JPEG of YCCK": GOOD["CMYK JPEG"].replace(b"Adobe\0d\0\0\0\0\0", b"Adobe\0d\0\0\0\0\2"),
+    "JPEG with more behind it": GOOD["JPEG"] + GOOD["PNG"],
+}
+"""As Pillow reads them, pixel for pixel."""
+
+NOT_READ = {
+    "1-bit BMP": encode("BMP", "1"),
+    "4-bit BMP": bmp(4, bytes(8 * 8), palette=COLORS[:64]),
+    "16-bit BMP": bmp(16, bytes(20 * 8)),
+    "16-bit BMP, masks": bmp(16, bytes(20 * 8), compression=3, more=struct.pack("<III", 0xF800, 0x7E0, 0x1F)),
+    "8-bit BMP, run lengths": bmp(8, b"\x0a\5\0\0" * 8 + b"\0\1", palette=COLORS, compression=1),
+    "32-bit BMP, other masks": bmp(32, NOISE.tobytes(), compression=3, more=RGBA_MASKS),
+    "BMP of OS/2": b"BM" + struct.pack("<IHHIIHHHH", 26 + 256, 0, 0, 26, 12, 10, 8, 1, 24) + bytes(256),
+    "BMP that holds a JPEG": bmp(0, GOOD["JPEG"], compression=4),
+}
+
+
+def png_header(width, height):
+    """A PNG that says it is large and has nearly no data."""
+
+    def chunk(name, data):
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
+    )
+
+
+def jpeg_header(width, height):
+    data = bytearray(GOOD["JPEG"])
+    place = data.index(b"\xff\xc0") + 5
+    data[place : place + 4] = struct.pack(">HH", height, width)
+    return bytes(data)
+
+
+def bmp_header(width, height):
+    data = bytearray(GOOD["BMP"])
+    data[18:26] = struct.pack("<ii", width, height)
+    return bytes(data)
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_images_of_all_kinds_are_decoded(name):
+    np.testing.assert_array_equal(encoded_size(tf.constant(GOOD[name])), [50, 70])
+    image = decode(tf.constant(GOOD[name]))
+    assert image.shape == (50, 70, 3)
+    expected = np.asarray(Image.open(io.BytesIO(GOOD[name])).convert("RGB"), np.float32)
+    np.testing.assert_allclose(image, expected, atol=1 if name == "CMYK JPEG" else 0)
+
+
+@pytest.mark.parametrize("name", READ)
+def test_pixels_are_those_that_pillow_reads(name):
+    picture = Image.open(io.BytesIO(READ[name]))
+    if picture.mode == "I;16":
+        picture = Image.fromarray(np.uint8(np.asarray(picture) >> 8))
+    image = decode(tf.constant(READ[name]))
+    np.testing.assert_allclose(image, np.float32(picture.convert("RGB")), atol=1 if "CCK" in name else 0)
+
+
+@pytest.mark.parametrize("name", NOT_READ)
+def test_what_is_not_read_is_refused_with_what_to_send(name):
+    words = "image is a BMP that is compressed or has not 8, 24 or 32 bits a pixel; send one with 24, or a PNG or JPEG"
+    with pytest.raises(tf.errors.InvalidArgumentError, match=words):
+        decode(tf.constant(NOT_READ[name]))
+
+
+BAD_IMAGES = {
+    "nothing": (b"", "no JPEG, PNG or BMP:.*0.*bytes"),
+    "text": (b"Dear reader", "no JPEG, PNG or BMP:.*11.*bytes"),
+    "GIF": (encode("GIF", "P"), "no JPEG, PNG or BMP"),
+    "half a JPEG": (GOOD["JPEG"][: len(GOOD["JPEG"]) // 2], None),
+    "start of a JPEG": (GOOD["JPEG"][:3], None),
+    "half a PNG": (GOOD["PNG"][: len(GOOD["PNG"]) // 2], None),
+    "huge PNG": (png_header(100_000, 100_000), "image has too many pixels.*100000 100000"),
+    "wide PNG": (png_header(2**31 - 1, 1), "image has too many pixels"),
+    "wide PNG of few pixels": (png_header(32_769, 1), "more than 32768 in a row or column; height and width: .1 32769"),
+    "high PNG of few pixels": (png_header(1, 32_769), "more than 32768 in a row or column; height and width: .32769 1"),
+    "overflowing PNG": (png_header(2**31, 2**31), "image has too many pixels"),
+    "empty PNG": (png_header(0, 10), "no JPEG, PNG or BMP"),
+    "huge JPEG": (jpeg_header(65_500, 65_500), "image has too many pixels.*65500 65500"),
+    "huge BMP": (bmp_header(60_000, -60_000), "image has too many pixels"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_IMAGES)
+def test_what_is_no_image_or_too_large_is_refused(name):
+    data, words = BAD_IMAGES[name]
+    with pytest.raises(tf.errors.InvalidArgumentError, match=words):
+        tf.function(crop_whole)(tf.constant(data))
+
+
+BAD_BOXES = {
+    "not finite": [(np.nan, 0, 10, 10), (0, np.inf, 10, 10), (0, 0, np.inf, 10)],
+    "smaller than a pixel": [(5, 5, 0, 10), (5, 5, 10, -3), (5, 5, 0.5, 10)],
+    "outside of": [(70, 0, 10, 10), (0, 50, 10, 10), (-10, 0, 10, 10), (0, -30, 10, 30)],
+    "too large": [(0, 0, 1e30, 10), (-5000, 0, 10000, 10)],
+}
+
+
+@pytest.mark.parametrize(("words", "box"), [(words, box) for words, boxes in BAD_BOXES.items() for box in boxes])
+def test_boxes_that_hold_nobody_are_refused(words, box):
+    with pytest.raises(tf.errors.InvalidArgumentError, match=f"box is {words}"):
+        tf.function(crop_box)(tf.constant(GOOD["PNG"]), tf.constant(box, tf.float32), 1.2)
+
+
+def test_a_box_may_reach_over_the_border():
+    crop, corner, side = crop_box(tf.constant(GOOD["PNG"]), tf.constant([-20.0, 10.0, 60.0, 30.0]), 1.2)
+    np.testing.assert_allclose(corner, [-20 - 6, 10 + 15 - 36], atol=1e-4)
+    assert float(side) == pytest.approx(72)
+    assert (crop[:, :92].numpy() == (124, 116, 104)).all()  # 26 of 72 pixels lie left of the image
+    assert (crop[:38].numpy() == (124, 116, 104)).all()  # and 11 above it
+    assert (crop[40:216, 94:].numpy() != (124, 116, 104)).any(axis=-1).all()
+
+
+@pytest.fixture(scope="module")
+def signatures(exported):  # noqa: F811
+    return tf.saved_model.load(exported).signatures
+
+
+def test_a_batch_may_hold_all_sizes_and_kinds(signatures):
+    sizes = [encode("PNG", size=size) for size in ((1, 1), (300, 20), (7, 900))]
+    together = signatures["serving_default"](image_bytes=tf.constant([*GOOD.values(), *sizes]))
+    assert together["pose3d"].shape == (13, 17, 3)
+    for i, data in enumerate((*GOOD.values(), *sizes)):
+        alone = signatures["serving_default"](image_bytes=tf.constant([data]))
+        np.testing.assert_allclose(alone["pose2d"][0], together["pose2d"][i], atol=0.02)
+
+
+@pytest.mark.parametrize("name", ["serving_default", "image_and_box", "images", "lift"])
+def test_an_empty_batch_is_refused(signatures, name):
+    inputs = {
+        spec.name: tf.zeros([0, *spec.shape[1:]], spec.dtype)
+        for spec in signatures[name].structured_input_signature[1].values()
+    }
+    with pytest.raises(tf.errors.InvalidArgumentError, match="the batch is empty"):
+        signatures[name](**inputs)
+
+
+def test_joints_that_are_no_numbers_are_refused(signatures):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="pose2d"):
+        signatures["lift"](pose2d=tf.fill([1, 17, 2], np.nan))
+
+
+def test_a_thousand_damaged_requests_do_no_harm(signatures):
+    """Each is answered or refused, and a good one among them is answered as before."""
+    rng = np.random.default_rng(0)
+    kinds = list(GOOD.values())
+    good = {"image_bytes": tf.constant([GOOD["JPEG"]]), "box": tf.constant([[10.0, 5.0, 30.0, 40.0]])}
+    expected = signatures["image_and_box"](**good)
+    refused = 0
+    for number in range(1000):
+        data = bytearray(kinds[number % len(kinds)])
+        if rng.random() < 0.5:
+            data = data[: rng.integers(len(data))]
+        for place in rng.integers(0, max(len(data), 1), rng.integers(1, 9)):
+            if len(data):
+                data[min(place, 40 if rng.random() < 0.5 else place)] = rng.integers(256)
+        box = tf.constant(rng.normal(0, 10.0 ** rng.integers(-2, 10), (1, 4)), tf.float32)
+        request = {"image_bytes": tf.constant([bytes(data)]), "box": abs(box) if rng.random() < 0.8 else box}
+        try:
+            found = signatures["image_and_box"](**request)
+            assert all(np.isfinite(value).all() for value in found.values())
+        except tf.errors.InvalidArgumentError:
+            refused += 1
+        if number % 50 == 0:
+            for key, value in signatures["image_and_box"](**good).items():
+                np.testing.assert_array_equal(value, expected[key])
+    assert 500 < refused < 1000

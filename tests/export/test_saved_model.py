@@ -1,0 +1,293 @@
+"""Exported models: equal to the Keras models, without variables, without this package, and never half there."""
+
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
+from tensorflow_serving.apis import prediction_log_pb2
+
+from pose_tf import files
+from pose_tf.errors import UserError
+from pose_tf.export.inference import fold_batch_norm, freeze
+from pose_tf.export.saved_model import export
+from pose_tf.models import FeedForward, HRNet, PoseEstimator
+from pose_tf.models.statistics import PoseStatistics
+
+
+def set_random_weights(model, rng):
+    """Weights and statistics such as training leaves, so that nothing vanishes or is an identity."""
+    for layer in model.submodules:
+        if isinstance(layer, tf.keras.layers.BatchNormalization):
+            size = layer.moving_mean.shape
+            layer.gamma.assign(rng.uniform(0.5, 1.5, size))
+            layer.beta.assign(rng.normal(0, 0.3, size))
+            layer.moving_mean.assign(rng.normal(0, 0.3, size))
+            layer.moving_variance.assign(rng.uniform(0.5, 2, size))
+        elif isinstance(layer, tf.keras.layers.Conv2D):
+            fan_in = np.prod(layer.kernel.shape[:-1])
+            layer.kernel.assign(rng.normal(0, fan_in**-0.5, layer.kernel.shape))
+
+
+@pytest.fixture(scope="module")
+def estimator():
+    rng = np.random.default_rng(0)
+    tf.random.set_seed(0)
+    detector = HRNet(width=8, stem=8, modules=(1, 1, 1), blocks=1)
+    set_random_weights(detector, rng)
+    lifter = FeedForward(units=32)
+    statistics = PoseStatistics(np.float32(rng.normal(0, 300, (17, 3))), np.float32(rng.uniform(50, 200, (17, 3))))
+    return PoseEstimator(detector, lifter, statistics, flip_detector=True, flip_lifter=True)
+
+
+@pytest.fixture(scope="module")
+def images():
+    rng = np.random.default_rng(1)
+    return rng.integers(0, 256, (3, 16, 16, 3), np.uint8).repeat(16, 1).repeat(16, 2)
+
+
+@pytest.fixture(scope="module")
+def exported(estimator, tmp_path_factory):
+    return export(estimator, str(tmp_path_factory.mktemp("export") / "model"), card={"data": "none"})
+
+
+def read_card(path):
+    with open(f"{path}/assets.extra/model_card.json") as file:
+        return json.load(file)
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+def test_folding_batch_normalisation_changes_nothing(images, policy):
+    before = tf.keras.mixed_precision.global_policy()
+    tf.keras.mixed_precision.set_global_policy(policy)
+    try:
+        detector = HRNet(width=8, stem=8, modules=(1, 1, 1), blocks=1)
+    finally:
+        tf.keras.mixed_precision.set_global_policy(before)
+    set_random_weights(detector, np.random.default_rng(0))
+    weights = [weight.numpy() for weight in detector.weights]
+    folded = fold_batch_norm(detector, "float32")
+    assert not any(isinstance(layer, tf.keras.layers.BatchNormalization) for layer in folded.layers)
+    assert {layer.compute_dtype for layer in folded.layers} == {"float32"}
+    x = images / np.float32(128) - 1
+    expected = detector(x, training=False)
+    tolerance = 1e-4 if policy == "float32" else 0.05  # of the original
+    np.testing.assert_allclose(folded(x), expected, atol=tolerance * np.abs(expected).max())
+    for weight, value in zip(detector.weights, weights):
+        np.testing.assert_array_equal(weight, value)
+
+
+def test_batch_normalisation_stays_where_others_see_the_convolution():
+    image = tf.keras.Input((8, 8, 3))
+    x = tf.keras.layers.Conv2D(4, 3, name="conv")(image)
+    y = tf.keras.layers.BatchNormalization(name="bn")(x)
+    model = tf.keras.Model(image, [x, y])
+    set_random_weights(model, np.random.default_rng(0))
+    images = np.random.default_rng(1).normal(size=(2, 8, 8, 3))
+    folded = fold_batch_norm(model, "float32")
+    for ours, theirs in zip(folded(images), model(images)):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+def test_an_unknown_precision_is_named(estimator):
+    with pytest.raises(UserError, match="--precision=float8 is not known; it can be float32 or bfloat16"):
+        fold_batch_norm(estimator.detector, "float8")
+
+
+def test_a_frozen_function_has_no_variables_and_the_same_structure():
+    variable = tf.Variable(3.0)
+    function = freeze(lambda x: {"b": x * variable, "a": (x + 1, x)}, tf.TensorSpec([None], tf.float32))
+    variable.assign(5.0)
+    found = function(tf.constant([1.0, 2.0]))
+    assert set(found) == {"a", "b"}
+    np.testing.assert_array_equal(found["b"], [3, 6])
+    np.testing.assert_array_equal(found["a"][0], [2, 3])
+
+
+def test_the_exported_model_equals_the_keras_models(estimator, exported, images):
+    expected = estimator(images)
+    found = tf.saved_model.load(exported).signatures["images"](images=tf.constant(images))
+    np.testing.assert_allclose(found["pose2d"], expected["pose2d"], atol=0.01)
+    np.testing.assert_allclose(found["pose3d"], expected["pose3d"], atol=0.1)
+    np.testing.assert_allclose(found["confidence"], expected["confidence"], atol=1e-3)
+    assert [name for name, _ in tf.train.list_variables(f"{exported}/variables/variables")] == [
+        "_CHECKPOINTABLE_OBJECT_GRAPH"
+    ]
+
+
+def test_bfloat16_differs_little(estimator, images, tmp_path):
+    path = export(estimator, str(tmp_path / "model"), "bfloat16")
+    expected = estimator(images)
+    found = tf.saved_model.load(path).signatures["images"](images=tf.constant(images))
+    difference = np.abs(found["pose2d"] - expected["pose2d"])
+    assert 1e-4 < difference.max() < 2
+    assert read_card(path)["precision"] == "bfloat16"
+
+
+def test_the_card_tells_what_the_numbers_mean(exported, estimator):
+    card = read_card(exported)
+    assert card["joints"][0] == "Hip" and len(card["joints"]) == 17
+    assert [1, 0] in card["bones"] and len(card["bones"]) == 16
+    assert "mm" in card["outputs"]["pose3d"]
+    assert card["flip_test"] == {"detector": True, "lifter": True}
+    assert card["parameters"]["detector"] == estimator.detector.count_params()
+    assert (card["version"], card["precision"], card["data"]) == (1, "float32", "none")
+
+
+def test_the_warm_up_requests_are_ones_that_the_model_answers(exported):
+    signatures = tf.saved_model.load(exported).signatures
+    seen = []
+    for data in tf.data.TFRecordDataset(f"{exported}/assets.extra/tf_serving_warmup_requests").as_numpy_iterator():
+        request = prediction_log_pb2.PredictionLog.FromString(data).predict_log.request
+        inputs = {key: tf.constant(tf.make_ndarray(value)) for key, value in request.inputs.items()}
+        outputs = signatures[request.model_spec.signature_name](**inputs)
+        assert all(np.isfinite(value).all() for value in outputs.values())
+        seen.append((request.model_spec.signature_name, len(outputs["pose3d"])))
+    assert sorted(seen) == sorted((name, size) for name in signatures for size in (1, 8))
+
+
+ALONE = """
+import json, sys
+import numpy as np
+import tensorflow as tf
+model = tf.saved_model.load(sys.argv[1])
+found = model.signatures["serving_default"](image_bytes=tf.constant([open(sys.argv[2], "rb").read()]))
+assert not [name for name in sys.modules if name.startswith(("pose_tf", "tensorflow_addons"))]
+np.savez(sys.argv[3], **{key: value.numpy() for key, value in found.items()})
+"""
+
+
+def test_a_process_without_this_package_gets_the_same(exported, images, tmp_path):
+    cv2.imwrite(f"{tmp_path}/image.png", images[0, :, :, ::-1])
+    command = [sys.executable, "-I", "-c", ALONE, exported, f"{tmp_path}/image.png", f"{tmp_path}/found.npz"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    expected = tf.saved_model.load(exported).signatures["images"](images=tf.constant(images[:1]))
+    with np.load(tmp_path / "found.npz") as found:
+        for key in ("pose2d", "pose3d", "confidence"):
+            np.testing.assert_allclose(found[key], expected[key], atol=1e-3)
+
+
+MEMORY = """
+import sys, threading
+import tensorflow as tf
+tf.config.threading.set_inter_op_parallelism_threads(12)  # as a machine of 12 cores
+tf.config.threading.set_intra_op_parallelism_threads(1)
+estimate = tf.saved_model.load(sys.argv[1]).signatures["serving_default"]
+data = open(sys.argv[2], "rb").read()
+
+def resident():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * 4 / 1024
+
+estimate(image_bytes=tf.constant([data]))
+before, done, peak = resident(), threading.Event(), 0
+asked = threading.Thread(target=lambda: (estimate(image_bytes=tf.constant([data] * int(sys.argv[3]))), done.set()))
+asked.start()
+while not done.wait(0.002) and asked.is_alive():
+    peak = max(peak, resident())
+assert done.is_set()
+print(peak - before)
+"""
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="the operating system does not tell the memory")
+@pytest.mark.parametrize(("side", "at_once"), [(4096, 4), (4104, 1)])
+def test_a_request_of_large_images_takes_no_more_memory_than_the_largest(exported, tmp_path, side, at_once):
+    """Ten images that are together five times as large as one may be: four at once if they are no more than a quarter
+    of that, one at a time otherwise. Without such a bound they take 600 MiB."""
+    cv2.imwrite(f"{tmp_path}/image.png", np.zeros((side, side, 3), np.uint8))
+    command = [sys.executable, "-I", "-c", MEMORY, exported, f"{tmp_path}/image.png", "10"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    image_mib = 3 * side**2 / 2**20
+    assert float(done.stdout) < at_once * image_mib + 160  # the network takes about 100
+
+
+def test_versions_count_up_and_a_half_written_one_is_never_there(estimator, tmp_path, monkeypatch):
+    for version in ("3", "1", ".partial-9", "notes"):
+        (tmp_path / version).mkdir()
+    assert export(estimator, str(tmp_path)) == f"{tmp_path}/4"
+
+    def full(path, values):
+        assert os.path.exists(os.path.dirname(path))
+        raise UserError(f"{path} cannot be written: No space left on device")
+
+    monkeypatch.setattr(files, "write_json", full)
+    with pytest.raises(UserError, match="No space left on device"):
+        export(estimator, str(tmp_path))
+    assert sorted(os.listdir(tmp_path)) == [".partial-9", "1", "3", "4", "notes"]
+
+
+def test_an_export_leaves_the_version_that_another_has_completed_meanwhile(estimator, tmp_path, monkeypatch):
+    save, saved = tf.saved_model.save, []
+
+    def save_late(module, path, **options):
+        saved.append(path)
+        save(module, path, **options)
+        if len(saved) == 1:
+            (tmp_path / "1").mkdir()
+            (tmp_path / "1" / "saved_model.pb").write_text("of another")
+
+    monkeypatch.setattr(tf.saved_model, "save", save_late)
+    path = export(estimator, str(tmp_path))
+    assert path == f"{tmp_path}/2"
+    assert read_card(path)["version"] == 2
+    assert (tmp_path / "1" / "saved_model.pb").read_text() == "of another"
+    assert sorted(os.listdir(tmp_path)) == ["1", "2"]
+
+
+def test_directories_that_are_no_versions_are_not_counted(estimator, tmp_path):
+    for name in ("²", "1.5", "-3", "v7"):
+        (tmp_path / name).mkdir()
+    assert export(estimator, str(tmp_path)) == f"{tmp_path}/1"
+
+
+def test_a_place_that_cannot_be_written_is_named(estimator, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=f"--output_dir={tmp_path}/file cannot be written: Not a directory"):
+        export(estimator, f"{tmp_path}/file")
+
+
+@pytest.fixture(scope="session")
+def c_program(tmp_path_factory):
+    """A C program that runs a model through the library that TF Serving is built from; the wheel ships it."""
+    if not shutil.which("gcc"):
+        pytest.skip("no gcc")
+    package = pathlib.Path(tf.__file__).parent
+    program = tmp_path_factory.mktemp("c") / "run_model"
+    libraries = [str(package / name) for name in ("libtensorflow_cc.so.2", "libtensorflow_framework.so.2")]
+    source = pathlib.Path(__file__).with_name("run_model.c")
+    command = ["gcc", "-std=c11", "-Wall", "-Werror", f"-I{tf.sysconfig.get_include()}", str(source), *libraries]
+    done = subprocess.run([*command, f"-Wl,-rpath,{package}", "-o", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return program
+
+
+def test_a_c_program_gets_the_same_from_a_jpeg(c_program, exported, images, tmp_path):
+    cv2.imwrite(f"{tmp_path}/image.jpg", images[0, :200, :, ::-1])
+    signature = tf.saved_model.load(exported).signatures["serving_default"]
+    expected = signature(image_bytes=tf.constant([(tmp_path / "image.jpg").read_bytes()]))
+    with open(f"{exported}/saved_model.pb", "rb") as file:
+        (graph,) = saved_model_pb2.SavedModel.FromString(file.read()).meta_graphs
+    described = graph.signature_def["serving_default"]
+    names = [described.outputs[key].name for key in ("pose2d", "pose3d", "confidence")]
+    arguments = [exported, f"{tmp_path}/image.jpg", described.inputs["image_bytes"].name.split(":")[0], *names]
+    done = subprocess.run([c_program, *arguments], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    found = [np.float32(line.split()) for line in done.stdout.splitlines()]
+    for numbers, key in zip(found, ("pose2d", "pose3d", "confidence"), strict=True):
+        np.testing.assert_allclose(numbers, np.ravel(expected[key]), atol=1e-3)
+
+    (tmp_path / "notes.txt").write_text("not an image")
+    arguments[1] = f"{tmp_path}/notes.txt"
+    done = subprocess.run([c_program, *arguments], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "error 3:" in done.stderr  # INVALID_ARGUMENT

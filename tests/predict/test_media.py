@@ -1,0 +1,439 @@
+"""Reading the photos and videos that people have."""
+
+import os
+import struct
+import subprocess
+import sys
+import zlib
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from pose_tf.errors import UserError
+from pose_tf.predict.media import (
+    MediaError,
+    Video,
+    find_inputs,
+    frame_rates,
+    read_photo,
+    to_8_bits,
+    writing_video,
+)
+from pose_tf.predict.results import PNG_MARK, is_result
+from pose_tf.viz import write_png
+from tests.conftest import ROOT
+from tests.export.test_crops import png_header
+from tests.predict.matroska import write_matroska
+
+
+@pytest.fixture
+def picture():
+    """Left half red, right half blue, 40x20."""
+    pixels = np.zeros((20, 40, 3), np.uint8)
+    pixels[:, :20, 0] = pixels[:, 20:, 2] = 255
+    return Image.fromarray(pixels)
+
+
+def is_red(pixel):
+    return pixel[0] > 200 and pixel[2] < 60
+
+
+def test_exif_turns_an_image_upright(picture, tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was held upright: turn by 90 degrees clockwise
+    picture.save(tmp_path / "a.jpg", exif=exif)
+    image = read_photo(f"{tmp_path}/a.jpg")
+    assert image.shape == (40, 20, 3)
+    assert is_red(image[5, 10]) and not is_red(image[35, 10])
+
+
+@pytest.mark.parametrize(("mode", "suffix"), [("RGBA", "png"), ("P", "png"), ("CMYK", "jpg"), ("RGB", "webp")])
+def test_colours_survive_whatever_the_format(picture, tmp_path, mode, suffix):
+    picture.convert(mode).save(tmp_path / f"a.{suffix}")
+    image = read_photo(f"{tmp_path}/a.{suffix}")
+    assert image.shape == (20, 40, 3)
+    assert image.dtype == np.uint8
+    assert is_red(image[10, 10]) and not is_red(image[10, 30])
+
+
+def test_grey_and_16_bit_images_become_8_bit_colours(tmp_path):
+    for name, pixels in (("8", np.full((4, 6), 200, np.uint8)), ("16", np.full((4, 6), 51200, np.uint16))):
+        cv2.imwrite(f"{tmp_path}/{name}.png", pixels)
+        np.testing.assert_array_equal(read_photo(f"{tmp_path}/{name}.png"), np.full((4, 6, 3), 200))
+    cv2.imwrite(f"{tmp_path}/rgb.png", np.full((4, 6, 3), (51200, 256, 40000), np.uint16))
+    np.testing.assert_array_equal(read_photo(f"{tmp_path}/rgb.png"), np.full((4, 6, 3), (156, 1, 200)))
+
+
+LEVELS = np.linspace(0, 1, 48).reshape(6, 8)
+
+
+def write_tiff(path, samples, order="<", bits=None, compress=False, orientation=1):
+    """A TIFF of samples [H, W] or [H, W, 3], written by hand: some kinds no library here writes."""
+    height, width, channels = (*samples.shape, 1)[:3]
+    kind = {"u": 1, "i": 2, "f": 3}[samples.dtype.kind]
+    pixels = samples.astype(samples.dtype.newbyteorder(order)).tobytes()
+    if bits == 12:
+        first, second = np.uint32(samples).reshape(-1, 2).T
+        pixels = b"".join(int(a << 12 | b).to_bytes(3, "big") for a, b in zip(first, second))
+    pixels = zlib.compress(pixels) if compress else pixels
+    bits = bits or 8 * samples.itemsize
+    tags = {256: width, 257: height, 258: bits, 259: 8 if compress else 1, 262: 1 if channels == 1 else 2, 273: None}
+    tags |= {274: orientation, 277: channels, 278: height, 279: len(pixels), 339: kind}
+    end = 8 + 2 + 12 * len(tags) + 4
+    tags[273] = end + 12
+    data = struct.pack(f"{order}2sHIH", b"II" if order == "<" else b"MM", 42, 8, len(tags))
+    for tag, value in tags.items():
+        if tag in (258, 339) and channels == 3:
+            data += struct.pack(f"{order}HHII", tag, 3, 3, end if tag == 258 else end + 6)
+        elif tag in (273, 279):
+            data += struct.pack(f"{order}HHII", tag, 4, 1, value)
+        else:
+            data += struct.pack(f"{order}HHIHH", tag, 3, 1, value, 0)
+    data += struct.pack(f"{order}I3H3H", 0, *[bits] * 3, *[kind] * 3)
+    path.write_bytes(data + pixels)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize(
+    ("kind", "white", "words"),
+    [
+        (np.uint16, 255, "its values end at 255 of 65535; white is taken for 255"),
+        (np.uint16, 4095, "its values end at 4095 of 65535; white is taken for 4095"),
+        (np.uint16, 16383, "its values end at 16383 of 65535; white is taken for 16383"),
+        (np.uint16, 65535, ""),
+        (np.int16, 32767, ""),
+        (np.int32, 4095, "its values end at 4095 of 2147483647; white is taken for 4095"),
+        (np.int32, 65535, "its values end at 65535 of 2147483647; white is taken for 65535"),
+        (np.int32, 2**31 - 1, ""),
+        (np.float32, 1, ""),
+        (np.float32, 4095 / 65535, "its values end at 4095 of 65535; white is taken for 4095"),
+        (np.float32, 255, "its values are 0 to 255; white is taken for 255"),
+        (np.float32, 65535, "its values are 0 to 65535; white is taken for 65535"),
+    ],
+)
+def test_no_grey_tiff_is_black(tmp_path, kind, white, words, order, capsys):
+    write_tiff(tmp_path / "a.tif", (white * LEVELS).astype(kind), order)
+    image = read_photo(f"{tmp_path}/a.tif")
+    assert image.shape == (6, 8, 3)
+    np.testing.assert_allclose(image, np.repeat(255 * LEVELS[..., None], 3, axis=-1), atol=1)
+    assert capsys.readouterr().err == (f"{tmp_path}/a.tif: {words}\n" if words else "")
+
+
+def test_32_bits_without_a_sign(tmp_path):
+    write_tiff(tmp_path / "a.tif", ((2**32 - 1) * LEVELS).astype(np.uint32))
+    np.testing.assert_allclose(read_photo(f"{tmp_path}/a.tif")[..., 0], 255 * LEVELS, atol=1)
+
+
+def test_the_bits_that_a_file_declares_are_believed(tmp_path, capsys):
+    write_tiff(tmp_path / "a.tif", (1000 * LEVELS).astype(np.uint16), bits=12)
+    np.testing.assert_allclose(read_photo(f"{tmp_path}/a.tif")[..., 0], 1000 / 4096 * 255 * LEVELS, atol=1)
+    assert not capsys.readouterr().err
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_12_bits_in_16_are_not_black(tmp_path, channels, suffix, capsys):
+    levels = np.stack([LEVELS, LEVELS[::-1], LEVELS[:, ::-1]], axis=-1)[..., :channels]
+    samples = (4095 * levels).astype(np.uint16)
+    if channels == 4:
+        samples = np.concatenate([samples, np.full((6, 8, 1), 65535, np.uint16)], axis=-1)
+    cv2.imwrite(f"{tmp_path}/a.{suffix}", samples)
+    image = read_photo(f"{tmp_path}/a.{suffix}")
+    np.testing.assert_allclose(image, np.broadcast_to(255 * levels[..., ::-1], (6, 8, 3)), atol=1)
+    assert f"a.{suffix}: its values end at 4095 of 65535; white is taken for 4095" in capsys.readouterr().err
+
+
+def test_deep_images_are_turned_upright_too(tmp_path):
+    samples = np.zeros((4, 6, 3), np.uint16)
+    samples[0, 0] = (4000, 0, 0)
+    write_tiff(tmp_path / "a.tif", samples, orientation=6)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    chunk = b"eXIf" + exif.tobytes()[6:]
+    png = cv2.imencode(".png", samples[..., ::-1])[1].tobytes()
+    chunk = struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    (tmp_path / "a.png").write_bytes(png[:33] + chunk + png[33:])
+    for name in ("a.tif", "a.png"):
+        image = read_photo(f"{tmp_path}/{name}")
+        assert image.shape == (6, 4, 3)
+        assert np.argwhere(image).tolist() == [[0, 3, 0]] and image.max() == 250
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.int16, np.int32])
+def test_what_would_be_read_wrong_is_refused(tmp_path, kind):
+    samples = (100 * LEVELS).astype(kind)
+    write_tiff(tmp_path / "a.tif", samples, compress=True)
+    assert read_photo(f"{tmp_path}/a.tif").max() >= 100
+    write_tiff(tmp_path / "a.tif", samples, ">", compress=True)  # Pillow swaps its bytes twice
+    with pytest.raises(MediaError, match=r"a.tif is a compressed big-endian TIFF"):
+        read_photo(f"{tmp_path}/a.tif")
+
+
+@pytest.mark.parametrize(
+    ("samples", "expected"),
+    [
+        (np.uint16([0, 51200, 65535]), [0, 200, 255]),
+        (np.uint16([0, 100, 255]), [0, 100, 255]),
+        (np.uint16([0, 1000, 3000]), [0, 62, 187]),  # of 12 bits
+        (np.int16([0, 32767]), [0, 255]),
+        (np.int16([-100, 0, 150]), [0, 102, 255]),
+        (np.uint32([0, 1 << 31, (1 << 32) - 1]), [0, 128, 255]),
+        (np.float32([0, 0.5, 1]), [0, 128, 255]),
+        (np.float64([0, 0.25]), [0, 64]),
+        (np.float32([0, 6, 12]), [0, 128, 255]),
+        (np.float32([-1, 0, 1]), [0, 128, 255]),
+        (np.float32([np.nan, np.inf, 0.5, 1]), [0, 0, 128, 255]),
+        (np.float32([5, 5]), [255, 255]),
+        (np.float32([-5, -5]), [0, 0]),
+        (np.uint16([0, 0]), [0, 0]),
+    ],
+)
+def test_samples_become_8_bits(samples, expected):
+    image, _ = to_8_bits(samples)
+    assert image.dtype == np.uint8
+    assert image.tolist() == expected
+
+
+def test_declared_bits_are_taken():
+    assert to_8_bits(np.uint16([0, 1000]), 12) == (pytest.approx([0, 62]), "")
+
+
+@pytest.mark.parametrize("size", [(10_000, 10_000), (100_000, 100_000)])
+def test_an_image_that_would_fill_the_memory_is_named(tmp_path, size):
+    (tmp_path / "bomb.png").write_bytes(png_header(*size))
+    with pytest.raises(MediaError, match=r"bomb.png has too many pixels, more than 67,108,864"):
+        read_photo(f"{tmp_path}/bomb.png")
+
+
+def test_what_is_no_image_is_named(picture, tmp_path):
+    (tmp_path / "notes.txt").write_text("Dear reader")
+    (tmp_path / "empty.jpg").write_bytes(b"")
+    for name in ("a.png", "a.jpg", "a.webp"):
+        picture.resize((400, 200)).save(tmp_path / name)
+        data = (tmp_path / name).read_bytes()
+        (tmp_path / f"cut_{name}").write_bytes(data[: len(data) // 2])
+    for name in ("notes.txt", "empty.jpg", "cut_a.png", "cut_a.jpg", "cut_a.webp"):
+        with pytest.raises(MediaError, match=f"{name} is not an image"):
+            read_photo(f"{tmp_path}/{name}")
+
+
+@pytest.mark.parametrize("suffix", ["gif", "png", "webp"])
+def test_an_animation_is_refused(picture, tmp_path, suffix):
+    others = [picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT), picture]
+    picture.save(tmp_path / f"a.{suffix}", save_all=True, append_images=others)
+    with pytest.raises(MediaError, match=rf"a.{suffix} is an animation of 3 pictures"):
+        read_photo(f"{tmp_path}/a.{suffix}")
+
+
+def test_damaged_photos_never_do_more_than_be_refused(picture, tmp_path, rng):
+    kinds = []
+    for suffix in ("jpg", "png", "webp", "bmp", "tif"):
+        picture.save(tmp_path / f"good.{suffix}")
+        kinds.append((tmp_path / f"good.{suffix}").read_bytes())
+    refused = 0
+    for number in range(1000):
+        data = bytearray(kinds[number % len(kinds)])
+        for place in rng.integers(0, len(data), rng.integers(1, 9)):
+            data[place] = rng.integers(256)
+        (tmp_path / "damaged").write_bytes(data[: rng.integers(len(data))] if rng.random() < 0.3 else data)
+        try:
+            image = read_photo(f"{tmp_path}/damaged")
+            assert (image.ndim, image.shape[2], image.dtype) == (3, 3, np.uint8)
+        except MediaError as error:
+            assert "damaged" in str(error)
+            refused += 1
+    assert 200 < refused < 1000
+
+
+def test_hidden_files_and_folders_are_no_photos(picture, tmp_path):
+    picture.save(tmp_path / "a.jpg")
+    (tmp_path / "._a.jpg").write_bytes(b"\0\5\x16\7\0\2\0\0Mac OS X        ")
+    (tmp_path / ".partial-0123.png").write_bytes(b"")
+    (tmp_path / ".DS_Store").write_bytes(b"")
+    (tmp_path / "Thumbs.db").write_bytes(b"")
+    (tmp_path / "album.jpg").mkdir()
+    os.mkfifo(tmp_path / "pipe.jpg")
+    assert find_inputs(str(tmp_path)) == [f"{tmp_path}/a.jpg"]
+    os.symlink("nowhere", tmp_path / "broken.jpg")
+    assert find_inputs(str(tmp_path)) == [f"{tmp_path}/a.jpg", f"{tmp_path}/broken.jpg"]
+
+
+def test_results_of_earlier_runs_are_no_photos(picture, tmp_path, capsys):
+    write_png(f"{tmp_path}/a.png", np.asarray(picture), PNG_MARK)
+    write_levels(f"{tmp_path}/b.mp4", [100, 100])
+    with pytest.raises(UserError, match="holds no photos or videos but 2 results of earlier runs"):
+        find_inputs(str(tmp_path))
+    picture.save(tmp_path / "c.png")
+    assert find_inputs(str(tmp_path)) == [f"{tmp_path}/c.png"]
+    assert "results of earlier runs are no inputs: 2 files left out" in capsys.readouterr().err
+    assert find_inputs(f"{tmp_path}/a.png") == [f"{tmp_path}/a.png"]  # who names it wants it
+    assert is_result(f"{tmp_path}/b.mp4") and not is_result(f"{tmp_path}/c.png") and not is_result(f"{tmp_path}/none")
+    np.testing.assert_array_equal(read_photo(f"{tmp_path}/a.png"), np.asarray(picture))
+
+
+def test_a_folder_has_its_photos_and_videos(tmp_path):
+    for name in ("b.JPG", "a.png", "c.mp4", "notes.txt"):
+        (tmp_path / name).write_bytes(b"")
+    assert find_inputs(str(tmp_path)) == [f"{tmp_path}/{name}" for name in ("a.png", "b.JPG", "c.mp4")]
+    assert find_inputs(f"{tmp_path}/notes.txt") == [f"{tmp_path}/notes.txt"]
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="--input=.*/empty holds no photos or videos"):
+        find_inputs(f"{tmp_path}/empty")
+    with pytest.raises(UserError, match="--input=.*/none does not exist"):
+        find_inputs(f"{tmp_path}/none")
+
+
+LIKE = (64, 48, 10.0)  # width, height, pictures a second
+
+
+def write_levels(path, levels):
+    """A video of even pictures of some grey levels, the upper half darker."""
+    with writing_video(path, *LIKE) as write:
+        for number, level in enumerate(levels):
+            image = np.full((48, 64, 3), (level, 128, 128), np.uint8)
+            image[:24] //= 2
+            write(number / 10, image)
+
+
+def test_a_video_has_the_pictures_that_were_written(tmp_path):
+    write_levels(f"{tmp_path}/a.mp4", [40, 120, 200])
+    video = Video(f"{tmp_path}/a.mp4")
+    assert (video.width, video.height, video.fps, video.length, video.live) == (64, 48, 10.0, 3, False)
+    times, images = zip(*video)
+    np.testing.assert_allclose(times, [0, 0.1, 0.2])
+    np.testing.assert_allclose([image[30:, :, 0].mean() for image in images], [40, 120, 200], atol=6)
+    assert images[0].shape == (48, 64, 3)
+
+
+def test_a_picture_is_shown_until_the_next_ones_time(tmp_path):
+    with writing_video(f"{tmp_path}/a.mp4", *LIKE) as write:
+        for time, level in ((0.0, 40), (0.31, 120), (0.33, 160), (0.52, 200)):  # the second is too short to be seen
+            write(time, np.full((48, 64, 3), level, np.uint8))
+    levels = [image.mean() for _, image in Video(f"{tmp_path}/a.mp4")]
+    np.testing.assert_allclose(levels, [40, 40, 40, 160, 160, 200], atol=6)
+
+
+def test_a_video_is_turned_upright(tmp_path):
+    write_levels(f"{tmp_path}/a.mp4", [200, 200])
+    data = bytearray((tmp_path / "a.mp4").read_bytes())
+    place = data.index(b"tkhd") + 44  # of the matrix, 9 numbers of 32 bits: here, by 90 degrees clockwise
+    quarter = [0, 1 << 16, 0, -(1 << 16), 0, 0, 48 << 16, 0, 1 << 30]
+    data[place : place + 36] = struct.pack(">9i", *quarter)
+    (tmp_path / "a.mp4").write_bytes(data)
+    video = Video(f"{tmp_path}/a.mp4")
+    assert (video.width, video.height) == (48, 64)
+    _, image = next(iter(video))
+    assert image.shape == (64, 48, 3)
+    assert image[:, :20].mean() > image[:, 28:].mean() + 20  # what was above is now on the right
+
+
+@pytest.mark.parametrize("fps", [0.5, 29.97, 66.6667, 119.8765, 960.0123])
+def test_videos_of_any_speed_can_be_written(tmp_path, fps):
+    with writing_video(f"{tmp_path}/a.mp4", 64, 48, fps) as write:
+        for number in range(20):
+            write(number / fps, np.zeros((48, 64, 3), np.uint8))
+    video = Video(f"{tmp_path}/a.mp4")
+    assert video.fps == pytest.approx(fps, rel=0.01)
+    assert video.length in (19, 20, 21)
+
+
+def test_a_video_that_is_not_finished_is_not_there(tmp_path):
+    with pytest.raises(RuntimeError), writing_video(f"{tmp_path}/a.mp4", *LIKE) as write:
+        write(0.0, np.zeros((48, 64, 3), np.uint8))
+        raise RuntimeError
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_video_that_lacks_pictures_is_not_there(tmp_path):
+    """OpenCV leaves out what it cannot write, and tells nobody."""
+    with (
+        pytest.raises(UserError, match=r"a.mp4 cannot be written"),
+        writing_video(f"{tmp_path}/a.mp4", *LIKE) as write,
+    ):
+        write(0.0, np.zeros((48, 64, 3), np.uint8))
+        write(0.1, np.zeros((20, 20, 3), np.uint8))
+    assert not list(tmp_path.iterdir())
+
+
+BURST = [i / 30 for i in range(20)] + [0.633 + 0.184 * i for i in range(1, 22)]  # s; 41 pictures in 4.5 s
+
+
+@pytest.mark.parametrize("start", [0.0, 5.0])
+def test_times_are_those_of_the_file(tmp_path, start):
+    images = [np.full((48, 64, 3), 5 * i, np.uint8) for i in range(41)]
+    write_matroska(tmp_path / "a.mkv", [start + time for time in BURST], images)
+    times, images = zip(*Video(f"{tmp_path}/a.mkv"))
+    np.testing.assert_allclose(times, BURST, atol=0.0011)
+    assert times[19] == pytest.approx(0.633, abs=0.0011)
+    np.testing.assert_allclose([image.mean() for image in images], 5 * np.arange(41), atol=2)
+
+
+@pytest.mark.parametrize(
+    ("stamps", "expected"),
+    [
+        ([0, 0.1, 0.1, 0.1, 0.5], [0, 0.1, 0.1 + 1 / 30, 0.1 + 2 / 30, 0.5]),
+        ([0, 0.1, 0.2, 0, 0.1, 0.4], [0, 0.1, 0.2, 0.2 + 1 / 30, 0.2 + 2 / 30, 0.4]),
+        ([0, 0.1, 86400, 86400.1], [0, 0.1, 0.1 + 1 / 30, 0.1 + 2 / 30]),
+    ],
+)
+def test_damaged_times_always_rise(tmp_path, stamps, expected, monkeypatch):
+    write_matroska(tmp_path / "a.mkv", stamps, [np.zeros((48, 64, 3), np.uint8)] * len(stamps))
+    video = Video(f"{tmp_path}/a.mkv")
+    video.fps = 30.0
+    np.testing.assert_allclose([time for time, _ in video], expected, atol=1e-6)
+
+
+def test_rates():
+    steady = np.arange(300) / 29.97
+    assert frame_rates(steady, 29.97) == (29.97, 29.97)
+    assert frame_rates(np.round(steady, 3), 29.97) == (29.97, 29.97)  # as Matroska has them
+    assert frame_rates([0.0], 25.0) == frame_rates([], 25.0) == (25.0, 25.0)
+    average, finest = frame_rates(BURST, 41 / 4.5)
+    assert average == pytest.approx(40 / 4.497, rel=1e-3)
+    assert finest == pytest.approx(30, rel=0.01)
+    assert frame_rates(steady, 1000.0) == pytest.approx((29.97, 29.97))
+    assert frame_rates([0, 0.001, 1], 30.0) == pytest.approx((2, 60))  # so fine that one is not seen
+    assert frame_rates(np.arange(1000) / 240, 30.0) == pytest.approx((240, 240))
+
+
+NAMES = [
+    b"w\xfc.mkv",
+    "wä😀.mkv".encode(),
+    b"12:30:05.mkv",
+    b"file:a.mkv",
+    b"%03d.mkv",
+    b"a\nb.mkv",
+    b"x" * 251 + b".mkv",
+]
+NAMES += [b"-a.mkv", b"[x]\\?*.mkv", b"pipe:0.mkv", b"concat:a|b.mkv"]
+READ_AND_WRITE = """
+import sys, numpy as np
+from pose_tf.predict.media import Video, writing_video
+for path in sys.argv[1:]:
+    with writing_video("out-" + path[:100] + "/a.mp4", 64, 48, 10.0) as write:
+        for time, image in Video(path):
+            write(time, image)
+    assert len(list(Video("out-" + path[:100] + "/a.mp4"))) == 5
+print("done")
+"""
+
+
+@pytest.mark.parametrize("environment", [{"LC_ALL": "C.UTF-8"}, {"LC_ALL": "C", "PYTHONUTF8": "0"}])
+def test_videos_may_have_any_name(tmp_path, environment):
+    for name in NAMES:
+        path = os.path.join(os.fsencode(tmp_path), name)
+        write_matroska(path, [0, 0.1, 0.2, 0.3, 0.4], [np.zeros((48, 64, 3), np.uint8)] * 5)
+    command = [sys.executable, "-c", READ_AND_WRITE, *NAMES]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONCOERCECLOCALE": "0"} | environment
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, timeout=600, check=False)
+    assert (done.returncode, done.stdout) == (0, b"done\n"), done.stderr
+
+
+def test_what_is_no_video_is_named(tmp_path):
+    (tmp_path / "a.mp4").write_text("Dear reader")
+    with pytest.raises(MediaError, match=r"a.mp4 is not a video"):
+        Video(f"{tmp_path}/a.mp4")
+    with pytest.raises(MediaError, match="there is no camera 99"):
+        Video(99)

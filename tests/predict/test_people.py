@@ -1,0 +1,97 @@
+"""Finding people, and being told where they are."""
+
+import numpy as np
+import pytest
+
+from pose_tf.errors import UserError
+from pose_tf.predict.people import GivenBoxes, find_people, parse_box, read_boxes
+from pose_tf.synthetic.sample import render_sample
+
+
+@pytest.fixture(scope="module")
+def standing():
+    """A rendered person who stands, uint8 [256, 256, 3], and the box around the joints."""
+    sample = render_sample(0, 54, 9)
+    low, high = sample["pose2d_crop"].min(axis=0), sample["pose2d_crop"].max(axis=0)
+    return sample["image"], np.concatenate([low, high - low])
+
+
+def overlap(a, b):
+    """Intersection over union of two boxes."""
+    sides = np.minimum(a[:2] + a[2:], b[:2] + b[2:]) - np.maximum(a[:2], b[:2])
+    shared = np.prod(np.maximum(sides, 0))
+    return shared / (np.prod(a[2:]) + np.prod(b[2:]) - shared)
+
+
+def test_people_are_found_where_they_are(standing):
+    image, box = standing
+    canvas = np.full((500, 900, 3), 128, np.uint8)
+    places = np.float32([(30, 200), (600, 90)])
+    for x, y in places.astype(int):
+        canvas[y : y + 256, x : x + 256] = image
+    boxes, scores = find_people(canvas)
+    assert boxes.shape == (2, 4) and scores.shape == (2,)
+    assert scores[0] >= scores[1] >= 0.9
+    for place in places:
+        assert max(overlap(found, box + [*place, 0, 0]) for found in boxes) > 0.5
+
+
+def test_there_is_nobody_in_an_empty_picture():
+    for shape in ((480, 640, 3), (1, 1, 3), (2000, 3, 3)):
+        boxes, scores = find_people(np.full(shape, 128, np.uint8))
+        assert boxes.shape == (0, 4) and scores.shape == (0,)
+
+
+def test_a_higher_score_finds_fewer(standing):
+    counts = [len(find_people(standing[0], score)[0]) for score in (0.0, 1.0, 9.0)]
+    assert counts[0] >= counts[1] == 1 and counts[2] == 0
+
+
+def test_a_box_is_four_numbers():
+    np.testing.assert_array_equal(parse_box("-1,2.5,3e1,40"), [-1, 2.5, 30, 40])
+    for text in ("", "1,2,3", "1,2,3,4,5", "a,b,c,d", "nan,0,5,5", "0,0,inf,5"):
+        with pytest.raises(UserError, match=f"--box={text} is not x,y,width,height"):
+            parse_box(text)
+    for text in ("0,0,0,5", "0,0,5,-5", "0,0,0.5,5"):
+        with pytest.raises(UserError, match=f"--box={text} has no area"):
+            parse_box(text)
+
+
+def test_boxes_are_read_from_a_table(tmp_path):
+    (tmp_path / "boxes.csv").write_text("file,x,y,width,height\na.jpg,1,2,30,40\nb.jpg,5,6,7,8\na.jpg,9,9,9,9\n")
+    boxes = read_boxes(f"{tmp_path}/boxes.csv")
+    assert set(boxes) == {"a.jpg", "b.jpg"}
+    np.testing.assert_array_equal(boxes["a.jpg"], [[1, 2, 30, 40], [9, 9, 9, 9]])
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "boxes.csv has no column file, x, y, width, height"),
+        ("file,x,y,w,h\na,1,2,3,4\n", "boxes.csv has no column width, height"),
+        ("file,x,y,width,height\na,1,2,3,4\nb,1,2,3\n", "boxes.csv line 3: 1,2,3,None is not a box"),
+        ("file,x,y,width,height\na,1,2,0,4\n", "boxes.csv line 2: 1,2,0,4 is not a box"),
+        ("\xff\xfe", "boxes.csv has no column"),
+    ],
+)
+def test_a_wrong_table_is_told(tmp_path, text, words):
+    (tmp_path / "boxes.csv").write_text(text)
+    with pytest.raises(UserError, match=words):
+        read_boxes(f"{tmp_path}/boxes.csv")
+
+
+def test_a_missing_table_is_told(tmp_path):
+    with pytest.raises(UserError, match="--boxes=.*none.csv cannot be read: No such file"):
+        read_boxes(f"{tmp_path}/none.csv")
+
+
+def test_what_the_user_tells(tmp_path):
+    (tmp_path / "boxes.csv").write_text("file,x,y,width,height\na.jpg,1,2,30,40\n")
+    assert GivenBoxes()("photos/a.jpg", 64, 48) is None
+    np.testing.assert_array_equal(GivenBoxes("1,2,3,4")("photos/a.jpg", 64, 48), [[1, 2, 3, 4]])
+    np.testing.assert_array_equal(GivenBoxes("whole")("photos/a.jpg", 64, 48), [[0, 0, 64, 48]])
+    told = GivenBoxes(path=f"{tmp_path}/boxes.csv")
+    np.testing.assert_array_equal(told("photos/a.jpg", 64, 48), [[1, 2, 30, 40]])
+    assert told("photos/b.jpg", 64, 48).shape == (0, 4)
+    with pytest.raises(UserError, match="give one of --box and --boxes"):
+        GivenBoxes("1,2,3,4", f"{tmp_path}/boxes.csv")

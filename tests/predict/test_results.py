@@ -1,0 +1,73 @@
+"""Poses in files: what is written is what was found."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from pose_tf.predict.results import Frame, Person, Poses, write_csv, write_json, write_npz
+
+
+@pytest.fixture
+def poses(rng):
+    def person(number):
+        pose2d, pose3d = rng.normal(100, 50, (17, 2)), rng.normal(0, 300, (17, 3))
+        return Person(number, np.float32([1, 2, 30.5, 40]), pose2d, pose3d, rng.uniform(0, 1, 17))
+
+    frames = Frame(0.0, (person(1), person(2))), Frame(0.04, ()), Frame(0.08, (person(2),))
+    return Poses('videos/a "walk".mp4', 640, 480, 25.0, frames)
+
+
+EVERYONE = [(0, 0.0, 1), (0, 0.0, 2), (2, 0.08, 2)]
+
+
+def people_of(poses):
+    return [person for frame in poses.frames for person in frame.people]
+
+
+def test_json_has_everything(poses, tmp_path):
+    write_json(f"{tmp_path}/a.json", poses)
+    found = json.loads((tmp_path / "a.json").read_text())
+    assert [found[key] for key in ("source", "width", "height", "fps")] == ['videos/a "walk".mp4', 640, 480, 25.0]
+    assert found["joints"][:2] == ["Hip", "RHip"] and found["bones"][0] == [1, 0]
+    assert [frame["frame"] for frame in found["frames"]] == [0, 1, 2]
+    rows = [(frame["frame"], frame["time_s"], person) for frame in found["frames"] for person in frame["people"]]
+    assert [(number, time, person["person"]) for number, time, person in rows] == EVERYONE
+    for (_, _, read), person in zip(rows, people_of(poses), strict=True):
+        np.testing.assert_allclose(read["box_px"], [1, 2, 30.5, 40])
+        np.testing.assert_allclose(read["pose2d_px"], person.pose2d, atol=1e-3)
+        np.testing.assert_allclose(read["pose3d_mm"], person.pose3d, atol=1e-3)
+        np.testing.assert_allclose(read["confidence"], person.confidence, atol=1e-4)
+
+
+def test_csv_has_a_line_for_each_joint(poses, tmp_path):
+    write_csv(f"{tmp_path}/a.csv", poses)
+    with open(tmp_path / "a.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 3 * 17
+    assert [(int(row["frame"]), float(row["time_s"]), int(row["person"])) for row in rows[::17]] == EVERYONE
+    assert rows[16]["joint"] == "RWrist" and rows[16]["person"] == "1"
+    numbers = [[float(row[key]) for key in ("x_px", "y_px", "x_mm", "y_mm", "z_mm")] for row in rows]
+    expected = np.concatenate([np.hstack([person.pose2d, person.pose3d]) for person in people_of(poses)])
+    np.testing.assert_allclose(numbers, expected, atol=0.006)
+
+
+def test_npz_holds_arrays_over_people(poses, tmp_path):
+    write_npz(f"{tmp_path}/a.npz", poses)
+    with np.load(tmp_path / "a.npz", allow_pickle=False) as found:
+        assert list(zip(found["frame"], found["time_s"], found["person"])) == EVERYONE
+        np.testing.assert_allclose(found["pose2d_px"], [person.pose2d for person in people_of(poses)], rtol=1e-6)
+        np.testing.assert_allclose(found["pose3d_mm"], [person.pose3d for person in people_of(poses)], rtol=1e-6)
+        np.testing.assert_allclose(found["confidence"], [person.confidence for person in people_of(poses)], rtol=1e-6)
+        assert found["box_px"].shape == (3, 4) and found["joints"][0] == "Hip"
+
+
+def test_nobody_is_no_error(tmp_path):
+    nobody = Poses("a.jpg", 64, 48, None, (Frame(0.0, ()),))
+    for write, name in ((write_json, "json"), (write_csv, "csv"), (write_npz, "npz")):
+        write(f"{tmp_path}/a.{name}", nobody)
+    assert json.loads((tmp_path / "a.json").read_text())["frames"] == [{"frame": 0, "time_s": 0.0, "people": []}]
+    assert len((tmp_path / "a.csv").read_text().splitlines()) == 1
+    with np.load(tmp_path / "a.npz") as found:
+        assert found["pose2d_px"].shape == (0, 17, 2) and found["pose3d_mm"].shape == (0, 17, 3)
