@@ -1,12 +1,40 @@
-"""3D human poses from one RGB image: HRNet, soft-argmax and a lifter, natively in TensorFlow."""
+"""3D human poses from one RGB image: HRNet, soft-argmax and a lifter, natively in TensorFlow.
 
-__version__ = "0.1.0"
+Names are imported when they are used for the first time, so that `import pose_tf` does not import TensorFlow.
+"""
+
+import importlib
+import sys
 
 from pose_tf.keras_version import require_keras_2
 
+__version__ = "0.1.0"
+
+_HOMES = {
+    "FeedForward": "pose_tf.models",
+    "HRNet": "pose_tf.models",
+    "PoseEstimator": "pose_tf.models",
+    "SemGCN": "pose_tf.models",
+}
+"""Name -> the module that defines it."""
+_MODULES = ("layers", "metrics", "models")
+
+__all__ = [*_HOMES, *_MODULES]
+
+
+def __getattr__(name):
+    if name in _MODULES:
+        return importlib.import_module(f"pose_tf.{name}")
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'pose_tf' has no attribute '{name}'")
+
+
+def __dir__():
+    return sorted({*globals(), *__all__})
+
+
 require_keras_2()
-
-# Importing the package registers its Keras classes, so that `tf.keras.models.load_model` finds them.
-from pose_tf import layers, metrics, models  # noqa: E402
-
-__all__ = ["layers", "metrics", "models"]
+if "tensorflow" in sys.modules:
+    # Registers the Keras classes. Where TensorFlow comes later, `load_model` imports their modules as files name them.
+    importlib.import_module("pose_tf.models")

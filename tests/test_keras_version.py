@@ -7,7 +7,7 @@ import sys
 import pytest
 import tensorflow as tf
 
-from pose_tf.keras_version import require_keras_2
+from pose_tf.keras_version import check_keras
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
@@ -30,10 +30,15 @@ def test_keras_2_is_in_force_however_it_is_imported(first):
     assert module in ("keras.src.layers.core.dense", "tf_keras.src.layers.core.dense")
 
 
+def test_importing_the_package_does_not_import_tensorflow():
+    done = run("import sys, pose_tf; print('tensorflow' in sys.modules, pose_tf.HRNet.__module__)")
+    assert done.stdout.split() == ["False", "pose_tf.models.hrnet"], done.stderr
+
+
 def test_keras_3_is_refused(monkeypatch):
     monkeypatch.setattr(tf.keras, "__version__", "3.15.1", raising=False)
     with pytest.raises(ImportError, match="this process has Keras 3.15.1: set TF_USE_LEGACY_KERAS=1 before"):
-        require_keras_2()
+        check_keras()
 
 
 @pytest.mark.skipif(tf.__version__.startswith("2.15."), reason="this TensorFlow has Keras 2 built in")

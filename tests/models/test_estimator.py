@@ -177,13 +177,14 @@ def test_saved_model_file_keeps_weights_statistics_and_options(tmp_path, statist
         np.testing.assert_allclose(value, expected[key], rtol=1e-5, atol=1e-3)
 
 
-def test_saved_model_file_loads_in_a_new_process_after_importing_the_package(tmp_path, statistics, images):
+@pytest.mark.parametrize("order", ["tensorflow as tf, pose_tf", "pose_tf, tensorflow as tf"])
+def test_saved_model_file_loads_in_a_new_process_after_importing_the_package(tmp_path, statistics, images, order):
     model = estimator(statistics)
     expected = model(images)
     model.save(tmp_path / "model.keras")
     np.save(tmp_path / "images.npy", images)
     code = (
-        "import sys, numpy as np, tensorflow as tf, pose_tf\n"
+        f"import sys, numpy as np, {order}\n"
         "model = tf.keras.models.load_model(sys.argv[1] + '/model.keras')\n"
         "result = model(np.load(sys.argv[1] + '/images.npy'))\n"
         "np.savez(sys.argv[1] + '/result.npz', **{key: value.numpy() for key, value in result.items()})\n"
