@@ -1,4 +1,4 @@
-"""Writes the embedded sample as records, in the layout and the format of the course's data."""
+"""Writes the synthetic data set as records, in the layout and the format of the course's data."""
 
 import functools
 import multiprocessing
@@ -21,7 +21,7 @@ POSE_KEYS = ("pose2d_crop", "pose3d", "subject", "action")
 
 
 def write_sample_data(output_dir: str, num_train: int, num_test: int, num_poses: int, seed: int) -> None:
-    """Writes pictures of procedural people with their joints.
+    """Writes images of procedural people with their joints.
 
         DIR/h36/                  labelled; subjects 1, 5, 6, 7 and 8
         DIR/test_set.tfrecords    images of subject 9, without poses

@@ -1,4 +1,4 @@
-"""Tests of the embedded sample data: labels agree with each other, with anatomy, and with the picture."""
+"""Synthetic samples: labels agree with each other, with anatomy, and with the image."""
 
 import hashlib
 import pathlib
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pose_tf.skeleton import ACTIONS, H36M
-from pose_tf.synthetic import sample, sample_render
+from pose_tf.synthetic import sample
 
 COUNT = 60
 JOINT = {name: i for i, name in enumerate(H36M.joints)}
@@ -24,18 +24,6 @@ def drawn():
 @pytest.fixture(scope="module")
 def samples(drawn):
     return [labels for labels, _ in drawn]
-
-
-@pytest.fixture(scope="module")
-def figures():
-    """Bodies and their figures before heading and camera, 20 of each action."""
-    made = []
-    for action in ACTIONS:
-        rng = np.random.default_rng(action)
-        for i in range(20):
-            body = sample.make_body(rng, subject=i)
-            made.append((action, body, sample.make_figure(rng, action, body)))
-    return made
 
 
 def bone_lengths(pose3d):
@@ -144,86 +132,6 @@ def test_bones_are_symmetric_and_belong_to_the_subject(samples):
     assert np.ptp(np.sum(means, axis=1)) > 100
 
 
-def test_joint_angles_move_limbs_where_they_say():
-    body = sample.make_body(np.random.default_rng(0), 1)
-
-    def limbs(angles):
-        posture = sample.Posture(legs=(angles,) * 2, arms=(angles,) * 2)
-        joints = sample.pose_figure(posture, body).joints
-        ends = ("Hip", "Knee", "Foot", "Shoulder", "Elbow", "Wrist")
-        return {side + end: joints[JOINT[side + end]] for side in "RL" for end in ends}
-
-    bent = limbs(sample.Angles(0, 0, 0, 90))
-    for side in "RL":  # Right, forward, up: the shin goes back, the forearm forward.
-        np.testing.assert_allclose(bent[side + "Foot"] - bent[side + "Knee"], (0, -body.shin, 0), atol=1)
-        np.testing.assert_allclose(bent[side + "Wrist"] - bent[side + "Elbow"], (0, body.forearm, 0), atol=1)
-    flexed, abducted = limbs(sample.Angles(90, 0, 0, 0)), limbs(sample.Angles(0, 90, 0, 0))
-    for side, outward in (("R", 1), ("L", -1)):
-        for start, end, length in (
-            ("Hip", "Knee", body.thigh),
-            ("Shoulder", "Elbow", body.upper_arm),
-        ):
-            forward = flexed[side + end] - flexed[side + start]
-            np.testing.assert_allclose(forward, (0, length, 0), atol=1)
-            sideways = abducted[side + end] - abducted[side + start]
-            np.testing.assert_allclose(sideways, (outward * length, 0, 0), atol=1)
-
-
-def test_knees_and_elbows_bend_the_human_way(figures):
-    for action, _, figure in figures:
-        joints = figure.joints
-        for hip, knee, ankle, foot in zip(sample.HIPS, sample.KNEES, sample.ANKLES, figure.feet, strict=True):
-            thigh, shin = joints[knee] - joints[hip], joints[ankle] - joints[knee]
-            hinge, toes, _ = foot.T
-            bend = np.degrees(np.arctan2(-np.cross(thigh, shin) @ hinge, thigh @ shin))
-            assert -1 < bend < 147, action
-            assert abs(shin @ hinge) < 1 and toes @ figure.pelvis[:, 0] < 0.97
-            assert hinge @ figure.pelvis[:, 0] > 0.2, "the kneecap points backward"
-        for shoulder, elbow, wrist in zip(sample.SHOULDERS, sample.ELBOWS, sample.WRISTS, strict=True):
-            upper, fore = joints[elbow] - joints[shoulder], joints[wrist] - joints[elbow]
-            cosine = upper @ fore / np.linalg.norm(upper) / np.linalg.norm(fore)
-            assert np.degrees(np.arccos(cosine)) < 147
-
-
-def test_feet_stand_on_the_floor_and_toes_point_forward(figures):
-    for action, body, figure in figures:
-        height = figure.joints[:, 2] / body.scale
-        assert height.min() > 20, action
-        lowest = min(height[[*sample.ANKLES, *sample.KNEES]].min(), height[JOINT["Hip"]])
-        assert lowest < 130, action
-        if figure.seat is None:
-            soles = figure.joints[list(sample.ANKLES)] - body.ankle * figure.feet[:, :, 2]
-            assert soles[:, 2].min() < 75 * body.scale, action
-        assert min(foot[:, 1] @ figure.pelvis[:, 1] for foot in figure.feet) > -0.95
-
-
-def test_every_action_is_plausible(figures):
-    assert all(sample.is_plausible(figure, body) for _, body, figure in figures)
-
-
-def test_action_decides_the_posture(figures):
-    def heights(action):
-        return [figure.joints[0, 2] / body.leg for number, body, figure in figures if number == action]
-
-    assert min(heights(14)) > 0.9  # Walking.
-    assert min(heights(9)) > 0.4 and max(heights(9)) < 0.8  # Sitting.
-    assert max(heights(10)) < 0.25  # Sitting down, on the floor.
-
-
-def test_implausible_figures_are_recognised():
-    body = sample.make_body(np.random.default_rng(0), 1)
-    free = sample.Angles(0, 15, 0, 10)
-    through = sample.Reach("chest", (-150, 0, -250))
-    legs = (sample.Angles(0, 3, 0, 3),) * 2
-    crossed = (sample.Angles(0, -10, 0, 3),) * 2
-    for good, posture in (
-        (True, sample.Posture(legs=legs, arms=(free, free))),
-        (False, sample.Posture(legs=legs, arms=(free, through))),
-        (False, sample.Posture(legs=crossed, arms=(free, free))),
-    ):
-        assert sample.is_plausible(sample.pose_figure(posture, body), body) is good
-
-
 def test_right_is_the_persons_own_right(samples):
     facing = forward_noses = 0
     for labels in samples:
@@ -268,21 +176,3 @@ def test_pictures_are_well_exposed_and_varied(samples):
     means = np.array([labels["image"].mean() for labels in samples])
     assert means.min() > 15 and means.max() < 245 and means.std() > 10
     assert min(labels["image"].std() for labels in samples) > 8
-
-
-def test_cast_finds_a_sphere_where_it_is():
-    view = sample_render.View((500.0, 127.5, 500.0, 127.5), np.array([0.0, -1, 0]), np.array([0.0, 900, 3000]))
-    solids = sample_render.Solids()
-    solids.cone(np.array([0.0, 0, 3000]), np.array([1.0, 0, 3000]), 300.0, 300.0, sample_render.SKIN)
-    solids.cone(np.array([-600.0, 0, 3500]), np.array([600.0, 0, 3500]), 200.0, 200.0, sample_render.SHIRT)
-    depth, number = sample_render.cast(solids.arrays(), view)
-    x = (127 - 127.5) / 500
-    # |t (x, x, 1) - (0, 0, 3000)| = 300, up to the 1 mm between the sphere's two ends.
-    nearest = (3000 - np.sqrt(3000**2 - (1 + 2 * x * x) * (3000**2 - 300**2))) / (1 + 2 * x * x)
-    np.testing.assert_allclose(depth[127, 127], nearest, atol=0.1)
-    np.testing.assert_allclose(depth[127, 185], 3300, atol=0.1)  # The cylinder's front.
-    assert (number[127, 127], number[127, 185], number[10, 127]) == (0, 1, -1)
-    rows, columns = np.nonzero(number == 0)
-    tangent = 500 * 300 / np.sqrt(3000**2 - 300**2)
-    np.testing.assert_allclose(np.ptp(rows) + 1, 2 * tangent, atol=1.01)
-    np.testing.assert_allclose(np.ptp(columns) + 1, 2 * tangent, atol=1.01)
