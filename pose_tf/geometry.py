@@ -1,32 +1,65 @@
 """Geometry of poses: crop, image and camera coordinates, and rigid alignment.
 
-Pixels: x right, y down, centres at integers. 3D: mm, x right, y down, z away from the camera. All functions take any
+Pixels: x right, y down, centers at integers. 3D: mm, x right, y down, z away from the camera. All functions take any
 leading batch dimensions.
 """
 
+from typing import NamedTuple
+
+import numpy as np
 import tensorflow as tf
 
 CROP_SIZE = 256
 """Side of the crops of people that models see, in pixels."""
 
 
-def image_to_crop(pose2d, offset, scale):
-    """Pixels of the original image to pixels of the crop: (pose2d − offset) · scale.
+class Crop(NamedTuple):
+    """A square of an image that is scaled to the 256x256 pixels that models see. For NumPy arrays and tensors alike.
 
-    Args:
-        pose2d: float [..., J, 2].
-        offset: float [..., 2]: the crop's corner in the image.
-        scale: float [...].
+    Positions have pixel centers at integers, in the image and in the crop: pixel i spans i − 0.5 … i + 0.5. Boxes and
+    squares are measured from the image's outer edge, as x, y, width, height: the whole image is 0, 0, W, H. `to_crop`
+    and `to_image` account for the half pixel between the two.
 
-    Returns:
-        float [..., J, 2].
+    Attributes:
+        corner: float [..., 2] px: x, y of the upper left corner.
+        side: float [...] px.
     """
-    return (pose2d - offset[..., None, :]) * scale[..., None, None]
 
+    corner: np.ndarray | tf.Tensor
+    side: np.ndarray | tf.Tensor
 
-def crop_to_image(pose2d_crop, offset, scale):
-    """Inverse of `image_to_crop`."""
-    return pose2d_crop / scale[..., None, None] + offset[..., None, :]
+    @classmethod
+    def around(cls, box, margin: float) -> "Crop":
+        """The square with the center of a box.
+
+        Args:
+            box: float [..., 4] px: x, y, width, height.
+            margin: side of the square over the longest side of the box.
+        """
+        start, extent = box[..., :2], box[..., 2:]
+        maximum = np.maximum if isinstance(box, np.ndarray) else tf.maximum
+        side = margin * maximum(extent[..., 0], extent[..., 1])
+        return cls(start + (extent - side[..., None]) / 2, side)
+
+    @classmethod
+    def from_offset_scale(cls, offset, scale) -> "Crop":
+        """The crop of a record, which holds its map: position in the crop = (position in the image − offset) · scale.
+
+        Args:
+            offset: float [..., 2] px: the position in the image of the center of the crop's first pixel.
+            scale: float [...]: pixels of the crop for each pixel of the image.
+        """
+        return cls(offset + 0.5 - 0.5 / scale[..., None], CROP_SIZE / scale)
+
+    def to_crop(self, pose2d):
+        """Positions in the image [..., J, 2] -> positions in the crop [..., J, 2]."""
+        scale = CROP_SIZE / self.side
+        return (pose2d + 0.5 - self.corner[..., None, :]) * scale[..., None, None] - 0.5
+
+    def to_image(self, pose2d_crop):
+        """Inverse of `to_crop`."""
+        scale = self.side / CROP_SIZE
+        return (pose2d_crop + 0.5) * scale[..., None, None] + self.corner[..., None, :] - 0.5
 
 
 def inside_crop(pose2d_crop):
@@ -36,7 +69,7 @@ def inside_crop(pose2d_crop):
 
 
 def project(pose3d, intrinsics):
-    """Perspective projection without lens distortion.
+    """Perspective projection without lens distortion. For NumPy arrays and tensors alike.
 
     Args:
         pose3d: float [..., J, 3] in the camera frame, absolute.
@@ -45,35 +78,12 @@ def project(pose3d, intrinsics):
     Returns:
         float [..., J, 2] pixels.
     """
-    fx, cx, fy, cy = (intrinsics[..., None, i] for i in range(4))
-    x, y, z = (pose3d[..., i] for i in range(3))
-    return tf.stack([fx * x / z + cx, fy * y / z + cy], axis=-1)
-
-
-def fit_crop_camera(pose2d_crop, pose3d):
-    """Intrinsics that project `pose3d` to `pose2d_crop`, by least squares over the joints.
-
-    A crop of a pinhole image is a pinhole image with other intrinsics, so this is exact for undistorted data.
-
-    Args:
-        pose2d_crop: float [..., J, 2] pixels.
-        pose3d: float [..., J, 3] in the camera frame, absolute.
-
-    Returns:
-        float [..., 4]: fx, cx, fy, cy in crop pixels.
-    """
-    ray = pose3d[..., :2] / pose3d[..., 2:]
-    ray_mean = tf.reduce_mean(ray, axis=-2)
-    pose_mean = tf.reduce_mean(pose2d_crop, axis=-2)
-    ray_centred = ray - ray_mean[..., None, :]
-    focal = tf.reduce_sum(ray_centred * (pose2d_crop - pose_mean[..., None, :]), axis=-2)
-    focal /= tf.reduce_sum(ray_centred**2, axis=-2)
-    centre = pose_mean - focal * ray_mean
-    return tf.stack([focal[..., 0], centre[..., 0], focal[..., 1], centre[..., 1]], axis=-1)
+    focal, center = intrinsics[..., None, 0::2], intrinsics[..., None, 1::2]
+    return focal * pose3d[..., :2] / pose3d[..., 2:] + center
 
 
 def hip_relative(pose3d):
-    """Moves joint 0, the hip, to the origin. float [..., J, 3] in and out."""
+    """Moves joint 0, the hip, to the origin. float [..., J, 3] in and out, NumPy arrays and tensors alike."""
     return pose3d - pose3d[..., :1, :]
 
 
@@ -96,7 +106,7 @@ def mirror_pose(pose, mirror, width: float | None = None):
 def procrustes_align(predicted, target):
     """Brings a prediction onto the truth by the best similarity transform.
 
-    Rotation (without reflection), scale and translation minimise the sum of squared distances (Umeyama, PAMI 1991).
+    Rotation (without reflection), scale and translation minimize the sum of squared distances (Umeyama, PAMI 1991).
     Computed in float64. The gradient is exact, and finite for every pair of poses: where the best rotation is not
     unique, it is treated as a constant.
 

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from pose_tf import files, skeleton
+from pose_tf.geometry import hip_relative
 
 RIGHT, LEFT, MIDDLE, TRUTH = (255, 140, 30), (60, 150, 255), (225, 225, 225), (60, 210, 80)
 BACKGROUND, FLOOR = (32, 34, 40), (72, 76, 86)
@@ -111,7 +112,7 @@ def draw_pose3d(
         size: of the square picture in px.
     """
     image = np.full((size, size, 3), BACKGROUND, np.uint8)
-    pose3d = pose3d - pose3d[:1]
+    pose3d = hip_relative(pose3d)
     floor = pose3d[:, 1].max()
     centre = np.array([0, (pose3d[:, 1].min() + floor) / 2, 0])
     marks = np.linspace(-1000, 1000, 9)
@@ -124,7 +125,7 @@ def draw_pose3d(
     for child, parent in bones:  # far ones first
         _line(image, _subpixel(points[child]), _subpixel(points[parent]), _side(child), 3)
     if truth is not None:
-        points, _ = _look(truth - truth[:1] - centre, azimuth_deg, size)
+        points, _ = _look(hip_relative(truth) - centre, azimuth_deg, size)
         for child, parent in skeleton.H36M.bones:
             _line(image, _subpixel(points[child]), _subpixel(points[parent]), TRUTH, 1)
     return image
@@ -178,7 +179,7 @@ def mesh(pose3d: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """
     vertices, colors, faces = [], [], []
     for place, pose in enumerate(pose3d):
-        joints = (pose - pose[:1]) * (0.001, -0.001, -0.001) + (1.2 * place, 0, 0)
+        joints = hip_relative(pose) * (0.001, -0.001, -0.001) + (1.2 * place, 0, 0)
         for child, parent in skeleton.H36M.bones:
             along = joints[child] - joints[parent]
             across = np.cross(along, (0, 0, 1) if abs(along[2]) < np.linalg.norm(along) / 2 else (1, 0, 0))

@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from pose_tf import geometry
+from pose_tf.geometry import Crop
 from pose_tf.skeleton import H36M
 
 LEADING = pytest.mark.parametrize("leading", [(), (3,), (2, 3)], ids=str)
@@ -38,20 +39,43 @@ def horn_align(predicted, target):
     return (rotated * t).sum() / (p**2).sum() * rotated + target.mean(0)
 
 
-def test_image_to_crop_subtracts_the_corner_then_scales():
-    pose = tf.constant([[110.0, 220.0], [100.0, 200.0]])
-    crop = geometry.image_to_crop(pose, tf.constant([100.0, 200.0]), tf.constant(2.0))
-    np.testing.assert_array_equal(crop, [[20, 40], [0, 0]])
+def test_the_crop_of_a_record_subtracts_the_offset_then_scales():
+    crop = Crop.from_offset_scale(np.array([100.0, 200.0]), np.array(2.0))
+    pose = np.array([[110.0, 220.0], [100.0, 200.0]])
+    np.testing.assert_allclose(crop.to_crop(pose), [[20, 40], [0, 0]], atol=1e-12)
+    # Its first pixel, which spans -0.5 ... 0.5, begins a quarter of a pixel before the offset.
+    np.testing.assert_allclose(crop.corner, [100.25, 200.25])
+    assert crop.side == 128
+
+
+def test_the_crop_around_a_box_has_its_center():
+    crop = Crop.around(np.array([10.0, 20.0, 32.0, 64.0]), 2.0)
+    np.testing.assert_array_equal(crop.corner, [-38, -12])
+    assert crop.side == 128
+    # Half a pixel of the image is a pixel of the crop: the first pixels of both begin at the same edge.
+    np.testing.assert_array_equal(crop.to_crop(np.array([[-38.5, -12.5], [-38.0, -12.0]])), [[-0.5, -0.5], [0.5, 0.5]])
+    np.testing.assert_array_equal(
+        crop.to_image(np.array([[255.5, 255.5], [127.5, 127.5]])), [[89.5, 115.5], [25.5, 51.5]]
+    )
+
+
+def test_the_crop_of_a_whole_image_of_its_size_changes_nothing():
+    pose = np.array([[0.0, 0.0], [255.0, 17.0]])
+    np.testing.assert_array_equal(Crop.around(np.array([0.0, 0, 256, 256]), 1.0).to_crop(pose), pose)
 
 
 @LEADING
 def test_crop_and_image_round_trip(rng, leading):
     pose = rng.uniform(-50, 300, (*leading, 17, 2))
-    offset, scale = rng.uniform(0, 500, (*leading, 2)), rng.uniform(0.2, 3, leading)
-    offset, scale = tf.constant(offset), tf.constant(scale, tf.float64)
-    crop = geometry.image_to_crop(pose, offset, scale)
-    assert crop.shape == (*leading, 17, 2)
-    np.testing.assert_allclose(geometry.crop_to_image(crop, offset, scale), pose, atol=1e-9)
+    box = rng.uniform([0, 0, 20, 20], [500, 500, 300, 300], (*leading, 4))
+    crop = Crop.around(box, 1.25)
+    assert (crop.corner.shape, crop.side.shape) == ((*leading, 2), leading)
+    seen = crop.to_crop(pose)
+    assert seen.shape == (*leading, 17, 2)
+    np.testing.assert_allclose(crop.to_image(seen), pose, atol=1e-9)
+    tensors = Crop.around(tf.constant(box), 1.25)
+    np.testing.assert_array_equal(tensors.to_crop(tf.constant(pose)), seen)
+    np.testing.assert_array_equal(tensors.to_image(tf.constant(seen)), crop.to_image(seen))
 
 
 def test_project_known_point():
@@ -60,23 +84,16 @@ def test_project_known_point():
 
 
 @LEADING
-def test_fit_crop_camera_recovers_the_camera_of_a_crop(rng, leading):
+def test_projection_then_crop_is_the_projection_of_a_camera(rng, leading):
     pose = poses_before_a_camera(rng, leading)
     intrinsics = rng.uniform([1000, 480, 1100, 490], [1200, 520, 1300, 530], (*leading, 4))
     offset, scale = rng.uniform(200, 300, (*leading, 2)), rng.uniform(0.3, 0.8, leading)
-    crop = geometry.image_to_crop(
-        geometry.project(pose, intrinsics), tf.constant(offset), tf.constant(scale, tf.float64)
-    )
+    pixels = geometry.project(pose, intrinsics)
+    np.testing.assert_array_equal(geometry.project(tf.constant(pose), tf.constant(intrinsics)), pixels)
     fx, cx, fy, cy = np.moveaxis(intrinsics, -1, 0)
-    expected = [fx * scale, (cx - offset[..., 0]) * scale, fy * scale, (cy - offset[..., 1]) * scale]
-    np.testing.assert_allclose(geometry.fit_crop_camera(crop, pose), np.stack(expected, -1), rtol=1e-6)
-
-
-def test_fit_crop_camera_is_accurate_in_float32_and_reprojects(rng):
-    pose = poses_before_a_camera(rng, (5,)).astype(np.float32)
-    crop = geometry.project(pose, np.float32([[300, 128, 310, 120]]))
-    fitted = geometry.fit_crop_camera(crop, pose)
-    np.testing.assert_allclose(geometry.project(pose, fitted), crop, atol=0.01)
+    camera = [fx * scale, (cx - offset[..., 0]) * scale, fy * scale, (cy - offset[..., 1]) * scale]
+    seen = Crop.from_offset_scale(offset, np.asarray(scale)).to_crop(pixels)
+    np.testing.assert_allclose(geometry.project(pose, np.stack(camera, -1)), seen, atol=1e-9)
 
 
 @LEADING
@@ -100,7 +117,7 @@ def test_mirror_twice_is_the_identity(rng, dimensions, width):
     np.testing.assert_allclose(twice, pose, atol=1e-10)
 
 
-def test_mirroring_commutes_with_a_centred_projection(rng):
+def test_mirroring_commutes_with_a_centered_projection(rng):
     pose, camera = poses_before_a_camera(rng, (3,)), np.array([500.0, 127.5, 500, 100])
     mirrored_after = geometry.mirror_pose(geometry.project(pose, camera), H36M.mirror, 256)
     mirrored_before = geometry.project(geometry.mirror_pose(pose, H36M.mirror), camera)
@@ -136,7 +153,7 @@ def test_procrustes_turns_and_scales_a_square():
     np.testing.assert_allclose(geometry.procrustes_align(turned, square), square, atol=1e-6)
 
 
-def test_procrustes_of_a_point_is_the_centre_of_the_target(rng):
+def test_procrustes_of_a_point_is_the_center_of_the_target(rng):
     target = rng.normal(size=(2, 17, 3)) * 300
     aligned = geometry.procrustes_align(np.full_like(target, 7.0), target)
     np.testing.assert_allclose(aligned, np.broadcast_to(target.mean(1, keepdims=True), target.shape), atol=1e-9)
@@ -207,11 +224,11 @@ def test_gradient_of_the_aligned_squared_distance_does_not_see_a_similarity(rng,
         tape.watch(predicted)
         loss = squared_distance(predicted, target)
     gradient = tape.gradient(loss, predicted).numpy()
-    centred = predicted.numpy() - predicted.numpy().mean(0)
+    centered = predicted.numpy() - predicted.numpy().mean(0)
     direction = {
-        "scaling": centred,
+        "scaling": centered,
         "translation": np.broadcast_to(rng.normal(size=3), (17, 3)),
-        "rotation": np.cross(rng.normal(size=3), centred),
+        "rotation": np.cross(rng.normal(size=3), centered),
     }[motion]
     assert np.abs(gradient).max() > 0.1
     np.testing.assert_allclose((gradient * direction).sum(), 0, atol=1e-10)

@@ -133,7 +133,7 @@ def check_units(pose2d: np.ndarray, pose3d: np.ndarray, source: str) -> None:
     Raises:
         UserError: they are not; names the unit that they seem to have.
     """
-    reach = np.median(np.linalg.norm(pose3d - pose3d[:, :1], axis=-1).max(axis=-1))
+    reach = np.median(np.linalg.norm(geometry.hip_relative(pose3d), axis=-1).max(axis=-1))
     if not REACH_MM[0] <= reach <= REACH_MM[1]:
         likely = [unit for unit, size in UNITS_MM.items() if REACH_MM[0] <= reach * size <= REACH_MM[1]]
         guess = min(likely, key=lambda unit: abs(np.log(reach * UNITS_MM[unit] / TYPICAL_REACH_MM)), default=None)

@@ -19,8 +19,9 @@ import tqdm
 
 from pose_tf import files
 from pose_tf.errors import UserError
+from pose_tf.geometry import CROP_SIZE, Crop, inside_crop, project
 
-IMAGE_SHAPE = (256, 256, 3)
+IMAGE_SHAPE = (CROP_SIZE, CROP_SIZE, 3)
 REPROJECTION_TOLERANCE_PX = 1.0
 LENS = np.array([0.4, 0.5, 0.1, 0.004, 0.004])
 """The largest coefficients of lens distortion: k1, k2, k3, p1, p2. Twice those of Human3.6M's cameras."""
@@ -392,10 +393,10 @@ def problems(sample: dict[str, np.ndarray]) -> list[str]:
     """
     if np.any(sample["pose3d"][:, 2] <= 0):
         return ["pose3d has joints behind the camera"]
-    fx, cx, fy, cy = sample["intrinsics"][0]
     x, y, z = sample["pose3d"].T
-    projected = np.stack([fx * x / z + cx, fy * y / z + cy], axis=-1)
-    cropped = (sample["pose2d"] - sample["offset"]) * sample["scale"]
+    fx, _, fy, _ = sample["intrinsics"][0]
+    projected = project(sample["pose3d"], sample["intrinsics"][0])
+    cropped = Crop.from_offset_scale(sample["offset"], sample["scale"]).to_crop(sample["pose2d"])
     steps = [("pose3d projects", projected, "pose2d"), ("pose2d crops to", cropped, "pose2d_crop")]
     found = []
     for what, pose, key in steps:
@@ -428,8 +429,7 @@ def _without_distortion(offset, x, y, focal):
 
 def joints_outside(sample: dict[str, np.ndarray]) -> int:
     """How many joints of a labelled sample lie outside the crop's pixels. Not a fault: limbs do get cut off."""
-    pose = sample["pose2d_crop"]
-    return int(np.any((pose < -0.5) | (pose > IMAGE_SHAPE[0] - 0.5), axis=-1).sum())
+    return int(np.sum(1 - inside_crop(sample["pose2d_crop"])))
 
 
 # ---- writing

@@ -5,7 +5,7 @@ import io
 
 import numpy as np
 
-from pose_tf import files, skeleton
+from pose_tf import files, geometry, skeleton
 
 
 def write_submission(path: str, pose3d: np.ndarray) -> None:
@@ -16,7 +16,7 @@ def write_submission(path: str, pose3d: np.ndarray) -> None:
         pose3d: float [N, 17, 3] mm, in record order.
     """
     header = ",".join(["Id"] + [f"{joint}_{axis}" for joint in skeleton.H36M.joints for axis in "xyz"])
-    rows = (pose3d - pose3d[:, :1]).reshape(len(pose3d), -1)
+    rows = geometry.hip_relative(pose3d).reshape(len(pose3d), -1)
     table = np.column_stack([np.arange(1, len(rows) + 1), rows])
     text = io.StringIO()
     np.savetxt(text, table, fmt=["%d"] + ["%.4f"] * rows.shape[1], delimiter=",", header=header, comments="")

@@ -8,7 +8,8 @@ images a batch holds, what is unpacked at any time is no more than one image of 
 import tensorflow as tf
 
 from pose_tf.export.headers import FILE_SPEC, bmp_format, bmp_palette, by_format, encoded_size, orientation
-from pose_tf.models.estimator import CROP_SIZE, IMAGENET_MEAN
+from pose_tf.geometry import CROP_SIZE, Crop
+from pose_tf.models.estimator import IMAGENET_MEAN
 
 MAX_PIXELS = 1 << 26
 """Of an image: 67 million, 192 MiB unpacked."""
@@ -23,7 +24,7 @@ CROP_SPEC = (
     tf.TensorSpec([2], tf.float32),
     tf.TensorSpec([], tf.float32),
 )
-"""Of the crop, its corner and its side, see `square_crop`."""
+"""Of the crop's pixels, and the corner and side of its `geometry.Crop`."""
 
 
 def refuse_unless(condition, sentence: str, *values):
@@ -56,9 +57,8 @@ def crop_whole(data):
     """The whole image of one file, with borders if it is not square: crop, corner, side."""
     image, turn = decode(data), orientation(data)
     size = _upright_size(image, turn)
-    side = tf.reduce_max(size)
-    corner = (size - side) / 2
-    return upright_crop(image, turn, corner, side), corner, side
+    crop = Crop.around(tf.concat([tf.zeros(2), size], axis=0), 1.0)
+    return upright_crop(image, turn, crop), *crop
 
 
 def crop_box(data, box, margin: float):
@@ -88,9 +88,8 @@ def crop_box(data, box, margin: float):
             ),
         ]
     ):
-        side = margin * longest
-    corner = start + (extent - side) / 2
-    return upright_crop(image, turn, corner, side), corner, side
+        crop = Crop.around(box, margin)
+    return upright_crop(image, turn, crop), *crop
 
 
 @tf.function(input_signature=[FILE_SPEC])
@@ -143,7 +142,7 @@ def _upright_size(image, orientation):
     return tf.where(orientation >= 5, size, size[::-1])
 
 
-def upright_crop(image, orientation, corner, side):
+def upright_crop(image, orientation, crop: Crop):
     """`square_crop` of an image as it is seen, from its pixels as they are stored.
 
     The crop is turned in place of the image, which may be a thousand times as large.
@@ -151,28 +150,28 @@ def upright_crop(image, orientation, corner, side):
     Args:
         image: uint8 [H, W, 3].
         orientation: int64, as EXIF has it, 1 to 8.
-        corner, side: of the square in the image as it is seen, see `square_crop`.
+        crop: in the image as it is seen.
     """
     transposed = orientation >= 5
     mirrored = tf.reduce_any(orientation == tf.constant([[2, 3, 6, 7], [3, 4, 7, 8]], tf.int64), axis=-1)  # x, y
-    corner = tf.where(mirrored, _upright_size(image, orientation) - corner - side, corner)
-    crop = square_crop(image, tf.where(transposed, corner[::-1], corner), side)
-    crop = tf.transpose(crop, tf.where(transposed, [1, 0, 2], [0, 1, 2]))
-    return tf.ensure_shape(tf.reverse(crop, tf.boolean_mask([1, 0], mirrored)), CROP_SPEC[0].shape)
+    corner = tf.where(mirrored, _upright_size(image, orientation) - crop.corner - crop.side, crop.corner)
+    pixels = square_crop(image, Crop(tf.where(transposed, corner[::-1], corner), crop.side))
+    pixels = tf.transpose(pixels, tf.where(transposed, [1, 0, 2], [0, 1, 2]))
+    return tf.ensure_shape(tf.reverse(pixels, tf.boolean_mask([1, 0], mirrored)), CROP_SPEC[0].shape)
 
 
-def square_crop(image, corner, side):
+def square_crop(image, crop: Crop):
     """Cuts a square out of an image and brings it to 256x256, smoothly and to a fraction of a pixel.
 
     Args:
         image: uint8 [H, W, 3].
-        corner: float32 [2]: x, y of the square's upper left corner; pixel i of the image spans i … i + 1.
-        side: float32, of the square in pixels.
+        crop: the square, float32.
 
     Returns:
-        uint8 [256, 256, 3]; what lies outside of the image has the mean colour, which networks see as 0.
+        uint8 [256, 256, 3]; what lies outside of the image has the mean color, which networks see as 0.
     """
-    scale, (height, width) = CROP_SIZE / side, tf.unstack(tf.shape(image)[:2])
+    corner, scale = crop.corner, CROP_SIZE / crop.side
+    height, width = tf.unstack(tf.shape(image)[:2])
 
     def resample(values, size, scales, corners):  # zero outside
         return tf.raw_ops.ScaleAndTranslate(
@@ -185,13 +184,13 @@ def square_crop(image, corner, side):
         )[0]
 
     # As bytes: the large image is never there as floats.
-    crop = resample(image, [CROP_SIZE, CROP_SIZE], tf.stack([scale, scale]), corner[::-1])
+    pixels = resample(image, [CROP_SIZE, CROP_SIZE], tf.stack([scale, scale]), corner[::-1])
     rows = resample(tf.ones([height, 1, 1]), [CROP_SIZE, 1], tf.stack([scale, 1.0]), tf.stack([corner[1], 0.0]))
     columns = resample(tf.ones([1, width, 1]), [1, CROP_SIZE], tf.stack([1.0, scale]), tf.stack([0.0, corner[0]]))
-    crop = tf.where(rows * columns > 0, crop, 255 * tf.constant(IMAGENET_MEAN))
-    return tf.cast(tf.round(tf.clip_by_value(crop, 0, 255)), tf.uint8)
+    pixels = tf.where(rows * columns > 0, pixels, 255 * tf.constant(IMAGENET_MEAN))
+    return tf.cast(tf.round(tf.clip_by_value(pixels, 0, 255)), tf.uint8)
 
 
 def crop_to_sent_image(pose2d, corner, side):
-    """Crop pixels -> pixels of the image that `square_crop` cut. [N, J, 2], [N, 2], [N] -> [N, J, 2]."""
-    return (pose2d + 0.5) * (side / CROP_SIZE)[:, None, None] + corner[:, None] - 0.5
+    """Crop pixels -> pixels of the image that was sent. [N, J, 2], [N, 2], [N] -> [N, J, 2]."""
+    return Crop(corner, side).to_image(pose2d)

@@ -7,7 +7,7 @@ from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
 import pose_tf
 from pose_tf import skeleton
-from pose_tf.models.estimator import CROP_SIZE
+from pose_tf.geometry import CROP_SIZE
 
 BATCH_SIZES = (1, 8)  # of the warm-up requests
 

@@ -11,8 +11,9 @@ from pose_tf.errors import UserError, reason
 from pose_tf.export.crops import crop_all, crop_box, crop_to_sent_image, crop_whole, not_empty, refuse_unless
 from pose_tf.export.extras import describe, write_warmup_requests
 from pose_tf.export.inference import fold_batch_norm, freeze
+from pose_tf.geometry import CROP_SIZE
 from pose_tf.models import PoseEstimator
-from pose_tf.models.estimator import CROP_SIZE, detect
+from pose_tf.models.estimator import detect
 
 
 def export(estimator: PoseEstimator, output_dir: str, precision: str = "float32", card: dict | None = None) -> str:

@@ -7,6 +7,7 @@ import tensorflow as tf
 from pose_tf.errors import UserError
 from pose_tf.geometry import CROP_SIZE
 from pose_tf.layers import SoftArgmax2D
+from pose_tf.layers.soft_argmax import half_pixel_offset
 
 METHODS = ("soft_argmax", "debiased", "argmax", "unshifted_argmax")
 ALIGNMENTS = ("half_pixel", "corner")
@@ -18,11 +19,11 @@ class Decoding:
 
     Attributes:
         method: `soft_argmax`, the expectation under the softmax (equations 1 and 2 of the paper); `debiased`, the same
-            without the pull of a background of logit 0 to the centre (Gu et al., ICCV 2021); `argmax`, the highest
+            without the pull of a background of logit 0 to the center (Gu et al., ICCV 2021); `argmax`, the highest
             cell, a quarter of a cell towards its higher neighbors, as HRNet is evaluated (Sun et al., CVPR 2019);
             `unshifted_argmax`, the highest cell itself, as the paper's released code takes it.
         beta: factor on the logits before the softmax; the paper's released code takes 1e7.
-        alignment: `half_pixel`, where cell i is the centre of the pixels that it covers, 4·i + 1.5 for the usual
+        alignment: `half_pixel`, where cell i is at the center of the pixels that it covers, 4·i + 1.5 for the usual
             heatmaps; `corner`, where it is the first of them, 4·i, as in the public HRNet.
 
     Raises:
@@ -56,14 +57,14 @@ class Decoding:
         return (pose2d - self._offset(stride)) / stride
 
     def _offset(self, stride):
-        return (stride - 1) / 2 if self.alignment == "half_pixel" else 0.0
+        return half_pixel_offset(stride) if self.alignment == "half_pixel" else 0.0
 
     def __call__(self, heatmaps):
         """Coordinates of heatmaps of any size: float32 [B, H, W, J] logits -> float32 [B, J, 2] crop px."""
         if self.takes_argmax:
             cells = _argmax(heatmaps, shifted=self.method == "argmax")
         else:
-            cells = SoftArgmax2D(self.beta, stride=1.0, offset=0.0)(heatmaps)
+            cells = SoftArgmax2D(self.beta, stride=1.0)(heatmaps)
             if self.method == "debiased":
                 cells = _without_background(self.beta * heatmaps, cells)
         return self.to_pixels(cells, heatmaps)
@@ -84,8 +85,8 @@ def _argmax(heatmaps, shifted):
     inside = (x > 1) & (x < width - 1) & (y > 1) & (y < height - 1)
 
     def slope(step):
-        neighbours = [tf.where(inside, best + sign * step, best)[..., None] for sign in (1, -1)]
-        higher, lower = (tf.gather(flat, index, batch_dims=2)[..., 0] for index in neighbours)
+        neighbors = [tf.where(inside, best + sign * step, best)[..., None] for sign in (1, -1)]
+        higher, lower = (tf.gather(flat, index, batch_dims=2)[..., 0] for index in neighbors)
         return tf.sign(higher - lower)
 
     cells = tf.cast(tf.stack([x, y], axis=-1), tf.float32)
@@ -97,13 +98,13 @@ def _argmax(heatmaps, shifted):
 def _without_background(logits, cells):
     """Takes the background out of an expectation.
 
-    With C the mean of exp(logit), a background of logits 0 has the share 1/C of all mass, and its mean is the centre c:
+    With C the mean of exp(logit), a background of logits 0 has the share 1/C of all mass, and its mean is the center c:
     the rest is at c + (x − c)·C/(C − 1). No map has to be so; where C is not above 1, x stays.
     """
     shape = tf.shape(logits)
     size = tf.cast(tf.stack([shape[2], shape[1]]), tf.float32)
     log_mean = tf.reduce_logsumexp(logits, axis=[1, 2]) - tf.math.log(tf.reduce_prod(size))
     rest = -tf.math.expm1(-tf.maximum(log_mean, 0.0))[..., None]
-    centre = (size - 1) / 2
-    moved = tf.clip_by_value(centre + tf.math.divide_no_nan(cells - centre, rest), 0.0, size - 1)
+    center = (size - 1) / 2
+    moved = tf.clip_by_value(center + tf.math.divide_no_nan(cells - center, rest), 0.0, size - 1)
     return tf.where(rest > 0, moved, cells)

@@ -6,7 +6,8 @@ import numpy as np
 import tensorflow as tf
 
 from pose_tf import geometry, skeleton
-from pose_tf.models.decoding import CROP_SIZE, Decoding
+from pose_tf.geometry import CROP_SIZE
+from pose_tf.models.decoding import Decoding
 from pose_tf.models.statistics import PoseStatistics
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -16,7 +17,7 @@ DECODING = Decoding()
 
 
 def normalize_images(images):
-    """uint8 or float [B, H, W, 3] in 0…255 -> float32, ImageNet-normalised."""
+    """uint8 or float [B, H, W, 3] in 0…255 -> float32, ImageNet-normalized."""
     images = tf.cast(images, tf.float32) / 255
     return (images - tf.constant(IMAGENET_MEAN)) / tf.constant(IMAGENET_STD)
 
@@ -30,7 +31,7 @@ def detect(detector, images, flip_test: bool = False, decoding: Decoding = DECOD
     """2D joints of crops.
 
     Args:
-        detector: normalised images -> heatmap logits.
+        detector: normalized images -> heatmap logits.
         images: uint8 [B, 256, 256, 3] RGB.
         flip_test: average the heatmaps with those of the mirrored images.
         decoding: from heatmaps to coordinates.
@@ -55,7 +56,7 @@ def lift(lifter, statistics: PoseStatistics, pose2d, flip_test: bool = False):
     """3D joints from 2D joints.
 
     Args:
-        lifter: normalised 2D -> standardised 3D.
+        lifter: normalized 2D -> standardized 3D.
         statistics: of the lifter's training poses.
         pose2d: float32 [B, J, 2] crop pixels.
         flip_test: average with the lifted mirror image.
@@ -77,8 +78,8 @@ class PoseEstimator(tf.keras.Model):
     """Image of a person -> 2D joints -> 3D joints.
 
     Args:
-        detector: maps normalised images to heatmap logits, such as `HRNet`.
-        lifter: maps normalised 2D joints to standardised 3D joints, such as `FeedForward`.
+        detector: maps normalized images to heatmap logits, such as `HRNet`.
+        lifter: maps normalized 2D joints to standardized 3D joints, such as `FeedForward`.
         statistics: mean and standard deviation of the lifter's training poses.
         flip_detector: average the heatmaps with those of the mirrored image.
         flip_lifter: average the 3D pose with that of the mirrored 2D pose.

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
-from pose_tf.geometry import CROP_SIZE
+from pose_tf.geometry import CROP_SIZE, hip_relative
 
 CHUNK = 65536
 MIN_STD_MM = 1.0
@@ -37,8 +37,7 @@ class PoseStatistics:
         """
         count, total, squares = 0, 0.0, 0.0
         for start in range(0, len(pose3d), CHUNK):
-            chunk = np.asarray(pose3d[start : start + CHUNK], np.float64)
-            chunk = chunk - chunk[:, :1]
+            chunk = hip_relative(np.asarray(pose3d[start : start + CHUNK], np.float64))
             count += len(chunk)
             total += chunk.sum(axis=0)
             squares += (chunk**2).sum(axis=0)

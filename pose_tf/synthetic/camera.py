@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pose_tf.geometry import CROP_SIZE
+from pose_tf.geometry import CROP_SIZE, project
 from pose_tf.synthetic.anatomy import HIP, Figure
 from pose_tf.synthetic.vectors import cross, rotation_matrix, unit
 
@@ -18,13 +18,6 @@ INTRINSICS = np.array(
     ],
     np.float32,
 )
-
-
-def project(points: np.ndarray, intrinsics: np.ndarray) -> np.ndarray:
-    """Pinhole projection: points [..., 3] in the camera frame, intrinsics (fx, cx, fy, cy) -> px."""
-    fx, cx, fy, cy = np.asarray(intrinsics, np.float64).reshape(4)
-    x, y, z = np.moveaxis(np.asarray(points, np.float64), -1, 0)
-    return np.stack([fx * x / z + cx, fy * y / z + cy], axis=-1)
 
 
 def make_camera(rng: np.random.Generator, figure: Figure, intrinsics: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -59,7 +52,6 @@ class View(NamedTuple):
         return ((pixels - cx) / fx).astype(np.float32), ((pixels - cy) / fy).astype(np.float32)
 
     def project(self, points: np.ndarray) -> np.ndarray:
-        """Points [..., 3] in mm -> pixels [..., 2]."""
-        fx, cx, fy, cy = self.intrinsics
-        z = np.maximum(points[..., 2], 50.0)
-        return np.stack([fx * points[..., 0] / z + cx, fy * points[..., 1] / z + cy], axis=-1)
+        """Points [..., N, 3] in mm -> pixels [..., N, 2]; what is behind the camera counts as just in front of it."""
+        in_front = np.concatenate([points[..., :2], np.maximum(points[..., 2:], 50.0)], axis=-1)
+        return project(in_front, np.array(self.intrinsics))

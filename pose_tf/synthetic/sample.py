@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from pose_tf.geometry import CROP_SIZE
+from pose_tf.geometry import CROP_SIZE, Crop, project
 from pose_tf.synthetic.anatomy import make_body
-from pose_tf.synthetic.camera import INTRINSICS, View, make_camera, project
+from pose_tf.synthetic.camera import INTRINSICS, View, make_camera
 from pose_tf.synthetic.kinematics import make_figure
 from pose_tf.synthetic.render import render
 from pose_tf.synthetic.vectors import rotation_matrix
@@ -64,20 +64,23 @@ def _compose(rng: np.random.Generator, index: int, subject: int):
     figure = figure.moved(rotation, translation)
 
     pose3d = figure.joints.astype(np.float32)
-    pose2d = project(pose3d, INTRINSICS[camera])
+    intrinsics = INTRINSICS[camera].astype(np.float64)
+    pose2d = project(pose3d.astype(np.float64), intrinsics)
     low, high = pose2d.min(axis=0), pose2d.max(axis=0)
     scale = rng.uniform(0.74, 0.86) * CROP_SIZE / (high - low).max()
     offset = (low + high) / 2 - (CROP_SIZE - 1) / 2 / scale
-    fx, cx, fy, cy = INTRINSICS[camera].astype(np.float64)
+    crop = Crop.from_offset_scale(offset, scale)
+    fx, cx, fy, cy = intrinsics
+    ((crop_cx, crop_cy),) = crop.to_crop(np.array([[cx, cy]]))
     view = View(
-        intrinsics=(fx * scale, (cx - offset[0]) * scale, fy * scale, (cy - offset[1]) * scale),
+        intrinsics=(fx * scale, crop_cx, fy * scale, crop_cy),
         up=rotation[:, 2],
         floor=translation,
     )
     labels = {
         "offset": offset.astype(np.float32),
         "scale": float(np.float32(scale)),
-        "pose2d_crop": ((pose2d - offset) * scale).astype(np.float32),
+        "pose2d_crop": crop.to_crop(pose2d).astype(np.float32),
         "pose2d": pose2d.astype(np.float32),
         "pose3d": pose3d,
         "pose3d_univ": pose3d.copy(),

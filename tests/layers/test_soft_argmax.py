@@ -25,7 +25,7 @@ def expectation(heatmap, beta=1.0):
 
 
 @pytest.mark.parametrize("x, y", [(0, 0), (63, 63), (10, 20), (63, 0)])
-def test_a_single_peak_lies_at_the_centre_of_its_4x4_pixels(x, y):
+def test_a_single_peak_lies_at_the_center_of_its_4x4_pixels(x, y):
     np.testing.assert_allclose(SoftArgmax2D()(peaks((x, y))), [[[4 * x + 1.5, 4 * y + 1.5]]], atol=1e-4)
 
 
@@ -33,9 +33,15 @@ def test_two_equal_peaks_meet_in_the_middle():
     np.testing.assert_allclose(SoftArgmax2D()(peaks((10, 20), (30, 50))), [[[81.5, 141.5]]], atol=1e-4)
 
 
-def test_a_flat_map_points_to_the_centre_of_the_image():
+def test_a_flat_map_points_to_the_center_of_the_image():
     np.testing.assert_allclose(SoftArgmax2D()(tf.zeros([2, 64, 64, 3])), np.full((2, 3, 2), 127.5), atol=1e-4)
     np.testing.assert_allclose(SoftArgmax2D()(tf.zeros([1, 32, 64, 1])), [[[127.5, 63.5]]], atol=1e-4)
+
+
+@pytest.mark.parametrize("stride, offset", [(1.0, 0.0), (2.0, 0.5), (4.0, 1.5), (8.0, 3.5)])
+def test_the_first_cell_is_at_the_center_of_what_it_covers(stride, offset):
+    assert SoftArgmax2D(stride=stride).offset == offset
+    np.testing.assert_allclose(SoftArgmax2D(stride=stride)(peaks((0, 0))), [[[offset, offset]]], atol=1e-4)
 
 
 @pytest.mark.parametrize("beta, stride, offset", [(1, 4, 1.5), (3.0, 8, 3.5), (0.5, 4, 0)])
@@ -134,3 +140,9 @@ def test_round_trip_keeps_the_options():
     config = json.loads(json.dumps(tf.keras.utils.serialize_keras_object(layer)))
     again = tf.keras.utils.deserialize_keras_object(config)
     assert (again.beta, again.stride, again.offset, again.dtype) == (2.0, 8.0, 0.0, "float32")
+
+
+def test_the_configuration_is_the_one_of_earlier_files():
+    options = {"beta": 1.0, "stride": 4.0, "offset": 1.5}
+    assert SoftArgmax2D().get_config().items() >= options.items()
+    assert SoftArgmax2D.from_config({"name": "a", "trainable": True, "dtype": "float32", **options}).offset == 1.5
