@@ -75,7 +75,7 @@ def detector_batches(
         job: name under which all hosts of a run share what the service reads.
 
     Returns:
-        Dataset of {"image": uint8 [B, 256, 256, 3], "pose2d": float32 [B, 17, 2] crop px, "skipped": int64 [B]}; the
+        Dataset of {"image": uint8 [B, 256, 256, 3], "pose2d_crop": float32 [B, 17, 2] px, "skipped": int64 [B]}; the
         last tells how many damaged records were left out right before each sample.
 
     Raises:
@@ -119,13 +119,8 @@ def detector_batches(
                 tf.data.experimental.service.ShardingPolicy.DYNAMIC, f"grpc://{service}", job_name=job
             )
         )
-    return dataset.map(
-        lambda batch: {
-            "image": batch["image"],
-            "pose2d": batch["pose2d_crop"],
-            "skipped": batch["skipped"],
-        }
-    ).prefetch(4)
+    keys = ("image", "pose2d_crop", "skipped")
+    return dataset.map(lambda batch: {key: batch[key] for key in keys}).prefetch(4)
 
 
 def _await_workers(service):
@@ -327,7 +322,7 @@ def lifter_batches(
         share: which replicas are fed.
 
     Returns:
-        Dataset of {"pose2d": float32 [B, 17, 2] crop px, "pose3d": float32 [B, 17, 3] mm, absolute}.
+        Dataset of {"pose2d_crop": float32 [B, 17, 2] px, "pose3d": float32 [B, 17, 3] mm, absolute}.
     """
     pose2d, pose3d = tf.constant(poses.pose2d), tf.constant(poses.pose3d)
     steps_per_epoch = len(poses) // batch_size
@@ -342,6 +337,6 @@ def lifter_batches(
     epochs = tf.data.Dataset.range(start_step // steps_per_epoch, np.iinfo(np.int64).max)
     return (
         epochs.flat_map(epoch_batches)
-        .map(lambda order: {"pose2d": tf.gather(pose2d, order), "pose3d": tf.gather(pose3d, order)})
+        .map(lambda order: {"pose2d_crop": tf.gather(pose2d, order), "pose3d": tf.gather(pose3d, order)})
         .prefetch(16)
     )

@@ -97,7 +97,7 @@ class DetectorStage:
         """What the network sees of a replica's batch.
 
         Args:
-            batch: {"image": uint8 [B, 256, 256, 3], "pose2d": float32 [B, 17, 2] crop px}.
+            batch: {"image": uint8 [B, 256, 256, 3], "pose2d_crop": float32 [B, 17, 2] px}.
             seed: int [2] for stateless randomness.
             progress: float scalar in 0…1: the share of the training that is done.
 
@@ -106,7 +106,7 @@ class DetectorStage:
             pose2d of the same shape, crop px.
         """
         seeds = tf.unstack(tf.random.experimental.stateless_split(seed, 3))
-        images, pose2d = self.geometry(batch["image"], batch["pose2d"], seeds[0])
+        images, pose2d = self.geometry(batch["image"], batch["pose2d_crop"], seeds[0])
         if self.occlusion:
             images = self.occlusion(images, training=True, seed=seeds[1])
         images = self.color(tf.cast(images, tf.float32), training=True, seed=seeds[2])
@@ -226,7 +226,7 @@ class LifterStage:
         """What the network sees of a replica's batch.
 
         Args:
-            batch: {"pose2d": float32 [B, 17, 2] crop px, "pose3d": float32 [B, 17, 3] mm, absolute}.
+            batch: {"pose2d_crop": float32 [B, 17, 2] px, "pose3d": float32 [B, 17, 3] mm, absolute}.
             seed: int [2] for stateless randomness.
             progress: not used.
 
@@ -234,7 +234,7 @@ class LifterStage:
             pose2d and pose3d of the same shapes.
         """
         del progress
-        return self.augmenter(batch["pose2d"], batch["pose3d"], seed)
+        return self.augmenter(batch["pose2d_crop"], batch["pose3d"], seed)
 
     def losses(self, augmented) -> dict[str, tf.Tensor]:
         """Losses of one replica's batch.

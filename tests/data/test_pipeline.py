@@ -47,13 +47,13 @@ def numbers(people, batch, key):
 
 
 def take(people, dataset, steps):
-    return [numbers(people, batch, "pose2d") for batch in dataset.take(steps).as_numpy_iterator()]
+    return [numbers(people, batch, "pose2d_crop") for batch in dataset.take(steps).as_numpy_iterator()]
 
 
 def take_samples(people, index, count, subjects=EVERYBODY, **options):
     """The first samples, and how many were skipped before each."""
     batches = detector_batches(index, subjects, 1, **options).take(count).as_numpy_iterator()
-    found = [(*numbers(people, batch, "pose2d"), *batch["skipped"].tolist()) for batch in batches]
+    found = [(*numbers(people, batch, "pose2d_crop"), *batch["skipped"].tolist()) for batch in batches]
     return [number for number, _ in found], [skipped for _, skipped in found]
 
 
@@ -81,9 +81,9 @@ def four_open(monkeypatch):
 def test_detector_batches_are_bytes_of_images_and_their_joints(index):
     spec = detector_batches(index).element_spec
     assert spec["image"] == tf.TensorSpec((BATCH, 256, 256, 3), tf.uint8)
-    assert spec["pose2d"] == tf.TensorSpec((BATCH, 17, 2), tf.float32)
+    assert spec["pose2d_crop"] == tf.TensorSpec((BATCH, 17, 2), tf.float32)
     assert spec["skipped"] == tf.TensorSpec((BATCH,), tf.int64)
-    assert sorted(spec) == ["image", "pose2d", "skipped"]
+    assert sorted(spec) == ["image", "pose2d_crop", "skipped"]
 
 
 @pytest.mark.parametrize("subjects", [(1,), (5, 6), (1, 5, 6), np.array([6, 1])])
@@ -420,11 +420,11 @@ def lift(pose_set, count, batch_size=BATCH, **options):
     size = batch_size // options.get("share", Share()).total
     found = []
     for batch in batches.take(count).as_numpy_iterator():
-        assert batch["pose2d"].shape == (size, 17, 2) and batch["pose3d"].shape == (size, 17, 3)
-        assert batch["pose2d"].dtype == batch["pose3d"].dtype == np.float32
-        assert np.ptp(batch["pose2d"], axis=(1, 2)).max() == np.ptp(batch["pose3d"], axis=(1, 2)).max() == 0
-        np.testing.assert_array_equal(batch["pose2d"][:, 0, 0], -batch["pose3d"][:, 0, 0])
-        found.append(batch["pose2d"][:, 0, 0].astype(int).tolist())
+        assert batch["pose2d_crop"].shape == (size, 17, 2) and batch["pose3d"].shape == (size, 17, 3)
+        assert batch["pose2d_crop"].dtype == batch["pose3d"].dtype == np.float32
+        assert np.ptp(batch["pose2d_crop"], axis=(1, 2)).max() == np.ptp(batch["pose3d"], axis=(1, 2)).max() == 0
+        np.testing.assert_array_equal(batch["pose2d_crop"][:, 0, 0], -batch["pose3d"][:, 0, 0])
+        found.append(batch["pose2d_crop"][:, 0, 0].astype(int).tolist())
     return found
 
 

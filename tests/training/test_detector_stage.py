@@ -51,7 +51,7 @@ def test_training_images_are_occluded_and_jittered_and_validation_images_are_not
     batch = next(iter(stage.training_batches(0, Share())))
     images, pose2d = stage.augment(batch, [0, 0])
     assert images.dtype == tf.float32
-    np.testing.assert_array_equal(pose2d, batch["pose2d"])
+    np.testing.assert_array_equal(pose2d, batch["pose2d_crop"])
     changed = np.abs(images - tf.cast(batch["image"], tf.float32)).max(axis=-1)
     assert (changed > 1).mean() > 0.9  # colours, nearly everywhere
     again, _ = stage.augment(batch, [0, 0])

@@ -68,7 +68,7 @@ def check_step(stage, batch):
 def test_the_detectors_step_stays_on_the_gpu(config, data_dir, tmp_path):  # noqa: F811
     config.augment.flip, config.augment.rotation, config.augment.scale, config.color.hue = 0.5, 20.0, 0.1, 0.1
     config.train.half_size_until = 0.5
-    batch = {"image": tf.TensorSpec([2, 256, 256, 3], tf.uint8), "pose2d": tf.TensorSpec([2, 17, 2], tf.float32)}
+    batch = {"image": tf.TensorSpec([2, 256, 256, 3], tf.uint8), "pose2d_crop": tf.TensorSpec([2, 17, 2], tf.float32)}
     types = check_step(make_stage(config, data_dir, tmp_path), batch)
     assert {"InplaceUpdate", "ResourceGather", "ImageProjectiveTransformV3", "Conv2DBackpropInput", "AvgPool"} <= types
     # They add up in a random order, which `config.deterministic` does not allow.
@@ -84,5 +84,5 @@ def test_the_lifters_step_stays_on_the_gpu(poses, tmp_path, name, typical):  # n
     config.augment.noise_px = 2.0
     if "dropout" in config.model:
         config.model.dropout = 0.5
-    batch = {"pose2d": tf.TensorSpec([8, 17, 2], tf.float32), "pose3d": tf.TensorSpec([8, 17, 3], tf.float32)}
+    batch = {"pose2d_crop": tf.TensorSpec([8, 17, 2], tf.float32), "pose3d": tf.TensorSpec([8, 17, 3], tf.float32)}
     assert typical in check_step(LifterStage(config, None, Workdir(str(tmp_path))), batch)
