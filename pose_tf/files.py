@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
@@ -121,6 +121,31 @@ def write_json(path: str, values) -> None:
     """Writes a JSON file."""
     with replacing(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
         json.dump(values, file, indent=1)
+
+
+def read_npz(path: str, what: str, keys: Iterable[str], optional: Iterable[str] = ()) -> dict[str, np.ndarray]:
+    """Reads arrays of an .npz file. Nothing in the file is executed.
+
+    Args:
+        path: of the file.
+        what: the file should be, for error messages: "an occluder bank".
+        keys: the arrays that it must hold.
+        optional: the arrays that are read if it holds them.
+
+    Raises:
+        UserError: the file is missing or damaged, or lacks one of `keys`.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {key: file[key] for key in (*keys, *optional) if key in file}
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist") from None
+    except Exception as error:  # zipfile, zlib and NumPy each raise their own
+        raise UserError(f"{path} cannot be read as {what}: {error}") from None
+    for key in keys:
+        if key not in arrays:
+            raise UserError(f"{path} has no array '{key}'")
+    return arrays
 
 
 def write_npz(path: str, compress: bool = False, **arrays) -> None:

@@ -7,7 +7,7 @@ thin and green. All pictures are uint8 RGB arrays [H, W, 3].
 import cv2
 import numpy as np
 
-from pose_tf import files, skeleton
+from pose_tf import images, skeleton
 from pose_tf.geometry import hip_relative
 
 RIGHT, LEFT, MIDDLE, TRUTH = (255, 140, 30), (60, 150, 255), (225, 225, 225), (60, 210, 80)
@@ -20,8 +20,6 @@ VIEW_ELEVATION_DEG = 12.0
 SUBPIXEL_BITS = 4
 MOST_PX = 1 << 20  # that OpenCV can draw
 BAR_RADIUS_M = 0.025
-PNG_HEADER = 33
-"""Bytes of a PNG file before its other chunks."""
 
 
 def draw_pose2d(image: np.ndarray, pose2d: np.ndarray, color=None, thickness: int = 2) -> np.ndarray:
@@ -92,7 +90,7 @@ def side_by_side(image: np.ndarray, people, size: int = 384, most_people: int = 
     shown = people[:most_people]
     height = size * max(len(shown), 1)
     scale = min(height / image.shape[0], WIDEST * height / image.shape[1])
-    drawn = resize(draw_people(image, people), scale)
+    drawn = images.resize(draw_people(image, people), scale)
     drawn = cv2.copyMakeBorder(drawn, 0, height - len(drawn), 0, 0, cv2.BORDER_CONSTANT, value=BACKGROUND)
     if not shown:
         return drawn
@@ -167,6 +165,23 @@ def sheet_3d(pose2d: np.ndarray, pose3d: np.ndarray, truth: np.ndarray | None = 
     return grid(tiles, columns)
 
 
+def sheet_of_samples(samples, columns: int = 8) -> np.ndarray:
+    """Labeled samples in a grid: images with their skeletons, and the numbers of their subjects and names of actions.
+
+    Args:
+        samples: dicts with `image` uint8 [256, 256, 3], `pose2d_crop` float [17, 2] px, `subject` and `action`.
+        columns: of the grid.
+    """
+    tiles = []
+    for sample in samples:
+        tile = draw_pose2d(sample["image"], sample["pose2d_crop"])
+        label = f"S{int(sample['subject'])} {skeleton.ACTIONS.get(int(sample['action']), '?')}"
+        for color, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):
+            cv2.putText(tile, label, (6, 18), cv2.FONT_HERSHEY_SIMPLEX, 0.5, color, thickness, cv2.LINE_AA)
+        tiles.append(tile)
+    return grid(tiles, columns)
+
+
 def mesh(pose3d: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Bodies of 3D poses side by side, as triangles: every bone is a bar with four sides.
 
@@ -220,23 +235,6 @@ def grid(tiles: list[np.ndarray], columns: int) -> np.ndarray:
     columns = min(columns, len(tiles))
     tiles += [np.full_like(tiles[0], BACKGROUND)] * (-len(tiles) % columns)
     return np.vstack([np.hstack(tiles[row : row + columns]) for row in range(0, len(tiles), columns)])
-
-
-def resize(image: np.ndarray, scale: float) -> np.ndarray:
-    """A picture `scale` times as wide and high, smoothly, and a pixel at least. uint8 [H, W] or [H, W, C]."""
-    size = [max(round(scale * side), 1) for side in image.shape[1::-1]]
-    return cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
-
-
-def write_png(path: str, image: np.ndarray, chunk: bytes = b"") -> None:
-    """Writes a uint8 RGB picture, and a chunk of the PNG format after its header.
-
-    Raises:
-        UserError: it cannot be written.
-    """
-    data = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1].tobytes()
-    with files.replacing(path) as temporary, open(temporary, "wb") as file:
-        file.write(data[:PNG_HEADER] + chunk + data[PNG_HEADER:])
 
 
 def _side(joint):

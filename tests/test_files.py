@@ -112,3 +112,20 @@ def test_arrays_come_back_and_a_full_disk_is_one_sentence(tmp_path, monkeypatch,
         monkeypatch.setattr(files.os, "remove", lambda path: None)
         files.write_npz(str(tmp_path / "full.npz"), values=np.zeros(100_000))
     assert capfd.readouterr().err == ""
+
+
+def test_arrays_are_read_back_and_what_is_missing_is_named(tmp_path):
+    path = f"{tmp_path}/a.npz"
+    with pytest.raises(UserError, match=f"^{path} does not exist$"):
+        files.read_npz(path, "a table", ("values",))
+    files.write_npz(path, values=np.arange(3), others=np.array([None]))
+    assert {key: value.tolist() for key, value in files.read_npz(path, "a table", ("values",), ("more",)).items()} == {
+        "values": [0, 1, 2]
+    }
+    with pytest.raises(UserError, match=f"^{path} has no array 'more'$"):
+        files.read_npz(path, "a table", ("values", "more"))
+    with pytest.raises(UserError, match=f"^{path} cannot be read as a table: Object arrays cannot be loaded"):
+        files.read_npz(path, "a table", ("others",))
+    (tmp_path / "a.npz").write_text("text")
+    with pytest.raises(UserError, match=f"^{path} cannot be read as a table: "):
+        files.read_npz(path, "a table", ("values",))

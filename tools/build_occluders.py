@@ -28,7 +28,7 @@ flags.mark_flags_as_required(["output"])
 
 
 def main():
-    from pose_tf import viz
+    from pose_tf import images, viz
     from pose_tf.data.occluders import OccluderBank
 
     if (_VOC_DIR.value is None) != _TFDS.value:
@@ -39,7 +39,7 @@ def main():
         bank = OccluderBank.from_voc(_VOC_DIR.value)
     bank.save(_OUTPUT.value)
     if _PREVIEW.value:
-        viz.write_png(_PREVIEW.value, viz.sheet_of_objects(bank.objects))
+        images.write_png(_PREVIEW.value, viz.sheet_of_objects(bank.objects))
     print(f"{len(bank)} objects in {_OUTPUT.value}")
 
 

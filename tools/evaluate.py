@@ -42,7 +42,7 @@ flags.mark_flags_as_required(["lifter"])
 
 
 def main():
-    from pose_tf import files, viz
+    from pose_tf import files, images
     from pose_tf.data import fingerprint, poses
     from pose_tf.data.occluders import OccluderBank
     from pose_tf.evaluation import evaluator
@@ -74,7 +74,7 @@ def main():
         occluders = OccluderBank.load(_OCCLUDERS.value) if _OCCLUDERS.value else None
         report, arrays = evaluator.evaluate_images(estimator, _DATA_DIR.value, subjects, _BATCH_SIZE.value, occluders)
         if _PREVIEW.value:
-            viz.write_png(_PREVIEW.value, evaluator.preview(arrays))
+            images.write_png(_PREVIEW.value, evaluator.preview(arrays))
         data = fingerprint.of_records(_DATA_DIR.value)
     report |= evaluator.seen_in_training(workdirs, report["subjects"], data)
     print(evaluator.format_report(report))

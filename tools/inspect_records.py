@@ -21,13 +21,13 @@ flags.mark_flags_as_required(["data_dir"])
 
 
 def main():
-    from pose_tf import viz
+    from pose_tf import images, viz
     from pose_tf.data import inspection
 
     found = inspection.inspect(_DATA_DIR.value)
     print(inspection.format_inspection(found))
     if _PREVIEW.value and found.preview:
-        viz.write_png(_PREVIEW.value, found.preview_sheet())
+        images.write_png(_PREVIEW.value, viz.sheet_of_samples(found.preview))
         print(f"picture {_PREVIEW.value}")
     if found.faults:
         sys.exit(1)

@@ -5,17 +5,15 @@ import dataclasses
 import os
 from collections.abc import Iterator
 
-import cv2
 import numpy as np
 import tqdm
 
-from pose_tf import skeleton, viz
+from pose_tf import skeleton
 from pose_tf.data import records
 from pose_tf.data.poses import check_units
 from pose_tf.errors import UserError
 
-PREVIEW_TILES = 32
-PREVIEW_COLUMNS = 8
+PREVIEW_SAMPLES = 32
 POSES_MEASURED = 20_000
 """How many poses are enough to see their unit."""
 
@@ -26,12 +24,12 @@ class Inspection:
 
     Attributes:
         samples: count by kind of record: `h36`, `test_set`, `mpii`.
-        subjects: count of labelled samples by subject.
-        actions: count of labelled samples by action number.
+        subjects: count of labeled samples by subject.
+        actions: count of labeled samples by action number.
         in_files: numbers of subjects and of actions in each file of labeled samples.
-        joints_outside: labelled samples with a joint outside the crop. Not a fault: limbs do get cut off.
+        joints_outside: labeled samples with a joint outside the crop. Not a fault: limbs do get cut off.
         faults: one sentence for each damaged record or file.
-        preview: labelled images with their skeletons, uint8 [256, 256, 3] each.
+        preview: some labeled samples of every file, for `viz.sheet_of_samples`.
     """
 
     samples: collections.Counter = dataclasses.field(default_factory=collections.Counter)
@@ -40,17 +38,13 @@ class Inspection:
     in_files: list[tuple[int, int]] = dataclasses.field(default_factory=list)
     joints_outside: int = 0
     faults: list[str] = dataclasses.field(default_factory=list)
-    preview: list[np.ndarray] = dataclasses.field(default_factory=list)
-
-    def preview_sheet(self) -> np.ndarray:
-        """The preview tiles as one picture."""
-        return viz.grid(self.preview, PREVIEW_COLUMNS)
+    preview: list[dict[str, np.ndarray]] = dataclasses.field(default_factory=list)
 
 
 def inspect(data_dir: str) -> Inspection:
     """Checks every record of `DIR/h36/*`, `DIR/test_set.tfrecords` and `DIR/mpii/*`, those of them that exist.
 
-    Each record must have all keys, in the right sizes, with finite values; labelled ones must project from 3D to 2D
+    Each record must have all keys, in the right sizes, with finite values; labeled ones must project from 3D to 2D
     to the crop within 1 px, but for lens distortion, and be in the units that training takes.
 
     Raises:
@@ -58,12 +52,12 @@ def inspect(data_dir: str) -> Inspection:
     """
     files = _files(data_dir)
     found = Inspection()
-    labelled = [path for path, kind, _ in files if kind == "h36"]
-    tiles_per_file = -(-PREVIEW_TILES // max(len(labelled), 1))
+    labeled = [path for path, kind, _ in files if kind == "h36"]
+    shown_per_file = -(-PREVIEW_SAMPLES // max(len(labeled), 1))
     pose2d, pose3d = [], []
     with tqdm.tqdm(unit=" records", desc=f"inspecting {data_dir}") as bar:
         for path, kind, schema in files:
-            tiles, subjects, actions = 0, set(), set()
+            shown, subjects, actions = 0, set(), set()
             for sample, where in _decoded(path, schema, found.faults):
                 found.samples[kind] += 1
                 bar.update()
@@ -78,9 +72,9 @@ def inspect(data_dir: str) -> Inspection:
                     pose2d.append(sample["pose2d_crop"])
                     pose3d.append(sample["pose3d"])
                 found.joints_outside += records.joints_outside(sample) > 0
-                if tiles < tiles_per_file and len(found.preview) < PREVIEW_TILES:
-                    tiles += 1
-                    found.preview.append(_tile(sample))
+                if shown < shown_per_file and len(found.preview) < PREVIEW_SAMPLES:
+                    shown += 1
+                    found.preview.append(sample)
             if kind == "h36":
                 found.in_files.append((len(subjects), len(actions)))
     if pose3d:
@@ -119,14 +113,6 @@ def _decoded(path, schema, faults) -> Iterator[tuple[dict, str]]:
         faults.append(str(error))
 
 
-def _tile(sample):
-    tile = viz.draw_pose2d(sample["image"], sample["pose2d_crop"])
-    label = f"S{int(sample['subject'])} {skeleton.ACTIONS.get(int(sample['action']), '?')}"
-    for color, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):
-        cv2.putText(tile, label, (6, 18), cv2.FONT_HERSHEY_SIMPLEX, 0.5, color, thickness, cv2.LINE_AA)
-    return tile
-
-
 def format_inspection(found: Inspection) -> str:
     """The findings as a table for the terminal; faults are listed one by one, the first 20 of them."""
     lines = [f"{kind:9s} {count:8,d} samples" for kind, count in sorted(found.samples.items())]
@@ -140,7 +126,7 @@ def format_inspection(found: Inspection) -> str:
             f"{len(found.in_files)} files; on average, one holds {subjects:.1f} of {len(found.subjects)} subjects and "
             f"{actions:.1f} of {len(found.actions)} actions",
         ]
-        lines += ["", f"{found.joints_outside:,d} labelled samples have joints outside of the crop (not a fault)"]
+        lines += ["", f"{found.joints_outside:,d} labeled samples have joints outside of the crop (not a fault)"]
     lines += ["", f"{len(found.faults):,d} faults" if found.faults else "no faults"]
     lines += [f"  {fault}" for fault in found.faults[:20]]
     if len(found.faults) > 20:

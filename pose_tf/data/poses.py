@@ -89,16 +89,7 @@ def read_pose_file(path: str) -> PoseSet:
     Raises:
         UserError: the file is missing or damaged, or an array is missing, of another shape or not finite.
     """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {key: file[key] for key in ("pose2d_crop", "pose3d", "subject", "action") if key in file}
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist") from None
-    except Exception as error:  # zipfile, zlib and NumPy each raise their own
-        raise UserError(f"{path} cannot be read as an .npz file of poses: {error}") from None
-    for key in ("subject", "pose2d_crop", "pose3d"):
-        if key not in arrays:
-            raise UserError(f"{path} has no array '{key}'")
+    arrays = files.read_npz(path, "an .npz file of poses", ("subject", "pose2d_crop", "pose3d"), optional=("action",))
     count = arrays["subject"].size
     if not count:
         raise UserError(f"{path} holds no poses")

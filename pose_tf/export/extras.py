@@ -1,12 +1,11 @@
 """What lies beside an exported model: requests to warm it up, and a card that describes it."""
 
-import cv2
 import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
 import pose_tf
-from pose_tf import skeleton
+from pose_tf import images, skeleton
 from pose_tf.geometry import CROP_SIZE
 
 BATCH_SIZES = (1, 8)  # of the warm-up requests
@@ -20,7 +19,7 @@ def write_warmup_requests(path: str, model_name: str) -> None:
         model_name: that the server gives the model; it ignores it.
     """
     grey = np.full((CROP_SIZE, CROP_SIZE, 3), 128, np.uint8)
-    encoded = cv2.imencode(".jpg", grey)[1].tobytes()
+    encoded = images.encode(grey, ".jpg")
     inputs = {
         "serving_default": {"image_bytes": encoded},
         "images": {"images": grey},

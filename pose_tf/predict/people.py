@@ -8,7 +8,7 @@ import unicodedata
 import cv2
 import numpy as np
 
-from pose_tf import viz
+from pose_tf import images
 from pose_tf.errors import UserError
 
 SCAN_SIZE = 1024
@@ -37,7 +37,7 @@ def find_people(image: np.ndarray, min_score: float = MIN_SCORE) -> tuple[np.nda
         boxes float32 [N, 4]: x, y, width, height in pixels; scores float32 [N], the highest first.
     """
     scale = min(SCAN_SIZE / max(image.shape[:2]), 2.0)
-    scanned = viz.resize(image, scale)
+    scanned = images.resize(image, scale)
     if min(scanned.shape[:2]) < 64:
         return np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
     windows, scores = _hog.detectMultiScale(

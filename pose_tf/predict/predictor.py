@@ -21,7 +21,7 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
-from pose_tf import files, viz
+from pose_tf import files, images, viz
 from pose_tf.errors import UserError, reason
 from pose_tf.export.crops import MAX_BOX
 from pose_tf.predict.graph_check import check_saved_model
@@ -140,8 +140,7 @@ def _cut(image, box):
         missing = [-side % shrink for side in part.shape[:2]]  # to be divided into squares of that size
         part = cv2.copyMakeBorder(part, 0, missing[0], 0, missing[1], cv2.BORDER_REPLICATE)
         part = cv2.resize(part, [side // shrink for side in part.shape[1::-1]], interpolation=cv2.INTER_AREA)
-    fast = [cv2.IMWRITE_PNG_COMPRESSION, 1]
-    data = cv2.imencode(".png", cv2.cvtColor(part, cv2.COLOR_RGB2BGR), fast)[1].tobytes()
+    data = images.encode(part, ".png", cv2.IMWRITE_PNG_COMPRESSION, 1)
     corner = np.float32([left, top])
     return data, np.concatenate([box[:2] - corner, box[2:]]) / shrink, corner, shrink
 
@@ -308,9 +307,9 @@ def _write_photo(path, image, people, base, options):
     height, width = image.shape[:2]
     found = Poses(_readable(path), width, height, None, (Frame(0.0, people),))
     if "overlay" in options.outputs:
-        viz.write_png(base + ENDINGS["overlay"], viz.draw_people(image, people), PNG_MARK)
+        images.write_png(base + ENDINGS["overlay"], viz.draw_people(image, people), PNG_MARK)
     if "views" in options.outputs:
-        viz.write_png(base + ENDINGS["views"], viz.side_by_side(image, people), PNG_MARK)
+        images.write_png(base + ENDINGS["views"], viz.side_by_side(image, people), PNG_MARK)
     pictures = {0: _small_jpeg(image)} if "page" in options.outputs else {}
     _write(base, found, pictures, options.outputs)
     tqdm.tqdm.write(f"{path}: {_count(len(people), options.given)}, results {base}.*", file=sys.stdout)
@@ -385,7 +384,7 @@ def _predict_video(estimate, source, base, options):
                 raise KeyboardInterrupt
             raise MediaError(f"{video.source} has no pictures that can be read")
     if views.kept:
-        viz.write_png(base + ENDINGS["views"], np.vstack(list(views.kept.values())), PNG_MARK)
+        images.write_png(base + ENDINGS["views"], np.vstack(list(views.kept.values())), PNG_MARK)
     fps, _ = frame_rates([frame.time for frame in frames], video.fps)
     if video.live and frames[-1].time:  # what cameras claim, they seldom keep
         fps = (len(frames) - 1) / frames[-1].time
@@ -409,9 +408,8 @@ def _write(base, poses, pictures, outputs):
 
 
 def _small_jpeg(image):
-    small = viz.resize(image, min(PAGE_PX / max(image.shape[:2]), 1.0))
-    bgr = cv2.cvtColor(small, cv2.COLOR_RGB2BGR)
-    return cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].tobytes()
+    small = images.resize(image, min(PAGE_PX / max(image.shape[:2]), 1.0))
+    return images.encode(small, ".jpg", cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY)
 
 
 def _count(people, given):

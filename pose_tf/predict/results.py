@@ -9,7 +9,7 @@ import zlib
 
 import numpy as np
 
-from pose_tf import files, skeleton, viz
+from pose_tf import files, images, skeleton
 
 COLUMNS = ("frame", "time_s", "person", "joint", "x_px", "y_px", "x_mm", "y_mm", "z_mm", "confidence")
 _SOFTWARE = b"tEXtSoftware\0pose_tf"
@@ -85,7 +85,7 @@ def is_result(path: str) -> bool:
             tail = file.read()
     except OSError:
         return False
-    in_archive, in_png = head[30:39], head[viz.PNG_HEADER :]
+    in_archive, in_png = head[30:39], head[images.PNG_HEADER :]
     return (
         head.startswith(BEGINNINGS)
         or (head.startswith(b"PK") and in_archive == b"frame.npy")

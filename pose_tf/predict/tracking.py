@@ -6,7 +6,7 @@ import itertools
 import cv2
 import numpy as np
 
-from pose_tf import viz
+from pose_tf import images
 from pose_tf.predict.people import MIN_SCORE, SCAN_SIZE, find_people, overlap, touches
 
 FIND_EVERY_S = 0.17
@@ -68,7 +68,7 @@ class PeopleTracker:
             The box, float32 [4], by a key that each keeps; those in `people` have turned out to be people by now.
         """
         scale = min(SCAN_SIZE / max(image.shape[:2]), 1.0)
-        grey = viz.resize(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), scale)
+        grey = images.resize(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), scale)
         if self._before is not None and self._before.shape == grey.shape:
             for track in self._tracks:
                 motion = _motion(self._before, grey, track.box * scale)

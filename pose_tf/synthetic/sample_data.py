@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import tqdm
 
-from pose_tf import files, skeleton, viz
+from pose_tf import files, images, skeleton
 from pose_tf.data import records
 from pose_tf.models.statistics import BODY_OVER_JOINTS
 from pose_tf.synthetic.sample import SUBJECTS_TRAIN, pose_sample, render_sample
@@ -39,7 +39,7 @@ def write_sample_data(output_dir: str, num_train: int, num_test: int, num_poses:
         num_poses: poses without images.
         seed: of everything.
     """
-    images = _subjects(num_train) + [SUBJECT_TEST] * num_test
+    subjects = _subjects(num_train) + [SUBJECT_TEST] * num_test
     # Forked before TensorFlow starts a thread; a fresh interpreter would take longer to import it than to render.
     with multiprocessing.get_context("fork").Pool(os.cpu_count(), cv2.setNumThreads, (1,)) as pool:
 
@@ -48,7 +48,7 @@ def write_sample_data(output_dir: str, num_train: int, num_test: int, num_poses:
             made = pool.imap(functools.partial(_call, function), calls, chunksize=4)
             return tqdm.tqdm(made, total=len(subjects), unit=f" {unit}", desc=f"{unit} of {output_dir}")
 
-        samples = iter(make(render_sample, images, 0, "images"))
+        samples = iter(make(render_sample, subjects, 0, "images"))
         shards = -(-num_train // SAMPLES_PER_SHARD)
         mpii = []
         for shard in range(shards):
@@ -58,9 +58,9 @@ def write_sample_data(output_dir: str, num_train: int, num_test: int, num_poses:
             records.write(name, batch, records.H36M)
             mpii += [_as_mpii(sample) for sample in batch[::MPII_SHARE]]
         test = list(samples)
-        poses = list(make(pose_sample, _subjects(num_poses), len(images), "poses"))
+        poses = list(make(pose_sample, _subjects(num_poses), len(subjects), "poses"))
     for i, sample in enumerate(test[:PHOTOS]):
-        viz.write_png(os.path.join(output_dir, "photos", f"person{i}.png"), sample["image"])
+        images.write_png(os.path.join(output_dir, "photos", f"person{i}.png"), sample["image"])
     with files.replacing(os.path.join(output_dir, "photos", "boxes.csv")) as temporary, open(temporary, "w") as file:
         file.write("file,x,y,width,height\n")
         file.writelines(f"person{i}.png,{_box(sample['pose2d_crop'])}\n" for i, sample in enumerate(test[:PHOTOS]))
@@ -87,9 +87,11 @@ def _box(pose2d):
 
 
 def _as_mpii(sample):
-    ok, jpeg = cv2.imencode(".jpg", cv2.cvtColor(sample["image"], cv2.COLOR_RGB2BGR))
-    assert ok
     pose2d = np.zeros((len(skeleton.MPII.joints), 2), np.float32)
     for own, other in skeleton.MPII.shared_with(skeleton.H36M):
         pose2d[own] = sample["pose2d_crop"][other]
-    return {"image": jpeg.tobytes(), "pose2d": pose2d, "visibility": np.ones((1, len(pose2d)), np.int64)}
+    return {
+        "image": images.encode(sample["image"], ".jpg"),
+        "pose2d": pose2d,
+        "visibility": np.ones((1, len(pose2d)), np.int64),
+    }

@@ -1,7 +1,10 @@
 """Tests of the occluder bank: which objects of a VOC devkit it takes, and how damage is reported."""
 
 import os
+import pathlib
 import struct
+import subprocess
+import sys
 import zlib
 
 import cv2
@@ -188,3 +191,10 @@ def test_the_objects_of_real_photographs(shared_data):
     np.testing.assert_array_equal([picture.shape[:2] for picture in bank.objects], shapes)
     ours = np.concatenate([picture.reshape(-1, 4) for picture in bank.objects])
     assert np.abs(ours.astype(int) - pixels).max() <= 1
+
+
+def test_augmentation_needs_no_image_libraries():
+    code = "import sys, pose_tf.augment; print({'cv2', 'tqdm', 'pose_tf.data.pascal_voc'} & {*sys.modules})"
+    root = pathlib.Path(__file__).parents[2]
+    output = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=root).stdout
+    assert output.split() == ["set()"]

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core.download import download_manager, extractor, util
 
-from pose_tf.data.occluders import cut_out_all
+from pose_tf.data.pascal_voc import cut_out_all
 from pose_tf.errors import UserError
 
 HOMEPAGE = "http://host.robots.ox.ac.uk/pascal/VOC/voc2012/"
@@ -31,12 +31,12 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         return {"train": self._generate_examples(dl_manager.download_and_extract(HOMEPAGE + ARCHIVE))}
 
     def _generate_examples(self, path):
-        for name, picture in cut_out_all(str(path / "VOCdevkit" / "VOC2012")):
-            yield name, {"image": picture}
+        for name, occluder in cut_out_all(str(path / "VOCdevkit" / "VOC2012")):
+            yield name, {"image": occluder}
 
 
-def load_pictures(data_dir: str | None, manual_dir: str | None) -> Iterator[np.ndarray]:
-    """The dataset's pictures, uint8 [h, w, 4]; prepares the dataset if need be. See `OccluderBank.from_tfds`."""
+def load_occluders(data_dir: str | None, manual_dir: str | None) -> Iterator[np.ndarray]:
+    """The dataset's objects, uint8 [h, w, 4]; prepares the dataset if need be. See `OccluderBank.from_tfds`."""
     if manual_dir and not os.path.exists(os.path.join(manual_dir, ARCHIVE)):
         raise UserError(f"{manual_dir} has no {ARCHIVE}")
     builder = Builder(data_dir=data_dir)
