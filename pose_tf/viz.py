@@ -1,6 +1,6 @@
 """Pictures of poses: skeletons on images, 3D poses from any side, and sheets of both.
 
-Colours: the person's right is orange, the left is blue, the middle is light grey; the truth, where it is drawn, is
+Colors: the person's right is orange, the left is blue, the middle is light gray; the truth, where it is drawn, is
 thin and green. All pictures are uint8 RGB arrays [H, W, 3].
 """
 
@@ -105,25 +105,25 @@ def draw_pose3d(
 
     Args:
         pose3d: float [17, 3] mm in the camera frame.
-        truth: float [17, 3] mm, drawn thin and green; both are centred at the hip.
+        truth: float [17, 3] mm, drawn thin and green; both are centered at the hip.
         azimuth_deg: 0 as the camera saw the person; positive walks around to the camera's right.
         size: of the square picture in px.
     """
     image = np.full((size, size, 3), BACKGROUND, np.uint8)
     pose3d = hip_relative(pose3d)
     floor = pose3d[:, 1].max()
-    centre = np.array([0, (pose3d[:, 1].min() + floor) / 2, 0])
+    center = np.array([0, (pose3d[:, 1].min() + floor) / 2, 0])
     marks = np.linspace(-1000, 1000, 9)
     ends = np.array([[(m, floor, -1000), (m, floor, 1000), (-1000, floor, m), (1000, floor, m)] for m in marks])
-    grid, _ = _look(ends.reshape(-1, 3) - centre, azimuth_deg, size)
+    grid, _ = _look(ends.reshape(-1, 3) - center, azimuth_deg, size)
     for start, end in grid.reshape(-1, 2, 2):
         _line(image, _subpixel(start), _subpixel(end), FLOOR, 1)
-    points, depth = _look(pose3d - centre, azimuth_deg, size)
+    points, depth = _look(pose3d - center, azimuth_deg, size)
     bones = sorted(skeleton.H36M.bones, key=lambda bone: -(depth[bone[0]] + depth[bone[1]]))
     for child, parent in bones:  # far ones first
         _line(image, _subpixel(points[child]), _subpixel(points[parent]), _side(child), 3)
     if truth is not None:
-        points, _ = _look(hip_relative(truth) - centre, azimuth_deg, size)
+        points, _ = _look(hip_relative(truth) - center, azimuth_deg, size)
         for child, parent in skeleton.H36M.bones:
             _line(image, _subpixel(points[child]), _subpixel(points[parent]), TRUTH, 1)
     return image
@@ -189,7 +189,7 @@ def mesh(pose3d: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         pose3d: float [N, 17, 3] mm in the camera frame.
 
     Returns:
-        vertices float32 [V, 3] in metres, x right, y up, z towards the viewer; colours uint8 [V, 3]; and faces int32
+        vertices float32 [V, 3] in meters, x right, y up, z toward the viewer; colors uint8 [V, 3]; and faces int32
         [F, 3], numbers of vertices.
     """
     vertices, colors, faces = [], [], []

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 import tensorflow as tf
 
-from pose_tf.data import records
+from pose_tf.data import graph_records, records
 from pose_tf.data.poses import RECORD_KEYS, PoseSet, RecordIndex
 from pose_tf.data.service import count_workers
 from pose_tf.errors import UserError
@@ -199,21 +199,21 @@ def _merge(read_shard, shards, lengths, most, parsed, seed):
 
 
 def _reader(index):
-    """A function that reads a shard: its number -> what `records.examples` gives."""
+    """A function that reads a shard: its number -> what `graph_records.examples` gives."""
     paths, lengths = tf.constant(index.shards), tf.constant(index.lengths)
-    return lambda shard: records.examples(tf.gather(paths, shard), tf.gather(lengths, shard), records.H36M)
+    return lambda shard: graph_records.examples(tf.gather(paths, shard), tf.gather(lengths, shard), records.H36M)
 
 
 def labelled_images(
     index: RecordIndex, subjects, batch_size: int, every: int = 1, on_damage: str = "stop"
 ) -> tf.data.Dataset:
-    """One pass over labelled records in a fixed order; for evaluation.
+    """One pass over labeled records in a fixed order; for evaluation.
 
     Args:
         index: of the records.
         subjects: the subjects to keep.
         batch_size: the last batch may be smaller.
-        every: keep one record out of this many, for a quick look at video frames that resemble their neighbours.
+        every: keep one record out of this many, for a quick look at video frames that resemble their neighbors.
         on_damage: see `detector_batches`.
 
     Returns:
@@ -244,7 +244,7 @@ def test_images(path: str, batch_size: int) -> Iterator[tf.Tensor]:
     """
     dataset = tf.data.TFRecordDataset(path, compression_type=records.H36M_TEST.compression)
     images = dataset.map(
-        lambda serialized: records.parse(serialized, records.H36M_TEST, ("image",))["image"],
+        lambda serialized: graph_records.parse(serialized, records.H36M_TEST, ("image",))["image"],
         num_parallel_calls=tf.data.AUTOTUNE,
     )
     try:
@@ -256,7 +256,7 @@ def test_images(path: str, batch_size: int) -> Iterator[tf.Tensor]:
 
 
 def _parser(index, subjects, keys, on_damage):
-    """A function that parses what `records.examples` has read: (dataset of N, numbers of their shards [N]) -> dataset.
+    """A function that parses what `graph_records.examples` gave: (dataset of N, their shards [N]) -> dataset.
 
     Samples have the fields of `keys`, `wanted` if they are of one of the subjects, and `skipped` 0. With `on_damage`
     `skip`, a damaged record is `wanted`, has fields of zeros, and `skipped` 1. Damaged is what the index calls so,
@@ -266,7 +266,7 @@ def _parser(index, subjects, keys, on_damage):
 
     def parsed(stored, shards):
         if on_damage == "stop":
-            return records.parsed(stored, shards, parse)
+            return graph_records.parsed(stored, shards, parse)
         return (
             stored.enumerate()
             .filter(lambda position, record: record[1][0] >= -1)
@@ -276,7 +276,7 @@ def _parser(index, subjects, keys, on_damage):
         )
 
     def parse(serialized):
-        sample = records.parse(serialized, records.H36M, ("image", *RECORD_KEYS))
+        sample = graph_records.parse(serialized, records.H36M, ("image", *RECORD_KEYS))
         with tf.control_dependencies(sample.values()):  # or checks of fields that are not wanted would be pruned
             fields = {key: tf.identity(sample[key]) for key in keys}
         marks = {"wanted": tf.reduce_any(sample["subject"] == subjects), "skipped": tf.constant(0, tf.int64)}

@@ -1,38 +1,35 @@
-"""The course's TFRecords: schema, parsing, writing, and finding what is wrong with a file.
+"""The course's TFRecords: schema, reading, writing, and finding what is wrong with a file.
 
-Three kinds exist: labelled Human3.6M (`h36/*`, ZLIB), its test set (`test_set.tfrecords`, ZLIB, no poses) and MPII
+Three kinds exist: labeled Human3.6M (`h36/*`, ZLIB), its test set (`test_set.tfrecords`, ZLIB, no poses) and MPII
 (`mpii/*`, not compressed).
 """
 
-import contextlib
 import dataclasses
 import glob
 import os
-import re
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 
 import cv2
 import numpy as np
 import tensorflow as tf
-import tqdm
 
 from pose_tf import files
 from pose_tf.errors import UserError
-from pose_tf.geometry import CROP_SIZE, Crop, inside_crop, project
+from pose_tf.geometry import CROP_SIZE
 
 IMAGE_SHAPE = (CROP_SIZE, CROP_SIZE, 3)
-REPROJECTION_TOLERANCE_PX = 1.0
-LENS = np.array([0.4, 0.5, 0.1, 0.004, 0.004])
-"""The largest coefficients of lens distortion: k1, k2, k3, p1, p2. Twice those of Human3.6M's cameras."""
 FRAME_BYTES = 16  # of length and checksums around each record
 MAX_RECORD_BYTES = 1 << 26
-DAMAGED = "damaged record"
 
 
 @dataclasses.dataclass(frozen=True)
 class Raw:
-    """An array stored as its bytes."""
+    """An array stored as its bytes.
+
+    As of every kind of field: `spec` is how tf.io reads it, `parse` computes its value in graph, `decode` outside of
+    graphs, and `encode` is the inverse of `decode`. The last two raise a ValueError that says what is wrong.
+    """
 
     dtype: type
     shape: tuple[int, ...]
@@ -40,6 +37,22 @@ class Raw:
     @property
     def num_bytes(self) -> int:
         return int(np.prod(self.shape)) * np.dtype(self.dtype).itemsize
+
+    def spec(self):
+        return tf.io.FixedLenFeature((), tf.string)
+
+    def parse(self, stored, key: str):
+        array = tf.reshape(tf.io.decode_raw(stored, self.dtype), self.shape)
+        return tf.debugging.check_numerics(array, key) if self.dtype == np.float32 else array
+
+    def decode(self, feature) -> np.ndarray:
+        data = _only_bytes(feature)
+        if len(data) != self.num_bytes:
+            raise ValueError(f"has {len(data)} bytes, expected {self.num_bytes} for {self.shape}")
+        return _finite(np.frombuffer(data, self.dtype).reshape(self.shape))
+
+    def encode(self, value):
+        return _bytes_feature(_shaped(value, self).tobytes())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,10 +62,67 @@ class Number:
     dtype: type
     shape: tuple[int, ...] = ()
 
+    def spec(self):
+        return tf.io.FixedLenFeature(self.shape, tf.float32 if self.dtype == np.float32 else tf.int64)
+
+    def parse(self, stored, key: str):
+        return stored
+
+    def decode(self, feature) -> np.ndarray:
+        values = feature.float_list.value if self.dtype == np.float32 else feature.int64_list.value
+        expected = int(np.prod(self.shape))
+        if len(values) != expected:
+            raise ValueError(f"has {len(values)} numbers, expected {expected}")
+        return _finite(np.array(values, self.dtype).reshape(self.shape))
+
+    def encode(self, value):
+        array = _shaped(value, self).ravel()
+        if self.dtype == np.float32:
+            return tf.train.Feature(float_list=tf.train.FloatList(value=array))
+        return tf.train.Feature(int64_list=tf.train.Int64List(value=array))
+
 
 @dataclasses.dataclass(frozen=True)
 class Jpeg:
-    """An image stored as a JPEG file of any size."""
+    """An image stored as a JPEG file of any size. Outside of graphs, its value is the bytes of the file."""
+
+    def spec(self):
+        return tf.io.FixedLenFeature((), tf.string)
+
+    def parse(self, stored, key: str):
+        return tf.io.decode_jpeg(stored, channels=3)
+
+    def decode(self, feature) -> bytes:
+        data = _only_bytes(feature)
+        if not data or cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) is None:
+            raise ValueError("is not an image")
+        return data
+
+    def encode(self, value):
+        return _bytes_feature(value)
+
+
+def _only_bytes(feature):
+    if len(feature.bytes_list.value) != 1:
+        raise ValueError("is not one string of bytes")
+    return feature.bytes_list.value[0]
+
+
+def _finite(array):
+    if array.dtype == np.float32 and not np.all(np.isfinite(array)):
+        raise ValueError("holds NaN or infinity")
+    return array
+
+
+def _bytes_feature(data):
+    return tf.train.Feature(bytes_list=tf.train.BytesList(value=[data]))
+
+
+def _shaped(value, field):
+    array = np.asarray(value, field.dtype)
+    if array.shape != field.shape:
+        raise ValueError(f"has shape {array.shape}, expected {field.shape}")
+    return array
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,134 +176,6 @@ def list_shards(data_dir: str, kind: str = "h36") -> list[str]:
     return shards
 
 
-# ---- parsing in graph
-
-
-def parse(
-    serialized, schema: Schema, keys: Iterable[str] | None = None, sizes_only: Iterable[str] = ()
-) -> dict[str, tf.Tensor]:
-    """Parses one serialised example inside a tf.data graph.
-
-    Args:
-        serialized: string scalar.
-        schema: what kind of record it is.
-        keys: the fields wanted; all by default.
-        sizes_only: further arrays that have to be there and of the right size, but are not wanted.
-
-    Returns:
-        Tensors by key, shaped as the schema says. JPEG images come decoded, uint8 [H, W, 3].
-
-    Raises:
-        tf.errors.InvalidArgumentError: at run time, for a missing key or a wrong size. `named_errors` turns it into
-            a sentence that names the file and the record.
-    """
-    fields = {key: schema.fields[key] for key in (*(keys or schema.fields), *sizes_only)}
-    features = tf.io.parse_single_example(
-        serialized,
-        {
-            key: tf.io.FixedLenFeature(field.shape, tf.float32 if field.dtype == np.float32 else tf.int64)
-            if isinstance(field, Number)
-            else tf.io.FixedLenFeature((), tf.string)
-            for key, field in fields.items()
-        },
-    )
-    for key in sizes_only:
-        size = tf.strings.length(features.pop(key))
-        tf.debugging.assert_equal(size, fields.pop(key).num_bytes, f"size of {key}")
-    for key, field in fields.items():
-        if isinstance(field, Raw):
-            array = tf.reshape(tf.io.decode_raw(features[key], field.dtype), field.shape)
-            features[key] = tf.debugging.check_numerics(array, key) if field.dtype == np.float32 else array
-        elif isinstance(field, Jpeg):
-            features[key] = tf.io.decode_jpeg(features[key], channels=3)
-    return features
-
-
-def examples(path: tf.Tensor, length: tf.Tensor, schema: Schema) -> tf.data.Dataset:
-    """The serialized examples of a file in graph, without any error: (place, (number, bytes)), exactly `length` times.
-
-    The number is the place; where the file breaks off it is -1, and for what is missing behind that -2.
-    """
-    stored = tf.data.TFRecordDataset(path, compression_type=schema.compression)
-    # Numbered, so that errors come to an end: a file that cannot be opened is one for ever.
-    found = tf.data.Dataset.zip((tf.data.Dataset.range(length), stored)).ignore_errors()
-    first, others = (tf.data.Dataset.from_tensors((np.int64(number), b"")) for number in (-1, -2))
-    return found.concatenate(first).concatenate(others.repeat()).enumerate().take(length)
-
-
-def parsed(stored: tf.data.Dataset, shards: tf.Tensor, parse) -> tf.data.Dataset:
-    """Parses in graph what `examples` has read. The first failure is an error that tells the file, for `named_errors`.
-
-    Args:
-        stored: of N examples.
-        shards: int64 [N]: numbers of their files in what `named_errors` is given.
-        parse: serialized example -> {key: tensor}.
-    """
-
-    def keep_position(element):
-        position, (_, (_, serialized)) = element
-        return position, parse(serialized)
-
-    def check(element):
-        position, (found, sample) = element
-        # `tf.debugging.Assert` adds a condition, which an executor of one thread has not.
-        sound = tf.raw_ops.Assert(condition=position == found, data=[DAMAGED, tf.gather(shards, position)])
-        with tf.control_dependencies([sound]):
-            return tf.nest.map_structure(tf.identity, sample)
-
-    # An example that fails is missing among the positions. What tf.data itself says of it does not tell where it is.
-    sound = _map_inline(stored.enumerate(), keep_position).ignore_errors()
-    _, spec = sound.element_spec
-    zeros = tf.nest.map_structure(lambda part: np.zeros([n or 0 for n in part.shape], part.dtype.as_numpy_dtype), spec)
-    end = tf.data.Dataset.from_tensors((np.int64(-1), zeros))
-    return _map_inline(sound.concatenate(end).enumerate().take(tf.size(shards, tf.int64)), check)
-
-
-def _map_inline(dataset, function):
-    """`dataset.map(function)` that runs in the thread which asks, as no option of tf.data does; CPU per image -10 %.
-
-    `map` hands each call to a thread of a pool and waits for it: two context switches.
-    """
-    traced = tf.function(function).get_concrete_function(dataset.element_spec)
-    outputs = traced.structured_outputs
-    flat = tf.nest.flatten(outputs)
-    variant = tf.raw_ops.MapDataset(
-        input_dataset=tf.data.experimental.to_variant(dataset),
-        other_arguments=traced.captured_inputs,
-        f=traced,
-        output_types=[output.dtype for output in flat],
-        output_shapes=[output.shape for output in flat],
-        use_inter_op_parallelism=False,
-    )
-    specs = tf.nest.map_structure(lambda output: tf.TensorSpec(output.shape, output.dtype), outputs)
-    return tf.data.experimental.from_variant(variant, specs)
-
-
-@contextlib.contextmanager
-def named_errors(shards: Sequence[str], schema: Schema) -> Iterator[None]:
-    """Turns an error of `parsed` into a `UserError` that names the file and the record. Others pass at once.
-
-    Args:
-        shards: the files, by the numbers that `parsed` was given.
-        schema: of their records.
-    """
-    try:
-        yield
-    except tf.errors.InvalidArgumentError as error:
-        place = re.search(rf"{DAMAGED}\] \[(\d+)\]", error.message)
-        if not place:
-            raise
-        path = shards[int(place[1])]
-    else:
-        return
-    for _ in tqdm.tqdm(read(path, schema), desc=f"a damaged record in {path}: looking for it", unit=" records"):
-        pass
-    raise UserError(
-        f"a record of {path} could not be read, but now all can: the disk or the network that it lies on fails at "
-        "times, or the file was replaced; the same command resumes"
-    )
-
-
 # ---- reading one file, strictly
 
 
@@ -248,7 +190,7 @@ def read(path: str, schema: Schema) -> Iterator[dict[str, np.ndarray]]:
 
 
 def read_serialized(path: str, schema: Schema) -> Iterator[bytes]:
-    """Yields the serialised examples of one file, whatever they hold.
+    """Yields the serialized examples of one file, whatever they hold.
 
     Raises:
         UserError: names the file, the record (counted from 0) that cannot be reached, and why.
@@ -330,7 +272,7 @@ def check_end(path: str, schema: Schema) -> None:
 
 
 def decode(serialized: bytes, schema: Schema, where: str) -> dict[str, np.ndarray]:
-    """Decodes one serialised example outside of TensorFlow graphs; `where` names it in the UserError raised."""
+    """Decodes one serialized example outside of TensorFlow graphs; `where` names it in the UserError raised."""
     example = tf.train.Example()
     try:
         example.ParseFromString(serialized)
@@ -340,27 +282,10 @@ def decode(serialized: bytes, schema: Schema, where: str) -> dict[str, np.ndarra
     for key, field in schema.fields.items():
         if key not in example.features.feature:
             raise UserError(f"{where}: key '{key}' is missing")
-        feature = example.features.feature[key]
-        if isinstance(field, Number):
-            values = feature.float_list.value if field.dtype == np.float32 else feature.int64_list.value
-            if len(values) != np.prod(field.shape):
-                raise UserError(f"{where}: '{key}' has {len(values)} numbers, expected {int(np.prod(field.shape))}")
-            sample[key] = np.array(values, field.dtype).reshape(field.shape)
-            continue
-        if len(feature.bytes_list.value) != 1:
-            raise UserError(f"{where}: '{key}' is not one string of bytes")
-        data = feature.bytes_list.value[0]
-        if isinstance(field, Jpeg):
-            if not data or cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) is None:
-                raise UserError(f"{where}: '{key}' is not an image")
-            sample[key] = data
-            continue
-        if len(data) != field.num_bytes:
-            raise UserError(f"{where}: '{key}' has {len(data)} bytes, expected {field.num_bytes} for {field.shape}")
-        sample[key] = np.frombuffer(data, field.dtype).reshape(field.shape)
-    for key, value in sample.items():
-        if not isinstance(value, bytes) and value.dtype == np.float32 and not np.all(np.isfinite(value)):
-            raise UserError(f"{where}: '{key}' holds NaN or infinity")
+        try:
+            sample[key] = field.decode(example.features.feature[key])
+        except ValueError as error:
+            raise UserError(f"{where}: '{key}' {error}") from None
     return sample
 
 
@@ -379,64 +304,11 @@ def _explain_damage(path, number, schema, error):
     return f"{path} record {number}: {reason}"
 
 
-# ---- checking
-
-
-def problems(sample: dict[str, np.ndarray]) -> list[str]:
-    """Contradictions inside a labeled sample that could be decoded: each step of the projection within 1 px.
-
-    A disagreement of pose3d and pose2d that a lens explains is none: Human3.6M's cameras distort by some pixels near
-    the border, and the projection here is linear.
-
-    Returns:
-        Phrases such as "pose3d projects 3.20 px away from pose2d"; empty if all is well.
-    """
-    if np.any(sample["pose3d"][:, 2] <= 0):
-        return ["pose3d has joints behind the camera"]
-    x, y, z = sample["pose3d"].T
-    fx, _, fy, _ = sample["intrinsics"][0]
-    projected = project(sample["pose3d"], sample["intrinsics"][0])
-    cropped = Crop.from_offset_scale(sample["offset"], sample["scale"]).to_crop(sample["pose2d"])
-    steps = [("pose3d projects", projected, "pose2d"), ("pose2d crops to", cropped, "pose2d_crop")]
-    found = []
-    for what, pose, key in steps:
-        error = np.abs(pose - sample[key]).max()
-        if key == "pose2d" and error > REPROJECTION_TOLERANCE_PX:
-            left = _without_distortion(sample[key] - projected, x / z, y / z, np.array([fx, fy]))
-            error = error if np.abs(left).max() > REPROJECTION_TOLERANCE_PX else 0.0
-        if error > REPROJECTION_TOLERANCE_PX:
-            found.append(f"{what} {error:.2f} px away from {key}")
-    return found
-
-
-def _without_distortion(offset, x, y, focal):
-    """What a lens leaves of the offsets [J, 2] px of joints at x, y [J], in focal lengths from the image's middle.
-
-    Radial and tangential distortion (Brown, 1966; the camera model of Human3.6M) of the coefficients that fit best, k1,
-    k2, k3, p1 and p2, none of which is larger than a lens makes it: so they explain little near the middle.
-    """
-    r2 = x**2 + y**2
-    radial = [np.stack([x * r2**power, y * r2**power], axis=-1) for power in (1, 2, 3)]
-    tangential = [np.stack([x * y, y**2 + r2], axis=-1), np.stack([x**2 + r2, x * y], axis=-1)]
-    effects = np.stack([effect * focal for effect in radial + tangential], axis=-1).reshape(-1, len(LENS))
-    # Least squares with a prior, for the joints of a small person say little about five numbers.
-    prior = np.diag(REPROJECTION_TOLERANCE_PX / 4 / (LENS / 2))
-    equations = np.concatenate([effects, prior])
-    values = np.concatenate([offset.ravel(), np.zeros(len(LENS))])
-    coefficients = np.clip(np.linalg.lstsq(equations, values, rcond=None)[0], -LENS, LENS)
-    return offset - (effects @ coefficients).reshape(offset.shape)
-
-
-def joints_outside(sample: dict[str, np.ndarray]) -> int:
-    """How many joints of a labelled sample lie outside the crop's pixels. Not a fault: limbs do get cut off."""
-    return int(np.sum(1 - inside_crop(sample["pose2d_crop"])))
-
-
 # ---- writing
 
 
 def encode(sample: dict, schema: Schema) -> bytes:
-    """Serialises one sample. JPEG fields take the file's bytes.
+    """Serializes one sample. JPEG fields take the file's bytes.
 
     Raises:
         ValueError: a key is missing or has another shape.
@@ -445,18 +317,10 @@ def encode(sample: dict, schema: Schema) -> bytes:
     for key, field in schema.fields.items():
         if key not in sample:
             raise ValueError(f"'{key}' is missing")
-        if isinstance(field, Jpeg):
-            features[key] = tf.train.Feature(bytes_list=tf.train.BytesList(value=[sample[key]]))
-            continue
-        array = np.asarray(sample[key], field.dtype)
-        if array.shape != field.shape:
-            raise ValueError(f"'{key}' has shape {array.shape}, expected {field.shape}")
-        if isinstance(field, Raw):
-            features[key] = tf.train.Feature(bytes_list=tf.train.BytesList(value=[array.tobytes()]))
-        elif field.dtype == np.float32:
-            features[key] = tf.train.Feature(float_list=tf.train.FloatList(value=array.ravel()))
-        else:
-            features[key] = tf.train.Feature(int64_list=tf.train.Int64List(value=array.ravel()))
+        try:
+            features[key] = field.encode(sample[key])
+        except ValueError as error:
+            raise ValueError(f"'{key}' {error}") from None
     return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString(deterministic=True)
 
 

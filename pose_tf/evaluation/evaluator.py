@@ -7,6 +7,7 @@ import tqdm
 from pose_tf import geometry, metrics, skeleton, viz
 from pose_tf.augment import OcclusionAugmenter
 from pose_tf.data import pipeline, records
+from pose_tf.data.graph_records import named_errors
 from pose_tf.data.occluders import OccluderBank
 from pose_tf.data.poses import PoseSet, index_records
 from pose_tf.models.decoding import Decoding
@@ -103,7 +104,7 @@ def evaluate_images(
             shown.extend(image[: PREVIEW_ROWS - len(shown)].numpy())
             yield image
 
-    with records.named_errors(index.shards, records.H36M):
+    with named_errors(index.shards, records.H36M):
         predicted = estimate(estimator, images(), len(poses))
     truth = {key: np.concatenate(values) for key, values in truth.items()}
     lifted = lift_poses(estimator.lift, truth["pose2d_crop"])

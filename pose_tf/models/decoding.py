@@ -20,7 +20,7 @@ class Decoding:
     Attributes:
         method: `soft_argmax`, the expectation under the softmax (equations 1 and 2 of the paper); `debiased`, the same
             without the pull of a background of logit 0 to the center (Gu et al., ICCV 2021); `argmax`, the highest
-            cell, a quarter of a cell towards its higher neighbors, as HRNet is evaluated (Sun et al., CVPR 2019);
+            cell, a quarter of a cell toward its higher neighbors, as HRNet is evaluated (Sun et al., CVPR 2019);
             `unshifted_argmax`, the highest cell itself, as the paper's released code takes it.
         beta: factor on the logits before the softmax; the paper's released code takes 1e7.
         alignment: `half_pixel`, where cell i is at the center of the pixels that it covers, 4·i + 1.5 for the usual

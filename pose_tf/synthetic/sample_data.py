@@ -23,7 +23,7 @@ POSE_KEYS = ("pose2d_crop", "pose3d", "subject", "action")
 def write_sample_data(output_dir: str, num_train: int, num_test: int, num_poses: int, seed: int) -> None:
     """Writes images of procedural people with their joints.
 
-        DIR/h36/                  labelled; subjects 1, 5, 6, 7 and 8
+        DIR/h36/                  labeled; subjects 1, 5, 6, 7 and 8
         DIR/test_set.tfrecords    images of subject 9, without poses
         DIR/test/h36/             the same images with their poses
         DIR/photos/               six of them as PNG files, and boxes.csv with the boxes of the people in them
@@ -34,7 +34,7 @@ def write_sample_data(output_dir: str, num_train: int, num_test: int, num_poses:
 
     Args:
         output_dir: DIR.
-        num_train: labelled training images.
+        num_train: labeled training images.
         num_test: images of the test subject.
         num_poses: poses without images.
         seed: of everything.

@@ -10,6 +10,7 @@ import tensorflow as tf
 from pose_tf import files
 from pose_tf.data import records
 from pose_tf.data.fingerprint import fingerprint
+from pose_tf.data.graph_records import named_errors
 from pose_tf.errors import UserError, reason
 from pose_tf.training.checkpoints import Checkpoints
 from pose_tf.training.initial_weights import load_initial_weights
@@ -181,7 +182,7 @@ class _Run:
             self.monitor = stack.enter_context(
                 Monitor(self.workdir, self.step, int(self.validated_step), self.total_steps, self.worker)
             )
-            stack.enter_context(records.named_errors(self.stage.shards, records.H36M))
+            stack.enter_context(named_errors(self.stage.shards, records.H36M))
             if not self.step and not self.worker:
                 self.monitor.recipe(self.config)
                 with interruption.input():

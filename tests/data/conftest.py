@@ -1,4 +1,4 @@
-"""Small labelled records for the tests of this folder."""
+"""Small labeled records for the tests of this folder."""
 
 import gc
 import types
@@ -14,7 +14,7 @@ SUBJECTS = (1, 5, 6)
 
 
 def _make_sample(number, noise=12):
-    """A consistent sample; the image is grey `number` with a square of noise, so that its file stays small."""
+    """A consistent sample; the image is gray `number` with a square of noise, so that its file stays small."""
     rng = np.random.default_rng(number)
     image = np.full(records.IMAGE_SHAPE, number, np.uint8)
     image[-noise:, -noise:] = rng.integers(0, 256, (noise, noise, 3))
@@ -44,7 +44,7 @@ def _make_sample(number, noise=12):
 
 @pytest.fixture(scope="session")
 def make_sample():
-    """make_sample(number, noise=12): a labelled sample whose numbers agree with each other."""
+    """make_sample(number, noise=12): a labeled sample whose numbers agree with each other."""
     return _make_sample
 
 
@@ -64,7 +64,7 @@ def same():
 
 @pytest.fixture(scope="session")
 def people(tmp_path_factory):
-    """28 labelled samples in ten shards: `.data_dir`, `.shards`, `.samples` by number."""
+    """28 labeled samples in ten shards: `.data_dir`, `.shards`, `.samples` by number."""
     data_dir = tmp_path_factory.mktemp("people")
     samples = [_make_sample(number) for number in range(28)]
     for shard in range(10):

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pose_tf.data import pipeline, records
+from pose_tf.data import graph_records, pipeline, records
 from pose_tf.data.pipeline import Share
 from pose_tf.data.poses import PoseSet, index_records
 from pose_tf.data.service import count_workers
@@ -39,7 +39,7 @@ def detector_batches(index, subjects=(1, 5), batch_size=BATCH, **options):
 
 def numbers(people, batch, key):
     """The numbers of the samples in a batch, whose images and poses must be those written, to the bit."""
-    found = batch["image"][:, 0, 0, 0].tolist()  # the grey of the image
+    found = batch["image"][:, 0, 0, 0].tolist()  # the gray of the image
     for number, image, pose2d in zip(found, batch["image"], batch[key], strict=True):
         np.testing.assert_array_equal(image, people.samples[number]["image"])
         np.testing.assert_array_equal(pose2d, people.samples[number]["pose2d_crop"])
@@ -708,7 +708,7 @@ def two_shards(tmp_path, people):
 
 
 def refusal(consumer, index):
-    with pytest.raises(UserError) as caught, records.named_errors(index.shards, records.H36M):
+    with pytest.raises(UserError) as caught, graph_records.named_errors(index.shards, records.H36M):
         CONSUMERS[consumer](index)
     return str(caught.value)
 
@@ -760,10 +760,10 @@ def test_an_error_of_something_else_is_shown_without_a_look_at_the_records(index
         return tf.debugging.check_numerics(tf.cast(batch["image"], tf.float32) / 0.0, "a layer")
 
     kind = tf.errors.InvalidArgumentError
-    with pytest.raises(kind, match="a layer"), records.named_errors(index.shards, records.H36M):
+    with pytest.raises(kind, match="a layer"), graph_records.named_errors(index.shards, records.H36M):
         list(detector_batches(index).map(model).take(1))
     for error in (tf.errors.ResourceExhaustedError, tf.errors.InternalError, tf.errors.DataLossError):
-        with pytest.raises(error, match="disk full"), records.named_errors(index.shards, records.H36M):
+        with pytest.raises(error, match="disk full"), graph_records.named_errors(index.shards, records.H36M):
             raise error(None, None, "disk full")
 
 
@@ -775,7 +775,7 @@ def test_only_the_file_at_fault_is_read_again(people, index, damage, monkeypatch
     read = records.read_serialized
     monkeypatch.setattr(records, "read_serialized", lambda path, schema: opened.append(path) or read(path, schema))
     words = re.escape(f"{copy.paths[6]} record 1")
-    with pytest.raises(UserError, match=words), records.named_errors(now.shards, records.H36M):
+    with pytest.raises(UserError, match=words), graph_records.named_errors(now.shards, records.H36M):
         list(detector_batches(now, EVERYBODY).take(8))
     assert opened == [str(copy.paths[6])]
     assert f"a damaged record in {copy.paths[6]}: looking for it" in capfd.readouterr().err
@@ -787,7 +787,7 @@ def test_a_file_that_can_be_read_again_is_named(people, index, damage):
     data = copy.paths[6].read_bytes()
     FILE_FAULTS["gone"](copy.paths[6])
     words = re.escape(f"a record of {copy.paths[6]} could not be read")
-    with pytest.raises(UserError, match=words), records.named_errors(now.shards, records.H36M):
+    with pytest.raises(UserError, match=words), graph_records.named_errors(now.shards, records.H36M):
         try:
             list(detector_batches(now, EVERYBODY).take(8))
         finally:

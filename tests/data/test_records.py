@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pose_tf.data import records
+from pose_tf.data import graph_records, inspection, records
 from pose_tf.data.records import H36M, H36M_TEST, MPII
 from pose_tf.errors import UserError
 
@@ -156,7 +156,7 @@ def test_parse_returns_what_was_written(tmp_path, make, schema):
     samples = make(schema, 3)
     path = str(tmp_path / "records")
     records.write(path, samples, schema)
-    dataset = tf.data.TFRecordDataset(path, compression_type="ZLIB").map(lambda s: records.parse(s, schema))
+    dataset = tf.data.TFRecordDataset(path, compression_type="ZLIB").map(lambda s: graph_records.parse(s, schema))
     assert {key: tuple(spec.shape) for key, spec in dataset.element_spec.items()} == {
         key: SHAPES[key] for key in schema.fields
     }
@@ -171,19 +171,19 @@ def test_parse_decodes_jpeg_of_any_size(tmp_path):
     samples = [mpii_sample(0), mpii_sample(1, size=(200, 150))]
     path = str(tmp_path / "records")
     records.write(path, samples, MPII)
-    parsed = list(tf.data.TFRecordDataset(path).map(lambda s: records.parse(s, MPII)).as_numpy_iterator())
+    parsed = list(tf.data.TFRecordDataset(path).map(lambda s: graph_records.parse(s, MPII)).as_numpy_iterator())
     assert [sample["image"].shape for sample in parsed] == [(80, 120, 3), (150, 200, 3)]
     for got, sample in zip(parsed, samples, strict=True):
         rgb = cv2.imdecode(np.frombuffer(sample["image"], np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
         assert got["image"].dtype == np.uint8
-        assert np.abs(got["image"].astype(int) - rgb).mean() < 3  # two decoders: the order of colours, not every bit
+        assert np.abs(got["image"].astype(int) - rgb).mean() < 3  # two decoders: the order of colors, not every bit
         np.testing.assert_array_equal(got["pose2d"], sample["pose2d"])
         np.testing.assert_array_equal(got["visibility"], sample["visibility"])
         assert got["visibility"].shape == (1, 16)
 
 
 def test_parse_returns_only_the_keys_wanted(make_sample):
-    parsed = records.parse(records.encode(make_sample(3), H36M), H36M, ("subject", "pose3d"))
+    parsed = graph_records.parse(records.encode(make_sample(3), H36M), H36M, ("subject", "pose3d"))
     assert sorted(parsed) == ["pose3d", "subject"]
     assert parsed["subject"].numpy() == 1
     np.testing.assert_array_equal(parsed["pose3d"], make_sample(3)["pose3d"])
@@ -197,104 +197,11 @@ def test_records_of_another_writer_are_read(tmp_path, shared_data):
     samples = [list(records.read(shard, H36M)) for shard in shards]
     assert [len(shard) for shard in samples] == [4, 4, 4]
     for sample in sum(samples, []):
-        assert records.problems(sample) == []
+        assert inspection.problems(sample) == []
         assert sample["subject"] in (1, 5, 6, 7, 8) and sample["image"].std() > 5
     assert sum(1 for _ in records.read(str(tmp_path / "test_set.tfrecords"), H36M_TEST)) == 300
     photos = [len(list(records.read(shard, MPII))) for shard in records.list_shards(str(tmp_path), "mpii")]
     assert photos == [4, 4, 4]
-
-
-# ------------------------------------------------------------------------------------------------------ contradictions
-
-
-def test_consistent_samples_have_no_problems(make_sample):
-    assert [records.problems(make_sample(number)) for number in range(20)] == [[]] * 20
-
-
-HUMAN36M_LENS = (-0.2083, 0.2555, -0.0025, -0.00076, -0.00161)  # of camera 54138969: k1, k2, k3, p1, p2
-
-
-def seen_through_a_lens(sample, offset, lens=HUMAN36M_LENS):
-    """The sample moved by `offset` mm, and seen by a camera of Human3.6M (its dataset's own camera model)."""
-    pose3d = sample["pose3d"].astype(float) * [0.7, 0.7, 1] + offset
-    fx, cx, fy, cy = sample["intrinsics"][0].astype(float)
-    x, y = (pose3d[:, :2] / pose3d[:, 2:]).T
-    k1, k2, k3, p1, p2 = lens
-    r2 = x**2 + y**2
-    bend = 1 + k1 * r2 + k2 * r2**2 + k3 * r2**3 + p1 * y + p2 * x
-    pose2d = np.stack([fx * (x * bend + p2 * r2) + cx, fy * (y * bend + p1 * r2) + cy], axis=-1)
-    return sample | {
-        "pose3d": np.float32(pose3d),
-        "pose2d": np.float32(pose2d),
-        "pose2d_crop": np.float32((pose2d - sample["offset"]) * sample["scale"]),
-    }
-
-
-@pytest.mark.parametrize("offset", [(0, 0, 0), (900, 0, 0), (-1100, 300, 500), (1000, -700, 0), (0, 900, 0)])
-def test_the_distortion_of_human36m_is_no_problem(make_sample, offset):
-    for number in range(10):
-        sample = seen_through_a_lens(make_sample(number), offset)
-        assert records.problems(sample) == []
-    assert np.abs(sample["pose2d"] - seen_through_a_lens(sample, 0, (0,) * 5)["pose2d"]).max() > 0.5
-
-
-def test_what_no_lens_explains_is_a_problem(make_sample):
-    rng = np.random.default_rng(0)
-    for number in range(10):
-        for offset in ((0, 0, 0), (900, 300, 0)):
-            good = seen_through_a_lens(make_sample(number), offset)
-            joint, swapped = good["pose2d"].copy(), good["pose2d"].copy()
-            joint[number] += rng.choice([-4, 4], 2)
-            swapped[[2, 5]] = swapped[[5, 2]]
-            for pose2d in (joint, swapped, good["pose2d"] + [3, 0], good["pose2d"] + rng.uniform(-4, 4, (17, 2))):
-                crop = (pose2d - good["offset"]) * good["scale"]
-                bad = good | {"pose2d": np.float32(pose2d), "pose2d_crop": np.float32(crop)}
-                (problem,) = records.problems(bad)
-                assert re.fullmatch(r"pose3d projects \d+\.\d\d px away from pose2d", problem)
-
-
-@pytest.mark.parametrize(
-    ("key", "shift", "expected"),
-    [
-        ("pose2d_crop", 3.25, ["pose2d crops to 3.25 px away from pose2d_crop"]),
-        ("pose2d_crop", -0.9, []),
-        ("intrinsics", (0, -7.5, 0, 0), ["pose3d projects 7.50 px away from pose2d"]),
-        ("intrinsics", (0, 0, 0, 0.9), []),
-        ("intrinsics_univ", 100, []),
-        ("pose3d", (0, 0, -9000), ["pose3d has joints behind the camera"]),
-    ],
-)
-def test_problems_name_the_step_that_does_not_fit(make_sample, key, shift, expected):
-    sample = make_sample(0)
-    sample[key] = np.float32(sample[key] + np.asarray(shift))
-    assert records.problems(sample) == expected
-
-
-def test_problems_finds_one_wrong_joint_and_the_order_of_the_intrinsics(make_sample):
-    sample = make_sample(0)
-    sample["pose2d"][11, 1] += 40
-    first, second = records.problems(sample)
-    assert re.fullmatch(r"pose3d projects (39\.9|40\.0)\d px away from pose2d", first)
-    assert re.fullmatch(r"pose2d crops to \d+\.\d\d px away from pose2d_crop", second)
-    sample = make_sample(0)
-    sample["intrinsics"] = sample["intrinsics"][:, [0, 2, 1, 3]]  # fx, fy, cx, cy
-    assert re.fullmatch(r"pose3d projects \d+\.\d\d px away from pose2d", records.problems(sample)[0])
-
-
-@pytest.mark.parametrize(
-    ("joints", "expected"),
-    [
-        ([], 0),
-        ([(-0.4, 100), (100, 255.4)], 0),
-        ([(-0.6, 100)], 1),
-        ([(100, 255.6), (300, 300), (-1, 3)], 3),
-        ([(3, 255.6)] * 17, 17),
-    ],
-)
-def test_joints_outside(joints, expected):
-    pose = np.full((17, 2), 128, np.float32)
-    pose[: len(joints)] = np.reshape(joints, (-1, 2))
-    assert records.joints_outside({"pose2d_crop": pose}) == expected
 
 
 # ------------------------------------------------------------------------------------------------------------- listing
@@ -492,8 +399,10 @@ def test_read_names_file_record_and_fault(tmp_path, make, rewrite, same, fault):
 
 
 def parse_all(path, shard, length, schema):
-    stored = records.examples(str(path), length, schema)
-    list(records.parsed(stored, tf.fill([length], np.int64(shard)), lambda data: records.parse(data, schema)))
+    stored = graph_records.examples(str(path), length, schema)
+    list(
+        graph_records.parsed(stored, tf.fill([length], np.int64(shard)), lambda data: graph_records.parse(data, schema))
+    )
 
 
 @pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault != "NaN scale"])
@@ -502,7 +411,7 @@ def test_parse_refuses_what_read_refuses(tmp_path, make, rewrite, fault):
     good, bad = tmp_path / "good", tmp_path / "bad"
     records.write(str(good), make(schema, 2), schema)
     rewrite(bad, schema, lambda number, example: spoil(example) if number == 1 else None, make(schema, 3))
-    with pytest.raises(UserError) as caught, records.named_errors([str(good), str(bad)], schema):
+    with pytest.raises(UserError) as caught, graph_records.named_errors([str(good), str(bad)], schema):
         parse_all(good, 0, 2, schema)
         parse_all(bad, 1, 3, schema)
     assert str(caught.value).startswith(f"{bad} record 1: {words}")
@@ -514,7 +423,7 @@ def test_half_a_jpeg_is_refused_by_name(tmp_path, make, rewrite):
 
     path = tmp_path / "records"
     rewrite(path, MPII, halve, make(MPII, 2))
-    with pytest.raises(UserError) as caught, records.named_errors([str(path)], MPII):
+    with pytest.raises(UserError) as caught, graph_records.named_errors([str(path)], MPII):
         parse_all(path, 0, 2, MPII)
     assert str(caught.value).startswith(f"{path} record 1: 'image'")
 
@@ -523,7 +432,7 @@ def test_an_error_of_something_else_stays_what_it_was(tmp_path, make):
     path = str(tmp_path / "records")
     records.write(path, make(H36M, 1), H36M)
     for error in (tf.errors.InvalidArgumentError(None, None, "a layer's"), KeyError("x"), UserError("said")):
-        with pytest.raises(type(error)) as caught, records.named_errors([path], H36M):
+        with pytest.raises(type(error)) as caught, graph_records.named_errors([path], H36M):
             raise error
         assert caught.value is error
 

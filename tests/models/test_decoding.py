@@ -26,7 +26,7 @@ def test_a_lone_cell_lies_at_its_pixel(method, alignment, offset):
     np.testing.assert_allclose(pose2d, [[[4 * 10 + offset, 4 * 50 + offset]]], atol=1e-3)
 
 
-def test_the_argmax_moves_a_quarter_cell_towards_its_higher_neighbours():
+def test_the_argmax_moves_a_quarter_cell_toward_its_higher_neighbors():
     heatmap = np.zeros((1, 64, 64, 4), np.float32)
     heatmap[0, 20, 30] = 1
     heatmap[0, 20, 31, 0] = heatmap[0, 19, 30, 0] = 0.5  # right and up
@@ -43,7 +43,7 @@ def test_the_argmax_stays_at_the_border(x, y):
     np.testing.assert_allclose(Decoding("argmax", alignment="corner")(blob(x, y)), [[[4 * x, 4 * y]]])
 
 
-def test_the_background_pulls_an_expectation_to_the_centre_and_the_debiased_form_takes_it_out():
+def test_the_background_pulls_an_expectation_to_the_center_and_the_debiased_form_takes_it_out():
     heatmap = blob(20, 45)
     true = np.array([20, 45]) * 4 + 1.5
     biased = Decoding("soft_argmax")(heatmap).numpy()[0, 0]
