@@ -1,0 +1,38 @@
+"""Imports inside the package point one way: no circle, and no arrow from a lower floor to a higher one."""
+
+import ast
+import graphlib
+import pathlib
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+
+def module_name(path):
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+PATHS = {module_name(path): path for path in (ROOT / "pose_tf").rglob("*.py")}
+
+
+def imports(name):
+    """The modules of the package that a module imports, inside of functions too."""
+    found = set()
+    for node in ast.walk(ast.parse(PATHS[name].read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            members = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {member if member in PATHS else node.module for member in members}
+    return (found & set(PATHS)) - {name, "pose_tf"}
+
+
+def test_no_modules_import_each_other():
+    list(graphlib.TopologicalSorter({name: imports(name) for name in PATHS}).static_order())
+
+
+def test_data_neither_draws_nor_needs_synthetic_people():
+    for name in PATHS:
+        if name.startswith("pose_tf.data"):
+            upper = {other for other in imports(name) if other.startswith(("pose_tf.viz", "pose_tf.synthetic"))}
+            assert not upper, name
