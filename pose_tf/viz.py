@@ -1,7 +1,7 @@
-"""Pictures of poses: skeletons on images, 3D poses from any side, and sheets of both.
+"""Drawings of poses: skeletons on images, 3D poses from any side, and sheets of both.
 
 Colors: the person's right is orange, the left is blue, the middle is light gray; the truth, where it is drawn, is
-thin and green. All pictures are uint8 RGB arrays [H, W, 3].
+thin and green. All are uint8 RGB arrays [H, W, 3].
 """
 
 import cv2
@@ -15,10 +15,10 @@ BACKGROUND, FLOOR = (32, 34, 40), (72, 76, 86)
 TILE = 256
 VIEW_SPAN_MM = 2300.0
 VIEWS_DEG = (0, 60, -90)  # from the camera, and from two sides
-WIDEST = 4  # a picture beside 3D views, in its heights
+WIDEST = 4  # largest aspect ratio of an image beside 3D views
 VIEW_ELEVATION_DEG = 12.0
 SUBPIXEL_BITS = 4
-MOST_PX = 1 << 20  # that OpenCV can draw
+MOST_PX = 1 << 20  # largest coordinate that OpenCV can draw
 BAR_RADIUS_M = 0.025
 
 
@@ -49,7 +49,7 @@ def draw_pose2d(image: np.ndarray, pose2d: np.ndarray, color=None, thickness: in
 
 
 def draw_people(image: np.ndarray, people) -> np.ndarray:
-    """A picture with everyone in it drawn: boxes with numbers, and skeletons.
+    """An image with all its people drawn: boxes with numbers, and skeletons.
 
     Args:
         image: uint8 [H, W, 3].
@@ -76,13 +76,13 @@ def draw_people(image: np.ndarray, people) -> np.ndarray:
 
 
 def side_by_side(image: np.ndarray, people, size: int = 384, most_people: int = 4) -> np.ndarray:
-    """A picture with its people drawn, and the first few people's 3D poses, each from three sides in a row.
+    """An image with its people drawn, and the 3D poses of the first few, each from three sides in a row.
 
     Args:
         image: uint8 [H, W, 3].
         people: as for `draw_people`, with `pose3d` [17, 3] mm.
         size: height of a row of 3D views in pixels.
-        most_people: that get a row; the picture shows all.
+        most_people: how many get a row; the image shows all.
 
     Returns:
         uint8 [H', W', 3], H' being `size` for each row.
@@ -107,7 +107,7 @@ def draw_pose3d(
         pose3d: float [17, 3] mm in the camera frame.
         truth: float [17, 3] mm, drawn thin and green; both are centered at the hip.
         azimuth_deg: 0 as the camera saw the person; positive walks around to the camera's right.
-        size: of the square picture in px.
+        size: side of the square drawing in px.
     """
     image = np.full((size, size, 3), BACKGROUND, np.uint8)
     pose3d = hip_relative(pose3d)
@@ -211,7 +211,7 @@ def mesh(pose3d: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def sheet_of_objects(objects, columns: int = 8, rows: int = 6) -> np.ndarray:
-    """Evenly chosen RGBA objects, uint8 [h, w, 4] each, over a chequered ground; no object is enlarged."""
+    """Evenly chosen RGBA objects, uint8 [h, w, 4] each, over a checkered ground; no object is enlarged."""
     cells = np.indices((TILE, TILE)) // 16
     ground = np.where((cells.sum(axis=0) % 2)[..., None], np.uint8(110), np.uint8(150)) * np.ones(3, np.uint8)
     tiles = []
@@ -230,7 +230,7 @@ def sheet_of_objects(objects, columns: int = 8, rows: int = 6) -> np.ndarray:
 
 
 def grid(tiles: list[np.ndarray], columns: int) -> np.ndarray:
-    """Tiles of one size in rows of `columns`; the last row is filled up with background."""
+    """Tiles of one size in rows of `columns`; background fills the rest of the last row."""
     tiles = list(tiles)
     columns = min(columns, len(tiles))
     tiles += [np.full_like(tiles[0], BACKGROUND)] * (-len(tiles) % columns)

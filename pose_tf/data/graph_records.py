@@ -22,8 +22,8 @@ def parse(
     Args:
         serialized: string scalar.
         schema: what kind of record it is.
-        keys: the fields wanted; all by default.
-        sizes_only: further arrays that have to be there and of the right size, but are not wanted.
+        keys: the fields to return; all by default.
+        sizes_only: further arrays that must be present in the right size, but are not returned.
 
     Returns:
         Tensors by key, shaped as the schema says. JPEG images come decoded, uint8 [H, W, 3].
@@ -41,19 +41,19 @@ def parse(
 
 
 def examples(path: tf.Tensor, length: tf.Tensor, schema: records.Schema) -> tf.data.Dataset:
-    """The serialized examples of a file in graph, without any error: (place, (number, bytes)), exactly `length` times.
+    """The serialized examples of a file in graph, never an error: (place, (number, bytes)), exactly `length` times.
 
-    The number is the place; where the file breaks off it is -1, and for what is missing behind that -2.
+    The number equals the place; it is -1 where the file breaks off, and -2 for the missing examples after that.
     """
     stored = tf.data.TFRecordDataset(path, compression_type=schema.compression)
-    # Numbered, so that errors come to an end: a file that cannot be opened is one for ever.
+    # Zipped with a range, so that errors end: a file that cannot be opened raises one at every call, endlessly.
     found = tf.data.Dataset.zip((tf.data.Dataset.range(length), stored)).ignore_errors()
     first, others = (tf.data.Dataset.from_tensors((np.int64(number), b"")) for number in (-1, -2))
     return found.concatenate(first).concatenate(others.repeat()).enumerate().take(length)
 
 
 def parsed(stored: tf.data.Dataset, shards: tf.Tensor, parse) -> tf.data.Dataset:
-    """Parses in graph what `examples` has read. The first failure is an error that tells the file, for `named_errors`.
+    """Parses the result of `examples` in graph. The first failure is an error that names the file for `named_errors`.
 
     Args:
         stored: of N examples.
@@ -67,12 +67,12 @@ def parsed(stored: tf.data.Dataset, shards: tf.Tensor, parse) -> tf.data.Dataset
 
     def check(element):
         position, (found, sample) = element
-        # `tf.debugging.Assert` adds a condition, which an executor of one thread has not.
+        # `tf.debugging.Assert` adds a condition, which an executor of one thread lacks.
         sound = tf.raw_ops.Assert(condition=position == found, data=[DAMAGED, tf.gather(shards, position)])
         with tf.control_dependencies([sound]):
             return tf.nest.map_structure(tf.identity, sample)
 
-    # An example that fails is missing among the positions. What tf.data itself says of it does not tell where it is.
+    # An example that fails is missing among the positions. tf.data's own message does not say where.
     sound = _map_inline(stored.enumerate(), keep_position).ignore_errors()
     _, spec = sound.element_spec
     zeros = tf.nest.map_structure(lambda part: np.zeros([n or 0 for n in part.shape], part.dtype.as_numpy_dtype), spec)
@@ -81,7 +81,7 @@ def parsed(stored: tf.data.Dataset, shards: tf.Tensor, parse) -> tf.data.Dataset
 
 
 def _map_inline(dataset, function):
-    """`dataset.map(function)` that runs in the thread which asks, as no option of tf.data does; CPU per image -10 %.
+    """`dataset.map(function)` that runs in the calling thread, for which tf.data has no option; CPU per image -10 %.
 
     `map` hands each call to a thread of a pool and waits for it: two context switches.
     """
@@ -102,7 +102,7 @@ def _map_inline(dataset, function):
 
 @contextlib.contextmanager
 def named_errors(shards: Sequence[str], schema: records.Schema) -> Iterator[None]:
-    """Turns an error of `parsed` into a `UserError` that names the file and the record. Others pass at once.
+    """Turns an error of `parsed` into a `UserError` that names the file and the record. Other errors pass unchanged.
 
     Args:
         shards: the files, by the numbers that `parsed` was given.

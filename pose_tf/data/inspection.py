@@ -1,4 +1,4 @@
-"""Looks at every record of a data directory: what is there, and what is wrong with it."""
+"""Checks every record of a data directory, and counts what it holds."""
 
 import collections
 import dataclasses
@@ -16,7 +16,7 @@ from pose_tf.geometry import Crop, inside_crop, project
 
 PREVIEW_SAMPLES = 32
 POSES_MEASURED = 20_000
-"""How many poses are enough to see their unit."""
+"""The number of poses from which their unit is determined."""
 REPROJECTION_TOLERANCE_PX = 1.0
 LENS = np.array([0.4, 0.5, 0.1, 0.004, 0.004])
 """The largest coefficients of lens distortion: k1, k2, k3, p1, p2. Twice those of Human3.6M's cameras."""
@@ -24,7 +24,7 @@ LENS = np.array([0.4, 0.5, 0.1, 0.004, 0.004])
 
 @dataclasses.dataclass
 class Inspection:
-    """What was found.
+    """The result of an inspection.
 
     Attributes:
         samples: count by kind of record: `h36`, `test_set`, `mpii`.
@@ -46,10 +46,10 @@ class Inspection:
 
 
 def inspect(data_dir: str) -> Inspection:
-    """Checks every record of `DIR/h36/*`, `DIR/test_set.tfrecords` and `DIR/mpii/*`, those of them that exist.
+    """Checks every record of `DIR/h36/*`, `DIR/test_set.tfrecords` and `DIR/mpii/*`, as far as they exist.
 
-    Each record must have all keys, in the right sizes, with finite values; labeled ones must project from 3D to 2D
-    to the crop within 1 px, but for lens distortion, and be in the units that training takes.
+    Each record must have all keys, in the right sizes, with finite values. In labeled records, 3D joints must project
+    to the 2D joints, and these map to the crop, within 1 px apart from lens distortion, in the units of training.
 
     Raises:
         UserError: none of the three exists.
@@ -103,7 +103,7 @@ def _files(data_dir):
 
 
 def _decoded(path, schema, faults) -> Iterator[tuple[dict, str]]:
-    """Yields the sound samples of a file with the name of their place, and adds a sentence for every other record."""
+    """Yields each readable sample of a file and its place, and appends a sentence to `faults` for any other."""
     try:
         for number, serialized in enumerate(records.read_serialized(path, schema)):
             where = f"{path} record {number}"
@@ -120,8 +120,8 @@ def _decoded(path, schema, faults) -> Iterator[tuple[dict, str]]:
 def problems(sample: dict[str, np.ndarray]) -> list[str]:
     """Contradictions inside a labeled sample that could be decoded: each step of the projection within 1 px.
 
-    A disagreement of pose3d and pose2d that a lens explains is none: Human3.6M's cameras distort by some pixels near
-    the border, and the projection here is linear.
+    A disagreement of pose3d and pose2d that lens distortion explains does not count: Human3.6M's cameras distort by
+    some pixels near the border, which the linear projection here ignores.
 
     Returns:
         Phrases such as "pose3d projects 3.20 px away from pose2d"; empty if all is well.
@@ -145,7 +145,9 @@ def problems(sample: dict[str, np.ndarray]) -> list[str]:
 
 
 def _without_distortion(offset, x, y, focal):
-    """What a lens leaves of the offsets [J, 2] px of joints at x, y [J], in focal lengths from the image's middle.
+    """The part of offsets [J, 2] px that lens distortion does not explain.
+
+    The joints are at x, y [J], in focal lengths from the middle of the image.
 
     Radial and tangential distortion (Brown, 1966; the camera model of Human3.6M) of the coefficients that fit best, k1,
     k2, k3, p1 and p2, none of which is larger than a lens makes it: so they explain little near the middle.
@@ -154,7 +156,7 @@ def _without_distortion(offset, x, y, focal):
     radial = [np.stack([x * r2**power, y * r2**power], axis=-1) for power in (1, 2, 3)]
     tangential = [np.stack([x * y, y**2 + r2], axis=-1), np.stack([x**2 + r2, x * y], axis=-1)]
     effects = np.stack([effect * focal for effect in radial + tangential], axis=-1).reshape(-1, len(LENS))
-    # Least squares with a prior, for the joints of a small person say little about five numbers.
+    # Least squares with a prior, since the joints of a small person hardly determine five numbers.
     prior = np.diag(REPROJECTION_TOLERANCE_PX / 4 / (LENS / 2))
     equations = np.concatenate([effects, prior])
     values = np.concatenate([offset.ravel(), np.zeros(len(LENS))])
@@ -168,7 +170,7 @@ def joints_outside(sample: dict[str, np.ndarray]) -> int:
 
 
 def format_inspection(found: Inspection) -> str:
-    """The findings as a table for the terminal; faults are listed one by one, the first 20 of them."""
+    """The result as a table for the terminal, with the first 20 faults."""
     lines = [f"{kind:9s} {count:8,d} samples" for kind, count in sorted(found.samples.items())]
     if found.subjects:
         lines += ["", "subject   samples"] + [f"{s:7d}{n:10,d}" for s, n in sorted(found.subjects.items())]

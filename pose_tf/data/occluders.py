@@ -49,7 +49,7 @@ class OccluderBank:
 
     @classmethod
     def from_tfds(cls, data_dir: str | None = None, manual_dir: str | None = None) -> "OccluderBank":
-        """Cuts out the objects of VOC 2012 through TensorFlow Datasets, or reads those that it has prepared before.
+        """Cuts out the objects of VOC 2012 through TensorFlow Datasets, or reads them if they have been prepared.
 
         Args:
             data_dir: where TensorFlow Datasets keeps its data; by default its own choice.
@@ -88,7 +88,7 @@ class OccluderBank:
 
     @functools.cached_property
     def atlas(self) -> "Atlas":
-        """The bank in variables. Create it under the strategy's scope, on all workers: each device has a copy then."""
+        """The bank in variables. Create it in the strategy's scope on all workers, so that each device has a copy."""
         with tf.init_scope():
             return Atlas(self.objects)
 
@@ -96,7 +96,7 @@ class OccluderBank:
 class Atlas:
     """All objects at all levels, in variables on the device.
 
-    Cells lie in float32 variables, whose numbers mean nothing: of the types of four bytes it is the only one that
+    Cells are stored in float32 variables, although they are not numbers: float32 is the only type of four bytes that
     workers can send each other and that GPUs keep in their own memory.
 
     Level l of an object of h x w pixels has ceil(h / 2^l) x ceil(w / 2^l) cells, each the mean of the pixels it covers.
@@ -128,7 +128,7 @@ def _levels(occluder):
 
 
 def _halved(array):
-    """Sums over 2 x 2 cells; an odd last row or column stands alone."""
+    """Sums over 2 x 2 cells; an odd last row or column is summed alone."""
     rows, columns = array.shape[:2]
     array = np.pad(array, ((0, rows % 2), (0, columns % 2), (0, 0)))
     return array[::2, ::2] + array[1::2, ::2] + array[::2, 1::2] + array[1::2, 1::2]

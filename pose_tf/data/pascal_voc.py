@@ -20,7 +20,7 @@ RIM_ALPHA = 192
 def cut_out_all(voc_dir: str) -> Iterator[tuple[str, np.ndarray]]:
     """Cuts out the objects of a VOC devkit: no person, not difficult, not truncated, at least 500 pixels.
 
-    Images that cannot be used are named on the terminal, skipped and counted.
+    Unusable images are reported on the terminal, skipped and counted.
 
     Args:
         voc_dir: directory with `Annotations`, `JPEGImages` and `SegmentationObject`.

@@ -16,8 +16,8 @@ from pose_tf.data.service import count_workers
 from pose_tf.errors import UserError
 from pose_tf.waiting import waiting
 
-OPEN_SHARDS = 1000  # that are mixed; each takes a file handle and less than 1 MB
-STREAMS = 16  # in which open shards are inflated at the same time
+OPEN_SHARDS = 1000  # mixed at a time; each takes a file handle and less than 1 MB
+STREAMS = 16  # threads that inflate open shards
 SHUFFLE_IMAGES = 1024
 
 
@@ -79,8 +79,8 @@ def detector_batches(
         last tells how many damaged records were left out right before each sample.
 
     Raises:
-        UserError: nothing answers at `service`, or another kind of server; so many files cannot be open. A service
-            without workers is waited for.
+        UserError: nothing answers at `service`, or another kind of server; so many files cannot be open. The call
+            waits for a service without workers.
     """
     reader, readers = (0, _await_workers(service)) if service else (share.host, share.hosts)
     counts = index.counts(subjects)
@@ -124,7 +124,7 @@ def detector_batches(
 
 
 def _await_workers(service):
-    """How many workers a service has. tf.data itself would wait for ever, in silence, even if there is no service."""
+    """How many workers a service has. tf.data itself would wait silently forever, even without a service."""
     with waiting(lambda: f"a worker of the tf.data service at {service}"):
         try:
             while not (workers := count_workers(service)):
@@ -187,7 +187,7 @@ def _merge(read_shard, shards, lengths, most, parsed, seed):
         order = tf.data.Dataset.from_tensor_slices(order)
         return tf.data.Dataset.choose_from_datasets(parts, order, stop_on_empty_dataset=False)
 
-    # Choosing reads in the thread that asks, so shards are merged in streams that are read ahead, and these again.
+    # Choosing reads in the calling thread, so shards are merged into streams that are read ahead, then the streams.
     count = min(most, STREAMS)
     streams = []
     for i, part in enumerate(tf.dynamic_partition(order, tf.cast(order % count, tf.int32), count)):
@@ -213,7 +213,7 @@ def labelled_images(
         index: of the records.
         subjects: the subjects to keep.
         batch_size: the last batch may be smaller.
-        every: keep one record out of this many, for a quick look at video frames that resemble their neighbors.
+        every: keep one record out of this many, for a quick estimate on video frames that resemble their neighbors.
         on_damage: see `detector_batches`.
 
     Returns:
@@ -259,8 +259,8 @@ def _parser(index, subjects, keys, on_damage):
     """A function that parses what `graph_records.examples` gave: (dataset of N, their shards [N]) -> dataset.
 
     Samples have the fields of `keys`, `wanted` if they are of one of the subjects, and `skipped` 0. With `on_damage`
-    `skip`, a damaged record is `wanted`, has fields of zeros, and `skipped` 1. Damaged is what the index calls so,
-    whatever `keys` are.
+    `skip`, a damaged record is `wanted`, has fields of zeros, and `skipped` 1. The index and
+    `parse` read the same fields, so the same records count as damaged whatever `keys` are.
     """
     paths, subjects = tf.constant(index.shards), tf.constant(sorted(subjects), tf.int64)
 
@@ -298,7 +298,7 @@ def _parser(index, subjects, keys, on_damage):
 
 
 def _drop_damaged(dataset):
-    """Takes out damaged records; the sample after them gets their number as `skipped`."""
+    """Removes damaged records; the sample after them gets their count as `skipped`."""
 
     def count(pending, sample):
         damaged = sample["skipped"]  # 0 or 1

@@ -27,8 +27,8 @@ MAX_RECORD_BYTES = 1 << 26
 class Raw:
     """An array stored as its bytes.
 
-    As of every kind of field: `spec` is how tf.io reads it, `parse` computes its value in graph, `decode` outside of
-    graphs, and `encode` is the inverse of `decode`. The last two raise a ValueError that says what is wrong.
+    Like every kind of field it has `spec`, which tf.io reads it by, `parse`, which computes its value in graph,
+    `decode`, which does so outside of graphs, and `encode`, the inverse. The last two raise a ValueError.
     """
 
     dtype: type
@@ -190,7 +190,7 @@ def read(path: str, schema: Schema) -> Iterator[dict[str, np.ndarray]]:
 
 
 def read_serialized(path: str, schema: Schema) -> Iterator[bytes]:
-    """Yields the serialized examples of one file, whatever they hold.
+    """Yields the serialized examples of one file without decoding them.
 
     Raises:
         UserError: names the file, the record (counted from 0) that cannot be reached, and why.
@@ -214,16 +214,16 @@ def read_serialized(path: str, schema: Schema) -> Iterator[bytes]:
 
 
 def inflate(path: str, advance: Callable[[int], None]) -> Iterator[bytes]:
-    """Yields the serialized examples of a ZLIB file in one pass, without a look at their own checksums.
+    """Yields the serialized examples of a ZLIB file in one pass, without checking their own checksums.
 
-    The checksum of the whole stream comes at its end: examples are known to be sound when there are no more.
+    The checksum of the whole stream is at its end: examples are known to be sound once the iterator ends.
 
     Args:
         path: of the file.
         advance: called with the size of every part of the file that has been read.
 
     Raises:
-        UserError: something is wrong with the file; `read_serialized` says what.
+        UserError: the file is damaged; `read_serialized` says how.
     """
     stream, data = zlib.decompressobj(), b""
     try:
@@ -249,7 +249,7 @@ def inflate(path: str, advance: Callable[[int], None]) -> Iterator[bytes]:
 
 
 def check_end(path: str, schema: Schema) -> None:
-    """Looks for the end of a ZLIB stream: TensorFlow takes a file that was cut between two records for a whole one.
+    """Checks that a ZLIB stream is complete: TensorFlow does not notice a file that was cut between two records.
 
     Raises:
         UserError: the file is empty, cut, or goes on after the end.

@@ -1,8 +1,8 @@
 """From the bytes of an image file to the square that the detector sees, in TensorFlow's graph.
 
-Bytes and boxes come from anyone. What cannot be used raises `tf.errors.InvalidArgumentError`, which a server answers
-with INVALID_ARGUMENT; and how large an image is, is read from its header before its pixels are unpacked. However many
-images a batch holds, what is unpacked at any time is no more than one image of the largest size.
+Bytes and boxes are untrusted. Unusable ones raise `tf.errors.InvalidArgumentError`, which a server answers with
+INVALID_ARGUMENT. The size of an image is read from its header before its pixels are unpacked, and whatever the batch,
+the images unpacked at a time are together no larger than one image of the largest size.
 """
 
 import tensorflow as tf
@@ -12,11 +12,11 @@ from pose_tf.geometry import CROP_SIZE, Crop
 from pose_tf.models.estimator import IMAGENET_MEAN
 
 MAX_PIXELS = 1 << 26
-"""Of an image: 67 million, 192 MiB unpacked."""
+"""Most pixels of an image: 67 million, 192 MiB unpacked."""
 MAX_SIDE = 1 << 15
-"""Of an image in pixels. Resampling takes 3 KiB for each of its width: 96 MiB."""
+"""Longest side of an image in pixels. Resampling takes 3 KiB for each column: 96 MiB."""
 AT_ONCE = 4
-"""Images that are unpacked together, if none has more than this part of the limits."""
+"""How many images are unpacked together, if none exceeds this fraction of the limits."""
 MAX_BOX = 16
 """Longest side of a box over that of its image."""
 CROP_SPEC = (
@@ -24,7 +24,7 @@ CROP_SPEC = (
     tf.TensorSpec([2], tf.float32),
     tf.TensorSpec([], tf.float32),
 )
-"""Of the crop's pixels, and the corner and side of its `geometry.Crop`."""
+"""The crop's pixels, and the corner and side of its `geometry.Crop`."""
 
 
 def refuse_unless(condition, sentence: str, *values):
@@ -33,7 +33,7 @@ def refuse_unless(condition, sentence: str, *values):
 
 
 def not_empty(batch):
-    """The batch itself, which has to hold something: convolutions cannot compute nothing."""
+    """The batch itself, after a check that it is not empty, which convolutions do not support."""
     with tf.control_dependencies([refuse_unless(tf.shape(batch)[0] > 0, "the batch is empty")]):
         return tf.identity(batch)
 
@@ -131,7 +131,7 @@ def _decode_bmp(data):
 
 
 def _fits(size, images=1):
-    """Whether some images of a size, int64 [..., 2], are no more than one may be."""
+    """Whether `images` images of a size, int64 [..., 2], are together within the limits of one."""
     size = tf.minimum(size, MAX_SIDE + 1)  # products of larger ones may overflow
     return (images * tf.reduce_prod(size, axis=-1) <= MAX_PIXELS) & tf.reduce_all(images * size <= MAX_SIDE, axis=-1)
 
@@ -183,7 +183,7 @@ def square_crop(image, crop: Crop):
             antialias=True,
         )[0]
 
-    # As bytes: the large image is never there as floats.
+    # From bytes: the large image is never converted to floats.
     pixels = resample(image, [CROP_SIZE, CROP_SIZE], tf.stack([scale, scale]), corner[::-1])
     rows = resample(tf.ones([height, 1, 1]), [CROP_SIZE, 1], tf.stack([scale, 1.0]), tf.stack([corner[1], 0.0]))
     columns = resample(tf.ones([1, width, 1]), [1, CROP_SIZE], tf.stack([1.0, scale]), tf.stack([0.0, corner[0]]))

@@ -1,4 +1,4 @@
-"""From heatmaps to the crop's pixels."""
+"""Decoding: heatmaps to coordinates in crop pixels."""
 
 import dataclasses
 
@@ -76,7 +76,7 @@ def _stride(heatmaps):
 
 
 def _argmax(heatmaps, shifted):
-    """The highest cell, if `shifted` moved as `get_final_preds` of the public HRNet does. -> float32 [B, J, 2] x, y."""
+    """The highest cell; if `shifted`, moved as `get_final_preds` of the public HRNet does. Float32 [B, J, 2] x, y."""
     shape = tf.shape(heatmaps)
     height, width = shape[1], shape[2]
     flat = tf.reshape(tf.transpose(heatmaps, [0, 3, 1, 2]), [shape[0], shape[3], -1])
@@ -99,7 +99,7 @@ def _without_background(logits, cells):
     """Takes the background out of an expectation.
 
     With C the mean of exp(logit), a background of logits 0 has the share 1/C of all mass, and its mean is the center c:
-    the rest is at c + (x − c)·C/(C − 1). No map has to be so; where C is not above 1, x stays.
+    the rest is at c + (x − c)·C/(C − 1). A map need not have such a background; where C is not above 1, x stays.
     """
     shape = tf.shape(logits)
     size = tf.cast(tf.stack([shape[2], shape[1]]), tf.float32)

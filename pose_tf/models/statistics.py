@@ -1,4 +1,4 @@
-"""What training poses have in common: mean and deviation, which lifters measure in, and the margin of their crops."""
+"""Statistics of training poses: mean and standard deviation, which normalize lifter targets, and the crop margin."""
 
 import dataclasses
 
@@ -10,7 +10,7 @@ from pose_tf.geometry import CROP_SIZE, hip_relative
 CHUNK = 65536
 MIN_STD_MM = 1.0
 DEFAULT_MARGIN = 1.25  # as the public HRNet crops people
-BODY_OVER_JOINTS = 1.05  # the box around a body to that around its joints: soles and hands lie beyond
+BODY_OVER_JOINTS = 1.05  # size of the box around a body over that around its joints, which excludes soles and hands
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +56,7 @@ class PoseStatistics:
         return tf.cast(standardized, tf.float32) * self.std + self.mean
 
     def to_json(self) -> dict:
-        """Plain lists, in mm, and the margin."""
+        """The statistics as plain lists in mm, and the margin."""
         return {"mean_mm": self.mean.tolist(), "std_mm": self.std.tolist(), "crop_margin": self.margin}
 
     @classmethod

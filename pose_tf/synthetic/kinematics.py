@@ -146,7 +146,7 @@ def _lowest_point(joints: np.ndarray, feet: np.ndarray, body: Body) -> float:
 
 
 def is_plausible(figure: Figure, body: Body) -> bool:
-    """Whether no limb runs through another part of the body, and who sits touches the seat."""
+    """Whether no limb runs through another part of the body, and a sitting person touches the seat."""
     joints, g = figure.joints, body.girth
     arms = [_along(joints[elbow], joints[wrist], 0.0, 1.3) for elbow, wrist in zip(ELBOWS, WRISTS)]
     thighs = [_along(joints[hip], joints[knee], 0.4, 1.0) for hip, knee in zip(HIPS, KNEES)]

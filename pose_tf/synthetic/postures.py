@@ -246,7 +246,7 @@ ACTIONS = {
 
 
 def make_posture(rng: np.random.Generator, action: int) -> Posture:
-    """A random posture of an action of Human3.6M (2 to 16), either hand being the busy one."""
+    """A random posture of an action of Human3.6M (2 to 16), with either hand as the busy one."""
     stances, hands = ACTIONS[action]
     stance = stances[rng.integers(len(stances))]
     names = hands[rng.integers(len(hands))].split()

@@ -18,7 +18,7 @@ from pose_tf.synthetic.vectors import dot
 
 
 def _surface(solids, depth, number, view):
-    """Of the pixels that show a solid: flat index, solid, position, normal and fabric cell."""
+    """Flat index, solid, position, normal, fabric cell and fabric axes of the pixels that show a solid."""
     pixels = np.flatnonzero(number.ravel() >= 0)
     which = number.ravel()[pixels]
     xs, ys = view.rays()

@@ -79,7 +79,7 @@ def _draw_block(rng, room, view, ahead, side):
 
 
 def floor_shadow(solids, view, light):
-    """How much of the light the solids keep from the floor: float32 [256, 256], 0 to 1, soft."""
+    """The fraction of the light that the solids block from the floor: float32 [256, 256], 0 to 1, soft."""
     ends, radii = solids["ends"], solids["radii"]
     sideways = np.cross(light, (0.0, 1.0, 0.0))
     sideways /= np.sqrt(sideways @ sideways)

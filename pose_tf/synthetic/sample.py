@@ -52,7 +52,7 @@ def render_sample_with_mask(
 
 
 def _compose(rng: np.random.Generator, index: int, subject: int):
-    """Labels of a random sample, and what is to be rendered: the figure, its body and the view."""
+    """Labels of a random sample, and the figure, body and view to render."""
     body = make_body(rng, subject)
     action, subaction = int(rng.integers(2, 17)), int(rng.integers(1, 3))
     camera = int(rng.integers(4))
