@@ -33,7 +33,7 @@ def main() -> None:
     """Runs the command that `sys.argv` names."""
     program = "python -m pose_tf.cli" if pathlib.Path(sys.argv[0]).name == "__main__.py" else "pose-tf"
     command = sys.argv[1] if sys.argv[1:] else ""
-    if command in ("--help", "-help", "-h", "help"):
+    if command in ("--help", "-help", "-h"):
         print(_usage(program))
     elif command in COMMANDS:
         del sys.argv[1]

@@ -76,10 +76,12 @@ def _without_messages():
 
 
 def _guarded(main):
-    if "tensorflow" in sys.modules:
-        start_tensorflow()  # a script has imported it already
     logging.disable(logging.INFO)  # progress reports of libraries, whatever levels they set; warnings stay
+    logging.getLogger("pose_tf").addHandler(logging.StreamHandler())  # plain sentences, without absl's prefix
+    logging.getLogger("pose_tf").propagate = False
     try:
+        if "tensorflow" in sys.modules:  # a script has imported it
+            start_tensorflow()
         main()
     except UserError as error:
         fail(error)
