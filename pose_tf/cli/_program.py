@@ -141,7 +141,8 @@ def _parse_flags(arguments):
     try:
         rest = flags.FLAGS([_expand(argument) for argument in flags.FLAGS.read_flags_from_files(arguments)])
     except (flags.Error, UserError) as error:
-        fail(error)
+        missing = re.match(r"flag (--\w+)=None: Flag --\w+ must have a value", str(error))
+        fail(f"{missing[1]} is missing; see --help" if missing else error)
     except (AttributeError, KeyError) as error:
         fail(f"--config: the recipe has no such key: {error.args[0]}")
     except (TypeError, ValueError, OSError, SyntaxError, ImportError) as error:

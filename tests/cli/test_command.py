@@ -100,6 +100,11 @@ def test_a_run_needs_a_workdir(no_tensorflow):
     assert (done.returncode, done.stderr) == (1, "error: --workdir is missing: give the directory of the run\n")
 
 
+def test_a_required_flag_that_is_missing_is_named(no_tensorflow):
+    done = run("-m", "pose_tf.cli", "evaluate", PYTHONPATH=no_tensorflow)
+    assert (done.returncode, done.stderr) == (1, "error: --lifter is missing; see --help\n")
+
+
 LOSE_ONCE = """
 import os, sys, types
 sys.modules["tensorflow"] = types.SimpleNamespace(__version__="0", keras=types.SimpleNamespace(__version__="2"),
