@@ -7,13 +7,14 @@ generated: 6000 smooth objects with sizes like those of VOC 2012 at half size. R
 """
 
 import argparse
+import os
 import pathlib
 import statistics
 import sys
 import time
 
-sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "tools"))
-import _checkout  # noqa: F401
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 import cv2
 import numpy as np
 import tensorflow as tf

@@ -17,8 +17,7 @@ import sys
 import tempfile
 import time
 
-sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "tools"))
-import _checkout  # noqa: F401
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from absl import flags
 from contestant import Contestant
 from on_demand import serve
@@ -138,6 +137,7 @@ def time_requests(signature, precision):
 
 
 def main():
+    cli.start_tensorflow()
     if _SERVE.value:
         with tempfile.TemporaryDirectory() as folder:
             model, signatures = export_model(_PRECISIONS.value[0], folder)

@@ -19,8 +19,7 @@ import time
 import zlib
 from concurrent import futures
 
-sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "tools"))
-import _checkout  # noqa: F401
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 os.environ["TQDM_DISABLE"] = "1"
 from absl import flags
@@ -93,6 +92,7 @@ def show(name, values, unit):
 
 
 def main():
+    cli.start_tensorflow()
     from pose_tf.data.poses import index_records
 
     threads = len(os.sched_getaffinity(0))

@@ -11,8 +11,7 @@ import os
 import pathlib
 import sys
 
-sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "tools"))
-import _checkout  # noqa: F401
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from absl import flags
 
 from pose_tf import cli
@@ -23,6 +22,7 @@ flags.mark_flags_as_required(["reference_dir"])
 
 
 def main():
+    cli.start_tensorflow()
     rows = list(comparisons(_REFERENCE_DIR.value))
     print(f"{'what':40s}{'reference':44s}{'difference':>12s}{'limit':>10s}")
     for what, reference, difference, limit in rows:

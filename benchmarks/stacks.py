@@ -13,8 +13,7 @@ import pathlib
 import statistics
 import sys
 
-sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "tools"))
-import _checkout  # noqa: F401
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from absl import flags
 from contestant import Contestant
 

@@ -20,8 +20,7 @@ import sys
 import tempfile
 import time
 
-sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "tools"))
-import _checkout  # noqa: F401
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 os.environ["TQDM_DISABLE"] = "1"  # the progress of making sample data
 from absl import flags
@@ -145,6 +144,7 @@ def show(name, values, unit, scale=1.0, digits=1):
 
 
 def main():
+    cli.start_tensorflow()
     import tensorflow as tf
 
     config = _CONFIG.value

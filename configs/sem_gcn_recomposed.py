@@ -1,68 +1,29 @@
 """SemGCN for people and motions that it has not seen.
 
-Differs from the paper: every training pose is recomposed (another heading, another body, limbs of other samples), the
-loss is the distance itself, no non-local layers, a cosine schedule, and predictions are averaged with the mirror
-image's.
-Run:        python tools/train.py --config=configs/sem_gcn_recomposed.py --data_dir=DATA --workdir=runs/lifter
+Differs:    from the paper: every training pose is recomposed (another heading, another body, limbs of other samples);
+            the loss is the mean distance of the joints, not its square; no non-local layers; a cosine schedule;
+            predictions are averaged with the mirror image's.
+Run:        pose-tf train --config=sem_gcn_recomposed --data_dir=DATA --workdir=runs/lifter
             or on poses alone: --config.data.poses=POSES.npz --config.data.validation_subjects="(9,10,11)"
 """
 
-import ml_collections
+from pose_tf.configs import base
 
 
 def get_config():
-    config = ml_collections.ConfigDict()
-    config.stage = "lifter"
-    config.seed = 0
-    config.strategy = "auto"  # or one_device, mirrored, multi_worker
-    config.init_from = ""  # start from these weights: a workdir, a .keras file or a checkpoint
-    config.precision = "float32"  # float32, mixed_float16 or mixed_bfloat16
-    config.tf32 = False  # let GPUs from the A100 on round the factors of float32 products to 10 bits: faster
-    config.jit_compile = False  # compile the network's part of the step with XLA
-    config.deterministic = False  # kernels that give the same bits every time, on GPUs too; slower
-    config.batch_norm = "replica"  # statistics of each replica's samples; or synchronized, or frozen
-    config.profile_steps = ()  # (10, 15): profile these steps for TensorBoard
-    config.flip_test = True  # average with the lifted mirror image when predicting
-
-    config.model = ml_collections.ConfigDict()
-    config.model.name = "sem_gcn"
-    config.model.raw_pixels = False
-    config.model.channels = 128
-    config.model.num_blocks = 4
+    config = base.lifter("sem_gcn")
+    config.flip_test = True
     config.model.non_local = False
-
-    config.data = ml_collections.ConfigDict()
-    config.data.poses = ""  # an .npz of poses instead of the records of --data_dir
-    config.data.batch_size = 64  # of all replicas together; 0: replica_batch_size for each
-    config.data.replica_batch_size = 0  # 0: batch_size shared out
-    config.data.on_damage = "stop"  # or skip damaged records
-    config.data.validation_subjects = (8,)
-
-    config.augment = ml_collections.ConfigDict()
+    config.data.batch_size = 64
     config.augment.recompose = True
     config.augment.upper_body_swap = 0.5
     config.augment.arm_swap = 0.3
     config.augment.bone_length_noise = 0.05
-    config.augment.noise_px = 0.0
-
-    config.loss = "distance"  # of the joints, in the mean; or squared, equation 4 of the paper
-
-    config.optimizer = ml_collections.ConfigDict()
+    config.loss = "distance"
     config.optimizer.learning_rate = 1e-3
     config.optimizer.weight_decay = 0.0
-    config.optimizer.weight_decay_form = "decoupled"  # or coupled: an L2 penalty on the loss
-    config.optimizer.decay_biases = False  # and batch normalisation
     config.optimizer.schedule = "cosine"
     config.optimizer.warmup_steps = 300
     config.optimizer.final_fraction = 0.0
-    config.optimizer.clip_norm = 1.0  # of all gradients together; 0: no clipping
-    config.optimizer.ema = 0.0  # decay of a moving average of the weights, such as 0.999; 0: none
-
-    config.train = ml_collections.ConfigDict()
-    config.train.epochs = 20.0
-    config.train.steps_per_call = 100  # between two looks at the progress
-    config.train.report_every_steps = 500
-    config.train.validate_every_epochs = 1.0
-    config.train.checkpoint_every_minutes = 10.0
-    config.train.checkpoints_kept = 3  # and the one of the best validation
+    config.optimizer.clip_norm = 1.0
     return config

@@ -13,14 +13,18 @@ from tests.training.test_trainer import RECIPES, recipe
 
 ROOT = pathlib.Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", ROOT / "BUILD.md"]
-PROGRAMS = sorted([*(ROOT / "tools").glob("[a-z]*.py"), *(ROOT / "benchmarks").glob("*.py")])
+PROGRAMS = sorted([*(ROOT / "pose_tf" / "cli").glob("[a-z]*.py"), *(ROOT / "benchmarks").glob("*.py")])
 RECIPE_FILES = [ROOT / "configs" / f"{name}.py" for name in RECIPES]
-PYTHON = re.compile(r"(?:^|[ (`])(?:\S*/)?python (?P<program>(?:tools|benchmarks)/\w+\.py)(?P<flags>(?: [^`\n]*)?)")
+COMMAND = re.compile(
+    r"(?:^|[ (`])(?:\S*/)?(?:python (?P<script>(?:tools|benchmarks)/\w+\.py)|pose-tf (?P<command>[a-z-]*[a-z]))"
+    r"(?P<flags>(?: [^`\n]*)?)",
+    re.MULTILINE,
+)
 ABSL = {"help", "flagfile"}
 
 
 def texts():
-    """(where, text) of the documents and of the docstrings of tools, benchmarks and recipes."""
+    """(where, text) of the documents and of the docstrings of commands, benchmarks and recipes."""
     for path in DOCUMENTS:
         yield path.name, path.read_text()
     for path in PROGRAMS + RECIPE_FILES:
@@ -29,20 +33,27 @@ def texts():
 
 
 def commands():
-    """(where, program, flags) of all commands that run a tool or a benchmark."""
+    """(where, program, flags) of everything that runs a command, a tool or a benchmark."""
     for where, text in texts():
-        for match in PYTHON.finditer(re.sub(r"\s*\\\n\s*", " ", text)):
+        for match in COMMAND.finditer(re.sub(r"\s*\\\n\s*", " ", text)):
             command = re.sub(r"  +.*|[…)].*", "", match["flags"].strip())
-            yield where, match["program"], [flag.strip('"') for flag in re.findall(r'"--[^"]*"|--[^\s"\]]+', command)]
+            program = match["script"] or module_of(match["command"])
+            yield where, program, [flag.strip('"') for flag in re.findall(r'"--[^"]*"|--[^\s"\]]+', command)]
+
+
+def module_of(command):
+    return f"pose_tf/cli/{command.replace('-', '_')}.py"
 
 
 def defined_flags(program):
-    """Names of the flags that a program defines, or takes over from the modules beside it."""
+    """Names of the flags that a program defines, alone or with others."""
     source = (ROOT / program).read_text()
-    for name in re.findall(r"^(?:import|from) (\w+)", source, re.MULTILINE):
-        if (path := (ROOT / program).with_name(f"{name}.py")).exists():
-            source += path.read_text()
-    return set(re.findall(r"""(?:DEFINE_\w+|add_argument)\(\s*["'](?:--)?(\w+)["']""", source)) | ABSL
+    if command := re.search(r'_checkout\.run\("(.*)"\)', source):
+        return defined_flags(module_of(command[1]))
+    if "import _photos" in source:
+        source += (ROOT / "pose_tf/cli/_photos.py").read_text()
+    shared = {"config" if name == "recipe" else name for name in re.findall(r"_flags\.(\w+)\(", source)}
+    return shared | set(re.findall(r"""(?:DEFINE_\w+|add_argument)\(\s*["'](?:--)?(\w+)["']""", source)) | ABSL
 
 
 @pytest.mark.parametrize(("where", "program", "flags"), commands(), ids=lambda value: str(value)[:60])
@@ -53,7 +64,8 @@ def test_every_command_has_a_program_and_flags_that_exist(where, program, flags)
         name = flag[2:].split("=")[0]
         assert name.split(".")[0] in known or name.removeprefix("no") in known, f"{where}: {program} has no {flag}"
     configs = [flag.removeprefix("--config=") for flag in flags if flag.startswith("--config=")]
-    assert all((ROOT / config).is_file() for config in configs if not config.startswith("configs/X"))
+    configs = [config for config in configs if not config.startswith("configs/X")]
+    assert all(config in RECIPES or (ROOT / config).is_file() for config in configs)
     overrides = [flag.removeprefix("--config.") for flag in flags if flag.startswith("--config.")]
     if configs and overrides:
         check_values(overridden(configs[0].removeprefix("configs/").removesuffix(".py"), overrides))

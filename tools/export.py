@@ -1,63 +1,6 @@
-"""Writes trained models as a SavedModel that TF Serving can load.
+"""`pose-tf export`, in a checkout that is not installed."""
 
-    python tools/export.py --detector=runs/detector --lifter=runs/lifter --output_dir=model
-    python tools/export.py --detector=runs/detector --lifter=runs/lifter --output_dir=model --precision=bfloat16
-
-Versions count up: model/1, then model/2. The SavedModel takes image files or pixels and gives 2D joints in pixels and
-3D joints in mm; no code of this project is needed to run it. Its assets.extra/ holds requests that warm TF Serving up,
-and model_card.json.
-"""
-
-import json
-
-import _checkout  # noqa: F401
-from absl import flags
-
-from pose_tf import cli
-from pose_tf.errors import UserError
-
-_DETECTOR = flags.DEFINE_string("detector", None, "Workdir of a detector's training.")
-_LIFTER = flags.DEFINE_string("lifter", None, "Workdir of a lifter's training.")
-_OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "TF Serving model directory.")
-_FLIP_TEST = flags.DEFINE_bool("flip_test", None, "Average with the mirror image; by default as the recipes say.")
-_PRECISION = flags.DEFINE_enum("precision", "float32", ["float32", "bfloat16"], "Of the detector.")
-_REPORT = flags.DEFINE_string("report", None, "JSON written by tools/evaluate.py: its totals go into the model card.")
-flags.mark_flags_as_required(["detector", "lifter", "output_dir"])
-
-
-def main():
-    from pose_tf.evaluation.evaluator import load_estimator
-    from pose_tf.export.saved_model import export
-    from pose_tf.training.stages import DetectorStage, LifterStage
-    from pose_tf.workdir import Workdir
-
-    estimator = load_estimator(_DETECTOR.value, _LIFTER.value, _FLIP_TEST.value)
-    card = {"training": {}, "validation_errors": {}}
-    for stage, path in ((DetectorStage, _DETECTOR.value), (LifterStage, _LIFTER.value)):
-        workdir = Workdir(path)
-        config = workdir.config()
-        card["training"][config.stage] = config.to_dict()
-        card["validation_errors"][config.stage] = workdir.best_errors(stage.validation_metric)
-    if _REPORT.value:
-        card["evaluation"] = _totals(_REPORT.value)
-    print(f"SavedModel {export(estimator, _OUTPUT_DIR.value, _PRECISION.value, card)}")
-
-
-def _totals(path):
-    """The part of an evaluation's report that is not by action or joint."""
-    try:
-        with open(path) as file:
-            report = json.load(file)
-        return {
-            "samples": report["samples"],
-            **{key: report[key] for key in ("subjects", "trained_on", "selected_on") if key in report},
-            **{name: part["total"] for name, part in report.items() if isinstance(part, dict)},
-        }
-    except OSError as error:
-        raise UserError(f"--report={path} cannot be read: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise UserError(f"--report={path} is not a report of tools/evaluate.py") from None
-
+import _checkout
 
 if __name__ == "__main__":
-    cli.run(main)
+    _checkout.run("export")

@@ -4,13 +4,11 @@ import dataclasses
 
 import tensorflow as tf
 
+from pose_tf.choices import ALIGNMENTS, METHODS
 from pose_tf.errors import UserError
 from pose_tf.geometry import CROP_SIZE
 from pose_tf.layers import SoftArgmax2D
 from pose_tf.layers.soft_argmax import half_pixel_offset
-
-METHODS = ("soft_argmax", "debiased", "argmax", "unshifted_argmax")
-ALIGNMENTS = ("half_pixel", "corner")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,22 +1,20 @@
-"""tools/predict.py without a model: all joints are in the middle of what is white. Tests run it as a process."""
+"""`pose-tf predict` without a model: all joints are in the middle of what is white. Tests run it as a process."""
 
 import pathlib
 import sys
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
-
-import _checkout  # noqa: E402, F401
-import _pictures  # noqa: E402
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 
 from pose_tf import cli  # noqa: E402
+from pose_tf.cli import _photos  # noqa: E402
 
 
 def main():
+    cli.start_tensorflow()
     from pose_tf.predict.predictor import predict
     from tests.predict.test_predictor import find_mark
 
-    predict(find_mark, _pictures.INPUT.value, _pictures.options())
+    predict(find_mark, _photos.INPUT.value, _photos.options())
 
 
 if __name__ == "__main__":

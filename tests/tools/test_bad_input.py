@@ -27,7 +27,8 @@ def test_what_is_not_installed_is_named_and_what_tensorflow_tells_of_the_machine
     (tmp_path / "tensorflow.py").write_text(
         f"import os; os.write(2, {chr(10).join(told)!r}.encode()); raise ModuleNotFoundError('No module named this')"
     )
-    done = run_tool("train", ok=False, PYTHONPATH=str(tmp_path))
+    flags = ("--config=quickstart_lifter", f"--workdir={tmp_path}/run")
+    done = run_tool("train", *flags, ok=False, PYTHONPATH=str(tmp_path))
     assert done.returncode == 1
     assert done.stderr.splitlines() == [
         "E0000 no AVX",

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from pose_tf import cli
+from pose_tf.cli import _program
 from tests.predict.matroska import write_matroska
 from tests.predict.test_predictor import marked, write_photo
 
@@ -168,7 +168,7 @@ def test_the_home_directory_is_expanded_in_every_flag(monkeypatch, tmp_path):
         "--input=-": "--input=-",
         "--smooth": "--smooth",
     }.items():
-        assert cli._expand(given) == expanded
+        assert _program._expand(given) == expanded
 
 
 def test_the_home_directory_is_known_to_tools(fails, tmp_path):

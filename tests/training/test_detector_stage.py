@@ -1,12 +1,10 @@
 """Tests of the detector's training step: what it sees and minimises."""
 
-import importlib.util
-import pathlib
-
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from pose_tf.configs import hrnet_w32
 from pose_tf.data import records
 from pose_tf.data.occluders import OccluderBank
 from pose_tf.data.pipeline import Share
@@ -14,8 +12,6 @@ from pose_tf.errors import UserError
 from pose_tf.synthetic.sample import render_sample
 from pose_tf.training.stages import DetectorStage
 from pose_tf.workdir import Workdir
-
-RECIPE = pathlib.Path(__file__).parents[2] / "configs" / "hrnet_w32.py"
 
 
 @pytest.fixture(scope="module")
@@ -28,10 +24,7 @@ def data_dir(tmp_path_factory):
 
 @pytest.fixture
 def config(tmp_path):
-    spec = importlib.util.spec_from_file_location("hrnet_w32", RECIPE)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    config = module.get_config()
+    config = hrnet_w32.get_config()
     config.model.width = config.model.stem = 4
     config.model.modules, config.model.blocks = (1, 1, 1), 1
     config.data.batch_size = 2

@@ -7,14 +7,71 @@ import re
 import ml_collections
 import pytest
 
+from pose_tf.configs import base
 from pose_tf.errors import UserError
-from pose_tf.training.recipe import check_same_recipe, check_values
+from pose_tf.training.recipe import COMMON, MODELS, STAGES, check_same_recipe, check_values, flatten
 from tests.training.test_trainer import RECIPES, recipe
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_every_key_of_every_recipe_has_a_rule_that_its_value_keeps(name):
+def test_every_value_of_every_recipe_keeps_its_rule(name):
     check_values(recipe(name))
+
+
+@pytest.mark.parametrize(
+    ("defaults", "network"),
+    [(base.detector(), "hrnet"), (base.lifter(), "feed_forward"), (base.lifter("sem_gcn"), "sem_gcn")],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_the_defaults_have_every_key_that_has_a_rule_and_no_other(defaults, network):
+    rules = COMMON | STAGES[defaults.stage] | MODELS[network]
+    assert flatten(defaults.to_dict()).keys() == rules.keys()
+
+
+def test_a_recipe_cannot_misspell_a_key():
+    with pytest.raises(AttributeError, match="widht"):
+        base.detector().model.widht = 48
+
+
+@pytest.mark.parametrize(
+    ("name", "learning_rate"), [("hrnet_w32", 1e-5), ("hrnet_w48", 1e-5), ("feed_forward", 5e-4), ("sem_gcn", 5e-4)]
+)
+def test_the_papers_recipes_have_its_hyper_parameters(name, learning_rate):
+    optimizer = recipe(name).optimizer
+    assert (optimizer.learning_rate, optimizer.weight_decay, optimizer.schedule) == (learning_rate, 0.05, "constant")
+
+
+def test_the_released_recipes_have_the_released_hyper_parameters():
+    detector, lifter, graph = (recipe(f"released/{name}") for name in ("hrnet_w32", "feed_forward", "sem_gcn"))
+    assert {name: factor for name, factor in detector.loss.items() if factor} == {"released_heatmap": 1.0}
+    assert (detector.decoding.method, detector.decoding.alignment) == ("unshifted_argmax", "half_pixel")
+    assert (detector.occlusion.probability, detector.occlusion.min_count, detector.occlusion.max_count) == (0.5, 1, 7)
+    assert detector.color.to_dict() == {"brightness": 0.2, "contrast": 0.2, "saturation": 0.2, "hue": 0.2}
+    assert (detector.optimizer.weight_decay_form, detector.optimizer.schedule) == ("coupled", "step")
+    assert (lifter.model.share_blocks, lifter.model.raw_pixels) == (True, True)
+    assert (graph.model.non_local, graph.model.raw_pixels) == (False, True)
+    for config in (detector, lifter, graph):
+        assert (config.optimizer.weight_decay, config.optimizer.decay_biases) == (0.05, True)
+        assert config.data.batch_size == 16
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("hrnet_w32", {"model.width": 32, "model.modules": (1, 4, 3), "loss.integral": 1.0, "train.epochs": 3.0}),
+        ("hrnet_w48", {"model.width": 48, "occlusion.probability": 0.5, "occlusion.max_count": 8, "color.hue": 0.0}),
+        ("hrnet_cpu", {"model.stem": 32, "loss.integral": 0.0, "loss.integral_l1": 0.05, "loss.distribution": 1.0}),
+        ("quickstart_detector", {"model.width": 16, "model.downsample": 2, "heatmap_sigma": 1.0, "augment.flip": 0.5}),
+        ("quickstart_lifter", {"model.units": 512, "augment.noise_px": 3.0, "train.epochs": 18.0, "flip_test": True}),
+        ("feed_forward", {"model.units": 1024, "model.dropout": 0.5, "loss": "squared", "train.epochs": 20.0}),
+        ("sem_gcn", {"model.channels": 128, "model.num_blocks": 4, "model.non_local": True, "loss": "squared"}),
+        ("feed_forward_recomposed", {"data.batch_size": 128, "model.dropout": 0.0, "augment.arm_swap": 0.3}),
+        ("sem_gcn_recomposed", {"data.batch_size": 64, "model.non_local": False, "optimizer.warmup_steps": 300}),
+    ],
+)
+def test_what_makes_a_recipe_different(name, values):
+    found = flatten(recipe(name).to_dict())
+    assert {key: found[key] for key in values} == values
 
 
 NUMBERS = {

@@ -1,0 +1,149 @@
+"""Every setting of a recipe, with its default: what the paper's first recipe of a stage says.
+
+A recipe is a docstring and the settings that differ:
+
+    from pose_tf.configs import base
+
+
+    def get_config():
+        config = base.detector()
+        config.model.width = 48
+        return config
+
+`pose-tf train --config=RECIPE --print_config` prints all of them. `pose_tf/training/recipe.py` has the range of each.
+"""
+
+from ml_collections import ConfigDict
+
+
+def detector() -> ConfigDict:
+    """Settings of a recipe for a detector, from images to 2D joints; the defaults are those of HRNet-W32."""
+    config = _common("detector")
+
+    config.model = ConfigDict()
+    config.model.name = "hrnet"
+    config.model.width = 32  # channels of the branch with the highest resolution
+    config.model.stem = 64  # channels before the branches
+    config.model.modules = (1, 4, 3)  # exchanges between resolutions in stages 2, 3 and 4
+    config.model.blocks = 4  # residual units between two exchanges
+    config.model.downsample = 1  # 2: average-pool the input 2x2 first, 4x faster, coarser heatmaps; or 4, or 8
+
+    config.data.service = ""  # host:port of a tf.data service that reads the records instead of this machine
+    config.data.validation_samples = 2048  # at most this many, evenly spaced
+
+    config.augment = ConfigDict()
+    config.augment.flip = 0.0  # probability of a mirror image
+    config.augment.rotation = 0.0  # up to this many degrees
+    config.augment.scale = 0.0  # up to this relative change
+
+    config.occlusion = ConfigDict()
+    config.occlusion.bank = "occluders.npz"  # file written by pose-tf build-occluders
+    config.occlusion.probability = 0.5  # that an image is occluded
+    config.occlusion.min_count = 1  # objects
+    config.occlusion.max_count = 8
+    config.occlusion.min_scale = 0.2  # size of an object relative to half its size in VOC
+    config.occlusion.max_scale = 1.0
+
+    config.color = ConfigDict()
+    config.color.brightness = 0.2  # up to this relative change
+    config.color.contrast = 0.2
+    config.color.saturation = 0.2
+    config.color.hue = 0.0  # up to this fraction of a full turn
+
+    config.loss = ConfigDict()  # factors of a sum
+    config.loss.integral = 1.0  # squared distance of the soft-argmax, equation 3 of the paper
+    config.loss.integral_l1 = 0.0  # absolute distance of the soft-argmax
+    config.loss.heatmap = 0.0  # squared error to a Gaussian of height 1
+    config.loss.released_heatmap = 0.0  # squared error to the target of the paper's released code
+    config.loss.distribution = 0.0  # cross-entropy between the softmax of the heatmap and a Gaussian
+    config.heatmap_sigma = 2.0  # standard deviation of the Gaussian targets in cells
+
+    config.decoding = ConfigDict()  # from heatmaps to 2D joints
+    config.decoding.method = "soft_argmax"  # or debiased, argmax, unshifted_argmax
+    config.decoding.beta = 1.0  # factor on the heatmaps before the softmax
+    config.decoding.alignment = "half_pixel"  # heatmap cell i at pixel 4i + 1.5; corner: at 4i
+
+    config.optimizer.learning_rate = 1e-5
+    config.train.epochs = 3.0
+    config.train.half_size_until = 0.0  # fraction of the steps that use images of half the size, 128x128
+    config.train.steps_per_call = 10  # steps in one call of the compiled loop; signals are handled between calls
+    config.train.report_every_steps = 100
+    config.train.validate_every_epochs = 0.1
+    return config.lock()
+
+
+def lifter(network: str = "feed_forward") -> ConfigDict:
+    """Settings of a recipe for a lifter, from 2D joints to 3D joints.
+
+    Args:
+        network: `feed_forward` or `sem_gcn`.
+    """
+    config = _common("lifter")
+
+    config.model = ConfigDict()
+    config.model.name = network
+    config.model.raw_pixels = False  # input in 0 … 256 px instead of -1 … 1
+    if network == "feed_forward":
+        config.model.units = 1024
+        config.model.num_blocks = 2
+        config.model.dropout = 0.5
+        config.model.share_blocks = False  # one linear layer and one batch normalization for all blocks
+    else:
+        config.model.channels = 128
+        config.model.num_blocks = 4
+        config.model.non_local = True  # a non-local layer after each block
+
+    config.data.poses = ""  # an .npz of poses instead of the records of --data_dir
+
+    config.augment = ConfigDict()
+    config.augment.recompose = False  # another heading and another body for every pose
+    config.augment.upper_body_swap = 0.0  # probability of another sample's upper body
+    config.augment.arm_swap = 0.0  # probability of another sample's arm
+    config.augment.bone_length_noise = 0.0  # standard deviation, relative
+    config.augment.noise_px = 0.0  # standard deviation of the noise on 2D joints
+
+    config.loss = "squared"  # equation 4 of the paper; distance: the mean distance of the joints
+
+    config.optimizer.learning_rate = 5e-4
+    config.train.epochs = 20.0
+    config.train.steps_per_call = 100  # steps in one call of the compiled loop; signals are handled between calls
+    config.train.report_every_steps = 500
+    config.train.validate_every_epochs = 1.0
+    return config.lock()
+
+
+def _common(stage):
+    """Settings that both stages have, with the same defaults."""
+    config = ConfigDict()
+    config.stage = stage
+    config.seed = 0
+    config.strategy = "auto"  # or one_device, mirrored, multi_worker
+    config.init_from = ""  # start from these weights: a workdir, a .keras file or a checkpoint
+    config.precision = "float32"  # or mixed_float16, mixed_bfloat16
+    config.tf32 = False  # let GPUs from the A100 on round the factors of float32 products to 10 bits: faster
+    config.jit_compile = False  # compile the network's part of the step with XLA
+    config.deterministic = False  # kernels that give the same bits every time, on GPUs too; slower
+    config.batch_norm = "replica"  # statistics of each replica's samples; or synchronized, or frozen
+    config.profile_steps = ()  # (10, 15): profile steps 10 to 14 for TensorBoard
+    config.flip_test = False  # average with the mirror image when predicting, at twice the cost
+
+    config.data = ConfigDict()
+    config.data.batch_size = 16  # over all replicas; 0: replica_batch_size on each
+    config.data.replica_batch_size = 0  # 0: batch_size divided among the replicas
+    config.data.on_damage = "stop"  # or skip damaged records
+    config.data.validation_subjects = (8,)
+
+    config.optimizer = ConfigDict()  # Adam
+    config.optimizer.weight_decay = 0.05
+    config.optimizer.weight_decay_form = "decoupled"  # or coupled: an L2 penalty on the loss
+    config.optimizer.decay_biases = False  # and batch normalization
+    config.optimizer.schedule = "constant"  # or cosine, or step: a tenth after each epoch
+    config.optimizer.warmup_steps = 0
+    config.optimizer.final_fraction = 1.0  # of the learning rate, at the end of a cosine schedule
+    config.optimizer.clip_norm = 0.0  # norm of all gradients together; 0: no clipping
+    config.optimizer.ema = 0.0  # decay of a moving average of the weights, such as 0.999; 0: no average
+
+    config.train = ConfigDict()
+    config.train.checkpoint_every_minutes = 10.0
+    config.train.checkpoints_kept = 3  # and the one of the best validation
+    return config

@@ -1,0 +1,6 @@
+"""Values that the library and the flags of its commands both accept. Importing this module imports nothing else."""
+
+METHODS = ("soft_argmax", "debiased", "argmax", "unshifted_argmax")
+"""From heatmaps to coordinates; see `pose_tf.models.decoding`."""
+ALIGNMENTS = ("half_pixel", "corner")
+"""Where heatmap cell i lies in the crop: at pixel 4i + 1.5, or at 4i."""

@@ -1,0 +1,86 @@
+"""Measures trained models on labeled data: prints a table and writes a JSON report.
+
+    pose-tf evaluate --data_dir=DATA --detector=runs/detector --lifter=runs/lifter --subjects=8 --output=report.json
+    pose-tf evaluate --poses=POSES.npz --lifter=runs/lifter
+
+The first form evaluates the whole pipeline and, for comparison, the lifter on true 2D joints; the second evaluates the
+lifter alone. --occluders=occluders.npz, a file of pose-tf build-occluders, pastes objects over the images first.
+All errors of 3D joints are in mm: MPJPE with the hips aligned, PA-MPJPE after Procrustes alignment.
+"""
+
+from absl import flags
+
+from pose_tf.choices import ALIGNMENTS, METHODS
+from pose_tf.cli import _flags, start_tensorflow
+from pose_tf.errors import UserError
+
+_DATA_DIR = flags.DEFINE_string("data_dir", None, "Directory with h36/* records.")
+_POSES = flags.DEFINE_string("poses", None, "An .npz with pose2d_crop, pose3d and subject, instead of --data_dir.")
+_DETECTOR = _flags.detector()
+_LIFTER = _flags.lifter()
+_SUBJECTS = flags.DEFINE_list("subjects", None, "Numbers of the subjects to evaluate on; all by default.")
+_OCCLUDERS = flags.DEFINE_string("occluders", None, "Bank of objects to paste over every image, 1 to 8 of them.")
+_OUTPUT = flags.DEFINE_string("output", None, "JSON file to write.")
+_PREVIEW = flags.DEFINE_string("preview", None, "PNG to write: samples with predicted and true poses.")
+_BATCH_SIZE = _flags.batch_size()
+_FLIP_TEST = _flags.flip_test()
+_DECODING = flags.DEFINE_enum(
+    "decoding",
+    None,
+    METHODS,
+    "From heatmaps to 2D joints; by default as the recipe specifies.",
+)
+_BETA = flags.DEFINE_float("beta", None, "Factor on heatmaps before the softmax; by default as the recipe specifies.")
+_ALIGNMENT = flags.DEFINE_enum(
+    "alignment",
+    None,
+    ALIGNMENTS,
+    "Pixel of heatmap cell i: 4i + 1.5 or 4i; by default as the recipe specifies.",
+)
+flags.mark_flags_as_required(["lifter"])
+
+
+def main():
+    if (_POSES.value is None) == (_DATA_DIR.value is None):
+        raise UserError("give one of --data_dir and --poses")
+    if _DATA_DIR.value and not _DETECTOR.value:
+        raise UserError("--detector is missing; to evaluate a lifter alone, give --poses instead of --data_dir")
+    try:
+        subjects = None if _SUBJECTS.value is None else [int(subject) for subject in _SUBJECTS.value]
+    except ValueError:
+        raise UserError(f"--subjects={','.join(_SUBJECTS.value)} is not a list of numbers") from None
+    if _POSES.value:
+        for flag in (_DETECTOR, _PREVIEW, _OCCLUDERS, _DECODING, _BETA, _ALIGNMENT):
+            if flag.value is not None:
+                raise UserError(f"--{flag.name} needs images: give --data_dir and --detector")
+    start_tensorflow()
+    from pose_tf import files, images
+    from pose_tf.data import fingerprint, poses
+    from pose_tf.data.occluders import OccluderBank
+    from pose_tf.evaluation import evaluator
+    from pose_tf.workdir import Workdir
+
+    workdirs = [Workdir(path) for path in (_DETECTOR.value, _LIFTER.value) if path]
+    for workdir in workdirs:
+        workdir.data()  # what is damaged is reported before the work
+    if _POSES.value:
+        samples = poses.read_pose_file(_POSES.value)
+        samples = samples if subjects is None else samples.select(subjects)
+        report = evaluator.evaluate_poses(Workdir(_LIFTER.value), samples, _FLIP_TEST.value)
+        data = fingerprint.of_arrays(_POSES.value)
+    else:
+        decoding = {"method": _DECODING.value, "beta": _BETA.value, "alignment": _ALIGNMENT.value}
+        decoding = {name: value for name, value in decoding.items() if value is not None}
+        estimator = evaluator.load_estimator(_DETECTOR.value, _LIFTER.value, _FLIP_TEST.value, **decoding)
+        occluders = OccluderBank.load(_OCCLUDERS.value) if _OCCLUDERS.value else None
+        report, arrays = evaluator.evaluate_images(estimator, _DATA_DIR.value, subjects, _BATCH_SIZE.value, occluders)
+        if _PREVIEW.value:
+            images.write_png(_PREVIEW.value, evaluator.preview(arrays))
+        data = fingerprint.of_records(_DATA_DIR.value)
+    report |= evaluator.seen_in_training(workdirs, report["subjects"], data)
+    print(evaluator.format_report(report))
+    if _OUTPUT.value:
+        files.write_json(_OUTPUT.value, report)
+        print(f"report {_OUTPUT.value}")
+    if _PREVIEW.value:
+        print(f"picture {_PREVIEW.value}")

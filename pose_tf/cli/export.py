@@ -1,0 +1,59 @@
+"""Writes trained models as a SavedModel that TF Serving can load.
+
+    pose-tf export --detector=runs/detector --lifter=runs/lifter --output_dir=model
+    pose-tf export --detector=runs/detector --lifter=runs/lifter --output_dir=model --precision=bfloat16
+
+Versions count up: model/1, then model/2. The SavedModel takes image files or pixels and returns 2D joints in pixels and
+3D joints in mm; it runs without the code of this project. Its assets.extra/ holds requests that warm TF Serving up, and
+model_card.json.
+"""
+
+import json
+
+from absl import flags
+
+from pose_tf.cli import _flags, start_tensorflow
+from pose_tf.errors import UserError
+
+_DETECTOR = _flags.detector()
+_LIFTER = _flags.lifter()
+_OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "TF Serving model directory.")
+_FLIP_TEST = _flags.flip_test()
+_PRECISION = flags.DEFINE_enum("precision", "float32", ["float32", "bfloat16"], "Precision of the exported detector.")
+_REPORT = flags.DEFINE_string("report", None, "JSON report of pose-tf evaluate: its totals go into the model card.")
+flags.mark_flags_as_required(["detector", "lifter", "output_dir"])
+
+
+def main():
+    start_tensorflow()
+    from pose_tf.evaluation.evaluator import load_estimator
+    from pose_tf.export.saved_model import export
+    from pose_tf.training.stages import DetectorStage, LifterStage
+    from pose_tf.workdir import Workdir
+
+    estimator = load_estimator(_DETECTOR.value, _LIFTER.value, _FLIP_TEST.value)
+    card = {"training": {}, "validation_errors": {}}
+    for stage, path in ((DetectorStage, _DETECTOR.value), (LifterStage, _LIFTER.value)):
+        workdir = Workdir(path)
+        config = workdir.config()
+        card["training"][config.stage] = config.to_dict()
+        card["validation_errors"][config.stage] = workdir.best_errors(stage.validation_metric)
+    if _REPORT.value:
+        card["evaluation"] = _totals(_REPORT.value)
+    print(f"SavedModel {export(estimator, _OUTPUT_DIR.value, _PRECISION.value, card)}")
+
+
+def _totals(path):
+    """The part of an evaluation's report that is not by action or joint."""
+    try:
+        with open(path) as file:
+            report = json.load(file)
+        return {
+            "samples": report["samples"],
+            **{key: report[key] for key in ("subjects", "trained_on", "selected_on") if key in report},
+            **{name: part["total"] for name, part in report.items() if isinstance(part, dict)},
+        }
+    except OSError as error:
+        raise UserError(f"--report={path} cannot be read: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise UserError(f"--report={path} is not a report of pose-tf evaluate") from None

@@ -1,0 +1,66 @@
+"""Reads a PyTorch checkpoint into a workdir, which every other command takes like that of a run.
+
+    pose-tf import-torch --arch=hrnet_w32 --checkpoint=pose_hrnet_w32_256x256.pth --map_joints=mpii \\
+        --workdir=runs/imported
+    pose-tf train --config=hrnet_w32 --config.init_from=runs/imported --data_dir=DATA --workdir=runs/detector
+
+Reads official HRNet pose checkpoints and ImageNet classifiers, mmpose's HRNet, the public SemGCN code's SemGCN and
+linear model, and the networks of the paper's released code, as torch.save or safetensors wrote them. PyTorch is not
+needed, and nothing in the file is executed. Every weight must fit; the command names the weights that it leaves out.
+
+The public code's lifters were trained on 2D joints normalized by the whole image. Here lifters get 2D joints normalized
+by the crop of the person, so fine-tune them before use: pose-tf train --config.init_from.
+"""
+
+import gc
+import sys
+
+from absl import flags
+
+from pose_tf.cli import start_tensorflow
+
+_ARCH = flags.DEFINE_string(
+    "arch", None, "hrnet_w<width>, sem_gcn, feed_forward, released_sem_gcn or released_feed_forward."
+)
+_CHECKPOINT = flags.DEFINE_string("checkpoint", None, "File that torch.save or safetensors wrote.")
+_STATE_DICT = flags.DEFINE_string(
+    "state_dict", None, "Weights to take, such as ema_state_dict or teacher.model; by default the plain ones."
+)
+_WORKDIR = flags.DEFINE_string("workdir", None, "Directory to write.")
+_MAP_JOINTS = flags.DEFINE_enum(
+    "map_joints",
+    None,
+    ["mpii", "coco", "h36m"],
+    "Skeleton of an HRNet checkpoint; fills the joints shared with ours.",
+)
+_POSE_MEAN = flags.DEFINE_string("pose_mean", None, "An .npy [17, 3]: mean pose in mm of a lifter's training.")
+_POSE_STD = flags.DEFINE_string("pose_std", None, "An .npy [17, 3]: standard deviation in mm.")
+flags.mark_flags_as_required(["arch", "checkpoint", "workdir"])
+
+
+def main():
+    gc.disable()  # building HRNet's thousand layers makes no garbage, and looking for it takes a quarter of the time
+    start_tensorflow()
+    from pose_tf.training.torch_import import import_torch
+    from pose_tf.workdir import Workdir
+
+    loaded = import_torch(
+        _ARCH.value,
+        _CHECKPOINT.value,
+        _WORKDIR.value,
+        map_joints=_MAP_JOINTS.value,
+        mean=_POSE_MEAN.value,
+        std=_POSE_STD.value,
+        state_dict=_STATE_DICT.value,
+    )
+    if loaded.others:
+        taken = f"under '{loaded.state_dict}'" if loaded.state_dict else "that lie in the file by themselves"
+        others = ", ".join(f"'{key}'" for key in loaded.others)
+        print(f"took the weights {taken}; --state_dict chooses others of the file: {others}")
+    if loaded.skipped:
+        print(f"skipped {len(loaded.skipped)} weights of the file: {loaded.skipped[0]} … {loaded.skipped[-1]}")
+    if loaded.initialised:
+        print(f"not in the file, and random: {', '.join(loaded.initialised)}")
+    for warning in Workdir(_WORKDIR.value).warnings():
+        print(f"warning: {warning}", file=sys.stderr)
+    print(f"model {_WORKDIR.value}/best.keras")

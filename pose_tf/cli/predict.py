@@ -1,0 +1,36 @@
+"""Finds the people in photos and videos and estimates their poses with an exported model.
+
+    pose-tf predict --model=model --input=photo.jpg --output_dir=poses
+    pose-tf predict --model=model --input=FOLDER --boxes=boxes.csv --output_dir=poses
+    pose-tf predict --model=model --input=walk.mp4 --output_dir=poses
+    pose-tf predict --model=model --input=- --output_dir=poses
+
+For NAME.jpg or NAME.mp4, the output directory receives
+
+    NAME.png, NAME.mp4     the photo or video with everyone's skeleton
+    NAME.views.png         beside it, the 3D poses from three sides
+    NAME.html              a page for the browser: the poses can be rotated and played
+    NAME.json, .csv, .npz  2D joints in pixels of the photo, 3D joints in mm relative to the hip, confidence
+
+In a folder, hidden files and the results of earlier runs are skipped. Results replace nothing but earlier results, so
+they may lie beside the photos.
+
+OpenCV's pedestrian detector finds people who stand or walk, are whole, and are not too small; others need a box. In a
+video people are tracked, and times are the file's own time stamps. A camera runs until Ctrl-C.
+"""
+
+from absl import flags
+
+from pose_tf.cli import _photos, start_tensorflow
+
+_MODEL = flags.DEFINE_string("model", None, "Directory that pose-tf export has written.")
+flags.mark_flag_as_required("model")
+flags.adopt_module_key_flags(_photos)
+
+
+def main():
+    start_tensorflow()
+    from pose_tf.predict.predictor import load_model, predict
+
+    options = _photos.options()
+    predict(load_model(_MODEL.value), _photos.INPUT.value, options)

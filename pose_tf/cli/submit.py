@@ -1,0 +1,37 @@
+"""Estimates the poses of the test set and writes the course's submission file.
+
+    pose-tf submit --detector=runs/detector --lifter=runs/lifter --records=DATA/test_set.tfrecords \\
+        --output=submission.csv.gz
+
+One line for each record, in record order: Id from 1 and 17 x 3 hip-relative coordinates in mm.
+"""
+
+from absl import flags
+
+from pose_tf.cli import _flags, start_tensorflow
+from pose_tf.errors import UserError
+
+_DETECTOR = _flags.detector()
+_LIFTER = _flags.lifter()
+_RECORDS = flags.DEFINE_string("records", None, "The test set: a ZLIB TFRecord file of images.")
+_OUTPUT = flags.DEFINE_string("output", "submission.csv.gz", "File to write: .csv.gz or .csv.")
+_BATCH_SIZE = _flags.batch_size()
+_FLIP_TEST = _flags.flip_test()
+flags.mark_flags_as_required(["detector", "lifter", "records"])
+
+
+def main():
+    if not _OUTPUT.value.endswith((".csv", ".csv.gz")):
+        raise UserError(f"--output={_OUTPUT.value} must end in .csv.gz or .csv")
+    start_tensorflow()
+    from pose_tf.data import pipeline, records
+    from pose_tf.evaluation import evaluator
+    from pose_tf.evaluation.submission import write_submission
+
+    estimator = evaluator.load_estimator(_DETECTOR.value, _LIFTER.value, _FLIP_TEST.value)
+    predicted = evaluator.estimate(estimator, pipeline.test_images(_RECORDS.value, _BATCH_SIZE.value))
+    records.check_end(_RECORDS.value, records.H36M_TEST)
+    if not predicted:
+        raise UserError(f"{_RECORDS.value} holds no records")
+    write_submission(_OUTPUT.value, predicted["pose3d"])
+    print(f"{len(predicted['pose3d'])} poses in {_OUTPUT.value}")
