@@ -108,16 +108,13 @@ def list_shards(data_dir: str, kind: str = "h36") -> list[str]:
 # ---- parsing in graph
 
 
-def parse(
-    serialized, schema: Schema, keys: Iterable[str] | None = None, sizes_only: Iterable[str] = ()
-) -> dict[str, tf.Tensor]:
+def parse(serialized, schema: Schema, keys: Iterable[str] | None = None) -> dict[str, tf.Tensor]:
     """Parses one serialised example inside a tf.data graph.
 
     Args:
         serialized: string scalar.
         schema: what kind of record it is.
         keys: the fields wanted; all by default.
-        sizes_only: further arrays that have to be there and of the right size, but are not wanted.
 
     Returns:
         Tensors by key, shaped as the schema says. JPEG images come decoded, uint8 [H, W, 3].
@@ -126,7 +123,7 @@ def parse(
         tf.errors.InvalidArgumentError: at run time, for a missing key or a wrong size. `named_errors` turns it into
             a sentence that names the file and the record.
     """
-    fields = {key: schema.fields[key] for key in (*(keys or schema.fields), *sizes_only)}
+    fields = {key: schema.fields[key] for key in keys or schema.fields}
     features = tf.io.parse_single_example(
         serialized,
         {
@@ -136,9 +133,6 @@ def parse(
             for key, field in fields.items()
         },
     )
-    for key in sizes_only:
-        size = tf.strings.length(features.pop(key))
-        tf.debugging.assert_equal(size, fields.pop(key).num_bytes, f"size of {key}")
     for key, field in fields.items():
         if isinstance(field, Raw):
             array = tf.reshape(tf.io.decode_raw(features[key], field.dtype), field.shape)
