@@ -13,7 +13,6 @@ import os
 import pathlib
 import statistics
 import sys
-import tempfile
 import threading
 import time
 import zlib
@@ -93,11 +92,10 @@ def show(name, values, unit):
 
 def main():
     cli.start_tensorflow()
-    from pose_tf.data.poses import index_records
+    from pose_tf.data.record_index import index_records
 
     threads = len(os.sched_getaffinity(0))
-    with tempfile.TemporaryDirectory() as folder:
-        index = index_records(_DATA_DIR.value, folder, "stop")
+    index = index_records(_DATA_DIR.value)
     inflation, pipeline = Inflation(index.shards, threads), Pipeline(index, _BATCH_SIZE.value)
     total = sum(_inflated(path) for path in index.shards)
     record = total / len(index.poses)

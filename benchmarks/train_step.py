@@ -47,12 +47,11 @@ class OurStep:
 
         from pose_tf.data.pipeline import Share
         from pose_tf.synthetic.sample_data import write_sample_data
-        from pose_tf.training.optimizers import make_optimizer
-        from pose_tf.training.stages import make_stage
+        from pose_tf.training.interruption import Interruption
+        from pose_tf.training.state import make_state
         from pose_tf.training.step import make_train_steps
-        from pose_tf.training.strategy import batch_sizes, distribute, make_strategy, set_batch_norm, variable_scope
-        from pose_tf.training.weight_average import WeightAverage
-        from pose_tf.workdir import Workdir
+        from pose_tf.training.strategy import batch_sizes, distribute, make_strategy, variable_scope
+        from pose_tf.training.trainer import make_stage
 
         strategy = make_strategy(config.strategy)
         tf.keras.mixed_precision.set_global_policy(config.precision)
@@ -60,18 +59,12 @@ class OurStep:
         self.batch_size, _ = batch_sizes(config.data, strategy)
         with tempfile.TemporaryDirectory() as folder, variable_scope(strategy):
             write_sample_data(folder, 2 * self.batch_size, num_test=1, num_poses=1, seed=0)
-            stage = make_stage(config, folder, Workdir(folder))
-            set_batch_norm(stage.model, config.batch_norm)
-            optimizer = make_optimizer(config.optimizer, 10**6, 10**6)
-            if config.precision == "mixed_float16":
-                optimizer = tf.keras.mixed_precision.LossScaleOptimizer(optimizer)
-            average = WeightAverage(stage.model, config.optimizer.ema) if config.optimizer.ema else None
+            stage = make_stage(config, folder)
             batch = next(iter(stage.training_batches(0, Share(0, 1, strategy.num_replicas_in_sync))))
+        state = make_state(config, stage.model, strategy, 10**6, 10**6)
         repeated = tf.data.Dataset.from_tensors(batch).repeat()
         self._batches = iter(distribute(strategy, lambda share: repeated))
-        self._take_steps = make_train_steps(
-            config, stage, optimizer, average, strategy, 10**6, tf.Variable(0.0, trainable=False)
-        )
+        self._take_steps = make_train_steps(config, stage, state, strategy, 10**6, Interruption())
         self.model = stage.model
 
     def __call__(self, steps: int) -> float:

@@ -8,7 +8,6 @@ statistics.json   mean and standard deviation of the training poses (lifters)
 metrics.jsonl     one line for each report
 curves.png        the same as a picture
 tensorboard/      the same for TensorBoard, with pictures of poses
-index.npz         poses read from the records, and what lies where (a cache)
 lock              process and machine that train here; the process holds a lock on the file while it runs
 """
 

@@ -58,6 +58,8 @@ def main():
     from pose_tf.data import fingerprint, poses
     from pose_tf.data.occluders import OccluderBank
     from pose_tf.evaluation import evaluator
+    from pose_tf.evaluation.loading import load_estimator
+    from pose_tf.evaluation.report import format_report, preview
     from pose_tf.workdir import Workdir
 
     workdirs = [Workdir(path) for path in (_DETECTOR.value, _LIFTER.value) if path]
@@ -71,14 +73,14 @@ def main():
     else:
         decoding = {"method": _DECODING.value, "beta": _BETA.value, "alignment": _ALIGNMENT.value}
         decoding = {name: value for name, value in decoding.items() if value is not None}
-        estimator = evaluator.load_estimator(_DETECTOR.value, _LIFTER.value, _FLIP_TEST.value, **decoding)
+        estimator = load_estimator(_DETECTOR.value, _LIFTER.value, _FLIP_TEST.value, **decoding)
         occluders = OccluderBank.load(_OCCLUDERS.value) if _OCCLUDERS.value else None
         report, arrays = evaluator.evaluate_images(estimator, _DATA_DIR.value, subjects, _BATCH_SIZE.value, occluders)
         if _PREVIEW.value:
-            images.write_png(_PREVIEW.value, evaluator.preview(arrays))
+            images.write_png(_PREVIEW.value, preview(arrays))
         data = fingerprint.of_records(_DATA_DIR.value)
     report |= evaluator.seen_in_training(workdirs, report["subjects"], data)
-    print(evaluator.format_report(report))
+    print(format_report(report))
     if _OUTPUT.value:
         files.write_json(_OUTPUT.value, report)
         print(f"report {_OUTPUT.value}")

@@ -26,18 +26,18 @@ flags.mark_flags_as_required(["detector", "lifter", "output_dir"])
 
 def main():
     start_tensorflow()
-    from pose_tf.evaluation.evaluator import load_estimator
+    from pose_tf.evaluation.loading import load_estimator
     from pose_tf.export.saved_model import export
-    from pose_tf.training.stages import DetectorStage, LifterStage
+    from pose_tf.training.trainer import STAGES
     from pose_tf.workdir import Workdir
 
     estimator = load_estimator(_DETECTOR.value, _LIFTER.value, _FLIP_TEST.value)
     card = {"training": {}, "validation_errors": {}}
-    for stage, path in ((DetectorStage, _DETECTOR.value), (LifterStage, _LIFTER.value)):
+    for stage, path in (("detector", _DETECTOR.value), ("lifter", _LIFTER.value)):
         workdir = Workdir(path)
         config = workdir.config()
         card["training"][config.stage] = config.to_dict()
-        card["validation_errors"][config.stage] = workdir.best_errors(stage.validation_metric)
+        card["validation_errors"][config.stage] = workdir.best_errors(STAGES[stage].validation_metric)
     if _REPORT.value:
         card["evaluation"] = _totals(_REPORT.value)
     print(f"SavedModel {export(estimator, _OUTPUT_DIR.value, _PRECISION.value, card)}")

@@ -26,9 +26,10 @@ def main():
     start_tensorflow()
     from pose_tf.data import pipeline, records
     from pose_tf.evaluation import evaluator
+    from pose_tf.evaluation.loading import load_estimator
     from pose_tf.evaluation.submission import write_submission
 
-    estimator = evaluator.load_estimator(_DETECTOR.value, _LIFTER.value, _FLIP_TEST.value)
+    estimator = load_estimator(_DETECTOR.value, _LIFTER.value, _FLIP_TEST.value)
     predicted = evaluator.estimate(estimator, pipeline.test_images(_RECORDS.value, _BATCH_SIZE.value))
     records.check_end(_RECORDS.value, records.H36M_TEST)
     if not predicted:

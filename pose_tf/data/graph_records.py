@@ -14,16 +14,13 @@ from pose_tf.errors import UserError
 DAMAGED = "damaged record"
 
 
-def parse(
-    serialized, schema: records.Schema, keys: Iterable[str] | None = None, sizes_only: Iterable[str] = ()
-) -> dict[str, tf.Tensor]:
+def parse(serialized, schema: records.Schema, keys: Iterable[str] | None = None) -> dict[str, tf.Tensor]:
     """Parses one serialized example inside a tf.data graph.
 
     Args:
         serialized: string scalar.
         schema: what kind of record it is.
         keys: the fields to return; all by default.
-        sizes_only: further arrays that must be present in the right size, but are not returned.
 
     Returns:
         Tensors by key, shaped as the schema says. JPEG images come decoded, uint8 [H, W, 3].
@@ -32,11 +29,8 @@ def parse(
         tf.errors.InvalidArgumentError: at run time, for a missing key or a wrong size. `named_errors` turns it into
             a sentence that names the file and the record.
     """
-    fields = {key: schema.fields[key] for key in (*(keys or schema.fields), *sizes_only)}
+    fields = {key: schema.fields[key] for key in keys or schema.fields}
     features = tf.io.parse_single_example(serialized, {key: field.spec() for key, field in fields.items()})
-    for key in sizes_only:
-        size = tf.strings.length(features.pop(key))
-        tf.debugging.assert_equal(size, fields.pop(key).num_bytes, f"size of {key}")
     return {key: field.parse(features[key], key) for key, field in fields.items()}
 
 

@@ -11,7 +11,8 @@ import numpy as np
 import tensorflow as tf
 
 from pose_tf.data import graph_records, records
-from pose_tf.data.poses import RECORD_KEYS, PoseSet, RecordIndex
+from pose_tf.data.poses import PoseSet
+from pose_tf.data.record_index import POSE_KEYS, RecordIndex
 from pose_tf.data.service import count_workers
 from pose_tf.errors import UserError
 from pose_tf.waiting import waiting
@@ -276,7 +277,7 @@ def _parser(index, subjects, keys, on_damage):
         )
 
     def parse(serialized):
-        sample = graph_records.parse(serialized, records.H36M, ("image", *RECORD_KEYS))
+        sample = graph_records.parse(serialized, records.H36M, ("image", *POSE_KEYS))
         with tf.control_dependencies(sample.values()):  # or checks of fields that are not wanted would be pruned
             fields = {key: tf.identity(sample[key]) for key in keys}
         marks = {"wanted": tf.reduce_any(sample["subject"] == subjects), "skipped": tf.constant(0, tf.int64)}

@@ -1,45 +1,21 @@
-"""How good trained models are: in total, by action and by joint, on true and on detected 2D joints."""
+"""Errors of trained models: in total, by action and by joint, on true and on detected 2D joints."""
 
 import numpy as np
 import tensorflow as tf
 import tqdm
 
-from pose_tf import geometry, metrics, skeleton, viz
+from pose_tf import geometry, metrics, skeleton
 from pose_tf.augment import OcclusionAugmenter
 from pose_tf.data import pipeline, records
 from pose_tf.data.graph_records import named_errors
 from pose_tf.data.occluders import OccluderBank
-from pose_tf.data.poses import PoseSet, index_records
-from pose_tf.models.decoding import Decoding
+from pose_tf.data.poses import PoseSet
+from pose_tf.data.record_index import index_records
 from pose_tf.models.estimator import PoseEstimator, lift
 from pose_tf.workdir import Workdir
 
 CHUNK = 4096
 PREVIEW_ROWS = 8
-UNITS = {"mpjpe": "mm", "pa_mpjpe": "mm", "n_mpjpe": "mm", "pixel_error": "px"}
-
-
-def load_estimator(detector: str, lifter: str, flip_test: bool | None = None, **decoding) -> PoseEstimator:
-    """Joins two trained stages.
-
-    Args:
-        detector: workdir of a detector.
-        lifter: workdir of a lifter.
-        flip_test: average with the mirror image; None for what each recipe says.
-        decoding: attributes of `Decoding` that differ from the detector's recipe.
-
-    Raises:
-        UserError: a directory does not hold what it should.
-    """
-    detector_dir, lifter_dir = Workdir(detector), Workdir(lifter)
-    return PoseEstimator(
-        detector_dir.load_best("detector"),
-        lifter_dir.load_best("lifter"),
-        lifter_dir.statistics(),
-        flip_detector=detector_dir.config().flip_test if flip_test is None else flip_test,
-        flip_lifter=lifter_dir.config().flip_test if flip_test is None else flip_test,
-        decoding=Decoding(**{**detector_dir.config().get("decoding", {}), **decoding}),
-    )
 
 
 def estimate(estimator: PoseEstimator, batches, total: int | None = None) -> dict[str, np.ndarray]:
@@ -71,7 +47,7 @@ def lift_poses(lift_batch, pose2d: np.ndarray) -> np.ndarray:
 def evaluate_images(
     estimator: PoseEstimator, data_dir: str, subjects, batch_size: int, occluders: OccluderBank | None = None
 ) -> tuple[dict, dict]:
-    """Evaluates both stages on labelled images.
+    """Evaluates both stages on labeled images.
 
     Args:
         estimator: what to evaluate.
@@ -168,16 +144,6 @@ def seen_in_training(workdirs: list[Workdir], subjects: list[int], data: dict[st
     return {"trained_on": sorted(trained_on), "selected_on": sorted(selected_on - trained_on)}
 
 
-def preview(arrays: dict[str, np.ndarray]) -> np.ndarray:
-    """A sheet of samples: image, predicted and true 2D joints, predicted and true 3D pose from three sides.
-
-    Args:
-        arrays: from `evaluate_images`.
-    """
-    keys = ("image", "pose2d", "pose3d", "true_pose2d_crop", "true_pose3d")
-    return viz.grid([viz.panel(*row) for row in zip(*(arrays[key] for key in keys))], columns=1)
-
-
 def report_2d(predicted: np.ndarray, target: np.ndarray) -> dict:
     """Errors of 2D poses [N, 17, 2] px: `total` and `joints`, each a dictionary by name.
 
@@ -241,45 +207,3 @@ def report_3d(predicted: np.ndarray, target: np.ndarray, action: np.ndarray) -> 
 
 def _mean(values):
     return float(np.mean(values, dtype=np.float64))
-
-
-def format_report(report: dict) -> str:
-    """The report as a table for the terminal."""
-    lines = [f"{report['samples']} samples of subject {', '.join(map(str, report['subjects']))}", ""]
-    if "pose2d" in report:
-        total = report["pose2d"]["total"]
-        if total["pixel_error"] is None:
-            errors = "none lies in its crop"
-        else:
-            errors = (
-                f"mean error {total['pixel_error']:.2f} px, median {total['pixel_error_median']:.2f} px, "
-                f"PCK@0.2 torso {100 * total['pck2d']:.1f} %"
-            )
-        lines += [f"2D joints: {errors} (without {report['pose2d']['joints_outside']} joints outside the crop)", ""]
-    parts = {"detected_2d": "detected 2D", "true_2d": "true 2D", "mean_pose": "mean training pose"}
-    names = {"mpjpe": "MPJPE", "pa_mpjpe": "PA-MPJPE", "n_mpjpe": "N-MPJPE", "pck3d": "PCK@150mm", "auc3d": "AUC"}
-    header = f"{'':22s}" + "".join(f"{name:>11s}" for name in names.values())
-    for part, title in parts.items():
-        if part not in report:
-            continue
-        rows = {title: report[part]["total"]}
-        if report[part]["action_mean"]:
-            rows |= {"  mean of the actions": report[part]["action_mean"]}
-        if part != "mean_pose":
-            rows |= {f"  {action}": values for action, values in report[part]["actions"].items()}
-        lines.append(header)
-        for row, values in rows.items():
-            cells = [f"{values[n]:11.2f}" if n in UNITS else f"{100 * values[n]:10.1f}%" for n in names]
-            lines.append(f"{row:22s}" + "".join(cells))
-        lines.append("")
-    first = next(part for part in parts if part in report)
-    lines.append(f"{'joint (' + parts[first] + ')':22s}{'MPJPE':>11s}{'PA-MPJPE':>11s}")
-    for joint, values in report[first]["joints"].items():
-        lines.append(f"  {joint:20s}{values['mpjpe']:11.2f}{values['pa_mpjpe']:11.2f}")
-    for key, what in (
-        ("trained_on", "was trained on: these errors say little about other people."),
-        ("selected_on", "also chose the best weights during training: these errors are optimistic."),
-    ):
-        if report.get(key):
-            lines += ["", f"Subject {', '.join(map(str, report[key]))} {what}"]
-    return "\n".join(lines)

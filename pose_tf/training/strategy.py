@@ -29,7 +29,7 @@ def make_strategy(name: str, split_batches: bool = True) -> tf.distribute.Strate
         split_batches: whether several replicas do what the recipe describes, see `recipe.may_split_batches`.
 
     Raises:
-        UserError: there is no such strategy, or TF_CONFIG is not as TensorFlow wants it.
+        UserError: TF_CONFIG is not as TensorFlow wants it, or missing for `multi_worker`.
     """
     if in_cluster(name):
         return _join(read_tf_config())
@@ -46,9 +46,7 @@ def make_strategy(name: str, split_batches: bool = True) -> tf.distribute.Strate
             )
     if name == "one_device":
         return tf.distribute.OneDeviceStrategy("GPU:0" if gpus else "CPU:0")
-    if name == "mirrored":
-        return tf.distribute.MirroredStrategy()
-    raise UserError(f"config.strategy is '{name}'; it can be auto, one_device, mirrored or multi_worker")
+    return tf.distribute.MirroredStrategy()
 
 
 def in_cluster(name: str) -> bool:
@@ -130,7 +128,7 @@ def _adder(strategy):
 
 @contextlib.contextmanager
 def variable_scope(strategy: tf.distribute.Strategy):
-    """The strategy's scope, in which the moving averages of batch normalisation are those of the first replica.
+    """The strategy's scope, in which the moving averages of batch normalization are those of the first replica.
 
     Keras takes their mean over the replicas whenever it reads them. What a checkpoint holds would then not be what
     each replica had, and a training that goes on from it not quite the same.
@@ -158,7 +156,7 @@ def batch_sizes(config, strategy: tf.distribute.Strategy) -> tuple[int, int]:
     """
     replicas = strategy.num_replicas_in_sync
     total, each = config.batch_size, config.replica_batch_size
-    if total < 0 or each < 0 or not total + each:
+    if not total and not each:
         raise UserError(
             f"config.data.batch_size is {total} and config.data.replica_batch_size {each}; "
             "one of them has to be a number of samples"

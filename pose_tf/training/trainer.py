@@ -3,7 +3,7 @@
 import contextlib
 import math
 import sys
-import time
+from collections.abc import Iterator
 
 import tensorflow as tf
 
@@ -12,11 +12,9 @@ from pose_tf.data import records
 from pose_tf.data.fingerprint import fingerprint
 from pose_tf.data.graph_records import named_errors
 from pose_tf.errors import UserError, reason
-from pose_tf.training.checkpoints import Checkpoints
-from pose_tf.training.initial_weights import load_initial_weights
+from pose_tf.training.detector_stage import DetectorStage
 from pose_tf.training.interruption import Interruption
-from pose_tf.training.monitor import Monitor
-from pose_tf.training.optimizers import make_optimizer
+from pose_tf.training.lifter_stage import LifterStage
 from pose_tf.training.recipe import (
     check_batch_norm,
     check_same_recipe,
@@ -24,33 +22,31 @@ from pose_tf.training.recipe import (
     check_values,
     may_split_batches,
 )
-from pose_tf.training.stages import make_stage
-from pose_tf.training.step import make_train_steps
+from pose_tf.training.run import Run
+from pose_tf.training.stage import Stage
+from pose_tf.training.state import make_state
 from pose_tf.training.strategy import (
-    add_up,
     batch_sizes,
-    distribute,
     in_cluster,
     make_strategy,
-    say_to_all,
     set_batch_norm,
     variable_scope,
     worker_index,
 )
-from pose_tf.training.weight_average import WeightAverage
 from pose_tf.workdir import Workdir
 
-FINISHED = 1 << 20  # what worker 0 adds to the workers' requests to stop when its validation is done
+STAGES = {"detector": DetectorStage, "lifter": LifterStage}
 
 
 class WorkerLost(UserError):
-    """Another worker of a multi-worker training is gone. The training goes on when all have been started again."""
+    """Another worker of a run on several machines is gone. The run resumes when all have been started again."""
 
 
 def train(config, data_dir: str | None, workdir_path: str) -> dict[str, float] | None:
-    """Trains a stage, or goes on with a training that `workdir_path` holds.
+    """Trains a stage, or resumes the run that `workdir_path` holds.
 
     With `config.strategy` `multi_worker`, every worker calls this with the same arguments; they share `workdir_path`.
+    Nothing of an earlier run in the directory is touched before all has been found to fit.
 
     Args:
         config: a recipe, see `configs/`.
@@ -59,7 +55,7 @@ def train(config, data_dir: str | None, workdir_path: str) -> dict[str, float] |
 
     Returns:
         The last validation's errors by name, and `best`, the lowest of the stage's validation metric; nothing in all
-        workers but the first. None if SIGTERM or Ctrl-C ended the training; a checkpoint has been written then, unless
+        workers but the first. None if SIGTERM or Ctrl-C ended the run; a checkpoint has been written then, unless
         another worker was lost before.
 
     Raises:
@@ -67,246 +63,116 @@ def train(config, data_dir: str | None, workdir_path: str) -> dict[str, float] |
         UserError: bad data, an unwritable directory, an impossible recipe, or a loss that is not finite.
     """
     check_values(config)
-    with _named_losses(config), contextlib.ExitStack() as stack:
-        return _Run(config, data_dir, workdir_path, stack).train()
-
-
-class _Run:
-    """A training. Nothing of an earlier run in its directory is touched before all has been found to fit.
-
-    Args:
-        config, data_dir, workdir_path: see `train`.
-        stack: closes what is held until the end of the training.
-    """
-
-    def __init__(self, config, data_dir, workdir_path, stack):
-        self.strategy = make_strategy(config.strategy, may_split_batches(config))
-        check_switches(config, self.strategy.num_replicas_in_sync)
-        self.worker = worker_index(self.strategy)
-        self.config = config = config.copy_and_resolve_references()
-        batch_size, replica_batch_size = batch_sizes(config.data, self.strategy)
-        config.data.batch_size, config.data.replica_batch_size = batch_size, replica_batch_size
-        check_batch_norm(config, self.strategy.num_replicas_in_sync)
-        self.workdir = Workdir(workdir_path)
-        self.workdir.create()
-        if not self.worker:
-            stack.enter_context(self.workdir.locked())
-        if before := self.workdir.config_of_run():
+    with _named_failures(config), contextlib.ExitStack() as held:
+        # ---- Set up: the devices, the recipe for them, the run's directory, the data
+        strategy = make_strategy(config.strategy, may_split_batches(config))
+        config = _fit_to_devices(config, strategy)
+        workdir = Workdir(workdir_path)
+        workdir.create()
+        if not worker_index(strategy):
+            held.enter_context(workdir.locked())
+        if before := workdir.config_of_run():
             check_same_recipe(config, before, workdir_path)
         data = fingerprint(config, data_dir)
         if before:
-            self.workdir.check_same_data(data)
-        tf.keras.mixed_precision.set_global_policy(config.precision)
-        tf.config.experimental.enable_tensor_float_32_execution(config.get("tf32", False))
-        tf.keras.utils.set_random_seed(config.seed)
-        if config.deterministic:
-            tf.config.experimental.enable_op_determinism()
-        with variable_scope(self.strategy):
-            self.stage = make_stage(config, data_dir, self.workdir)
-            steps_per_epoch = self.stage.num_samples // batch_size
-            if not steps_per_epoch:
-                raise UserError(
-                    f"config.data.batch_size is {batch_size}, but there are only {self.stage.num_samples} samples"
-                )
-            if before:
-                self.workdir.check_same_data(data, self.stage.num_samples)
-                self.workdir.check_same_statistics(self.stage.statistics)
-            self.total_steps = math.ceil(config.train.epochs * steps_per_epoch)
-            set_batch_norm(self.stage.model, config.batch_norm)
-            self.optimizer = make_optimizer(config.optimizer, self.total_steps, steps_per_epoch)
-            if config.precision == "mixed_float16":
-                self.optimizer = tf.keras.mixed_precision.LossScaleOptimizer(self.optimizer)
-            # A checkpoint needs all variables from the beginning: one may be written before the first step.
-            self.optimizer._create_all_weights(self.stage.model.trainable_weights)
-            self.average = WeightAverage(self.stage.model, config.optimizer.ema) if config.optimizer.ema else None
-        self.best, self.best_step = tf.Variable(math.inf), tf.Variable(0, dtype=tf.int64)
-        self.validated_step = tf.Variable(0, dtype=tf.int64)
-        state = {"model": self.stage.model, "optimizer": self.optimizer}
-        state |= {"best": self.best, "best_step": self.best_step, "validated_step": self.validated_step}
-        state |= self.average.state if self.average else {}
-        self.checkpoints = Checkpoints(
-            self.workdir.file("checkpoints"), tf.train.Checkpoint(**state), config.train.checkpoints_kept
-        )
-        self.step = self.checkpoints.restore()
-        if self.step != (first := say_to_all(self.strategy, self.step)):
+            workdir.check_same_data(data)
+        _set_globals(config)
+
+        # ---- Stage: the samples, the model, augmentation and losses
+        with variable_scope(strategy):
+            stage = make_stage(config, data_dir)
+        steps_per_epoch = stage.num_samples // stage.batch_size
+        if not steps_per_epoch:
             raise UserError(
-                f"worker {self.worker} finds step {self.step} in --workdir={workdir_path}, worker 0 step {first}; "
-                "all workers have to share one directory"
+                f"config.data.batch_size is {stage.batch_size}, but there are only {stage.num_samples} samples"
             )
-        self.saved_at = time.monotonic()
-        self.profiling = False
-        self.validate_every = max(round(config.train.validate_every_epochs * steps_per_epoch), 1)
-        if self.step:
-            self._say(f"resuming {workdir_path} at step {self.step} of {self.total_steps}")
-            if before and config.init_from != before.get("init_from"):
-                self._say(f"config.init_from={config.init_from} is not read again: the run has its own weights")
-        elif config.init_from:
-            left = load_initial_weights(self.stage.model, config.init_from)
-            self._say(f"starting from {config.init_from}" + (f", with a new {', '.join(left)}" if left else ""))
-        if self.average:
-            self.average.start()
-        if not self.worker:
-            if self.stage.statistics:
-                files.write_json(self.workdir.file("statistics.json"), self.stage.statistics.to_json())
-            files.write_json(self.workdir.file("data.json"), data | {"samples": self.stage.num_samples})
-            files.write_json(self.workdir.file("config.json"), config.to_dict())
+        if before:
+            workdir.check_same_data(data, stage.num_samples)
+            workdir.check_same_statistics(stage.statistics)
+
+        # ---- Optimizer and state: that of the newest checkpoint, else with initial weights
+        total_steps = math.ceil(config.train.epochs * steps_per_epoch)
+        state = make_state(config, stage.model, strategy, total_steps, steps_per_epoch)
+        run = Run(config, workdir, strategy, stage, state, steps_per_epoch, total_steps)
+        run.restore(before)
+
+        # ---- Everything fits: the directory is this run's
+        if not run.worker:
+            if stage.statistics:
+                files.write_json(workdir.file("statistics.json"), stage.statistics.to_json())
+            files.write_json(workdir.file("data.json"), data | {"samples": stage.num_samples})
+            files.write_json(workdir.file("config.json"), config.to_dict())
         if not config.data.validation_subjects:
-            self._say("config.data.validation_subjects is empty: validation is on the training data")
-        self._say(
-            f"batches of {batch_size} = {self.strategy.num_replicas_in_sync} x {replica_batch_size}, "
+            run.say("config.data.validation_subjects is empty: validation is on the training data")
+        run.say(
+            f"batches of {stage.batch_size} = {strategy.num_replicas_in_sync} x {config.data.replica_batch_size}, "
             f"{steps_per_epoch} steps an epoch; results in {workdir_path}"
         )
 
-    def _say(self, text):
-        if not self.worker:
-            print(text, file=sys.stderr)
-
-    def train(self):
-        source = f"config.data.service={service}" if (service := self.config.data.get("service")) else "the input"
-        # In a cluster the input of a step begins when all are there, and worker 0 may have something to write before.
-        with Interruption(source, 60.0 if in_cluster(self.config.strategy) else 4.0) as interruption:
+        # ---- Loop
+        with _interruption(config) as interruption:
             try:
-                with _named_losses(self.config):
-                    return self._train_until(interruption)
+                with _named_failures(config):
+                    return _loop(run, interruption)
             except WorkerLost as lost:
                 if not float(interruption.requested):
                     raise
                 print(f"stopped, but {lost}; the same command goes on from the last checkpoint", file=sys.stderr)
                 return None
 
-    def _train_until(self, interruption):
-        """All that is left to do, or what can be done until a stop is requested."""
-        errors = {}
-        with contextlib.ExitStack() as stack:
-            stack.callback(self._stop_profiler)
-            self.monitor = stack.enter_context(
-                Monitor(self.workdir, self.step, int(self.validated_step), self.total_steps, self.worker)
-            )
-            stack.enter_context(named_errors(self.stage.shards, records.H36M))
-            if not self.step and not self.worker:
-                self.monitor.recipe(self.config)
-                with interruption.input():
-                    picture = self.stage.augmented_pictures()
-                self.monitor.picture(0, "augmented", picture)
-            take_steps = make_train_steps(
-                self.config,
-                self.stage,
-                self.optimizer,
-                self.average,
-                self.strategy,
-                self.total_steps,
-                interruption.requested,
-                interruption.input_since,
-            )
-            start, job = self.step, f"{self.workdir.path} {say_to_all(self.strategy, time.time_ns())}"
-            batches = iter(distribute(self.strategy, lambda share: self.stage.training_batches(start, share, job)))
-            while self.step < self.total_steps or not self._is_validated():
-                if self._is_due(self.validate_every) and not self._is_validated():
-                    found = self._validate(interruption.requested)
-                    stopped, errors = found is None, found or errors
-                    if not stopped:
-                        self.validated_step.assign(self.step)
-                else:
-                    stopped = self._train(take_steps, batches)
-                minutes = (time.monotonic() - self.saved_at) / 60
-                if stopped or self._is_validated() or minutes > self.config.train.checkpoint_every_minutes:
-                    self._save()
-                if stopped:
-                    self._say(f"stopped at step {self.step}; the same command goes on from there")
-                    return None
-        return {} if self.worker else {**errors, "best": float(self.best)}
 
-    def _is_due(self, every):
-        return self.step == self.total_steps or (self.step > 0 and self.step % every == 0)
+def make_stage(config, data_dir: str | None) -> Stage:
+    """The stage that a recipe trains. Call it under the strategy's scope."""
+    stage = STAGES[config.stage](config, data_dir)
+    set_batch_norm(stage.model, config.batch_norm)
+    return stage
 
-    def _is_validated(self):
-        return int(self.validated_step) == self.step
 
-    def _train(self, take_steps, batches):
-        """Takes the steps of one call; says whether a stop was requested."""
-        train, profile = self.config.train, self.config.profile_steps
-        ends = [self.step + train.steps_per_call, self.total_steps]
-        ends += [(self.step // every + 1) * every for every in (train.report_every_steps, self.validate_every)]
-        if profile and self.step == profile[0]:
-            tf.profiler.experimental.start(self.workdir.file("tensorboard"))
-            self.profiling = True
-        start = time.monotonic()
-        done, last, sums, waited = take_steps(
-            batches, tf.constant(min(ends + [end for end in profile if end > self.step]) - self.step)
-        )
-        self.step += int(done)
-        if self.profiling and self.step >= profile[1]:
-            self._stop_profiler()
-        self._check_finite(last)
-        self.monitor.advance(self.step, int(done), sums, float(waited), time.monotonic() - start)
-        if self._is_due(train.report_every_steps) or self._is_due(self.validate_every):
-            self.monitor.report_training(self.step, self.stage.batch_size, self._learning_rate(), self.stage.counters)
-        return float(last["stop_requested"]) > 0
+def _fit_to_devices(config, strategy):
+    """A copy of a recipe with both batch sizes, that of all replicas and that of each."""
+    check_switches(config, strategy.num_replicas_in_sync)
+    config = config.copy_and_resolve_references()
+    config.data.batch_size, config.data.replica_batch_size = batch_sizes(config.data, strategy)
+    check_batch_norm(config, strategy.num_replicas_in_sync)
+    return config
 
-    def _stop_profiler(self):
-        if self.profiling:
-            tf.profiler.experimental.stop()
-            self.profiling = False
 
-    def _learning_rate(self):
-        return float(self.optimizer.learning_rate(max(self.step - 1, 0)))
+def _set_globals(config):
+    """Makes the settings of a recipe that hold for the whole process."""
+    tf.keras.mixed_precision.set_global_policy(config.precision)
+    tf.config.experimental.enable_tensor_float_32_execution(config.get("tf32", False))
+    tf.keras.utils.set_random_seed(config.seed)
+    if config.deterministic:
+        tf.config.experimental.enable_op_determinism()
 
-    def _check_finite(self, values):
-        for name in (*self.stage.loss_names, "gradient_norm"):
-            scaled = name == "gradient_norm" and self.config.precision == "mixed_float16"
-            if not math.isfinite(value := float(values[name])) and not scaled:
-                self._stop_as_not_finite(f"the {name} is {value}")
 
-    def _stop_as_not_finite(self, what):
-        steps = self.checkpoints.steps()
-        good = f"the last good checkpoint is {self.checkpoints.path(steps[-1])}" if steps else "none was saved"
-        raise UserError(f"{what} at step {self.step}, learning rate {self._learning_rate():.3g}; {good}")
+def _interruption(config):
+    """What notices that the run is to stop."""
+    service = config.data.get("service")
+    source = f"config.data.service={service}" if service else "the input"
+    # In a cluster the input of a step begins when all are there, and worker 0 may have something to write before.
+    return Interruption(source, patience=60.0 if in_cluster(config.strategy) else 4.0)
 
-    def _save(self):
-        # The loss of a step tells nothing about what the step has made of the state.
-        for variable in (*self.stage.model.weights, *self.optimizer.variables()):
-            if variable.dtype.is_floating and not tf.reduce_all(tf.math.is_finite(variable)):
-                self._stop_as_not_finite(f"{variable.name} is not finite")
-        if not self.worker:
-            self.checkpoints.save(self.step, int(self.best_step))
-        self.saved_at = time.monotonic()
 
-    def _validate(self, stop_requested):
-        """Errors on the validation subjects; none in all workers but the first; None if a stop was requested.
-
-        Worker 0 computes them. After each batch all workers tell each other whether they are to stop.
-        """
-
-        def requests():
-            return add_up(self.strategy, int(stop_requested))
-
-        if self.worker:
-            while not (total := requests()):
-                pass
-            return {} if total >= FINISHED else None
-        with self.average.in_force() if self.average else contextlib.nullcontext():
-            errors = self.stage.validate(lambda: requests() > 0)
-            if errors is None:
+def _loop(run: Run, interruption: Interruption):
+    """Takes all steps that are left, or those until a stop is requested; see `train` for what it returns."""
+    with named_errors(run.stage.shards, records.H36M), run.prepared(interruption):
+        while not run.is_finished():
+            if run.must_validate():
+                stopped = run.validate()
+            else:
+                stopped = run.step()
+                run.maybe_report()
+            run.maybe_save(stopped)
+            if stopped:
+                run.say(f"stopped at step {run.state.step}; the same command goes on from there")
                 return None
-            add_up(self.strategy, FINISHED)
-            if not math.isfinite(errors[self.stage.validation_metric]):
-                self._stop_as_not_finite(f"the validation's {self.stage.validation_metric} is not finite")
-            picture, poses = self.stage.pictures(), self.stage.poses()
-            if errors[self.stage.validation_metric] < float(self.best):
-                self.best.assign(errors[self.stage.validation_metric])
-                self.best_step.assign(self.step)
-                self.workdir.save_best(self.stage.model)
-        self.monitor.report(self.step, "validation", errors)
-        self.monitor.picture(self.step, "validation", picture)
-        if poses is not None:
-            self.monitor.poses(self.step, "poses", poses)
-        self.monitor.draw_curves()
-        return errors
+    return {} if run.worker else {**run.errors, "best": float(run.state.best)}
 
 
 @contextlib.contextmanager
-def _named_losses(config):
-    """Turns errors of TensorFlow that are not about records into sentences."""
+def _named_failures(config) -> Iterator[None]:
+    """Turns TensorFlow's errors about memory and lost connections into sentences."""
     try:
         yield
     except tf.errors.ResourceExhaustedError as error:

@@ -14,7 +14,8 @@ import tensorflow as tf
 
 from pose_tf.data import graph_records, pipeline, records
 from pose_tf.data.pipeline import Share
-from pose_tf.data.poses import PoseSet, index_records
+from pose_tf.data.poses import PoseSet
+from pose_tf.data.record_index import index_records
 from pose_tf.data.service import count_workers
 from pose_tf.errors import UserError
 
@@ -692,7 +693,9 @@ def some_batches(index):
 
 
 def index_again(index):
-    index_records(index.shards[0].rsplit("/h36/", 1)[0])
+    data_dir = index.shards[0].rsplit("/h36/", 1)[0]
+    shutil.rmtree(os.path.join(data_dir, ".pose_tf"))  # damage amid a file leaves its size and checksum
+    index_records(data_dir)
 
 
 CONSUMERS = {"detector_batches": some_batches, "labelled_images": all_labelled, "index_records": index_again}

@@ -1,12 +1,11 @@
-"""Tests of pose sets: choosing subjects, pose files that are wrong, and the cache of poses read from records."""
+"""Tests of pose sets: choosing subjects, and pose files that are wrong."""
 
 import re
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
-from pose_tf.data import poses, records
+from pose_tf.data import poses
 from pose_tf.data.poses import PoseSet
 from pose_tf.errors import UserError
 
@@ -216,106 +215,3 @@ def test_files_that_are_no_pose_files(tmp_path, arrays):
 
 def flip(data, place):
     return data[:place] + bytes([data[place] ^ 4]) + data[place + 1 :]
-
-
-# ---------------------------------------------------------------------------------------------------- poses of records
-
-
-@pytest.fixture
-def data_dir(tmp_path, people):
-    """Two shards with samples 0 to 3 and 4 to 6."""
-    records.write(str(tmp_path / "data" / "h36" / "a"), people.samples[:4], records.H36M)
-    records.write(str(tmp_path / "data" / "h36" / "b"), people.samples[4:7], records.H36M)
-    return tmp_path / "data"
-
-
-def test_poses_of_records_are_those_written(people):
-    read = poses.index_records(people.data_dir).poses
-    assert read.source == people.data_dir and len(read) == 28
-    samples = {sample["pose3d"].tobytes(): sample for sample in people.samples}
-    assert {pose3d.tobytes() for pose3d in read.pose3d} == set(samples)
-    for pose2d, pose3d, subject, action in zip(read.pose2d, read.pose3d, read.subject, read.action, strict=True):
-        sample = samples[pose3d.tobytes()]
-        np.testing.assert_array_equal(pose2d, sample["pose2d_crop"])
-        assert (subject, action) == (sample["subject"], sample["action"])
-
-
-def test_poses_of_records_keep_one_order(people, data_dir):
-    first, again = poses.index_records(people.data_dir).poses, poses.index_records(people.data_dir).poses
-    np.testing.assert_array_equal(first.pose3d, again.pose3d)
-    np.testing.assert_array_equal(
-        np.sort(poses.index_records(str(data_dir)).poses.pose3d, axis=0),
-        np.sort([sample["pose3d"] for sample in people.samples[:7]], axis=0),
-    )
-
-
-def test_the_cache_is_used_while_the_records_stay(tmp_path, data_dir, monkeypatch):
-    first = poses.index_records(str(data_dir), str(tmp_path)).poses
-    assert (tmp_path / "index.npz").exists()
-    assert {path.name for path in tmp_path.iterdir()} == {"index.npz", "data"}
-    monkeypatch.setattr(tf.data, "TFRecordDataset", lambda *_, **__: pytest.fail("the records were read again"))
-    again = poses.index_records(str(data_dir), str(tmp_path)).poses
-    for name in ("pose2d", "pose3d", "subject", "action", "source"):
-        np.testing.assert_array_equal(getattr(first, name), getattr(again, name))
-        if name != "source":
-            assert getattr(first, name).dtype == getattr(again, name).dtype
-
-
-def test_without_a_cache_nothing_is_written(data_dir, tmp_path):
-    assert len(poses.index_records(str(data_dir)).poses) == 7
-    assert [path.name for path in tmp_path.iterdir()] == ["data"]
-
-
-@pytest.mark.parametrize(
-    ("change", "expected"),
-    [
-        (lambda folder, samples: records.write(str(folder / "c"), samples[9:10], records.H36M), 8),
-        (lambda folder, samples: records.write(str(folder / "b"), samples[:6], records.H36M), 10),
-        (lambda folder, samples: (folder / "b").unlink(), 4),
-    ],
-    ids=["another shard", "a longer shard", "a shard less"],
-)
-def test_the_cache_is_not_used_when_the_records_change(tmp_path, data_dir, people, change, expected):
-    assert len(poses.index_records(str(data_dir), str(tmp_path)).poses) == 7
-    change(data_dir / "h36", people.samples)
-    for _ in range(2):
-        assert len(poses.index_records(str(data_dir), str(tmp_path)).poses) == expected
-
-
-@pytest.mark.parametrize(
-    "spoil",
-    [
-        lambda path: path.write_bytes(b""),
-        lambda path: path.write_bytes(b"not a zip file"),
-        lambda path: path.write_bytes(path.read_bytes()[:-500]),
-        lambda path: path.write_bytes(path.read_bytes()[:500]),
-        lambda path: path.write_bytes(flip(path.read_bytes(), 700)),
-        lambda path: np.savez(path, pose2d=np.zeros((7, 17, 2))),
-        lambda path: np.savez(path, **(dict(np.load(path)) | {"fingerprint": np.array([{}], object)})),
-    ],
-    ids=["empty", "text", "cut", "cut early", "flipped bit", "no fingerprint", "pickle"],
-)
-def test_a_damaged_cache_is_made_again(tmp_path, data_dir, spoil):
-    first = poses.index_records(str(data_dir), str(tmp_path)).poses
-    spoil(tmp_path / "index.npz")
-    for _ in range(2):
-        again = poses.index_records(str(data_dir), str(tmp_path)).poses
-        np.testing.assert_array_equal(again.pose2d, first.pose2d)
-        np.testing.assert_array_equal(again.pose3d, first.pose3d)
-    with np.load(tmp_path / "index.npz") as cache:
-        assert len(cache["subject"]) == 7
-
-
-def test_damaged_records_leave_no_cache(tmp_path, data_dir):
-    (data_dir / "h36" / "b").write_bytes((data_dir / "h36" / "b").read_bytes()[:-1000])
-    with pytest.raises(UserError, match=re.escape(str(data_dir / "h36" / "b"))):
-        poses.index_records(str(data_dir), str(tmp_path))
-    assert [path.name for path in tmp_path.iterdir()] == ["data"]
-
-
-def test_no_records(tmp_path):
-    with pytest.raises(UserError, match=re.escape(str(tmp_path / "h36"))):
-        poses.index_records(str(tmp_path))
-    records.write(str(tmp_path / "h36" / "a"), [], records.H36M)
-    with pytest.raises(UserError, match="holds no records"):
-        poses.index_records(str(tmp_path))

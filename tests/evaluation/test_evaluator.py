@@ -5,6 +5,7 @@ import pytest
 
 from pose_tf import files
 from pose_tf.evaluation import evaluator
+from pose_tf.evaluation.report import format_report
 from pose_tf.workdir import Workdir
 
 
@@ -23,7 +24,7 @@ def test_the_total_is_over_poses_and_the_mean_of_the_actions_over_actions(target
     assert report["actions"]["Eating"]["mpjpe"] == pytest.approx(3, abs=1e-4)
     assert report["total"]["mpjpe"] == pytest.approx(1.5, abs=1e-4)
     assert report["action_mean"]["mpjpe"] == pytest.approx(2, abs=1e-4)
-    lines = evaluator.format_report({"samples": 4, "subjects": [9], "true_2d": report}).splitlines()
+    lines = format_report({"samples": 4, "subjects": [9], "true_2d": report}).splitlines()
     (row,) = (line.split() for line in lines if line.startswith("  mean of the actions"))
     assert row[4] == "2.00"
 
@@ -31,7 +32,7 @@ def test_the_total_is_over_poses_and_the_mean_of_the_actions_over_actions(target
 def test_without_known_actions_there_is_no_mean_of_them(target):
     report = evaluator.report_3d(target, target, np.full(4, -1))
     assert report["action_mean"] == report["actions"] == {}
-    assert "actions" not in evaluator.format_report({"samples": 4, "subjects": [9], "true_2d": report})
+    assert "actions" not in format_report({"samples": 4, "subjects": [9], "true_2d": report})
 
 
 def test_joints_outside_the_crop_do_not_count():
@@ -80,12 +81,12 @@ def test_subjects_that_a_run_has_seen_are_named_if_it_has_read_some_of_the_data(
     files.write_json(imported.file("config.json"), CONFIG | {"imported": "a.pth"})
     assert seen([imported], [8]) == ([], [])
     report = {"samples": 4, "subjects": [8], "true_2d": evaluator.report_3d(target, target, np.full(4, -1))}
-    text = evaluator.format_report(report | {"trained_on": [1, 5], "selected_on": [8]})
+    text = format_report(report | {"trained_on": [1, 5], "selected_on": [8]})
     assert text.endswith(
         "\n\nSubject 1, 5 was trained on: these errors say little about other people."
         "\n\nSubject 8 also chose the best weights during training: these errors are optimistic."
     )
-    assert "Subject" not in evaluator.format_report(report | {"trained_on": [], "selected_on": []})
+    assert "Subject" not in format_report(report | {"trained_on": [], "selected_on": []})
 
 
 def test_joints_that_are_never_in_the_crop_have_no_error():
@@ -97,4 +98,4 @@ def test_joints_that_are_never_in_the_crop_have_no_error():
     assert set(report["total"].values()) == {None}
     evaluation = {"samples": 2, "subjects": [8], "pose2d": report}
     evaluation["detected_2d"] = evaluator.report_3d(np.zeros((2, 17, 3)), np.zeros((2, 17, 3)), np.full(2, -1))
-    assert "none lies in its crop (without 34 joints" in evaluator.format_report(evaluation)
+    assert "none lies in its crop (without 34 joints" in format_report(evaluation)

@@ -136,7 +136,7 @@ def program(tmp_path):
 import runpy, sys, time
 sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "tools")!r}]
 import pose_tf
-from pose_tf.training import stages
+from pose_tf.training import lifter_stage
 {changes}
 runpy.run_path({str(ROOT / "tools" / "train.py")!r}, run_name="__main__")
 """
@@ -155,7 +155,7 @@ def index_records(*_):
     print("reading", flush=True)
     while True:
         time.sleep(0.1)
-stages.index_records = index_records
+lifter_stage.index_records = index_records
 """)
     addresses = [f"localhost:{free_port()}" for _ in range(2)]
     flags = ("--config.data.poses=", f"--data_dir={sample_data}")
@@ -175,7 +175,7 @@ def validate(self, interrupted):
     print("validating", flush=True)
     while not interrupted():
         time.sleep(0.1)
-stages.LifterStage.validate = validate
+lifter_stage.LifterStage.validate = validate
 """)
     addresses = [f"localhost:{free_port()}" for _ in range(2)]
     flags = ("--config.data.batch_size=16", "--config.train.validate_every_epochs=1.0", "--config.model.units=32")

@@ -10,8 +10,7 @@ from pose_tf.data.occluders import OccluderBank
 from pose_tf.data.pipeline import Share
 from pose_tf.errors import UserError
 from pose_tf.synthetic.sample import render_sample
-from pose_tf.training.stages import DetectorStage
-from pose_tf.workdir import Workdir
+from pose_tf.training.detector_stage import DetectorStage
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +25,7 @@ def data_dir(tmp_path_factory):
 def config(tmp_path):
     config = hrnet_w32.get_config()
     config.model.width = config.model.stem = 4
-    config.model.modules, config.model.blocks = (1, 1, 1), 1
+    config.model.modules, config.model.blocks = (0, 0, 1), 0
     config.data.batch_size = 2
     config.occlusion.bank = f"{tmp_path}/bank.npz"
     config.occlusion.probability = 1.0
@@ -34,13 +33,13 @@ def config(tmp_path):
     return config
 
 
-def make_stage(config, data_dir, tmp_path):
-    return DetectorStage(config, str(data_dir), Workdir(str(tmp_path)))
+def make_stage(config, data_dir):
+    return DetectorStage(config, str(data_dir))
 
 
-def test_training_images_are_occluded_and_jittered_and_validation_images_are_not(config, data_dir, tmp_path):
+def test_training_images_are_occluded_and_jittered_and_validation_images_are_not(config, data_dir):
     config.color.brightness = 0.0
-    stage = make_stage(config, data_dir, tmp_path)
+    stage = make_stage(config, data_dir)
     batch = next(iter(stage.training_batches(0, Share())))
     images, pose2d = stage.augment(batch, [0, 0])
     assert images.dtype == tf.float32
@@ -60,16 +59,16 @@ def test_training_images_are_occluded_and_jittered_and_validation_images_are_not
     assert stage.augmented_pictures().shape == (256, 512, 3)
 
 
-def test_without_held_out_subjects_the_training_images_are_validated(config, data_dir, tmp_path):
+def test_without_held_out_subjects_the_training_images_are_validated(config, data_dir):
     config.data.validation_subjects = ()
-    stage = make_stage(config, data_dir, tmp_path)
+    stage = make_stage(config, data_dir)
     assert stage.num_samples == 3
     assert sum(len(batch["image"]) for batch in stage.validation_images) == 3
 
 
-def test_joints_outside_the_crop_do_not_choose_the_best_weights(config, data_dir, tmp_path):
+def test_joints_outside_the_crop_do_not_choose_the_best_weights(config, data_dir):
     """They have no cell of the heatmap, so the loss leaves them out."""
-    stage = make_stage(config, data_dir, tmp_path)
+    stage = make_stage(config, data_dir)
     (batch,) = stage.validation_images
     truth = batch["pose2d_crop"].numpy()
     truth[:, 4] = (900, 900)
@@ -78,22 +77,22 @@ def test_joints_outside_the_crop_do_not_choose_the_best_weights(config, data_dir
     assert stage.validate()["pixel_error"] == pytest.approx(5, abs=1e-4)
 
 
-def test_a_missing_bank_says_what_to_do(config, data_dir, tmp_path):
+def test_a_missing_bank_says_what_to_do(config, data_dir):
     config.occlusion.bank = "nowhere.npz"
     with pytest.raises(UserError, match=r"config.occlusion.bank: nowhere.npz does not exist; tools/build_occluders.py"):
-        make_stage(config, data_dir, tmp_path)
+        make_stage(config, data_dir)
 
 
-def test_a_loss_that_the_argmax_cannot_train_is_refused(config, data_dir, tmp_path):
+def test_a_loss_that_the_argmax_cannot_train_is_refused(config, data_dir):
     config.decoding.method = "argmax"
     with pytest.raises(UserError, match="config.decoding.method is 'argmax', which config.loss.integral"):
-        make_stage(config, data_dir, tmp_path)
+        make_stage(config, data_dir)
 
 
 @pytest.mark.parametrize("loss", ["heatmap", "released_heatmap", "distribution"])
-def test_the_losses_of_heatmaps_train_whatever_the_decoding(config, data_dir, tmp_path, loss):
+def test_the_losses_of_heatmaps_train_whatever_the_decoding(config, data_dir, loss):
     config.decoding.method, config.loss.integral, config.loss[loss] = "argmax", 0.0, 1.0
-    stage = make_stage(config, data_dir, tmp_path)
+    stage = make_stage(config, data_dir)
     batch = next(iter(stage.training_batches(0, Share())))
     with tf.GradientTape() as tape:
         losses = stage.losses(stage.augment(batch, [0, 0], 0.0))

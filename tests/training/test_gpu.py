@@ -5,8 +5,7 @@ import tensorflow as tf
 from tensorflow.python.framework import kernels
 
 from pose_tf.layers.dropout import dropout_seed
-from pose_tf.training.stages import LifterStage
-from pose_tf.workdir import Workdir
+from pose_tf.training.lifter_stage import LifterStage
 from tests.training.test_detector_stage import config, data_dir, make_stage  # noqa: F401
 from tests.training.test_trainer import poses, recipe  # noqa: F401
 
@@ -65,11 +64,11 @@ def check_step(stage, batch):
     return types
 
 
-def test_the_detectors_step_stays_on_the_gpu(config, data_dir, tmp_path):  # noqa: F811
+def test_the_detectors_step_stays_on_the_gpu(config, data_dir):  # noqa: F811
     config.augment.flip, config.augment.rotation, config.augment.scale, config.color.hue = 0.5, 20.0, 0.1, 0.1
     config.train.half_size_until = 0.5
     batch = {"image": tf.TensorSpec([2, 256, 256, 3], tf.uint8), "pose2d_crop": tf.TensorSpec([2, 17, 2], tf.float32)}
-    types = check_step(make_stage(config, data_dir, tmp_path), batch)
+    types = check_step(make_stage(config, data_dir), batch)
     assert {"InplaceUpdate", "ResourceGather", "ImageProjectiveTransformV3", "Conv2DBackpropInput", "AvgPool"} <= types
     # They add up in a random order, which `config.deterministic` does not allow.
     assert not types & {"ResizeNearestNeighborGrad", "ResizeBilinearGrad"}
@@ -78,11 +77,11 @@ def test_the_detectors_step_stays_on_the_gpu(config, data_dir, tmp_path):  # noq
 @pytest.mark.parametrize(
     ("name", "typical"), [("feed_forward_recomposed", "Bitcast"), ("sem_gcn_recomposed", "FusedBatchNormGradV3")]
 )
-def test_the_lifters_step_stays_on_the_gpu(poses, tmp_path, name, typical):  # noqa: F811
+def test_the_lifters_step_stays_on_the_gpu(poses, name, typical):  # noqa: F811
     config = recipe(name)  # noqa: F811
     config.data.poses = poses
     config.augment.noise_px = 2.0
     if "dropout" in config.model:
         config.model.dropout = 0.5
     batch = {"pose2d_crop": tf.TensorSpec([8, 17, 2], tf.float32), "pose3d": tf.TensorSpec([8, 17, 3], tf.float32)}
-    assert typical in check_step(LifterStage(config, None, Workdir(str(tmp_path))), batch)
+    assert typical in check_step(LifterStage(config, None), batch)

@@ -1,5 +1,6 @@
 """Reports of a run that was killed and resumed: each once."""
 
+import cv2
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -94,3 +95,11 @@ def test_an_event_file_that_ends_in_the_middle_of_an_event_is_kept_up_to_there(w
     with Monitor(workdir, 4, 4, 8):
         pass
     assert tags(workdir, 4) and not tags(workdir, 8)
+
+
+def test_every_metric_is_drawn_over_the_steps(workdir, tmp_path, curves):
+    """The picture has three graphs side by side: loss, mpjpe, and an empty place."""
+    with Monitor(workdir, 8, 8, 8) as monitor:
+        monitor.draw_curves()
+    height, width, _ = cv2.imread(str(tmp_path / "curves.png")).shape
+    assert (height, width) == (270, 1215)  # 3 x 13.5 inches at 90 dpi

@@ -3,7 +3,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pose_tf.errors import UserError
 from pose_tf.training.optimizers import AdamW, make_optimizer
 
 
@@ -63,13 +62,3 @@ def test_biases_decay_where_the_recipe_says_so(form, after):
 def test_schedules(changes, expected):
     schedule = make_optimizer(config(**changes), 100, 40).learning_rate
     np.testing.assert_allclose([schedule(step) for step in expected], list(expected.values()), rtol=1e-5, atol=1e-9)
-
-
-def test_an_unknown_schedule_is_named():
-    with pytest.raises(UserError, match="zigzag"):
-        make_optimizer(config(schedule="zigzag"), 100, 40)
-
-
-def test_an_unknown_form_of_weight_decay_is_named():
-    with pytest.raises(UserError, match="weight_decay_form is 'loose'"):
-        make_optimizer(config(weight_decay_form="loose"), 100, 40)

@@ -11,6 +11,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from pose_tf.errors import UserError
 from pose_tf.training import trainer
+from pose_tf.training.weight_average import WeightAverage
 from pose_tf.workdir import Workdir
 from tests.training.test_trainer import config, latest, poses, recipe, weights  # noqa: F401
 
@@ -121,13 +122,13 @@ def test_a_run_whose_checkpoint_has_no_averaged_statistics_goes_on(train, monkey
     """As those of earlier versions: their average begins at the statistics as they are."""
     changes = {"optimizer.ema": 0.3, "train.epochs": 2.0, "optimizer.schedule": "constant"}
     with monkeypatch.context() as patch:
-        complete = trainer.WeightAverage.__init__
+        complete = WeightAverage.__init__
 
         def make(self, *args):
             complete(self, *args)
             del self.state["average_statistics"]
 
-        patch.setattr(trainer.WeightAverage, "__init__", make)
+        patch.setattr(WeightAverage, "__init__", make)
         workdir = train("run", changes)
         shutil.rmtree(workdir / "checkpoints" / f"{2 * STEPS:08d}")
     before = checkpoint(workdir, 2 * STEPS - 1)

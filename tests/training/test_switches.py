@@ -20,13 +20,12 @@ from pose_tf.data import records
 from pose_tf.data.occluders import OccluderBank
 from pose_tf.errors import UserError
 from pose_tf.synthetic.sample import render_sample
-from pose_tf.training.optimizers import make_optimizer
+from pose_tf.training.interruption import Interruption
 from pose_tf.training.recipe import COMMON, check_switches
-from pose_tf.training.stages import make_stage
+from pose_tf.training.state import make_state
 from pose_tf.training.step import make_train_steps
-from pose_tf.training.strategy import distribute, make_strategy, set_batch_norm, variable_scope
-from pose_tf.training.weight_average import WeightAverage
-from pose_tf.workdir import Workdir
+from pose_tf.training.strategy import distribute, make_strategy, variable_scope
+from pose_tf.training.trainer import make_stage
 from tests.training.test_trainer import recipe
 
 PRECISIONS, BATCH_NORMS = COMMON["precision"], COMMON["batch_norm"]
@@ -55,14 +54,9 @@ def take_steps(strategy, config, folder):
     """Trains for three steps; returns how many were taken, and whether all values that have to be finite are."""
     tf.keras.mixed_precision.set_global_policy(config.precision)
     with variable_scope(strategy):
-        stage = make_stage(config, folder, Workdir(folder))
-        set_batch_norm(stage.model, config.batch_norm)
-        optimizer = make_optimizer(config.optimizer, STEPS, STEPS)
-        if config.precision == "mixed_float16":
-            optimizer = tf.keras.mixed_precision.LossScaleOptimizer(optimizer)
-        optimizer._create_all_weights(stage.model.trainable_weights)
-        average = WeightAverage(stage.model, config.optimizer.ema)
-    steps = make_train_steps(config, stage, optimizer, average, strategy, STEPS, tf.Variable(0.0))
+        stage = make_stage(config, folder)
+    state = make_state(config, stage.model, strategy, STEPS, STEPS)
+    steps = make_train_steps(config, stage, state, strategy, STEPS, Interruption())
     batches = iter(distribute(strategy, lambda share: stage.training_batches(0, share)))
     taken, finite = 0, True
     for count in (2, 1):

@@ -9,6 +9,7 @@ import tensorflow as tf
 from pose_tf.errors import UserError
 from pose_tf.synthetic.sample import SUBJECTS_TRAIN
 from pose_tf.training import trainer
+from pose_tf.training.monitor import Monitor
 from pose_tf.workdir import Workdir
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -77,17 +78,17 @@ def test_the_same_recipe_gives_the_same_weights_and_another_seed_does_not(config
 
 def test_an_interrupted_run_ends_as_if_it_had_not_been(config, tmp_path, monkeypatch):
     trainer.train(config, None, str(tmp_path / "whole"))
-    report = trainer.Monitor.report
+    report = Monitor.report
 
     def interrupt(self, step, split, values):
         if step > 14:
             raise KeyboardInterrupt
         report(self, step, split, values)
 
-    monkeypatch.setattr(trainer.Monitor, "report", interrupt)
+    monkeypatch.setattr(Monitor, "report", interrupt)
     with pytest.raises(KeyboardInterrupt):
         trainer.train(config, None, str(tmp_path / "parts"))
-    monkeypatch.setattr(trainer.Monitor, "report", report)
+    monkeypatch.setattr(Monitor, "report", report)
     trainer.train(config, None, str(tmp_path / "parts"))
     whole, parts = latest(tmp_path / "whole"), latest(tmp_path / "parts")
     assert whole.keys() == parts.keys()
@@ -107,7 +108,7 @@ def test_nothing_is_lost_when_a_run_is_killed_around_a_validation(config, tmp_pa
 
     def train_until(method):
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-            patch.setattr(trainer.Monitor, method, interrupt)
+            patch.setattr(Monitor, method, interrupt)
             trainer.train(config, None, str(tmp_path / "parts"))
         return latest(tmp_path / "parts")
 

@@ -1,0 +1,204 @@
+"""The index of labeled records: their poses, and which file holds how many. It is made once for the data.
+
+Making it inflates every record. So it is kept beside the data as `DATA/.pose_tf/index.npz`, or, where that cannot be
+written, in the user's cache directory as `$XDG_CACHE_HOME/pose_tf/index-KEY.npz` (`~/.cache` by default). Every run and
+every evaluation reads it from there as long as the records keep their names, sizes and checksums; KEY is a hash of
+these.
+"""
+
+import concurrent.futures
+import contextlib
+import dataclasses
+import hashlib
+import itertools
+import json
+import os
+import sys
+import threading
+import zipfile
+import zlib
+
+import numpy as np
+import tensorflow as tf
+import tqdm
+
+from pose_tf import files
+from pose_tf.data import records
+from pose_tf.data.fingerprint import of_records
+from pose_tf.data.poses import PoseSet, check_units
+from pose_tf.errors import UserError
+
+POSE_KEYS = ("pose2d_crop", "pose3d", "subject", "action")
+"""What an index takes of each record."""
+HERE = "{h36}"
+"""Stands for the records' directory in the messages of an index, which may move with its data."""
+
+
+@dataclasses.dataclass(frozen=True)
+class RecordIndex:
+    """What lies where in labeled records, apart from the images.
+
+    Attributes:
+        shards: paths of the S files.
+        lengths: int64 [S]: records that can be reached in each, damaged ones among them.
+        shard: int64 [N]: number of the file that each pose is from.
+        poses: the N poses that are sound.
+    """
+
+    shards: list[str]
+    lengths: np.ndarray
+    shard: np.ndarray
+    poses: PoseSet
+
+    def counts(self, subjects) -> np.ndarray:
+        """Sound samples of some subjects in each file: int64 [S]."""
+        wanted = np.isin(self.poses.subject, list(subjects))
+        return np.bincount(self.shard[wanted], minlength=len(self.shards))
+
+
+def index_records(data_dir: str, on_damage: str = "stop") -> RecordIndex:
+    """The index of all labeled records: the one that is kept for them, or a new one, which is kept.
+
+    Args:
+        data_dir: directory with `h36/*`.
+        on_damage: `stop`, or `skip`: damaged records are left out, and named on standard error.
+
+    Raises:
+        UserError: no records, or a damaged one.
+    """
+    shards, folder = records.list_shards(data_dir), os.path.join(data_dir, "h36")
+    fingerprint = json.dumps(of_records(data_dir))
+    places = _places(data_dir, fingerprint)
+    arrays = _find(places, fingerprint, len(shards))
+    if arrays is None or (on_damage == "stop" and len(arrays["skipped"])):
+        arrays = _read_shards(shards, data_dir, on_damage)
+        if not len(arrays["subject"]):
+            raise UserError(f"{folder} holds no records")
+        _keep(places, fingerprint=fingerprint, **arrays)
+    for message in arrays["skipped"].tolist():
+        print(message.replace(HERE, folder), file=sys.stderr)
+    check_units(arrays["pose2d_crop"], arrays["pose3d"], folder)
+    poses = PoseSet(*(arrays[key] for key in POSE_KEYS), data_dir)
+    return RecordIndex(shards, arrays["lengths"], arrays["shard"], poses)
+
+
+# ---- keeping it
+
+
+def _places(data_dir, fingerprint):
+    """Where the index of some records may be kept, the best place first."""
+    cache = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    key = hashlib.sha256(fingerprint.encode()).hexdigest()[:16]
+    return os.path.join(data_dir, ".pose_tf", "index.npz"), os.path.join(cache, "pose_tf", f"index-{key}.npz")
+
+
+def _keep(places, **arrays):
+    """Writes an index where that is possible. Without one, the next command only takes longer."""
+    for path in places:
+        with contextlib.suppress(UserError):
+            return files.write_npz(path, **arrays)
+
+
+def _find(places, fingerprint, num_shards):
+    """The arrays of an index; None if there is none, or it is damaged or of other records."""
+    for path in places:
+        with contextlib.suppress(OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
+            with np.load(path, allow_pickle=False) as file:
+                arrays = {key: file[key] for key in (*POSE_KEYS, "shard", "lengths", "skipped")}
+                known = str(file["fingerprint"])
+            if known == fingerprint and _is_consistent(arrays, num_shards):
+                return arrays
+    return None
+
+
+def _is_consistent(arrays, num_shards):
+    count = len(arrays["subject"])
+    shapes = {key: (count, *records.H36M.fields[key].shape) for key in POSE_KEYS}
+    shapes |= {"shard": (count,), "lengths": (num_shards,), "skipped": arrays["skipped"].shape[:1]}
+    return count > 0 and all(arrays[key].shape == shape for key, shape in shapes.items())
+
+
+# ---- making it
+
+
+def _read_shards(shards, data_dir, on_damage):
+    """The arrays of an index, read in parallel."""
+    stopped, lock = threading.Event(), threading.Lock()
+    size = sum(os.path.getsize(shard) for shard in shards)
+    with tqdm.tqdm(total=size, desc=f"poses of {data_dir}", unit="B", unit_scale=True) as bar:
+
+        def advance(size):
+            if stopped.is_set():
+                raise concurrent.futures.CancelledError
+            with lock:
+                bar.update(size)
+
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            parts = [pool.submit(_read_shard, shard, on_damage, advance) for shard in shards]
+            try:
+                concurrent.futures.wait(parts, return_when=concurrent.futures.FIRST_EXCEPTION)
+                for part in parts:
+                    if part.done():
+                        part.result()
+            except BaseException:
+                stopped.set()
+                pool.shutdown(cancel_futures=True)
+                raise
+    poses, lengths, skipped = zip(*(part.result() for part in parts))
+    counts = [len(part["subject"]) for part in poses]
+    order = _take_turns(np.array(counts))
+    arrays = {key: np.concatenate([part[key] for part in poses])[order] for key in POSE_KEYS}
+    arrays["shard"] = np.repeat(np.arange(len(shards)), counts)[order]
+    messages = [message.replace(os.path.dirname(shards[0]), HERE) for message in itertools.chain(*skipped)]
+    return arrays | {"lengths": np.array(lengths), "skipped": np.array(messages, dtype=str)}
+
+
+def _read_shard(shard, on_damage, advance):
+    """The poses of a file, how many records can be reached, and sentences about what is skipped.
+
+    One pass inflates the file, looks at every record, and finds the end of the stream and its checksum.
+    """
+    fields = {key: records.H36M.fields[key] for key in ("image", *POSE_KEYS)}
+    schema = dataclasses.replace(records.H36M, fields=fields)  # the rest may be damaged, as nothing reads it
+    samples, length, skipped = [], 0, []
+
+    def add(serialized):
+        sample = records.decode(serialized, schema, f"{shard} record {length}")
+        samples.append([sample[key] for key in POSE_KEYS])
+
+    try:
+        for serialized in records.inflate(shard, advance):
+            add(serialized)
+            length += 1
+    except UserError:  # the thorough reader says what is wrong, and where
+        samples.clear()
+        length = 0
+        try:
+            for serialized in records.read_serialized(shard, records.H36M):
+                advance(0)
+                try:
+                    add(serialized)
+                except UserError as error:
+                    if on_damage == "stop":
+                        raise
+                    skipped.append(f"skipping {error}")
+                length += 1
+        except UserError as error:
+            if on_damage == "stop":
+                raise
+            skipped.append(f"skipping the rest of a file: {error}")
+    columns = zip(*samples) if samples else [()] * len(POSE_KEYS)
+    arrays = {
+        key: np.array(column, fields[key].dtype).reshape(-1, *fields[key].shape)
+        for key, column in zip(POSE_KEYS, columns)
+    }
+    return arrays, length, skipped
+
+
+def _take_turns(counts):
+    """The order of poses in an index: eight files at a time are read in turns. [S] -> permutation [N]."""
+    ends = np.cumsum(counts)
+    dataset = tf.data.Dataset.from_tensor_slices((ends - counts, ends)).interleave(
+        tf.data.Dataset.range, cycle_length=8, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+    )
+    return np.concatenate([np.zeros(0, np.int64), *dataset.batch(8192).as_numpy_iterator()])

@@ -1,0 +1,28 @@
+"""Loading trained stages from their runs."""
+
+from pose_tf.models.decoding import Decoding
+from pose_tf.models.estimator import PoseEstimator
+from pose_tf.workdir import Workdir
+
+
+def load_estimator(detector: str, lifter: str, flip_test: bool | None = None, **decoding) -> PoseEstimator:
+    """Joins two trained stages.
+
+    Args:
+        detector: workdir of a detector.
+        lifter: workdir of a lifter.
+        flip_test: average with the mirror image; None for what each recipe says.
+        decoding: attributes of `Decoding` that differ from the detector's recipe.
+
+    Raises:
+        UserError: a directory does not hold what it should.
+    """
+    detector_dir, lifter_dir = Workdir(detector), Workdir(lifter)
+    return PoseEstimator(
+        detector_dir.load_best("detector"),
+        lifter_dir.load_best("lifter"),
+        lifter_dir.statistics(),
+        flip_detector=detector_dir.config().flip_test if flip_test is None else flip_test,
+        flip_lifter=lifter_dir.config().flip_test if flip_test is None else flip_test,
+        decoding=Decoding(**{**detector_dir.config().get("decoding", {}), **decoding}),
+    )

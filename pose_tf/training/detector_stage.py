@@ -1,0 +1,153 @@
+"""Training a detector: images to 2D joints."""
+
+import functools
+
+import numpy as np
+import tensorflow as tf
+
+from pose_tf import geometry, losses, metrics, viz
+from pose_tf.augment import ColorJitter, GeometricAugmenter, OcclusionAugmenter
+from pose_tf.data import pipeline
+from pose_tf.data.pipeline import Share
+from pose_tf.data.record_index import index_records
+from pose_tf.errors import UserError
+from pose_tf.models import HRNet
+from pose_tf.models.decoding import Decoding
+from pose_tf.models.estimator import detect, normalize_images
+from pose_tf.training.stage import PICTURES, Stage, mean_errors
+from pose_tf.training.strategy import batch_sizes, first_worker_first
+
+MODELS = {"hrnet": HRNet}
+
+
+class DetectorStage(Stage):
+    """Images to 2D joints.
+
+    Joints outside the crop have no cell of the heatmap, so they carry no weight in losses and metrics.
+
+    Raises:
+        UserError: no data, damaged data, or a loss that cannot train the recipe's decoding.
+    """
+
+    validation_metric = "pixel_error"
+
+    def __init__(self, config, data_dir: str | None):
+        if not data_dir:
+            raise UserError("--data_dir is missing: a detector trains on images")
+        self.config = config
+        strategy = tf.distribute.get_strategy()
+        with first_worker_first(strategy):
+            self.index = index_records(data_dir, config.data.on_damage)
+        self.shards = self.index.shards
+        training, validation = self.index.poses.split(config.data.validation_subjects)
+        self.subjects = np.unique(training.subject)
+        held_out = np.unique(validation.subject)
+        if not np.any(geometry.inside_crop(validation.pose2d)):
+            raise UserError(f"{data_dir}: no joint of subject {', '.join(map(str, held_out))} lies in its crop")
+        self.num_samples = len(training)
+        self.batch_size, _ = batch_sizes(config.data, strategy)
+        self.loss_names = [name for name, factor in config.loss.items() if factor] + ["loss", "pixel_error"]
+        self.counters = ["skipped_records"] if config.data.on_damage == "skip" else []
+        self.decoding = Decoding(**config.decoding.to_dict())
+        if self.decoding.takes_argmax and {"integral", "integral_l1"} & set(self.loss_names):
+            raise UserError(
+                f"config.decoding.method is '{self.decoding.method}', which config.loss.integral and integral_l1 "
+                "cannot train"
+            )
+        options = config.model.to_dict()
+        self.model = MODELS[options.pop("name")](**options)
+        self.geometry = GeometricAugmenter(**config.augment.to_dict())
+        self.color = ColorJitter(**config.color.to_dict())
+        self.occlusion = _make_occlusion(config.occlusion)
+        self._held_out, self._num_held_out = held_out, len(validation)
+
+    def training_batches(self, start_step: int, share: Share, job: str = "") -> tf.data.Dataset:
+        """Dataset of {"image": uint8 [B, 256, 256, 3], "pose2d_crop": float32 [B, 17, 2] px, "skipped": int64 [B]}."""
+        return pipeline.detector_batches(
+            self.index,
+            self.subjects,
+            self.batch_size,
+            seed=self.config.seed,
+            start_step=start_step,
+            share=share,
+            on_damage=self.config.data.on_damage,
+            service=self.config.data.service,
+            job=job,
+        )
+
+    @functools.cached_property
+    def validation_images(self) -> tf.data.Dataset:
+        """A regular sample of the validation subjects' images, as `pipeline.labelled_images` yields them."""
+        data = self.config.data
+        every = -(-self._num_held_out // data.validation_samples)
+        return pipeline.labelled_images(self.index, self._held_out, self.batch_size, every, data.on_damage).cache()
+
+    def augment(self, batch, seed, progress=1.0):
+        """See `Stage.augment`.
+
+        Returns:
+            Images float32 [B, 256, 256, 3] in 0…255, or [B, 128, 128, 3] until `config.train.half_size_until`, and
+            pose2d float32 [B, 17, 2] crop px.
+        """
+        seeds = tf.unstack(tf.random.experimental.stateless_split(seed, 3))
+        images, pose2d = self.geometry(batch["image"], batch["pose2d_crop"], seeds[0])
+        if self.occlusion:
+            images = self.occlusion(images, training=True, seed=seeds[1])
+        images = self.color(tf.cast(images, tf.float32), training=True, seed=seeds[2])
+        if self.config.train.half_size_until:  # not in `losses`: XLA compiles these once for each size
+            half_size = progress < self.config.train.half_size_until
+            images = tf.cond(half_size, lambda: tf.nn.avg_pool2d(images, 2, 2, "VALID"), lambda: images)
+        return images, pose2d
+
+    def losses(self, augmented) -> dict[str, tf.Tensor]:
+        """{"loss": what is minimized, "pixel_error": px, and each loss with a factor above 0}, each float32 [B]."""
+        images, target = augmented
+        weights = geometry.inside_crop(target)
+        heatmaps = self.model(normalize_images(images), training=True)
+        pose2d, cells = self.decoding(heatmaps), self.decoding.to_cells(target, heatmaps)
+        terms = {
+            "integral": lambda: losses.integral_loss(pose2d, target, weights),
+            "integral_l1": lambda: losses.integral_l1_loss(pose2d, target, weights),
+            "heatmap": lambda: losses.heatmap_loss(heatmaps, cells, weights, self.config.heatmap_sigma),
+            "released_heatmap": lambda: losses.released_heatmap_loss(heatmaps, cells, weights),
+            "distribution": lambda: losses.distribution_loss(heatmaps, cells, weights, self.config.heatmap_sigma),
+        }
+        values = {name: terms[name]() for name in self.loss_names if name in terms}
+        values["loss"] = tf.add_n([self.config.loss[name] * value for name, value in values.items()])
+        values["pixel_error"] = metrics.pixel_error(pose2d, target, weights)
+        return values
+
+    def validate(self, interrupted=lambda: False) -> dict[str, float] | None:
+        """See `Stage.validate`; of (a regular sample of) the validation images, in px and shares of joints."""
+
+        def predict(batch):
+            target = batch["pose2d_crop"]
+            return target, self._detect(batch["image"])[0], geometry.inside_crop(target)
+
+        return mean_errors(metrics.POSE2D_METRICS, self.validation_images, predict, interrupted)
+
+    @tf.function(reduce_retracing=True)
+    def _detect(self, images):
+        return detect(self.model, images, self.config.flip_test, self.decoding)
+
+    def augmented_pictures(self) -> np.ndarray:
+        """A sheet of training images with their joints, uint8 [H, W, 3]."""
+        batch = next(iter(self.training_batches(0, Share(), "pictures")))
+        images, pose2d = self.augment(batch, [self.config.seed, 0])
+        return viz.sheet_2d(np.uint8(images[:PICTURES]), pose2d[:PICTURES].numpy())
+
+    def pictures(self) -> np.ndarray:
+        """A sheet of validation images with predicted and true joints, uint8 [H, W, 3]."""
+        batch = next(iter(self.validation_images))
+        images, target = batch["image"][:PICTURES], batch["pose2d_crop"][:PICTURES]
+        pose2d, _ = self._detect(batch["image"])
+        return viz.sheet_2d(images.numpy(), pose2d[:PICTURES].numpy(), target.numpy())
+
+
+def _make_occlusion(options):
+    if not options.probability:
+        return None
+    try:
+        return OcclusionAugmenter(**options.to_dict())
+    except UserError as error:
+        raise UserError(f"config.occlusion.bank: {error}; --config.occlusion.probability=0.0 trains without") from None

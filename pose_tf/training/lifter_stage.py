@@ -1,0 +1,101 @@
+"""Training a lifter: 2D joints to 3D joints."""
+
+import numpy as np
+import tensorflow as tf
+
+from pose_tf import geometry, losses, metrics, viz
+from pose_tf.augment import PoseAugmenter
+from pose_tf.data import pipeline
+from pose_tf.data.pipeline import Share
+from pose_tf.data.poses import read_pose_file
+from pose_tf.data.record_index import index_records
+from pose_tf.errors import UserError
+from pose_tf.models import FeedForward, SemGCN
+from pose_tf.models.estimator import lift, normalize_pose2d
+from pose_tf.models.statistics import PoseStatistics
+from pose_tf.training.stage import PICTURES, Stage, mean_errors
+from pose_tf.training.strategy import batch_sizes, first_worker_first
+
+MODELS = {"feed_forward": FeedForward, "sem_gcn": SemGCN}
+VALIDATION_BATCH = 1024
+
+
+class LifterStage(Stage):
+    """2D joints to 3D joints. Joints outside the crop are kept: their coordinates say where they are.
+
+    Raises:
+        UserError: no data, or damaged data.
+    """
+
+    validation_metric = "mpjpe"
+    loss_names = ("loss", "mpjpe")
+
+    def __init__(self, config, data_dir: str | None):
+        strategy = tf.distribute.get_strategy()
+        if config.data.poses:
+            poses = read_pose_file(config.data.poses)
+        elif data_dir:
+            with first_worker_first(strategy):
+                poses = index_records(data_dir, config.data.on_damage).poses
+        else:
+            raise UserError("neither --data_dir nor --config.data.poses says what to train on")
+        self.config = config
+        self.training, self.validation = poses.split(config.data.validation_subjects)
+        self.num_samples = len(self.training)
+        self.shown = np.linspace(0, len(self.validation) - 1, PICTURES).astype(int)
+        self.batch_size, _ = batch_sizes(config.data, strategy)
+        self.statistics = PoseStatistics.of(self.training.pose3d, self.training.pose2d)
+        options = config.model.to_dict()
+        self.model = MODELS[options.pop("name")](**options)
+        self.augmenter = PoseAugmenter(self.training.pose3d, self.training.subject, **config.augment.to_dict())
+
+    def training_batches(self, start_step: int, share: Share, job: str = "") -> tf.data.Dataset:
+        """Dataset of {"pose2d_crop": float32 [B, 17, 2] px, "pose3d": float32 [B, 17, 3] mm, absolute}."""
+        return pipeline.lifter_batches(
+            self.training, self.batch_size, seed=self.config.seed, start_step=start_step, share=share
+        )
+
+    def augment(self, batch, seed, progress=1.0):
+        """pose2d float32 [B, 17, 2] crop px and pose3d float32 [B, 17, 3] mm, absolute."""
+        return self.augmenter(batch["pose2d_crop"], batch["pose3d"], seed)
+
+    def losses(self, augmented) -> dict[str, tf.Tensor]:
+        """{"loss": in units of the poses' standard deviation, "mpjpe": mm}, each float32 [B]."""
+        pose2d, target = augmented
+        target = geometry.hip_relative(target)
+        standardized = self.model(normalize_pose2d(pose2d), training=True)
+        pose3d = self.statistics.restore(standardized)
+        if self.config.loss == "squared":
+            loss = losses.pose3d_loss(standardized, self.statistics.standardize(target))
+        else:
+            loss = losses.pose3d_distance_loss(geometry.hip_relative(pose3d), target) / np.mean(self.statistics.std)
+        return {"loss": loss, "mpjpe": metrics.mpjpe(pose3d, target)}
+
+    def validate(self, interrupted=lambda: False) -> dict[str, float] | None:
+        """See `Stage.validate`; in mm, and shares of joints and thresholds."""
+
+        def predict(start):
+            part = slice(start, start + VALIDATION_BATCH)
+            return self.validation.pose3d[part], self._lift(self.validation.pose2d[part]), None
+
+        starts = range(0, len(self.validation), VALIDATION_BATCH)
+        return mean_errors(metrics.POSE3D_METRICS, starts, predict, interrupted)
+
+    @tf.function(reduce_retracing=True)
+    def _lift(self, pose2d):
+        return lift(self.model, self.statistics, pose2d, self.config.flip_test)
+
+    def augmented_pictures(self) -> np.ndarray:
+        """A sheet of training poses, uint8 [H, W, 3]."""
+        batch = next(iter(self.training_batches(0, Share())))
+        pose2d, pose3d = self.augment(batch, [self.config.seed, 0])
+        return viz.sheet_3d(pose2d[:PICTURES].numpy(), pose3d[:PICTURES].numpy())
+
+    def pictures(self) -> np.ndarray:
+        """A sheet of validation poses, predicted and true, uint8 [H, W, 3]."""
+        shown = self.shown
+        return viz.sheet_3d(self.validation.pose2d[shown], self.poses(), self.validation.pose3d[shown])
+
+    def poses(self) -> np.ndarray:
+        """Some predicted validation poses, float32 [N, 17, 3] mm."""
+        return self._lift(self.validation.pose2d[self.shown]).numpy()

@@ -1,0 +1,52 @@
+"""What both stages share in a validation."""
+
+import numpy as np
+import pytest
+
+from pose_tf.training.detector_stage import DetectorStage
+from pose_tf.training.lifter_stage import LifterStage
+from pose_tf.training.stage import Stage, mean_errors
+
+
+def off_by(millimeters, count):
+    """(target, predicted) of some poses whose joints are off by so much in the mean."""
+    target = np.random.default_rng(count).normal(0, 300, (count, 17, 3)).astype(np.float32)
+    predicted = target.copy()
+    predicted[:, 5, 0] += 17 * millimeters
+    return target, predicted
+
+
+def test_errors_are_means_over_the_samples_of_all_batches():
+    errors = mean_errors(["mpjpe"], [(10, 3), (50, 1)], lambda batch: (*off_by(*batch), None), lambda: False)
+    assert errors == {"mpjpe": pytest.approx(20, abs=1e-3)}
+
+
+def test_joints_of_no_weight_do_not_count():
+    target = np.zeros((2, 17, 2), np.float32)
+    predicted, weights = target.copy(), np.ones((2, 17), np.float32)
+    predicted[0] += [3, 4]
+    predicted[:, 7] = 900
+    weights[:, 7] = 0
+    errors = mean_errors(["pixel_error"], [None], lambda _: (target, predicted, weights), lambda: False)
+    assert errors == {"pixel_error": pytest.approx(2.5)}
+
+
+def test_an_interruption_ends_a_validation_before_the_next_batch():
+    predicted, answers = [], iter([False, False, True])
+
+    def predict(batch):
+        predicted.append(batch)
+        return *off_by(1, 1), None
+
+    assert mean_errors(["mpjpe"], "abcd", predict, lambda: next(answers)) is None
+    assert predicted == ["a", "b"]
+
+
+@pytest.mark.parametrize("stage", [DetectorStage, LifterStage])
+def test_stages_have_the_interface_and_its_defaults(stage):
+    assert issubclass(stage, Stage)
+    for name in ("training_batches", "augment", "losses", "validate", "augmented_pictures", "pictures"):
+        assert name in vars(stage), name
+    assert stage.validation_metric in ("pixel_error", "mpjpe")
+    assert stage.counters == stage.shards == ()
+    assert stage.statistics is None
