@@ -31,10 +31,12 @@ flags.adopt_module_key_flags(_pictures)
 
 
 def main():
-    from pose_tf.predict.predictor import load_model, predict
+    from pose_tf.predict.backends import SavedModel
+    from pose_tf.predict.model import PoseModel
+    from pose_tf.predict.predictor import predict
 
     options = _pictures.options()
-    predict(load_model(_MODEL.value), _pictures.INPUT.value, options)
+    predict(PoseModel(SavedModel(_MODEL.value)), _pictures.INPUT.value, options)
 
 
 if __name__ == "__main__":

@@ -22,12 +22,13 @@ flags.adopt_module_key_flags(_pictures)
 
 
 def main():
+    from pose_tf.predict.model import PoseModel
     from pose_tf.predict.predictor import predict
     from pose_tf.serving.client import Client
 
     options = _pictures.options()
     with Client(_SERVER.value, _MODEL_NAME.value, _TIMEOUT_S.value, _ATTEMPTS.value) as client:
-        predict(lambda **inputs: client.predict("image_and_box", inputs), _pictures.INPUT.value, options)
+        predict(PoseModel(client), _pictures.INPUT.value, options)
 
 
 if __name__ == "__main__":

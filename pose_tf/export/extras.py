@@ -13,7 +13,11 @@ BATCH_SIZES = (1, 8)  # of the warm-up requests
 
 
 def write_warmup_requests(path: str, model_name: str) -> None:
-    """Writes requests to every signature, as TF Serving reads them from `assets.extra/tf_serving_warmup_requests`.
+    """Writes requests to the signatures that TF Serving serves, as it reads them from
+    `assets.extra/tf_serving_warmup_requests`.
+
+    `people` has none: a server that batches requests joins all inputs along their first dimension, which is not the
+    number of people in an image. A warm-up request that fails would keep the model from being loaded.
 
     Args:
         path: of the file, TFRecords of `PredictionLog`.
@@ -50,6 +54,7 @@ def describe(estimator) -> dict:
         "inputs": {
             "image_bytes": "JPEG, PNG or BMP of one person, any size; turned upright as its EXIF data says",
             "images": f"uint8 RGB, {CROP_SIZE}x{CROP_SIZE}",
+            "image": "uint8 RGB, any size, upright",
             "box": "x, y, width, height of the person in pixels of the upright image",
             "pose2d": f"x, y in pixels of a {CROP_SIZE}x{CROP_SIZE} crop",
         },

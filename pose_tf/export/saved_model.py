@@ -3,12 +3,21 @@
 import errno
 import os
 import re
+from collections.abc import Callable
 
 import tensorflow as tf
 
 from pose_tf import files
 from pose_tf.errors import UserError, reason
-from pose_tf.export.crops import crop_all, crop_box, crop_to_sent_image, crop_whole, not_empty, refuse_unless
+from pose_tf.export.crops import (
+    crop_all,
+    crop_box,
+    crop_people,
+    crop_to_sent_image,
+    crop_whole,
+    not_empty,
+    refuse_unless,
+)
 from pose_tf.export.extras import describe, write_warmup_requests
 from pose_tf.export.inference import fold_batch_norm, freeze
 from pose_tf.models import PoseEstimator
@@ -24,10 +33,12 @@ def export(estimator: PoseEstimator, output_dir: str, precision: str = "float32"
         serving_default   image_bytes string [N]: JPEG, PNG or BMP of one person's crop, any size
         images            images uint8 [N, 256, 256, 3] RGB
         image_and_box     image_bytes string [N]; box float32 [N, 4]: x, y, width, height of the person in pixels
+        people            image uint8 [H, W, 3] RGB; box float32 [N, 4] of the N people in it
         lift              pose2d float32 [N, 17, 2] crop pixels; outputs pose3d alone
 
-    Beside the model, `assets.extra/` holds `tf_serving_warmup_requests`, a request to each signature that TF Serving
-    replays before it takes others, and `model_card.json`.
+    `people` is for programs that load the model; the others also work on a server that batches requests. Beside the
+    model, `assets.extra/` holds `tf_serving_warmup_requests`, requests to these that TF Serving replays before it takes
+    others, and `model_card.json`.
 
     Images are turned upright as their EXIF data says; joints and boxes are in the image as it is then seen. What cannot
     be estimated is an INVALID_ARGUMENT that says why: see `crops.py`.
@@ -44,7 +55,13 @@ def export(estimator: PoseEstimator, output_dir: str, precision: str = "float32"
     Raises:
         UserError: the directory cannot be written, or an unknown precision.
     """
-    signatures = _signatures(estimator, fold_batch_norm(estimator.detector, precision))
+    detector = fold_batch_norm(estimator.detector, precision)
+    images_spec, pose2d_spec = _specs(estimator)
+    signatures = make_signatures(
+        estimator,
+        freeze(lambda images: detect(detector, images, estimator.flip_detector, estimator.decoding), images_spec),
+        freeze(estimator.lift, pose2d_spec),
+    )
     while True:
         version = 1 + max(_versions(output_dir), default=0)
         path = os.path.join(output_dir, str(version))
@@ -71,14 +88,27 @@ def _versions(output_dir):
     return [int(name) for name in os.listdir(output_dir) if re.fullmatch("[0-9]+", name)]
 
 
-def _signatures(estimator, detector):
+def _specs(estimator):
+    """Of the crops that detectors take, and of the 2D joints that lifters take."""
     joints = len(estimator.statistics.mean)
-    images_spec = tf.TensorSpec([None, CROP_SIZE, CROP_SIZE, 3], tf.uint8, "images")
-    pose2d_spec = tf.TensorSpec([None, joints, 2], tf.float32, "pose2d")
-    find_joints = freeze(
-        lambda images: detect(detector, images, estimator.flip_detector, estimator.decoding), images_spec
+    return (
+        tf.TensorSpec([None, CROP_SIZE, CROP_SIZE, 3], tf.uint8, "images"),
+        tf.TensorSpec([None, joints, 2], tf.float32, "pose2d"),
     )
-    lift_joints = freeze(estimator.lift, pose2d_spec)
+
+
+def make_signatures(estimator: PoseEstimator, find_joints, lift_joints) -> dict[str, Callable]:
+    """What `export` writes, as functions: each takes tensors by the names of its inputs and returns its outputs.
+
+    Args:
+        estimator: whose margin and number of joints they have.
+        find_joints: as `PoseEstimator.detect`.
+        lift_joints: as `PoseEstimator.lift`.
+    """
+    images_spec, pose2d_spec = _specs(estimator)
+    margin = estimator.statistics.margin
+    bytes_spec = tf.TensorSpec([None], tf.string, "image_bytes")
+    box_spec = tf.TensorSpec([None, 4], tf.float32, "box")
 
     def estimate(images):
         pose2d, confidence = find_joints(not_empty(images))
@@ -95,20 +125,26 @@ def _signatures(estimator, detector):
         poses["pose2d"] = crop_to_sent_image(poses["pose2d"], corner, side)
         return poses
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "image_bytes")])
+    @tf.function(input_signature=[bytes_spec])
     def serving_default(image_bytes):
         return estimate_crops(*crop_all(crop_whole, image_bytes))
 
-    @tf.function(
-        input_signature=[tf.TensorSpec([None], tf.string, "image_bytes"), tf.TensorSpec([None, 4], tf.float32, "box")]
-    )
+    @tf.function(input_signature=[bytes_spec, box_spec])
     def image_and_box(image_bytes, box):
         images, boxes = tf.size(image_bytes), tf.shape(box)[0]
         sentence = "image_bytes holds {} images and box {} boxes; send one box with each image"
         with tf.control_dependencies([refuse_unless(images == boxes, sentence, images, boxes)]):
             box = tf.identity(box)
-        return estimate_crops(
-            *crop_all(lambda data, one: crop_box(data, one, estimator.statistics.margin), image_bytes, box)
-        )
+        return estimate_crops(*crop_all(lambda data, one: crop_box(data, one, margin), image_bytes, box))
 
-    return {"serving_default": serving_default, "images": images, "image_and_box": image_and_box, "lift": lift}
+    @tf.function(input_signature=[tf.TensorSpec([None, None, 3], tf.uint8, "image"), box_spec])
+    def people(image, box):
+        return estimate_crops(*crop_people(image, box, margin))
+
+    return {
+        "serving_default": serving_default,
+        "images": images,
+        "image_and_box": image_and_box,
+        "people": people,
+        "lift": lift,
+    }

@@ -16,6 +16,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
+from pose_tf import skeleton
 from pose_tf.errors import UserError, reason
 
 FIRST_WAIT_S = 0.25
@@ -24,6 +25,7 @@ that clients who were turned away together do not come back together."""
 LONGEST_WAIT_S = 5.0
 REASON_LENGTH = 500
 """Characters of a server's reason that are told: some repeat the request."""
+HOST_AND_PORT = r"(\[[^\s\]]+\]|[^\s/:\[\]]+):[0-9]{1,5}"
 SINGLE_OUTPUT = "pose3d"
 """Of `lift`. Over REST, TF Serving leaves out the name where a signature has one output."""
 CHANNEL_OPTIONS = [
@@ -42,6 +44,11 @@ STATUS_OF_HTTP = {
 }
 
 
+def is_address(text: str) -> bool:
+    """Whether a text is an address as `Client` takes them, of any host, rather than a path."""
+    return "://" in text or bool(re.fullmatch(HOST_AND_PORT, text))
+
+
 class Client:
     """A model on a server, which threads may share. It connects directly, whatever proxies the environment names.
 
@@ -51,19 +58,31 @@ class Client:
         timeout_s: deadline of each attempt.
         attempts: how often a server that is not available is asked.
 
+    Attributes:
+        card: the server, the model's name there, joints and bones: what is known of it here.
+        takes_pixels: False. `PoseModel` sends images as files, which compress well.
+
     Raises:
         UserError: `server` is no such address.
     """
+
+    takes_pixels = False
 
     def __init__(self, server: str, model: str = "pose", timeout_s: float = 10.0, attempts: int = 5):
         self._name = f"--server={server}"
         self._model = model
         self._timeout_s = timeout_s
         self._attempts = attempts
+        self.card = {
+            "server": server,
+            "model": model,
+            "joints": list(skeleton.H36M.joints),
+            "bones": [list(bone) for bone in skeleton.H36M.bones],
+        }
         self._url = self._channel = None
         if "://" in server:
             self._url = _parse_url(server)
-        elif re.fullmatch(r"(\[[^\s\]]+\]|[^\s/:\[\]]+):[0-9]{1,5}", server):
+        elif re.fullmatch(HOST_AND_PORT, server):
             self._channel = grpc.insecure_channel(server, options=CHANNEL_OPTIONS)
         if not (self._url or self._channel):
             raise UserError(f"{self._name} has to be HOST:PORT for gRPC, or http://HOST:PORT for REST")

@@ -150,7 +150,8 @@ def test_the_warm_up_requests_are_ones_that_the_model_answers(exported):
         outputs = signatures[request.model_spec.signature_name](**inputs)
         assert all(np.isfinite(value).all() for value in outputs.values())
         seen.append((request.model_spec.signature_name, len(outputs["pose3d"])))
-    assert sorted(seen) == sorted((name, size) for name in signatures for size in (1, 8))
+    served = set(signatures) - {"people"}  # its inputs differ in their first dimension, along which servers batch
+    assert sorted(seen) == sorted((name, size) for name in served for size in (1, 8))
 
 
 ALONE = """

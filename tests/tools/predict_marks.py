@@ -14,9 +14,9 @@ from pose_tf import cli  # noqa: E402
 
 def main():
     from pose_tf.predict.predictor import predict
-    from tests.predict.test_predictor import find_mark
+    from tests.predict.marks import MARKS
 
-    predict(find_mark, _pictures.INPUT.value, _pictures.options())
+    predict(MARKS, _pictures.INPUT.value, _pictures.options())
 
 
 if __name__ == "__main__":
