@@ -29,6 +29,8 @@ def run(main) -> None:
 def _guarded(main):
     tf.config.experimental.enable_tensor_float_32_execution(False)
     logging.disable(logging.INFO)  # libraries' progress reports, whatever levels they set; warnings stay
+    logging.getLogger("pose_tf").addHandler(logging.StreamHandler())  # our own are sentences, without absl's prefix
+    logging.getLogger("pose_tf").propagate = False
     try:
         main()
     except UserError as error:

@@ -10,7 +10,7 @@ import yaml
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format, wrappers_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
-from pose_tf.export.extras import BATCH_SIZES
+from pose_tf.export.warmup import BATCH_SIZES
 from tests.export.test_saved_model import estimator, exported  # noqa: F401
 from tests.serving.prediction_service import PredictionService
 

@@ -31,12 +31,15 @@ flags.adopt_module_key_flags(_pictures)
 
 
 def main():
+    from pose_tf.errors import argument
     from pose_tf.predict.backends import SavedModel
     from pose_tf.predict.model import PoseModel
     from pose_tf.predict.predictor import predict
 
     options = _pictures.options()
-    predict(PoseModel(SavedModel(_MODEL.value)), _pictures.INPUT.value, options)
+    with argument("--model"):
+        model = PoseModel(SavedModel(_MODEL.value))
+    predict(model, _pictures.INPUT.value, options)
 
 
 if __name__ == "__main__":

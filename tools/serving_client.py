@@ -22,12 +22,16 @@ flags.adopt_module_key_flags(_pictures)
 
 
 def main():
+    from pose_tf.errors import argument
     from pose_tf.predict.model import PoseModel
     from pose_tf.predict.predictor import predict
-    from pose_tf.serving.client import Client
+    from pose_tf.serving.client import Client, ServerError
 
     options = _pictures.options()
-    with Client(_SERVER.value, _MODEL_NAME.value, _TIMEOUT_S.value, _ATTEMPTS.value) as client:
+    with (
+        argument("--server", ServerError),
+        Client(_SERVER.value, _MODEL_NAME.value, _TIMEOUT_S.value, _ATTEMPTS.value) as client,
+    ):
         predict(PoseModel(client), _pictures.INPUT.value, options)
 
 

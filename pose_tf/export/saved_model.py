@@ -3,25 +3,17 @@
 import errno
 import os
 import re
-from collections.abc import Callable
 
 import tensorflow as tf
 
 from pose_tf import files
 from pose_tf.errors import UserError, reason
-from pose_tf.export.crops import (
-    crop_all,
-    crop_box,
-    crop_people,
-    crop_to_sent_image,
-    crop_whole,
-    not_empty,
-    refuse_unless,
-)
-from pose_tf.export.extras import describe, write_warmup_requests
 from pose_tf.export.inference import fold_batch_norm, freeze
+from pose_tf.export.model_card import describe
+from pose_tf.export.signatures import input_specs, make_signatures
+from pose_tf.export.warmup import write_warmup_requests
 from pose_tf.models import PoseEstimator
-from pose_tf.models.estimator import CROP_SIZE, detect
+from pose_tf.models.estimator import detect
 
 
 def export(estimator: PoseEstimator, output_dir: str, precision: str = "float32", card: dict | None = None) -> str:
@@ -56,7 +48,7 @@ def export(estimator: PoseEstimator, output_dir: str, precision: str = "float32"
         UserError: the directory cannot be written, or an unknown precision.
     """
     detector = fold_batch_norm(estimator.detector, precision)
-    images_spec, pose2d_spec = _specs(estimator)
+    images_spec, pose2d_spec = input_specs(estimator)
     signatures = make_signatures(
         estimator,
         freeze(lambda images: detect(detector, images, estimator.flip_detector, estimator.decoding), images_spec),
@@ -86,65 +78,3 @@ def _versions(output_dir):
     if not os.path.isdir(output_dir):
         return []
     return [int(name) for name in os.listdir(output_dir) if re.fullmatch("[0-9]+", name)]
-
-
-def _specs(estimator):
-    """Of the crops that detectors take, and of the 2D joints that lifters take."""
-    joints = len(estimator.statistics.mean)
-    return (
-        tf.TensorSpec([None, CROP_SIZE, CROP_SIZE, 3], tf.uint8, "images"),
-        tf.TensorSpec([None, joints, 2], tf.float32, "pose2d"),
-    )
-
-
-def make_signatures(estimator: PoseEstimator, find_joints, lift_joints) -> dict[str, Callable]:
-    """What `export` writes, as functions: each takes tensors by the names of its inputs and returns its outputs.
-
-    Args:
-        estimator: whose margin and number of joints they have.
-        find_joints: as `PoseEstimator.detect`.
-        lift_joints: as `PoseEstimator.lift`.
-    """
-    images_spec, pose2d_spec = _specs(estimator)
-    margin = estimator.statistics.margin
-    bytes_spec = tf.TensorSpec([None], tf.string, "image_bytes")
-    box_spec = tf.TensorSpec([None, 4], tf.float32, "box")
-
-    def estimate(images):
-        pose2d, confidence = find_joints(not_empty(images))
-        return {"pose2d": pose2d, "pose3d": lift_joints(pose2d), "confidence": confidence}
-
-    images = tf.function(estimate, input_signature=[images_spec])
-
-    @tf.function(input_signature=[pose2d_spec])
-    def lift(pose2d):
-        return {"pose3d": lift_joints(tf.debugging.check_numerics(not_empty(pose2d), "pose2d"))}
-
-    def estimate_crops(crops, corner, side):
-        poses = estimate(crops)
-        poses["pose2d"] = crop_to_sent_image(poses["pose2d"], corner, side)
-        return poses
-
-    @tf.function(input_signature=[bytes_spec])
-    def serving_default(image_bytes):
-        return estimate_crops(*crop_all(crop_whole, image_bytes))
-
-    @tf.function(input_signature=[bytes_spec, box_spec])
-    def image_and_box(image_bytes, box):
-        images, boxes = tf.size(image_bytes), tf.shape(box)[0]
-        sentence = "image_bytes holds {} images and box {} boxes; send one box with each image"
-        with tf.control_dependencies([refuse_unless(images == boxes, sentence, images, boxes)]):
-            box = tf.identity(box)
-        return estimate_crops(*crop_all(lambda data, one: crop_box(data, one, margin), image_bytes, box))
-
-    @tf.function(input_signature=[tf.TensorSpec([None, None, 3], tf.uint8, "image"), box_spec])
-    def people(image, box):
-        return estimate_crops(*crop_people(image, box, margin))
-
-    return {
-        "serving_default": serving_default,
-        "images": images,
-        "image_and_box": image_and_box,
-        "people": people,
-        "lift": lift,
-    }

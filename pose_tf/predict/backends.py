@@ -12,8 +12,8 @@ import tensorflow as tf
 
 from pose_tf import files
 from pose_tf.errors import UserError, reason
-from pose_tf.export.extras import describe
-from pose_tf.export.saved_model import make_signatures
+from pose_tf.export.model_card import describe
+from pose_tf.export.signatures import make_signatures
 from pose_tf.models import PoseEstimator
 from pose_tf.predict.graph_check import check_saved_model
 
@@ -62,7 +62,7 @@ class SavedModel:
         self._model = _load(path)  # signatures do not keep their model alive
         self._signatures = getattr(self._model, "signatures", {})
         if not self._has("image_and_box", {"image_bytes", "box"}):
-            raise UserError(f"--model={path} has no signature image_and_box: tools/export.py did not write it")
+            raise UserError(f"{path} has no signature image_and_box: tools/export.py did not write it")
         self.takes_pixels = self._has("people", {"image", "box"})
         self.card = _read_card(path)
 
@@ -103,7 +103,7 @@ def _newest_version(path):
         if versions:
             path = os.path.join(path, max(versions, key=int))
     if not os.path.exists(os.path.join(path, "saved_model.pb")):
-        raise UserError(f"--model={path} is not a SavedModel, nor a directory of numbered ones")
+        raise UserError(f"{path} is not a SavedModel, nor a directory of numbered ones")
     return path
 
 
@@ -116,7 +116,7 @@ def _load(path):
         raise
     except Exception as error:  # TensorFlow raises nearly anything at damaged bytes
         text = re.sub(r"/proc/self/fd/\d+", lambda _: path, str(error)) or type(error).__name__
-        raise UserError(f"--model={path} cannot be loaded: {text}") from None
+        raise UserError(f"{path} cannot be loaded: {text}") from None
 
 
 def _read_card(path):
@@ -129,7 +129,7 @@ def _read_card(path):
     except (OSError, ValueError):
         card = None
     if not isinstance(card, dict):
-        raise UserError(f"--model={path} is damaged: its assets.extra/model_card.json is not a model card")
+        raise UserError(f"{path} is damaged: its assets.extra/model_card.json is not a model card")
     return card
 
 

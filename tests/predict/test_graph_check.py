@@ -28,7 +28,7 @@ def refusal(path):
     """What the user reads."""
     with pytest.raises(UserError) as error:
         SavedModel(str(path))
-    assert f"--model={path}" in str(error.value)
+    assert str(error.value).startswith(str(path))
     return str(error.value)
 
 
@@ -160,7 +160,7 @@ def test_any_damage_is_harmless_or_one_sentence(tmp_path, rng):
             try:
                 SavedModel(str(tmp_path / "model"))
             except UserError as error:
-                assert "--model=" in str(error)
+                assert str(error).startswith(f"{tmp_path}/model")
                 refused += 1
         file.write_bytes(content)
     assert refused > 10
