@@ -10,7 +10,6 @@ import tensorflow as tf
 
 from pose_tf.export.crops import crop_box, crop_people
 from tests.export.test_crops import BAD_BOXES
-from tests.export.test_saved_model import estimator, exported  # noqa: F401
 
 BOXES = np.float32(
     [[20, 6, 120, 300], [-30, -20, 200, 520], [400.5, 100.25, 90.5, 210], [600, 440, 60, 90], [7, 8, 1, 1]]
@@ -24,7 +23,7 @@ def image():
 
 
 @pytest.fixture(scope="module")
-def signatures(exported):  # noqa: F811
+def signatures(exported):
     return tf.saved_model.load(exported).signatures
 
 
@@ -89,7 +88,7 @@ print(peak - before)
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="the operating system does not tell the memory")
-def test_people_share_the_image(exported):  # noqa: F811
+def test_people_share_the_image(exported):
     """The image takes 48 MiB. Eight copies of it would take 384."""
     done = subprocess.run([sys.executable, "-I", "-c", MEMORY, exported], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -22,7 +22,6 @@ from pose_tf.serving import client as client_module
 from pose_tf.serving.client import Client
 from tests.export.test_crops import bmp, encode
 from tests.export.test_headers import KINDS, ORIENTATIONS, as_png, photo, upright
-from tests.export.test_saved_model import estimator, exported  # noqa: F401
 from tests.serving.prediction_service import PredictionService
 
 PHOTOS = [encode("JPEG"), encode("PNG", size=(30, 90))]
@@ -36,12 +35,12 @@ INPUTS = {
 
 
 @pytest.fixture(scope="module")
-def signatures(exported):  # noqa: F811
+def signatures(exported):
     return tf.saved_model.load(exported).signatures
 
 
 @pytest.fixture(scope="module")
-def running(exported):  # noqa: F811
+def running(exported):
     with PredictionService(exported) as service:
         yield service
 
@@ -245,7 +244,7 @@ def test_where_nobody_listens(free_address, service, scheme):
     assert message == f"{scheme}{free_address} is not available, asked 2 times: Connection refused"
 
 
-def test_a_server_that_starts_late_is_found(exported, free_address, service, monkeypatch):  # noqa: F811
+def test_a_server_that_starts_late_is_found(exported, free_address, service, monkeypatch):
     monkeypatch.setattr(client_module, "FIRST_WAIT_S", 0.1)
     late = PredictionService(exported, grpc_port=int(free_address.split(":")[1]))
     starting = threading.Timer(0.3, late.__enter__)
