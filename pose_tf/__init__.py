@@ -12,9 +12,13 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "FeedForward": "pose_tf.models",
+    "Frame": "pose_tf.predict.results",
     "HRNet": "pose_tf.models",
+    "Person": "pose_tf.predict.results",
     "PoseEstimator": "pose_tf.models",
+    "PoseModel": "pose_tf.predict.model",
     "SemGCN": "pose_tf.models",
+    "load": "pose_tf.predict.model",
 }
 """Name -> the module that defines it."""
 _MODULES = ("layers", "metrics", "models")

@@ -1,10 +1,26 @@
 """The one exception for mistakes that are the user's to mend, and TensorFlow's errors in its terms."""
 
+import contextlib
 import re
+from collections.abc import Iterator
 
 
 class UserError(Exception):
     """Bad input: one clear sentence that names the file, record, key or flag at fault. Tools print it and exit 1."""
+
+
+@contextlib.contextmanager
+def argument(flag: str, kind: type[UserError] = UserError) -> Iterator[None]:
+    """Puts `flag=` before what is wrong with its value: the library names the value, the command names the flag.
+
+    Args:
+        flag: such as `--model`.
+        kind: of the errors in the block that begin with the flag's value.
+    """
+    try:
+        yield
+    except kind as error:
+        raise UserError(f"{flag}={error}") from None
 
 
 def reason(error) -> str:

@@ -55,3 +55,19 @@ def random_rotation(rng):
         return q
 
     return draw
+
+
+@pytest.fixture(scope="session")
+def estimator():
+    """A small PoseEstimator whose weights are such as training leaves; tests do not change it."""
+    from tests.export.models import make_estimator
+
+    return make_estimator()
+
+
+@pytest.fixture(scope="session")
+def exported(estimator, tmp_path_factory):
+    """Directory of the first version of its exported model; tests do not change it."""
+    from pose_tf.export.saved_model import export
+
+    return export(estimator, str(tmp_path_factory.mktemp("export") / "model"), card={"data": "none"})

@@ -10,8 +10,7 @@ import yaml
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format, wrappers_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
-from pose_tf.export.extras import BATCH_SIZES
-from tests.export.test_saved_model import estimator, exported  # noqa: F401
+from pose_tf.export.warmup import BATCH_SIZES
 from tests.serving.prediction_service import PredictionService
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -198,7 +197,7 @@ def test_on_a_cpu_one_request_cannot_spoil_another():
     assert SERVICES["cpu"]["deploy"]["resources"]["limits"]["cpus"] == f"${{CPUS:-{batching.num_batch_threads.value}}}"
 
 
-def test_the_health_check_asks_whether_the_model_is_there(exported):  # noqa: F811
+def test_the_health_check_asks_whether_the_model_is_there(exported):
     check = SERVICES["cpu"]["healthcheck"]
     assert SERVICES["gpu"]["healthcheck"] == check
     assert check["test"][:3] == ["CMD", "bash", "-c"]

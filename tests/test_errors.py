@@ -1,7 +1,7 @@
 import pytest
 import tensorflow as tf
 
-from pose_tf.errors import reason
+from pose_tf.errors import UserError, argument, reason
 
 
 @tf.function
@@ -21,3 +21,15 @@ def test_a_reason_is_one_line_without_places():
 
 def test_an_error_without_words_is_named_by_its_kind():
     assert reason(tf.errors.DataLossError(None, None, "")) == "DataLossError"
+
+
+def test_the_command_adds_the_flag():
+    class ServerError(UserError):
+        pass
+
+    with pytest.raises(UserError, match=r"^--model=a is damaged$"), argument("--model"):
+        raise UserError("a is damaged")
+    with pytest.raises(UserError, match=r"^--server=a is late$"), argument("--server", ServerError):
+        raise ServerError("a is late")
+    with pytest.raises(UserError, match=r"^b is no photo$"), argument("--server", ServerError):
+        raise UserError("b is no photo")

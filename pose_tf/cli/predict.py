@@ -30,7 +30,12 @@ flags.adopt_module_key_flags(_photos)
 
 def main():
     start_tensorflow()
-    from pose_tf.predict.predictor import load_model, predict
+    from pose_tf.errors import argument
+    from pose_tf.predict.backends import SavedModel
+    from pose_tf.predict.model import PoseModel
+    from pose_tf.predict.predictor import predict
 
     options = _photos.options()
-    predict(load_model(_MODEL.value), _photos.INPUT.value, options)
+    with argument("--model"):
+        model = PoseModel(SavedModel(_MODEL.value))
+    predict(model, _photos.INPUT.value, options)

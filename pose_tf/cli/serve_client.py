@@ -21,9 +21,14 @@ flags.adopt_module_key_flags(_photos)
 
 def main():
     start_tensorflow()
+    from pose_tf.errors import argument
+    from pose_tf.predict.model import PoseModel
     from pose_tf.predict.predictor import predict
-    from pose_tf.serving.client import Client
+    from pose_tf.serving.client import Client, ServerError
 
     options = _photos.options()
-    with Client(_SERVER.value, _MODEL_NAME.value, _TIMEOUT_S.value, _ATTEMPTS.value) as client:
-        predict(lambda **inputs: client.predict("image_and_box", inputs), _photos.INPUT.value, options)
+    with (
+        argument("--server", ServerError),
+        Client(_SERVER.value, _MODEL_NAME.value, _TIMEOUT_S.value, _ATTEMPTS.value) as client,
+    ):
+        predict(PoseModel(client), _photos.INPUT.value, options)

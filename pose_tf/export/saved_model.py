@@ -8,10 +8,10 @@ import tensorflow as tf
 
 from pose_tf import files
 from pose_tf.errors import UserError, reason
-from pose_tf.export.crops import crop_all, crop_box, crop_to_sent_image, crop_whole, not_empty, refuse_unless
-from pose_tf.export.extras import describe, write_warmup_requests
 from pose_tf.export.inference import fold_batch_norm, freeze
-from pose_tf.geometry import CROP_SIZE
+from pose_tf.export.model_card import describe
+from pose_tf.export.signatures import input_specs, make_signatures
+from pose_tf.export.warmup import write_warmup_requests
 from pose_tf.models import PoseEstimator
 from pose_tf.models.estimator import detect
 
@@ -25,10 +25,12 @@ def export(estimator: PoseEstimator, output_dir: str, precision: str = "float32"
         serving_default   image_bytes string [N]: JPEG, PNG or BMP of one person's crop, any size
         images            images uint8 [N, 256, 256, 3] RGB
         image_and_box     image_bytes string [N]; box float32 [N, 4]: x, y, width, height of the person in pixels
+        people            image uint8 [H, W, 3] RGB; box float32 [N, 4] of the N people in it
         lift              pose2d float32 [N, 17, 2] crop pixels; outputs pose3d alone
 
-    Beside the model, `assets.extra/` holds `tf_serving_warmup_requests`, a request to each signature that TF Serving
-    replays before it takes others, and `model_card.json`.
+    `people` is for programs that load the model; the others also work on a server that batches requests. Beside the
+    model, `assets.extra/` holds `tf_serving_warmup_requests`, requests to these that TF Serving replays before it takes
+    others, and `model_card.json`.
 
     Images are turned upright as their EXIF data says; joints and boxes are in the image as it is then seen. What cannot
     be estimated is an INVALID_ARGUMENT that says why: see `crops.py`.
@@ -45,7 +47,13 @@ def export(estimator: PoseEstimator, output_dir: str, precision: str = "float32"
     Raises:
         UserError: the directory cannot be written, or an unknown precision.
     """
-    signatures = _signatures(estimator, fold_batch_norm(estimator.detector, precision))
+    detector = fold_batch_norm(estimator.detector, precision)
+    images_spec, pose2d_spec = input_specs(estimator)
+    signatures = make_signatures(
+        estimator,
+        freeze(lambda images: detect(detector, images, estimator.flip_detector, estimator.decoding), images_spec),
+        freeze(estimator.lift, pose2d_spec),
+    )
     while True:
         version = 1 + max(_versions(output_dir), default=0)
         path = os.path.join(output_dir, str(version))
@@ -70,46 +78,3 @@ def _versions(output_dir):
     if not os.path.isdir(output_dir):
         return []
     return [int(name) for name in os.listdir(output_dir) if re.fullmatch("[0-9]+", name)]
-
-
-def _signatures(estimator, detector):
-    joints = len(estimator.statistics.mean)
-    images_spec = tf.TensorSpec([None, CROP_SIZE, CROP_SIZE, 3], tf.uint8, "images")
-    pose2d_spec = tf.TensorSpec([None, joints, 2], tf.float32, "pose2d")
-    find_joints = freeze(
-        lambda images: detect(detector, images, estimator.flip_detector, estimator.decoding), images_spec
-    )
-    lift_joints = freeze(estimator.lift, pose2d_spec)
-
-    def estimate(images):
-        pose2d, confidence = find_joints(not_empty(images))
-        return {"pose2d": pose2d, "pose3d": lift_joints(pose2d), "confidence": confidence}
-
-    images = tf.function(estimate, input_signature=[images_spec])
-
-    @tf.function(input_signature=[pose2d_spec])
-    def lift(pose2d):
-        return {"pose3d": lift_joints(tf.debugging.check_numerics(not_empty(pose2d), "pose2d"))}
-
-    def estimate_crops(crops, corner, side):
-        poses = estimate(crops)
-        poses["pose2d"] = crop_to_sent_image(poses["pose2d"], corner, side)
-        return poses
-
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "image_bytes")])
-    def serving_default(image_bytes):
-        return estimate_crops(*crop_all(crop_whole, image_bytes))
-
-    @tf.function(
-        input_signature=[tf.TensorSpec([None], tf.string, "image_bytes"), tf.TensorSpec([None, 4], tf.float32, "box")]
-    )
-    def image_and_box(image_bytes, box):
-        images, boxes = tf.size(image_bytes), tf.shape(box)[0]
-        sentence = "image_bytes holds {} images and box {} boxes; send one box with each image"
-        with tf.control_dependencies([refuse_unless(images == boxes, sentence, images, boxes)]):
-            box = tf.identity(box)
-        return estimate_crops(
-            *crop_all(lambda data, one: crop_box(data, one, estimator.statistics.margin), image_bytes, box)
-        )
-
-    return {"serving_default": serving_default, "images": images, "image_and_box": image_and_box, "lift": lift}

@@ -52,24 +52,24 @@ def check_saved_model(path: str) -> None:
         with open(os.path.join(path, "saved_model.pb"), "rb") as file:
             (model,) = saved_model_pb2.SavedModel.FromString(file.read()).meta_graphs
     except OSError as error:
-        raise UserError(f"--model={path} cannot be read: {error.strerror}") from None
+        raise UserError(f"{path} cannot be read: {error.strerror}") from None
     except Exception:  # of protobuf, which differs from version to version
-        raise UserError(f"--model={path} is damaged: its saved_model.pb is not that of one model") from None
+        raise UserError(f"{path} is damaged: its saved_model.pb is not that of one model") from None
     functions = model.graph_def.library.function
     names = {function.signature.name for function in functions}
     if not model.HasField("object_graph_def") or not all(map(_is_plain, model.object_graph_def.nodes)):
-        raise UserError(f"--model={path} is refused: tools/export.py did not write it")
+        raise UserError(f"{path} is refused: tools/export.py did not write it")
     nodes = [node for part in (model.graph_def.node, *(function.node_def for function in functions)) for node in part]
     known = {*COMPUTING.split(), *CHECKPOINT, *names}
     for node in nodes:
         if node.op not in known:
-            raise UserError(f"--model={path} is refused: its graph has the operation {node.op}, which no export needs")
+            raise UserError(f"{path} is refused: its graph has the operation {node.op}, which no export needs")
     callable_ = set(model.object_graph_def.concrete_functions).union(*map(_mentions, functions))
     callable_ |= {node.bare_concrete_function.concrete_function_name for node in model.object_graph_def.nodes}
     for function in functions:
         uses_files = CHECKPOINT & {node.op for node in function.node_def}
         if uses_files and (function.signature.name in callable_ or "api_implements" in function.attr):
-            raise UserError(f"--model={path} is refused: its graph has the operation {min(uses_files)} on a path")
+            raise UserError(f"{path} is refused: its graph has the operation {min(uses_files)} on a path")
     for node in nodes:
         _check_constant(path, node)
 
@@ -101,4 +101,4 @@ def _mentions(function: function_pb2.FunctionDef) -> set[str]:
 def _check_constant(path, node):
     tensor = node.attr["value"].tensor
     if node.op == "Const" and tf.as_dtype(tensor.dtype).is_floating and not np.isfinite(tf.make_ndarray(tensor)).all():
-        raise UserError(f"--model={path}: the weights '{node.name}' are not finite")
+        raise UserError(f"{path}: the weights '{node.name}' are not finite")

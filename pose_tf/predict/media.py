@@ -1,8 +1,9 @@
-"""Photos and videos as people have them: found, checked, and read as upright RGB pictures."""
+"""Photos and videos as people have them: found, checked, and read as upright RGB images."""
 
 import contextlib
+import io
+import logging
 import os
-import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +18,7 @@ from pose_tf.errors import UserError
 from pose_tf.export.crops import MAX_PIXELS
 from pose_tf.predict.results import VIDEO_MARK, is_result
 
+logger = logging.getLogger(__name__)
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 VIDEO_SUFFIXES = (
     ".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".3gp", ".ogv", ".flv", ".ts", ".mts",
@@ -24,9 +26,9 @@ VIDEO_SUFFIXES = (
 DEPTHS = (8, 10, 12, 14, 16, 24)
 """Bits of a sample that cameras and programs make, whatever the file has room for."""
 LONGEST_STEP_S = 3600.0
-"""From one picture of a video to the next; time stamps farther apart are damaged."""
+"""From one frame of a video to the next; time stamps farther apart are damaged."""
 FINEST_FPS = 60.0
-"""Pictures a second that show what a video of a variable rate shows, unless it has more on average."""
+"""Frames per second that show what a video of a variable rate shows, unless it has more on average."""
 
 
 class MediaError(UserError):
@@ -59,76 +61,84 @@ def find_inputs(path: str) -> list[str]:
             but = f" but {results} results of earlier runs" if results else f" ({', '.join(suffixes)})"
             raise UserError(f"--input={path} holds no photos or videos{but}")
         if results:
-            print(f"--input={path}: results of earlier runs are no inputs: {results} files left out", file=sys.stderr)
+            logger.warning("--input=%s: left out %d results of earlier runs", path, results)
         return found
     if not os.path.exists(path):
         raise UserError(f"--input={path} does not exist")
     return [path]
 
 
-def read_photo(path: str) -> np.ndarray:
-    """uint8 [H, W, 3] RGB, turned upright as its EXIF data says; transparency is ignored.
+def read_photo(source: str | os.PathLike | bytes) -> np.ndarray:
+    """Reads a photo as uint8 [H, W, 3] RGB, upright as its EXIF data says; transparency is ignored.
 
-    Samples of more than 8 bits become 8 bits, see `to_8_bits`; what had to be guessed is said on standard error.
+    Samples of more than 8 bits become 8 bits, see `to_8_bits`; what had to be guessed is logged as a warning.
+
+    Args:
+        source: path of a file, or the bytes of one.
 
     Raises:
         MediaError: it is not an image, damaged, animated, too large, or its samples cannot be read in full.
     """
+    name = "the image" if isinstance(source, bytes) else os.fspath(source)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what Pillow thinks large or odd
-            with PIL.Image.open(path) as photo:  # reads the header
+            file = io.BytesIO(source) if isinstance(source, bytes) else source
+            with PIL.Image.open(file) as photo:  # reads the header
                 if photo.width * photo.height > MAX_PIXELS:
-                    raise MediaError(_too_large(path))
+                    raise MediaError(_too_large(name))
                 if photo.format in ("GIF", "PNG", "WEBP") and getattr(photo, "is_animated", False):
-                    raise MediaError(f"{path} is an animation of {photo.n_frames} pictures; make it a video or a photo")
-                return _read_pixels(path, photo)
+                    raise MediaError(f"{name} is an animation of {photo.n_frames} frames; make it a video or a photo")
+                return _read_pixels(source, name, photo)
     except PIL.Image.DecompressionBombError:
-        raise MediaError(_too_large(path)) from None
+        raise MediaError(_too_large(name)) from None
     except (MediaError, MemoryError):
         raise
+    except FileNotFoundError:
+        raise MediaError(f"{name} does not exist") from None
     except PermissionError:
-        raise MediaError(f"{path} may not be read") from None
+        raise MediaError(f"{name} may not be read") from None
     except Exception:  # each of Pillow's readers raises its own
-        raise MediaError(f"{path} is not an image that can be read") from None
+        raise MediaError(f"{name} is not an image that can be read") from None
 
 
-def _too_large(path):
-    return f"{path} has too many pixels, more than {MAX_PIXELS:,}"
+def _too_large(name):
+    return f"{name} has too many pixels, more than {MAX_PIXELS:,}"
 
 
-def _read_pixels(path, photo):
+def _read_pixels(source, name, photo):
     """uint8 [H, W, 3] RGB of an open Pillow image."""
     in_file = str(photo.tile[0].args) if photo.tile else ""  # how the samples lie there
     is_tiff = photo.format == "TIFF"
     if is_tiff and photo.info.get("compression") != "raw" and any(kind in in_file for kind in ("BS'", "BF'")):
-        raise MediaError(f"{path} is a compressed big-endian TIFF, which is not read right; save it in another format")
+        raise MediaError(f"{name} is a compressed big-endian TIFF, which is not read right; save it in another format")
     upright = PIL.ImageOps.exif_transpose(photo)
     if upright.mode[0] in "IF":  # one sample of more than 8 bits for each pixel
         samples = np.asarray(upright)
         if upright.mode == "I" and not is_tiff:
             samples = np.uint16(np.clip(samples, 0, 65535))
-        for kind, name in ((np.uint32, "'I;32N'"), (np.int16, "'I;16S'"), (np.int16, "'I;16BS'")):
-            if name in in_file:  # Pillow makes all of them int32
+        for kind, mode in ((np.uint32, "'I;32N'"), (np.int16, "'I;16S'"), (np.int16, "'I;16BS'")):
+            if mode in in_file:  # Pillow makes all of them int32
                 samples = samples.astype(kind)
         declared = 12 if "I;12" in in_file else None
     else:
         image = np.asarray(upright.convert("RGB"))
         if ";16" not in in_file or not (is_tiff or photo.format == "PNG") or image.max() >= 64:
             return image
-        # Pillow keeps the upper 8 of 16 bits, which hold too little of this picture.
-        samples = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+        # Pillow keeps the upper 8 of 16 bits, which hold too little of this image.
+        data = np.frombuffer(source, np.uint8) if isinstance(source, bytes) else np.fromfile(source, np.uint8)
+        samples = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
         if samples is None or not np.array_equal(samples[..., ::-1] >> 8, image):
-            raise MediaError(f"{path} has samples of 16 bits that cannot be read in full; save it with 8 bits")
+            raise MediaError(f"{name} has samples of 16 bits that cannot be read in full; save it with 8 bits")
         samples, declared = samples[..., ::-1], None
     image, guess = to_8_bits(samples, declared)
     if guess:
-        print(f"{path}: {guess}", file=sys.stderr)
+        logger.warning("%s: %s", name, guess)
     return np.repeat(image[..., None], 3, axis=-1) if image.ndim == 2 else image
 
 
 def to_8_bits(samples: np.ndarray, declared: int | None = None) -> tuple[np.ndarray, str]:
-    """Samples of any kind in the levels that pictures have, so that none is black for the kind's sake.
+    """Samples of any kind in the levels that images have, so that none is black for the kind's sake.
 
     Integers have the bits that the file declares, or as few of `DEPTHS` as hold the largest, or else all; the lower
     bits are dropped. Floats in 0…1 are integers of 16 bits. Others are scaled: white is the largest, black is 0 or the
@@ -157,7 +167,7 @@ def to_8_bits(samples: np.ndarray, declared: int | None = None) -> tuple[np.ndar
 
 
 class Video:
-    """The pictures of a video or a camera, from the first to the last.
+    """The frames of a video or a camera, from the first to the last.
 
     Iterating gives (seconds since the first, uint8 [H, W, 3] RGB), upright as the file says.
 
@@ -168,16 +178,16 @@ class Video:
         source: the file, or `camera N`.
         live: whether it is a camera.
         width, height: in pixels.
-        fps: pictures a second, as the file or the camera claims.
-        length: how many pictures the file claims to have; None where none is known.
+        fps: frames per second, as the file or the camera claims.
+        length: how many frames the file claims to have; None where it is not known.
 
     Raises:
-        MediaError: it cannot be opened, or its pictures are too large.
+        MediaError: it cannot be opened, or its frames are too large.
     """
 
-    def __init__(self, source: str | int):
+    def __init__(self, source: str | os.PathLike | int):
         self.live = isinstance(source, int)
-        self.source = f"camera {source}" if self.live else source
+        self.source = f"camera {source}" if self.live else os.fspath(source)
         if self.live:
             self._capture = cv2.VideoCapture(source)
         else:
@@ -216,11 +226,11 @@ class Video:
 
 
 def frame_rates(times: Sequence[float], claimed: float) -> tuple[float, float]:
-    """Pictures a second of a video: on average, and of one with a constant rate that shows the same.
+    """Frames per second of a video: on average, and of one with a constant rate that shows the same.
 
     Args:
-        times: of its pictures, in seconds from the first.
-        claimed: pictures a second as the file says; both, if the times keep to it.
+        times: of its frames, in seconds from the first.
+        claimed: frames per second as the file says; both, if the times keep to it.
     """
     if len(times) < 2 or np.abs(np.arange(len(times)) / claimed - times).max() < 1 / claimed:
         return claimed, claimed
@@ -231,16 +241,16 @@ def frame_rates(times: Sequence[float], claimed: float) -> tuple[float, float]:
 
 @contextlib.contextmanager
 def writing_video(path: str, width: int, height: int, fps: float) -> Iterator[Callable[[float, np.ndarray], None]]:
-    """Yields a function that adds a picture to an MP4 file.
+    """Yields a function that adds a frame to an MP4 file.
 
-    The function takes the picture's time in seconds and uint8 [H, W, 3] RGB; a picture is shown until the next one's
-    time. The file appears when it is complete.
+    The function takes the frame's time in seconds and uint8 [H, W, 3] RGB; a frame is shown until the next one's time.
+    The file appears when it is complete.
 
     Args:
         path: of the file.
-        width: of the pictures in pixels.
-        height: of the pictures in pixels.
-        fps: pictures a second.
+        width: of the frames in pixels.
+        height: of the frames in pixels.
+        fps: frames per second.
 
     Raises:
         UserError: it cannot be written.
@@ -277,4 +287,4 @@ def writing_video(path: str, width: int, height: int, fps: float) -> Iterator[Ca
         with open(temporary, "ab") as file:
             file.write(VIDEO_MARK if found == written else bytes(1 << 16))  # a disk that is full says so here
         if found != written:
-            raise UserError(f"{path} cannot be written: OpenCV wrote {found} of its {written} pictures")
+            raise UserError(f"{path} cannot be written: OpenCV wrote {found} of its {written} frames")

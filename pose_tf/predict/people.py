@@ -1,8 +1,8 @@
-"""Where people are: found by OpenCV's detector, or told by the user."""
+"""Where people are: found by OpenCV's person finder, or given by the user as boxes."""
 
 import csv
+import logging
 import os
-import sys
 import unicodedata
 
 import cv2
@@ -10,20 +10,25 @@ import numpy as np
 
 from pose_tf import images
 from pose_tf.errors import UserError
+from pose_tf.export.crops import MAX_BOX
+from pose_tf.predict.media import MediaError
 
+logger = logging.getLogger(__name__)
 SCAN_SIZE = 1024
-"""Longest side of the picture that is searched; people below a tenth of it are not found."""
+"""Longest side of the image that is searched; people below a tenth of it are not found."""
 MIN_SCORE = 0.9
-"""Of a person; below, OpenCV's detector sees people in window frames and trees."""
+"""Score of a person; below it, the person finder takes window frames and trees for people."""
 BODY = np.float32([0.25, 0.1, 0.5, 0.8])
-"""Where in the detector's window the body is: x, y, width, height as shares of the window's."""
-SAME_PERSON = 0.6  # of the smaller of two windows lies in the other: parts of people look like people, too
+"""Where the body is in a window of the person finder: x, y, width, height as shares of the window's."""
+DUPLICATE_SHARE = 0.6
+"""Share of the smaller of two windows that lies in the other, from which both show one person: parts of people look
+like people, too."""
 BOX_COLUMNS = ("file", "x", "y", "width", "height")
 MOST_NAMED = 20
-"""Names in a row of complaints; more are counted."""
+"""Files that warnings name; more are counted."""
 
-_hog = cv2.HOGDescriptor()
-_hog.setSVMDetector(cv2.HOGDescriptor_getDefaultPeopleDetector())
+_finder = cv2.HOGDescriptor()
+_finder.setSVMDetector(cv2.HOGDescriptor_getDefaultPeopleDetector())
 
 
 def find_people(image: np.ndarray, min_score: float = MIN_SCORE) -> tuple[np.ndarray, np.ndarray]:
@@ -31,7 +36,7 @@ def find_people(image: np.ndarray, min_score: float = MIN_SCORE) -> tuple[np.nda
 
     Args:
         image: uint8 [H, W, 3] RGB.
-        min_score: of the detector; more people and more mistakes the lower it is.
+        min_score: of the person finder; a lower one finds more people and makes more mistakes.
 
     Returns:
         boxes float32 [N, 4]: x, y, width, height in pixels; scores float32 [N], the highest first.
@@ -40,7 +45,7 @@ def find_people(image: np.ndarray, min_score: float = MIN_SCORE) -> tuple[np.nda
     scanned = images.resize(image, scale)
     if min(scanned.shape[:2]) < 64:
         return np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
-    windows, scores = _hog.detectMultiScale(
+    windows, scores = _finder.detectMultiScale(
         cv2.cvtColor(scanned, cv2.COLOR_RGB2BGR),
         hitThreshold=min_score,
         winStride=(8, 8),
@@ -51,7 +56,7 @@ def find_people(image: np.ndarray, min_score: float = MIN_SCORE) -> tuple[np.nda
     windows, scores = np.float32(windows).reshape(-1, 4), np.float32(scores).ravel()
     kept = []
     for i in np.argsort(-scores, kind="stable"):
-        if all(overlap(windows[i], windows[j])[1] < SAME_PERSON for j in kept):
+        if all(overlap(windows[i], windows[j])[1] < DUPLICATE_SHARE for j in kept):
             kept.append(i)
     windows, scores = windows[kept] / scale, scores[kept]
     corner = windows[:, :2] + windows[:, 2:] * BODY[:2]
@@ -67,15 +72,49 @@ def overlap(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
 
 
 def touches(box: np.ndarray, width: int, height: int) -> bool:
-    """Whether any of a box [4] lies in a picture."""
+    """Whether any of a box [4] lies in an image."""
     return bool((box[:2] < (width, height)).all() and (box[:2] + box[2:] > 0).all())
 
 
-class GivenBoxes:
-    """The people that the user has told, instead of having them searched for.
+def check_boxes(boxes: np.ndarray, width: int, height: int, source: str) -> np.ndarray:
+    """Checks that boxes of people lie in an image.
 
     Args:
-        box: `x,y,width,height` in pixels, of the one person in every picture; or `whole` if this person fills it.
+        boxes: float [N, 4]: x, y, width, height in pixels.
+        width, height: of the image.
+        source: what errors call the image.
+
+    Returns:
+        The boxes, float32 [N, 4].
+
+    Raises:
+        MediaError: one is not four finite numbers, is smaller than a pixel, outside of the image, or far too large.
+    """
+    try:
+        boxes = np.asarray(boxes, np.float32)
+        boxes = boxes.reshape(-1, 4) if boxes.size == 0 else boxes
+    except (TypeError, ValueError):
+        boxes = np.zeros(0)
+    if boxes.ndim != 2 or boxes.shape[1] != 4:
+        raise MediaError(f"{source}: boxes have to be [N, 4]: x, y, width, height in pixels")
+    for box in boxes:
+        text = f"{source}: the box {','.join(f'{value:g}' for value in box)}"
+        if not np.isfinite(box).all():
+            raise MediaError(f"{text} is not finite")
+        if min(box[2:]) < 1:
+            raise MediaError(f"{text} is smaller than a pixel")
+        if not touches(box, width, height):
+            raise MediaError(f"{text} is outside of its {width}x{height} pixels")
+        if max(box[2:]) > MAX_BOX * max(width, height):
+            raise MediaError(f"{text} is too large for its {width}x{height} pixels")
+    return boxes
+
+
+class GivenBoxes:
+    """The people whose boxes the user gives, instead of having them searched for.
+
+    Args:
+        box: `x,y,width,height` in pixels, of the one person in every image; or `whole` if this person fills it.
         path: of a CSV file for `read_boxes`. At most one of both; with neither, people are searched for.
 
     Raises:
@@ -97,7 +136,7 @@ class GivenBoxes:
         return self._box is None and self._by_name is None
 
     def check(self, paths: list[str]) -> None:
-        """Compares the table's files with the inputs; those of only one of both are named on standard error.
+        """Compares the table's files with the inputs, and warns of those that only one of both has.
 
         Raises:
             UserError: they have nothing in common.
@@ -109,14 +148,14 @@ class GivenBoxes:
             raise UserError(f"--boxes={self._path} names none of the inputs; it needs file names without folders")
         named = set(in_table.values())
         unused = [name for name in self._by_name if name not in named]
-        self._complain("has a row for {}, but no input has that name", unused)
-        self._complain("has no row for {}", [path for path, name in in_table.items() if name is None])
+        self._warn("has a row for {}, but no input has that name", unused)
+        self._warn("has no row for {}", [path for path, name in in_table.items() if name is None])
 
-    def _complain(self, text, names):
+    def _warn(self, text, names):
         for name in names[:MOST_NAMED]:
-            print(f"--boxes={self._path} {text.format(name)}", file=sys.stderr)
+            logger.warning("--boxes=%s %s", self._path, text.format(name))
         if names[MOST_NAMED:]:
-            print(f"… and so for {len(names) - MOST_NAMED} more", file=sys.stderr)
+            logger.warning("… and so for %d more", len(names) - MOST_NAMED)
 
     def _name_in_table(self, path):
         """What the table calls a file, in whichever of Unicode's normal forms; None if it does not name it."""
@@ -124,7 +163,7 @@ class GivenBoxes:
         return name if name in self._by_name else self._names.get(_normalized(name))
 
     def __call__(self, path: str, width: int, height: int) -> np.ndarray | None:
-        """Boxes of a picture of a file, float32 [N, 4] px; None if people are to be searched for."""
+        """Boxes of an image of a file, float32 [N, 4] px; None if people are to be searched for."""
         if self._by_name is not None:
             return self._by_name.get(self._name_in_table(path), np.zeros((0, 4), np.float32))
         if self._box == "whole":

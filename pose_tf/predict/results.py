@@ -1,4 +1,4 @@
-"""What is known of the people in a photo or a video, and the files that tell it."""
+"""The people found in a photo or a video, and the files that hold their poses."""
 
 import csv
 import dataclasses
@@ -6,6 +6,7 @@ import json
 import os
 import struct
 import zlib
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from pose_tf import files, images, skeleton
 COLUMNS = ("frame", "time_s", "person", "joint", "x_px", "y_px", "x_mm", "y_mm", "z_mm", "confidence")
 _SOFTWARE = b"tEXtSoftware\0pose_tf"
 PNG_MARK = struct.pack(">I", len(_SOFTWARE) - 4) + _SOFTWARE + struct.pack(">I", zlib.crc32(_SOFTWARE))
-"""The first chunk after the header of PNG files that `predict` writes, by which they are known."""
+"""The first chunk after the header of PNG files that `predict` writes, by which it recognizes them."""
 VIDEO_MARK = struct.pack(">I4s7s", 15, b"free", b"pose_tf")
 """The last box of MP4 files, likewise. Players skip it."""
 BEGINNINGS = (
@@ -27,57 +28,70 @@ BEGINNINGS = (
 
 @dataclasses.dataclass(frozen=True)
 class Person:
-    """One person in one picture.
+    """One person in one image.
 
     Attributes:
+        box: float32 [4]: x, y, width, height in pixels of the image.
+        pose2d: float32 [17, 2] px of the image.
+        pose3d: float32 [17, 3] mm, relative to the hip; x right, y down, z away from the camera.
+        confidence: float32 [17] in 0…1.
         number: from 1; in a video the same person has the same number throughout.
-        box: float [4]: x, y, width, height in pixels of the picture.
-        pose2d: float [17, 2] px of the picture.
-        pose3d: float [17, 3] mm, relative to the hip; x right, y down, z away from the camera.
-        confidence: float [17] in 0…1.
     """
 
-    number: int
     box: np.ndarray
     pose2d: np.ndarray
     pose3d: np.ndarray
     confidence: np.ndarray
+    number: int
 
 
 @dataclasses.dataclass(frozen=True)
 class Frame:
-    """A photo, or a picture of a video.
+    """The people in a photo, or in one frame of a video.
 
     Attributes:
-        time: seconds since the video began; 0 for a photo.
-        people: those found in it.
+        time: seconds since the first frame; 0 for a photo.
+        people: everyone found in it.
     """
 
     time: float
     people: tuple[Person, ...]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class Poses:
-    """All that was found in one photo or video.
+    """Everything found in one photo or video; `frames` grows while a video is read.
 
     Attributes:
         source: the file.
-        width: of the pictures in pixels.
-        height: of the pictures in pixels.
-        fps: pictures a second, on average if their rate varies; None for a photo.
-        frames: one for each picture.
+        width: of the frames in pixels.
+        height: of the frames in pixels.
+        fps: frames per second, on average if the rate varies; None for a photo.
+        frames: one for each frame.
     """
 
     source: str
     width: int
     height: int
     fps: float | None
-    frames: tuple[Frame, ...]
+    frames: list[Frame] = dataclasses.field(default_factory=list)
+
+
+class Digits(NamedTuple):
+    """How many decimals JSON has of each number."""
+
+    time_s: int
+    box_px: int
+    pose2d_px: int
+    pose3d_mm: int
+    confidence: int
+
+
+IN_FILE = Digits(time_s=4, box_px=2, pose2d_px=3, pose3d_mm=3, confidence=4)
 
 
 def is_result(path: str) -> bool:
-    """Whether a file is one that `predict` writes: it may be replaced, and it is no photo or video of the user's."""
+    """Whether `predict` has written a file: it may be replaced, and is not a photo or video of the user's."""
     try:
         with open(path, "rb") as file:
             head = file.read(256)
@@ -94,30 +108,52 @@ def is_result(path: str) -> bool:
     )
 
 
+def header_json(poses: Poses) -> dict:
+    """What the JSON of a result says before its frames."""
+    return {
+        "source": poses.source,
+        "width": poses.width,
+        "height": poses.height,
+        "fps": poses.fps,
+        "joints": skeleton.H36M.joints,
+        "bones": skeleton.H36M.bones,
+    }
+
+
+def frame_json(number: int, frame: Frame, digits: Digits) -> dict:
+    """A frame as JSON: numbers have units in their names; a joint whose coordinates are not finite is null."""
+    return {
+        "frame": number,
+        "time_s": round(frame.time, digits.time_s),
+        "people": [
+            {
+                "person": person.number,
+                "box_px": _rounded(np.nan_to_num(person.box), digits.box_px),
+                "pose2d_px": [_rounded(joint, digits.pose2d_px) for joint in person.pose2d],
+                "pose3d_mm": [_rounded(joint, digits.pose3d_mm) for joint in person.pose3d],
+                "confidence": _rounded(np.nan_to_num(person.confidence), digits.confidence),
+            }
+            for person in frame.people
+        ],
+    }
+
+
+def _rounded(values, digits):
+    return np.round(np.float64(values), digits).tolist() if np.isfinite(values).all() else None
+
+
 def write_json(path: str, poses: Poses) -> None:
     """Everything, with names and units; each frame is a line of its own."""
-    about = {"source": poses.source, "width": poses.width, "height": poses.height, "fps": poses.fps}
-    about |= {"joints": skeleton.H36M.joints, "bones": skeleton.H36M.bones}
     with files.replacing(path) as temporary, open(temporary, "w") as file:
-        file.write(f'{json.dumps(about)[:-1]}, "frames": [')
+        file.write(f'{json.dumps(header_json(poses))[:-1]}, "frames": [')
         for number, frame in enumerate(poses.frames):
-            people = [
-                {
-                    "person": person.number,
-                    "box_px": np.round(np.float64(person.box), 2).tolist(),
-                    "pose2d_px": np.round(np.float64(person.pose2d), 3).tolist(),
-                    "pose3d_mm": np.round(np.float64(person.pose3d), 3).tolist(),
-                    "confidence": np.round(np.float64(person.confidence), 4).tolist(),
-                }
-                for person in frame.people
-            ]
             file.write(",\n" if number else "\n")
-            json.dump({"frame": number, "time_s": round(frame.time, 4), "people": people}, file)
+            json.dump(frame_json(number, frame, IN_FILE), file, allow_nan=False)
         file.write("\n]}\n")
 
 
 def write_csv(path: str, poses: Poses) -> None:
-    """A line for each joint: frame, time, person, joint, its place in the picture and in space, confidence."""
+    """A line for each joint: frame, time, person, joint, its place in the image and in space, confidence."""
     with files.replacing(path) as temporary, open(temporary, "w", newline="") as file:
         table = csv.writer(file)
         table.writerow(COLUMNS)

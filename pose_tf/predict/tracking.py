@@ -1,4 +1,4 @@
-"""People through a video: who is who from picture to picture, and poses that do not tremble."""
+"""People through a video: who is who from frame to frame, and poses that do not tremble."""
 
 import dataclasses
 import itertools
@@ -10,12 +10,12 @@ from pose_tf import images
 from pose_tf.predict.people import MIN_SCORE, SCAN_SIZE, find_people, overlap, touches
 
 FIND_EVERY_S = 0.17
-"""Between two searches for people; in between, boxes move with the picture."""
+"""Between two searches for people; in between, boxes move with the image."""
 PATIENCE_S = 1.5
-"""That a person may go unseen before being given up."""
+"""For which a person may go unseen before being given up."""
 CONFIRMED = 2  # searches that have to find a person
-SAME_PERSON = 0.3  # overlap of two boxes, intersection over union
-PART_OF_PERSON = 0.7  # intersection over the smaller box: a search may see a part only
+SAME_PERSON_IOU = 0.3  # of the known and the found box, intersection over union
+SAME_PERSON_SHARE = 0.7  # of the smaller of both that lies in the other: a search may see a part only
 START_SCORE, KEEP_SCORE = 0.6, 0.4  # of min_score, to begin to follow, and to go on
 FOUND_WEIGHT = 0.8  # of a found box against the known one, if they overlap entirely and the score is high
 MIN_POINTS, MAX_POINTS = 5, 60  # that are followed on a person
@@ -28,19 +28,19 @@ class _Track:
     box: np.ndarray
     found: int = 1
     score: float = 0.0  # the best
-    step: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(2, np.float32))  # px from picture to picture
+    step: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(2, np.float32))  # px from frame to frame
     last_seen: float = 0.0
 
 
 class PeopleTracker:
     """Finds what may be people in a video and follows them.
 
-    They are searched for a few times a second; between the searches their boxes move with the picture (median of the
+    They are searched for a few times a second; between the searches their boxes move with the image (median of the
     optical flow of Lucas and Kanade). Low scores are enough to be followed; a person is who has been found several
     times, and once with `min_score`.
 
     Args:
-        boxes: float [N, 4] of the people in the first picture, who are then followed; None to search for people.
+        boxes: float [N, 4] of the people in the first frame, who are then followed; None to search for people.
         min_score: see `find_people`.
 
     Attributes:
@@ -50,19 +50,19 @@ class PeopleTracker:
     def __init__(self, boxes: np.ndarray | None = None, min_score: float = MIN_SCORE):
         self._searching = boxes is None
         self._min_score = min_score
-        told = () if boxes is None else boxes
-        self._tracks = [_Track(key, np.array(box, np.float32)) for key, box in enumerate(told)]
+        given = () if boxes is None else boxes
+        self._tracks = [_Track(key, np.array(box, np.float32)) for key, box in enumerate(given)]
         self._keys = itertools.count(len(self._tracks))
         self.people = {track.key: np.inf for track in self._tracks}
         self._before = None
         self._next_search = -np.inf
 
     def __call__(self, image: np.ndarray, time: float) -> dict[int, np.ndarray]:
-        """Who may be a person in the next picture.
+        """Who may be a person in the next frame.
 
         Args:
             image: uint8 [H, W, 3] RGB.
-            time: of the picture in seconds.
+            time: of the frame in seconds.
 
         Returns:
             The box, float32 [4], by a key that each keeps; those in `people` have turned out to be people by now.
@@ -88,12 +88,12 @@ class PeopleTracker:
         boxes, scores = find_people(image, KEEP_SCORE * self._min_score)
         pairs = [(*overlap(track.box, box), track, j) for track in self._tracks for j, box in enumerate(boxes)]
         seen, taken = set(), set()
-        for of_both, of_smaller, track, j in sorted(pairs, key=lambda pair: -pair[0]):
-            if max(of_both / SAME_PERSON, of_smaller / PART_OF_PERSON) < 1 or j in taken or track.key in seen:
+        for iou, share, track, j in sorted(pairs, key=lambda pair: -pair[0]):
+            if max(iou / SAME_PERSON_IOU, share / SAME_PERSON_SHARE) < 1 or j in taken or track.key in seen:
                 continue
             seen.add(track.key)
             taken.add(j)
-            certainty = of_both * min(scores[j] / self._min_score, 1.0)
+            certainty = iou * min(scores[j] / self._min_score, 1.0)
             track.box += FOUND_WEIGHT * certainty * (boxes[j] - track.box)
             track.found += 1
             track.score = max(track.score, scores[j])
@@ -106,7 +106,7 @@ class PeopleTracker:
 
 
 def _motion(before, now, box):
-    """How far a person has moved from one grey picture to the next: float32 [2] px; None if that cannot be seen."""
+    """How far a person has moved from one gray image to the next: float32 [2] px; None if that cannot be seen."""
     mask = np.zeros_like(before)
     left, top = np.maximum(box[:2] + TRUNK[0] * box[2:], 0).astype(int)
     right, bottom = np.maximum(box[:2] + TRUNK[1] * box[2:], 0).astype(int)

@@ -16,6 +16,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
+from pose_tf import skeleton
 from pose_tf.errors import UserError, reason
 
 FIRST_WAIT_S = 0.25
@@ -24,6 +25,7 @@ that clients who were turned away together do not come back together."""
 LONGEST_WAIT_S = 5.0
 REASON_LENGTH = 500
 """Characters of a server's reason that are told: some repeat the request."""
+HOST_AND_PORT = r"(\[[^\s\]]+\]|[^\s/:\[\]]+):[0-9]{1,5}"
 SINGLE_OUTPUT = "pose3d"
 """Of `lift`. Over REST, TF Serving leaves out the name where a signature has one output."""
 CHANNEL_OPTIONS = [
@@ -42,6 +44,15 @@ STATUS_OF_HTTP = {
 }
 
 
+class ServerError(UserError):
+    """A server cannot be asked, or its answer cannot be used. The message begins with its address."""
+
+
+def is_address(text: str) -> bool:
+    """Whether a text is an address as `Client` takes them, of any host, rather than a path."""
+    return "://" in text or bool(re.fullmatch(HOST_AND_PORT, text))
+
+
 class Client:
     """A model on a server, which threads may share. It connects directly, whatever proxies the environment names.
 
@@ -51,22 +62,34 @@ class Client:
         timeout_s: deadline of each attempt.
         attempts: how often a server that is not available is asked.
 
+    Attributes:
+        card: the server, the model's name there, joints and bones: what is known of it here.
+        takes_pixels: False. `PoseModel` sends images as files, which compress well.
+
     Raises:
-        UserError: `server` is no such address.
+        ServerError: `server` is not such an address.
     """
 
+    takes_pixels = False
+
     def __init__(self, server: str, model: str = "pose", timeout_s: float = 10.0, attempts: int = 5):
-        self._name = f"--server={server}"
+        self._name = server
         self._model = model
         self._timeout_s = timeout_s
         self._attempts = attempts
+        self.card = {
+            "server": server,
+            "model": model,
+            "joints": list(skeleton.H36M.joints),
+            "bones": [list(bone) for bone in skeleton.H36M.bones],
+        }
         self._url = self._channel = None
         if "://" in server:
             self._url = _parse_url(server)
-        elif re.fullmatch(r"(\[[^\s\]]+\]|[^\s/:\[\]]+):[0-9]{1,5}", server):
+        elif re.fullmatch(HOST_AND_PORT, server):
             self._channel = grpc.insecure_channel(server, options=CHANNEL_OPTIONS)
         if not (self._url or self._channel):
-            raise UserError(f"{self._name} has to be HOST:PORT for gRPC, or http://HOST:PORT for REST")
+            raise ServerError(f"{self._name} has to be HOST:PORT for gRPC, or http://HOST:PORT for REST")
 
     def predict(self, signature: str, inputs: dict[str, np.ndarray | list[bytes]]) -> dict[str, np.ndarray]:
         """The model's answer.
@@ -80,7 +103,7 @@ class Client:
             The signature's outputs, float32 [N, …].
 
         Raises:
-            UserError: the server is not known, not available, late, or no TF Serving; it has no such model or
+            ServerError: the server is not known, not available, late, or no TF Serving; it has no such model or
                 signature; or it refuses the inputs, with its reason.
         """
         arrays = {
@@ -92,7 +115,7 @@ class Client:
                 return ask(signature, arrays)
             except _UnavailableError as error:
                 if attempt >= self._attempts:
-                    raise UserError(f"{self._name} is not available, asked {attempt} times: {error}") from None
+                    raise ServerError(f"{self._name} is not available, asked {attempt} times: {error}") from None
             wait_s = min(FIRST_WAIT_S * 2 ** (attempt - 1), LONGEST_WAIT_S)
             time.sleep(wait_s * random.uniform(0.5, 1.5))
 
@@ -137,7 +160,7 @@ class Client:
             raise self._failure(grpc.StatusCode.DEADLINE_EXCEEDED, "", signature) from None
         except ssl.SSLError as error:
             problem = getattr(error, "verify_message", None) or error.reason
-            raise UserError(f"{self._name} cannot be connected to securely: {problem}") from None
+            raise ServerError(f"{self._name} cannot be connected to securely: {problem}") from None
         except (OSError, http.client.IncompleteRead) as error:
             raise _UnavailableError(getattr(error, "strerror", None) or "the connection was closed") from None
         except http.client.HTTPException:
@@ -191,20 +214,20 @@ class Client:
         if code == grpc.StatusCode.UNAVAILABLE:
             return _UnavailableError(re.sub(r"^failed to connect to all addresses; .*: (?=[^:]+$)", "", text))
         if code == grpc.StatusCode.DEADLINE_EXCEEDED:
-            return UserError(f"{self._name} did not answer within {self._timeout_s:g} s")
+            return ServerError(f"{self._name} did not answer within {self._timeout_s:g} s")
         if re.search("[Ss]erving signature (key|name)", text):
-            return UserError(f"{self._name} has no signature '{signature}' in its model '{self._model}'")
+            return ServerError(f"{self._name} has no signature '{signature}' in its model '{self._model}'")
         if code == grpc.StatusCode.NOT_FOUND:
-            return UserError(f"{self._name} has no model '{self._model}' that is ready: {text}")
+            return ServerError(f"{self._name} has no model '{self._model}' that is ready: {text}")
         if code == grpc.StatusCode.INVALID_ARGUMENT:
-            return UserError(f"{self._name} refused the request: {text}")
-        return UserError(f"{self._name} failed with {code.name}: {text}")
+            return ServerError(f"{self._name} refused the request: {text}")
+        return ServerError(f"{self._name} failed with {code.name}: {text}")
 
     def _stranger(self, evidence):
-        return UserError(f"{self._name} is no TF Serving: {evidence}")
+        return ServerError(f"{self._name} is no TF Serving: {evidence}")
 
     def _unknown_host(self):
-        return UserError(f"{self._name} names a host that is not known")
+        return ServerError(f"{self._name} names a host that is not known")
 
 
 class _UnavailableError(Exception):

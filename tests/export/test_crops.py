@@ -10,7 +10,6 @@ import tensorflow as tf
 from PIL import Image
 
 from pose_tf.export.crops import crop_box, crop_whole, decode, encoded_size
-from tests.export.test_saved_model import estimator, exported  # noqa: F401
 
 
 def encode(format, mode="RGB", size=(70, 50), colors=None, **options):
@@ -190,7 +189,7 @@ def test_a_box_may_reach_over_the_border():
 
 
 @pytest.fixture(scope="module")
-def signatures(exported):  # noqa: F811
+def signatures(exported):
     return tf.saved_model.load(exported).signatures
 
 

@@ -18,44 +18,14 @@ from pose_tf import files
 from pose_tf.errors import UserError
 from pose_tf.export.inference import fold_batch_norm, freeze
 from pose_tf.export.saved_model import export
-from pose_tf.models import FeedForward, HRNet, PoseEstimator
-from pose_tf.models.statistics import PoseStatistics
-
-
-def set_random_weights(model, rng):
-    """Weights and statistics such as training leaves, so that nothing vanishes or is an identity."""
-    for layer in model.submodules:
-        if isinstance(layer, tf.keras.layers.BatchNormalization):
-            size = layer.moving_mean.shape
-            layer.gamma.assign(rng.uniform(0.5, 1.5, size))
-            layer.beta.assign(rng.normal(0, 0.3, size))
-            layer.moving_mean.assign(rng.normal(0, 0.3, size))
-            layer.moving_variance.assign(rng.uniform(0.5, 2, size))
-        elif isinstance(layer, tf.keras.layers.Conv2D):
-            fan_in = np.prod(layer.kernel.shape[:-1])
-            layer.kernel.assign(rng.normal(0, fan_in**-0.5, layer.kernel.shape))
-
-
-@pytest.fixture(scope="module")
-def estimator():
-    rng = np.random.default_rng(0)
-    tf.random.set_seed(0)
-    detector = HRNet(width=8, stem=8, modules=(1, 1, 1), blocks=1)
-    set_random_weights(detector, rng)
-    lifter = FeedForward(units=32)
-    statistics = PoseStatistics(np.float32(rng.normal(0, 300, (17, 3))), np.float32(rng.uniform(50, 200, (17, 3))))
-    return PoseEstimator(detector, lifter, statistics, flip_detector=True, flip_lifter=True)
+from pose_tf.models import HRNet
+from tests.export.models import set_random_weights
 
 
 @pytest.fixture(scope="module")
 def images():
     rng = np.random.default_rng(1)
     return rng.integers(0, 256, (3, 16, 16, 3), np.uint8).repeat(16, 1).repeat(16, 2)
-
-
-@pytest.fixture(scope="module")
-def exported(estimator, tmp_path_factory):
-    return export(estimator, str(tmp_path_factory.mktemp("export") / "model"), card={"data": "none"})
 
 
 def read_card(path):
@@ -150,7 +120,8 @@ def test_the_warm_up_requests_are_ones_that_the_model_answers(exported):
         outputs = signatures[request.model_spec.signature_name](**inputs)
         assert all(np.isfinite(value).all() for value in outputs.values())
         seen.append((request.model_spec.signature_name, len(outputs["pose3d"])))
-    assert sorted(seen) == sorted((name, size) for name in signatures for size in (1, 8))
+    served = set(signatures) - {"people"}  # its inputs differ in their first dimension, along which servers batch
+    assert sorted(seen) == sorted((name, size) for name in served for size in (1, 8))
 
 
 ALONE = """

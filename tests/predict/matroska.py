@@ -6,7 +6,7 @@ import cv2
 
 
 def write_matroska(path, times, images) -> None:
-    """Writes RGB pictures uint8 [H, W, 3] with time stamps in seconds, of which milliseconds are kept."""
+    """Writes RGB frames uint8 [H, W, 3] with time stamps in seconds, of which milliseconds are kept."""
     height, width = images[0].shape[:2]
     header = {"4286": 1, "42F7": 1, "42F2": 4, "42F3": 8, "4282": b"matroska", "4287": 4, "4285": 2}
     video = element("E0", {"B0": width, "BA": height})

@@ -9,7 +9,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 from pose_tf.errors import UserError
-from pose_tf.predict.predictor import load_model
+from pose_tf.predict.backends import SavedModel
 
 SIGNATURE = [tf.TensorSpec([None], tf.string, "image_bytes"), tf.TensorSpec([None, 4], tf.float32, "box")]
 
@@ -27,8 +27,8 @@ def save(path, action=lambda box: box, module=None):
 def refusal(path):
     """What the user reads."""
     with pytest.raises(UserError) as error:
-        load_model(str(path))
-    assert f"--model={path}" in str(error.value)
+        SavedModel(str(path))
+    assert str(error.value).startswith(str(path))
     return str(error.value)
 
 
@@ -38,7 +38,7 @@ def test_a_model_that_computes_is_loaded_from_a_directory_of_any_name(tmp_path, 
     path = os.path.join(tmp_path, folder)
     os.makedirs(path)
     shutil.move(tmp_path / "saved", os.path.join(path, "3"))
-    poses = load_model(path)(image_bytes=[b""], box=np.float32([[1, 2, 3, 4]]))
+    poses = SavedModel(path).predict("image_and_box", {"image_bytes": [b""], "box": np.float32([[1, 2, 3, 4]])})
     np.testing.assert_array_equal(poses["pose2d"], [[3, 5, 7, 9]])
 
 
@@ -158,9 +158,9 @@ def test_any_damage_is_harmless_or_one_sentence(tmp_path, rng):
             damaged[position] ^= rng.integers(1, 256)
             file.write_bytes(damaged[:position] if i % 3 == 0 else damaged)
             try:
-                load_model(str(tmp_path / "model"))
+                SavedModel(str(tmp_path / "model"))
             except UserError as error:
-                assert "--model=" in str(error)
+                assert str(error).startswith(f"{tmp_path}/model")
                 refused += 1
         file.write_bytes(content)
     assert refused > 10

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from pose_tf.errors import UserError
+from pose_tf.images import write_png
 from pose_tf.predict.media import (
     MediaError,
     Video,
@@ -22,14 +23,13 @@ from pose_tf.predict.media import (
     writing_video,
 )
 from pose_tf.predict.results import PNG_MARK, is_result
-from pose_tf.viz import write_png
 from tests.conftest import ROOT
 from tests.export.test_crops import png_header
 from tests.predict.matroska import write_matroska
 
 
 @pytest.fixture
-def picture():
+def photo():
     """Left half red, right half blue, 40x20."""
     pixels = np.zeros((20, 40, 3), np.uint8)
     pixels[:, :20, 0] = pixels[:, 20:, 2] = 255
@@ -40,18 +40,18 @@ def is_red(pixel):
     return pixel[0] > 200 and pixel[2] < 60
 
 
-def test_exif_turns_an_image_upright(picture, tmp_path):
+def test_exif_turns_an_image_upright(photo, tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6  # the camera was held upright: turn by 90 degrees clockwise
-    picture.save(tmp_path / "a.jpg", exif=exif)
+    photo.save(tmp_path / "a.jpg", exif=exif)
     image = read_photo(f"{tmp_path}/a.jpg")
     assert image.shape == (40, 20, 3)
     assert is_red(image[5, 10]) and not is_red(image[35, 10])
 
 
 @pytest.mark.parametrize(("mode", "suffix"), [("RGBA", "png"), ("P", "png"), ("CMYK", "jpg"), ("RGB", "webp")])
-def test_colours_survive_whatever_the_format(picture, tmp_path, mode, suffix):
-    picture.convert(mode).save(tmp_path / f"a.{suffix}")
+def test_colours_survive_whatever_the_format(photo, tmp_path, mode, suffix):
+    photo.convert(mode).save(tmp_path / f"a.{suffix}")
     image = read_photo(f"{tmp_path}/a.{suffix}")
     assert image.shape == (20, 40, 3)
     assert image.dtype == np.uint8
@@ -113,12 +113,12 @@ def write_tiff(path, samples, order="<", bits=None, compress=False, orientation=
         (np.float32, 65535, "its values are 0 to 65535; white is taken for 65535"),
     ],
 )
-def test_no_grey_tiff_is_black(tmp_path, kind, white, words, order, capsys):
+def test_no_grey_tiff_is_black(tmp_path, kind, white, words, order, caplog):
     write_tiff(tmp_path / "a.tif", (white * LEVELS).astype(kind), order)
     image = read_photo(f"{tmp_path}/a.tif")
     assert image.shape == (6, 8, 3)
     np.testing.assert_allclose(image, np.repeat(255 * LEVELS[..., None], 3, axis=-1), atol=1)
-    assert capsys.readouterr().err == (f"{tmp_path}/a.tif: {words}\n" if words else "")
+    assert caplog.messages == ([f"{tmp_path}/a.tif: {words}"] if words else [])
 
 
 def test_32_bits_without_a_sign(tmp_path):
@@ -126,15 +126,15 @@ def test_32_bits_without_a_sign(tmp_path):
     np.testing.assert_allclose(read_photo(f"{tmp_path}/a.tif")[..., 0], 255 * LEVELS, atol=1)
 
 
-def test_the_bits_that_a_file_declares_are_believed(tmp_path, capsys):
+def test_the_bits_that_a_file_declares_are_believed(tmp_path, caplog):
     write_tiff(tmp_path / "a.tif", (1000 * LEVELS).astype(np.uint16), bits=12)
     np.testing.assert_allclose(read_photo(f"{tmp_path}/a.tif")[..., 0], 1000 / 4096 * 255 * LEVELS, atol=1)
-    assert not capsys.readouterr().err
+    assert not caplog.messages
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
 @pytest.mark.parametrize("suffix", ["png", "tif"])
-def test_12_bits_in_16_are_not_black(tmp_path, channels, suffix, capsys):
+def test_12_bits_in_16_are_not_black(tmp_path, channels, suffix, caplog):
     levels = np.stack([LEVELS, LEVELS[::-1], LEVELS[:, ::-1]], axis=-1)[..., :channels]
     samples = (4095 * levels).astype(np.uint16)
     if channels == 4:
@@ -142,7 +142,7 @@ def test_12_bits_in_16_are_not_black(tmp_path, channels, suffix, capsys):
     cv2.imwrite(f"{tmp_path}/a.{suffix}", samples)
     image = read_photo(f"{tmp_path}/a.{suffix}")
     np.testing.assert_allclose(image, np.broadcast_to(255 * levels[..., ::-1], (6, 8, 3)), atol=1)
-    assert f"a.{suffix}: its values end at 4095 of 65535; white is taken for 4095" in capsys.readouterr().err
+    assert caplog.messages == [f"{tmp_path}/a.{suffix}: its values end at 4095 of 65535; white is taken for 4095"]
 
 
 def test_deep_images_are_turned_upright_too(tmp_path):
@@ -207,11 +207,11 @@ def test_an_image_that_would_fill_the_memory_is_named(tmp_path, size):
         read_photo(f"{tmp_path}/bomb.png")
 
 
-def test_what_is_no_image_is_named(picture, tmp_path):
+def test_what_is_no_image_is_named(photo, tmp_path):
     (tmp_path / "notes.txt").write_text("Dear reader")
     (tmp_path / "empty.jpg").write_bytes(b"")
     for name in ("a.png", "a.jpg", "a.webp"):
-        picture.resize((400, 200)).save(tmp_path / name)
+        photo.resize((400, 200)).save(tmp_path / name)
         data = (tmp_path / name).read_bytes()
         (tmp_path / f"cut_{name}").write_bytes(data[: len(data) // 2])
     for name in ("notes.txt", "empty.jpg", "cut_a.png", "cut_a.jpg", "cut_a.webp"):
@@ -220,17 +220,17 @@ def test_what_is_no_image_is_named(picture, tmp_path):
 
 
 @pytest.mark.parametrize("suffix", ["gif", "png", "webp"])
-def test_an_animation_is_refused(picture, tmp_path, suffix):
-    others = [picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT), picture]
-    picture.save(tmp_path / f"a.{suffix}", save_all=True, append_images=others)
-    with pytest.raises(MediaError, match=rf"a.{suffix} is an animation of 3 pictures"):
+def test_an_animation_is_refused(photo, tmp_path, suffix):
+    others = [photo.transpose(Image.Transpose.FLIP_LEFT_RIGHT), photo]
+    photo.save(tmp_path / f"a.{suffix}", save_all=True, append_images=others)
+    with pytest.raises(MediaError, match=rf"a.{suffix} is an animation of 3 frames"):
         read_photo(f"{tmp_path}/a.{suffix}")
 
 
-def test_damaged_photos_never_do_more_than_be_refused(picture, tmp_path, rng):
+def test_damaged_photos_never_do_more_than_be_refused(photo, tmp_path, rng):
     kinds = []
     for suffix in ("jpg", "png", "webp", "bmp", "tif"):
-        picture.save(tmp_path / f"good.{suffix}")
+        photo.save(tmp_path / f"good.{suffix}")
         kinds.append((tmp_path / f"good.{suffix}").read_bytes())
     refused = 0
     for number in range(1000):
@@ -247,8 +247,8 @@ def test_damaged_photos_never_do_more_than_be_refused(picture, tmp_path, rng):
     assert 200 < refused < 1000
 
 
-def test_hidden_files_and_folders_are_no_photos(picture, tmp_path):
-    picture.save(tmp_path / "a.jpg")
+def test_hidden_files_and_folders_are_no_photos(photo, tmp_path):
+    photo.save(tmp_path / "a.jpg")
     (tmp_path / "._a.jpg").write_bytes(b"\0\5\x16\7\0\2\0\0Mac OS X        ")
     (tmp_path / ".partial-0123.png").write_bytes(b"")
     (tmp_path / ".DS_Store").write_bytes(b"")
@@ -260,17 +260,17 @@ def test_hidden_files_and_folders_are_no_photos(picture, tmp_path):
     assert find_inputs(str(tmp_path)) == [f"{tmp_path}/a.jpg", f"{tmp_path}/broken.jpg"]
 
 
-def test_results_of_earlier_runs_are_no_photos(picture, tmp_path, capsys):
-    write_png(f"{tmp_path}/a.png", np.asarray(picture), PNG_MARK)
+def test_results_of_earlier_runs_are_no_photos(photo, tmp_path, caplog):
+    write_png(f"{tmp_path}/a.png", np.asarray(photo), PNG_MARK)
     write_levels(f"{tmp_path}/b.mp4", [100, 100])
     with pytest.raises(UserError, match="holds no photos or videos but 2 results of earlier runs"):
         find_inputs(str(tmp_path))
-    picture.save(tmp_path / "c.png")
+    photo.save(tmp_path / "c.png")
     assert find_inputs(str(tmp_path)) == [f"{tmp_path}/c.png"]
-    assert "results of earlier runs are no inputs: 2 files left out" in capsys.readouterr().err
+    assert caplog.messages == [f"--input={tmp_path}: left out 2 results of earlier runs"]
     assert find_inputs(f"{tmp_path}/a.png") == [f"{tmp_path}/a.png"]  # who names it wants it
     assert is_result(f"{tmp_path}/b.mp4") and not is_result(f"{tmp_path}/c.png") and not is_result(f"{tmp_path}/none")
-    np.testing.assert_array_equal(read_photo(f"{tmp_path}/a.png"), np.asarray(picture))
+    np.testing.assert_array_equal(read_photo(f"{tmp_path}/a.png"), np.asarray(photo))
 
 
 def test_a_folder_has_its_photos_and_videos(tmp_path):
@@ -285,11 +285,11 @@ def test_a_folder_has_its_photos_and_videos(tmp_path):
         find_inputs(f"{tmp_path}/none")
 
 
-LIKE = (64, 48, 10.0)  # width, height, pictures a second
+LIKE = (64, 48, 10.0)  # width, height, frames per second
 
 
 def write_levels(path, levels):
-    """A video of even pictures of some grey levels, the upper half darker."""
+    """A video of even frames of some gray levels, the upper half darker."""
     with writing_video(path, *LIKE) as write:
         for number, level in enumerate(levels):
             image = np.full((48, 64, 3), (level, 128, 128), np.uint8)
@@ -297,7 +297,7 @@ def write_levels(path, levels):
             write(number / 10, image)
 
 
-def test_a_video_has_the_pictures_that_were_written(tmp_path):
+def test_a_video_has_the_frames_that_were_written(tmp_path):
     write_levels(f"{tmp_path}/a.mp4", [40, 120, 200])
     video = Video(f"{tmp_path}/a.mp4")
     assert (video.width, video.height, video.fps, video.length, video.live) == (64, 48, 10.0, 3, False)
@@ -307,7 +307,7 @@ def test_a_video_has_the_pictures_that_were_written(tmp_path):
     assert images[0].shape == (48, 64, 3)
 
 
-def test_a_picture_is_shown_until_the_next_ones_time(tmp_path):
+def test_a_frame_is_shown_until_the_next_ones_time(tmp_path):
     with writing_video(f"{tmp_path}/a.mp4", *LIKE) as write:
         for time, level in ((0.0, 40), (0.31, 120), (0.33, 160), (0.52, 200)):  # the second is too short to be seen
             write(time, np.full((48, 64, 3), level, np.uint8))
@@ -346,7 +346,7 @@ def test_a_video_that_is_not_finished_is_not_there(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_video_that_lacks_pictures_is_not_there(tmp_path):
+def test_a_video_that_lacks_frames_is_not_there(tmp_path):
     """OpenCV leaves out what it cannot write, and tells nobody."""
     with (
         pytest.raises(UserError, match=r"a.mp4 cannot be written"),
@@ -357,7 +357,7 @@ def test_a_video_that_lacks_pictures_is_not_there(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-BURST = [i / 30 for i in range(20)] + [0.633 + 0.184 * i for i in range(1, 22)]  # s; 41 pictures in 4.5 s
+BURST = [i / 30 for i in range(20)] + [0.633 + 0.184 * i for i in range(1, 22)]  # s; 41 frames in 4.5 s
 
 
 @pytest.mark.parametrize("start", [0.0, 5.0])

@@ -22,7 +22,7 @@ def person(number=1, x=0.0, confidence=0.9):
     """Someone 160 px tall who faces the camera, the hip at 150 + x, 120."""
     pose2d = np.float32(JOINTS_2D) + np.float32([x, 0])
     pose3d = np.concatenate([(pose2d - pose2d[0]) * 10, np.zeros([17, 1])], -1)
-    return Person(number, np.float32([100 + x, 40, 100, 160]), pose2d, pose3d, np.full(17, confidence, np.float32))
+    return Person(np.float32([100 + x, 40, 100, 160]), pose2d, pose3d, np.full(17, confidence, np.float32), number)
 
 
 def photo(*people, source="photo.jpg"):
@@ -34,7 +34,7 @@ def video(*frames):
 
 
 def jpeg(red, green, blue):
-    """A picture of one colour, half as large as the original."""
+    """An image of one color, half as large as the original."""
     return cv2.imencode(".jpg", np.full((120, 200, 3), (blue, green, red), np.uint8))[1].tobytes()
 
 
@@ -61,8 +61,8 @@ class Parser(html.parser.HTMLParser):
 def write(tmp_path):
     """Function that writes a page and returns its elements and the data in it."""
 
-    def call(poses, pictures=None):
-        write_page(f"{tmp_path}/page.html", poses, pictures or {})
+    def call(poses, images=None):
+        write_page(f"{tmp_path}/page.html", poses, images or {})
         page = Parser((tmp_path / "page.html").read_text("utf-8"))
         ((_, data),) = page.find("script", id="poses")
         return page, json.loads(data, parse_constant=pytest.fail)
@@ -70,28 +70,28 @@ def write(tmp_path):
     return call
 
 
-def test_poses_and_pictures_are_all_in_the_page(write):
-    picture = jpeg(200, 0, 0)
-    _, data = write(video([person()], [person(), person(7, x=100.26, confidence=0.256)], []), {0: picture, 2: b"\0"})
+def test_poses_and_images_are_all_in_the_page(write):
+    image = jpeg(200, 0, 0)
+    _, data = write(video([person()], [person(), person(7, x=100.26, confidence=0.256)], []), {0: image, 2: b"\0"})
     assert [data[key] for key in ("source", "width", "height", "fps")] == ["street.mp4", 400, 240, 25]
     assert data["joints"][:4] == ["Hip", "RHip", "RKnee", "RFoot"]
     assert data["bones"][:2] == [[1, 0], [2, 1]]
     assert data["colors"] == {"right": [255, 140, 30], "left": [60, 150, 255], "middle": [225, 225, 225]}
-    assert [frame["time"] for frame in data["frames"]] == [0, 0.04, 0.08]
-    assert [[one["number"] for one in frame["people"]] for frame in data["frames"]] == [[1], [1, 7], []]
+    assert [frame["time_s"] for frame in data["frames"]] == [0, 0.04, 0.08]
+    assert [[one["person"] for one in frame["people"]] for frame in data["frames"]] == [[1], [1, 7], []]
     one = data["frames"][1]["people"][1]
-    assert one["box"] == [200.3, 40, 100, 160]
-    assert one["pose2d"][:3] == [[250.3, 120], [230.3, 120], [230.3, 160]]
-    assert one["pose3d"][13] == [500, -50, 0]
+    assert one["box_px"] == [200.3, 40, 100, 160]
+    assert one["pose2d_px"][:3] == [[250.3, 120], [230.3, 120], [230.3, 160]]
+    assert one["pose3d_mm"][13] == [500, -50, 0]
     assert one["confidence"] == [0.26] * 17
-    assert {number: base64.b64decode(data) for number, data in data["pictures"].items()} == {"0": picture, "2": b"\0"}
+    assert {number: base64.b64decode(data) for number, data in data["images"].items()} == {"0": image, "2": b"\0"}
 
 
 def test_numbers_are_written_short(write, tmp_path):
     one = person()
     one.pose3d[:] = [-0.3, 1234.567, -200]
     write(photo(one))
-    assert '"pose3d":[[0,1235,-200],[0,1235,-200],' in (tmp_path / "page.html").read_text()
+    assert '"pose3d_mm":[[0,1235,-200],[0,1235,-200],' in (tmp_path / "page.html").read_text()
 
 
 def test_a_photo_has_no_rate(write):
@@ -106,8 +106,8 @@ def test_what_is_no_number_is_left_out(write, bad):
     one.pose2d[3, 1] = one.pose3d[4, 2] = one.confidence[5] = bad
     _, data = write(photo(one))
     (one,) = data["frames"][0]["people"]
-    assert [joint for joint in range(17) if one["pose2d"][joint] is None] == [3]
-    assert [joint for joint in range(17) if one["pose3d"][joint] is None] == [4]
+    assert [joint for joint in range(17) if one["pose2d_px"][joint] is None] == [3]
+    assert [joint for joint in range(17) if one["pose3d_mm"][joint] is None] == [4]
 
 
 HOSTILE = {
@@ -155,7 +155,7 @@ def test_a_page_that_cannot_be_written_is_named(tmp_path):
 # Virtual time runs past the frames of the real screen.
 CLOCK = "<script>window.requestAnimationFrame = (draw) => setTimeout(() => draw(performance.now()), 16);</script>"
 
-# What a visitor does, and sees. `pixels` counts the pixels of a canvas that have nearly the given colour, on black.
+# What a visitor does, and sees. `pixels` counts the pixels of a canvas that have nearly the given color, on black.
 VISIT = """<script>
 const frames = async (count) => { while (count--) await new Promise(requestAnimationFrame); };
 const press = async (key, options) => {
@@ -197,8 +197,8 @@ def visit(write, tmp_path):
     if not browser:
         pytest.skip("chromium is not installed")
 
-    def call(javascript, poses, pictures=None):
-        write(poses, pictures)
+    def call(javascript, poses, images=None):
+        write(poses, images)
         page = tmp_path / "page.html"
         page.write_text(page.read_text("utf-8").replace("<style>", f"{CLOCK}<style>") + VISIT % javascript, "utf-8")
         flags = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
@@ -220,8 +220,8 @@ def test_a_browser_shows_a_photo(visit):
         """return {
             title: document.title, facts: text("#facts"), player: isVisible("#player"), chooser: isVisible("#person"),
             knee: joint(2), caption: text("caption"), nobody: isVisible("#nobody"),
-            green: pixels(picture.canvas, 0, 200, 0), width: document.documentElement.scrollWidth,
-            colors: [picture, body].map(({canvas}) => [pixels(canvas, 255, 140, 30), pixels(canvas, 60, 150, 255)]),
+            green: pixels(overlay.canvas, 0, 200, 0), width: document.documentElement.scrollWidth,
+            colors: [overlay, body].map(({canvas}) => [pixels(canvas, 255, 140, 30), pixels(canvas, 60, 150, 255)]),
         };""",
         photo(person(), source="a & b.jpg"),
         {0: jpeg(0, 200, 0)},
@@ -240,7 +240,7 @@ def test_a_browser_plays_a_video(visit):
     frames = [[person()], [person(), person(7, x=100)], [person(7, x=90)]]
     seen = visit(
         """
-        const now = () => [text("#readout"), text("caption"), pixels(picture.canvas, 200, 0, 0) > 9e4, text("#behind")];
+        const now = () => [text("#readout"), text("caption"), pixels(overlay.canvas, 200, 0, 0) > 9e4, text("#behind")];
         const seen = [now()];
         for (const key of ["ArrowRight", "ArrowRight", "ArrowRight", "ArrowLeft"]) {
           await press(key);
@@ -263,12 +263,12 @@ def test_a_browser_plays_a_video(visit):
         {0: jpeg(200, 0, 0), 2: jpeg(0, 0, 200)},
     )
     assert seen["seen"] == [
-        ["0:00.00 / 0:00.12, picture 1 / 3", "Person 1 at 0:00.00", True, ""],
-        ["0:00.04 / 0:00.12, picture 2 / 3", "Person 1 at 0:00.04", True, "over the picture of 0:00.00"],
-        ["0:00.08 / 0:00.12, picture 3 / 3", "Person 7 at 0:00.08", False, ""],
-        ["0:00.08 / 0:00.12, picture 3 / 3", "Person 7 at 0:00.08", False, ""],
-        ["0:00.04 / 0:00.12, picture 2 / 3", "Person 1 at 0:00.04", True, "over the picture of 0:00.00"],
-        ["0:00.00 / 0:00.12, picture 1 / 3", "Person 7 at 0:00.00: not in the picture", True, ""],
+        ["0:00.00 / 0:00.12, frame 1 / 3", "Person 1 at 0:00.00", True, ""],
+        ["0:00.04 / 0:00.12, frame 2 / 3", "Person 1 at 0:00.04", True, "image from 0:00.00"],
+        ["0:00.08 / 0:00.12, frame 3 / 3", "Person 7 at 0:00.08", False, ""],
+        ["0:00.08 / 0:00.12, frame 3 / 3", "Person 7 at 0:00.08", False, ""],
+        ["0:00.04 / 0:00.12, frame 2 / 3", "Person 1 at 0:00.04", True, "image from 0:00.00"],
+        ["0:00.00 / 0:00.12, frame 1 / 3", "Person 7 at 0:00.00: not in this frame", True, ""],
     ]
     assert seen["times"] == [0, 1, 2]
     assert seen["player"] and not seen["isPlaying"]
@@ -312,10 +312,10 @@ def test_a_click_on_someone_shows_them_alone(visit):
         """
         const now = () => [body.joints.map(({person}) => person.number), document.querySelector("#person").value];
         const seen = [now(), text("caption")];
-        const {x, y} = picture.joints.find(({person, joint}) => person.number === 2 && joint === 9);
-        await point("click", x + 5, y, picture);
+        const {x, y} = overlay.joints.find(({person, joint}) => person.number === 2 && joint === 9);
+        await point("click", x + 5, y, overlay);
         seen.push(now(), text("caption"));
-        await point("click", 2, 2, picture);
+        await point("click", 2, 2, overlay);
         return seen.concat(now());
         """,
         photo(person(), person(2, x=100)),
@@ -328,7 +328,7 @@ def test_a_joint_under_the_pointer_is_told(visit):
         """
         const {x, y} = body.joints.find(({person, joint}) => person.number === 2 && joint === 16);
         await point("pointermove", x + 3, y);
-        return [text("#body .tip"), isVisible("#body .tip"), isVisible("#picture .tip"), text("tr.hovered th")];
+        return [text("#body .tip"), isVisible("#body .tip"), isVisible("#overlay .tip"), text("tr.hovered th")];
         """,
         photo(person(2)),
     )
@@ -343,7 +343,7 @@ def test_unsure_joints_are_faint(visit):
 
 def test_a_page_without_people_says_so(visit):
     seen = visit(
-        'return [text("#nobody"), isVisible("#nobody"), isVisible("details"), isVisible("#picture canvas")];', photo()
+        'return [text("#nobody"), isVisible("#nobody"), isVisible("details"), isVisible("#overlay canvas")];', photo()
     )
     assert seen == ["no person found", True, False, True]
 

@@ -1,10 +1,11 @@
-"""Finding people, and being told where they are."""
+"""Finding people, and boxes that users give."""
 
 import numpy as np
 import pytest
 
 from pose_tf.errors import UserError
-from pose_tf.predict.people import GivenBoxes, find_people, parse_box, read_boxes
+from pose_tf.predict.media import MediaError
+from pose_tf.predict.people import GivenBoxes, check_boxes, find_people, parse_box, read_boxes
 from pose_tf.synthetic.sample import render_sample
 
 
@@ -36,7 +37,7 @@ def test_people_are_found_where_they_are(standing):
         assert max(overlap(found, box + [*place, 0, 0]) for found in boxes) > 0.5
 
 
-def test_there_is_nobody_in_an_empty_picture():
+def test_nobody_is_in_an_empty_image():
     for shape in ((480, 640, 3), (1, 1, 3), (2000, 3, 3)):
         boxes, scores = find_people(np.full(shape, 128, np.uint8))
         assert boxes.shape == (0, 4) and scores.shape == (0,)
@@ -95,3 +96,12 @@ def test_what_the_user_tells(tmp_path):
     assert told("photos/b.jpg", 64, 48).shape == (0, 4)
     with pytest.raises(UserError, match="give one of --box and --boxes"):
         GivenBoxes("1,2,3,4", f"{tmp_path}/boxes.csv")
+
+
+def test_boxes_have_to_touch_the_image():
+    check_boxes(np.float32([[-5, -5, 10, 10], [90, 40, 50, 50]]), 100, 50, "a.jpg")
+    for box in ((100, 0, 5, 5), (-5, 0, 5, 5), (0, 50, 5, 5), (0, -9, 5, 9)):
+        with pytest.raises(MediaError, match="a.jpg: the box .* is outside of its 100x50 pixels"):
+            check_boxes(np.float32([box]), 100, 50, "a.jpg")
+    with pytest.raises(MediaError, match="a.jpg: the box 0,0,1e.08,5 is too large"):
+        check_boxes(np.float32([(0, 0, 1e8, 5)]), 100, 50, "a.jpg")

@@ -1,149 +1,30 @@
-"""From pictures to files of results, with estimators that are known exactly."""
+"""From photos and videos to files of results, with a model that is known exactly."""
 
 import errno
 import json
-import os
 import shutil
 
 import cv2
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from pose_tf import files
 from pose_tf.errors import UserError
-from pose_tf.predict import predictor
-from pose_tf.predict.media import MediaError
+from pose_tf.predict import outputs, writers
+from pose_tf.predict.model import PoseModel
 from pose_tf.predict.people import GivenBoxes
-from pose_tf.predict.predictor import Options, check_boxes, estimate_people, load_model, predict
+from pose_tf.predict.predictor import Options, predict
 from pose_tf.synthetic.sample import render_sample
+from tests.predict.marks import MARKS, Files, find_mark, marked, write_photo
 from tests.predict.matroska import write_matroska
 from tests.predict.test_media import BURST
 
 
-def find_mark(image_bytes, box):
-    """An estimator whose joints all are at the middle of what is white; in 3D, the mark's place in the box."""
-    places = []
-    for data in image_bytes:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-        y, x = np.nonzero(image.min(axis=-1) > 128)
-        places.append([x.mean(), y.mean()] if len(x) else [np.nan, np.nan])
-    places = np.float32(places)
-    share = np.pad((places - box[:, :2] + 0.5) / box[:, 2:], ((0, 0), (0, 1)))
-    return {
-        "pose2d": np.repeat(places[:, None], 17, axis=1),
-        "pose3d": np.repeat(share[:, None], 17, axis=1),
-        "confidence": np.ones((len(box), 17), np.float32),
-    }
-
-
-def test_a_model_may_lie_anywhere(tmp_path):
-    @tf.function
-    def estimate(image_bytes, box):
-        del image_bytes
-        return {"pose2d": 1 + 0 * box}
-
-    inputs = {
-        "image_bytes": tf.TensorSpec([None], tf.string, "image_bytes"),
-        "box": tf.TensorSpec([None, 4], name="box"),
-    }
-    signature = estimate.get_concrete_function(**inputs)
-    tf.saved_model.save(tf.Module(), f"{tmp_path}/model/7", signatures={"image_and_box": signature})
-    for name in (b"a[x]", b"a\\b", b"a*?{c}", b"w\xfc", "wä".encode()):
-        path = os.fsencode(tmp_path) + b"/" + name
-        shutil.copytree(os.fsencode(tmp_path) + b"/model", path)
-        found = load_model(os.fsdecode(path))(image_bytes=[b""], box=np.zeros((1, 4), np.float32))
-        assert found["pose2d"].tolist() == [[1, 1, 1, 1]]
-    os.truncate(f"{tmp_path}/a[x]/7/saved_model.pb", 40)
-    with pytest.raises(UserError, match=r"--model=.*/a\[x\]/7 is damaged: ((?!/proc).)*$"):
-        load_model(f"{tmp_path}/a[x]")
-
-
-def marked(width, height, *centres, radius=2):
-    """A dark picture with white squares, of 2·radius pixels, around some centres."""
-    image = np.full((height, width, 3), 20, np.uint8)
-    for x, y in centres:
-        image[y - radius : y + radius, x - radius : x + radius] = 255
-    return image
-
-
-def test_joints_are_in_pixels_of_the_picture():
-    image = marked(900, 700, (400, 300), (800, 650))
-    boxes = np.float32([[350, 200, 90, 180], [760.5, 600, 200, 90.25]])
-    ((first, second),) = estimate_people(find_mark, [(image, boxes)], 8)
-    np.testing.assert_allclose(first["pose2d"][0], [399.5, 299.5], atol=1e-3)
-    np.testing.assert_allclose(second["pose2d"][16], [799.5, 649.5], atol=1e-3)
-    np.testing.assert_allclose(first["pose3d"][0, :2], [50 / 90, 100 / 180], atol=1e-5)
-
-
-def test_large_people_are_sent_smaller_and_come_back_in_place():
-    sizes = []
-
-    def estimate(image_bytes, box):
-        sizes.append(cv2.imdecode(np.frombuffer(image_bytes[0], np.uint8), cv2.IMREAD_COLOR).shape[:2])
-        return find_mark(image_bytes, box)
-
-    image = marked(4000, 3001, (1236, 2000), radius=60)  # of whole pixels after shrinking
-    ((pose,),) = estimate_people(estimate, [(image, np.float32([[500, 300, 1500, 2500]]))], 8)
-    assert max(sizes[0]) <= 1000
-    np.testing.assert_allclose(pose["pose2d"][0], [1235.5, 1999.5], atol=0.01)
-
-
-def test_colours_arrive_as_they_are():
-    image = np.zeros((50, 60, 3), np.uint8)
-    image[..., 0] = 200
-
-    def estimate(image_bytes, box):
-        sent = cv2.imdecode(np.frombuffer(image_bytes[0], np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
-        np.testing.assert_array_equal(sent, image)
-        return find_mark(image_bytes, box)
-
-    estimate_people(estimate, [(image, np.float32([[10, 10, 40, 40]]))], 8)
-
-
-def test_people_of_many_pictures_share_batches():
-    sizes = []
-
-    def estimate(image_bytes, box):
-        sizes.append(len(image_bytes))
-        return find_mark(image_bytes, box)
-
-    image = marked(100, 100, (50, 50))
-    box = np.float32([40, 40, 20, 20])
-    pictures = [(image, np.stack([box] * count)) for count in (2, 1, 4)] + [(image, np.zeros((0, 4), np.float32))]
-    assert [len(poses) for poses in estimate_people(estimate, pictures, 3)] == [2, 1, 4, 0]
-    assert sizes == [3, 3, 1]
-
-
-def test_boxes_have_to_touch_the_picture():
-    check_boxes(np.float32([[-5, -5, 10, 10], [90, 40, 50, 50]]), 100, 50, "a.jpg")
-    for box in ((100, 0, 5, 5), (-5, 0, 5, 5), (0, 50, 5, 5), (0, -9, 5, 9)):
-        with pytest.raises(MediaError, match="a.jpg: the box .* is outside of its 100x50 pixels"):
-            check_boxes(np.float32([box]), 100, 50, "a.jpg")
-    with pytest.raises(MediaError, match="a.jpg: the box 0,0,1e.08,5 is too large"):
-        check_boxes(np.float32([(0, 0, 1e8, 5)]), 100, 50, "a.jpg")
-
-
-@pytest.mark.parametrize(
-    "box", [(3839, 301, 700, 1400), (10, 10, 2, 2000), (-1590, -1590, 1600, 1600), (3000, 2000, 3000, 3000)]
-)
-def test_boxes_that_touch_the_picture_do_so_in_what_is_sent(box):
-    def estimate(image_bytes, box):
-        sent = cv2.imdecode(np.frombuffer(image_bytes[0], np.uint8), cv2.IMREAD_COLOR)
-        check_boxes(box, *sent.shape[1::-1], "sent")
-        assert (box[:, 2:] >= 1).all()
-        return find_mark(image_bytes, box)
-
-    image = np.zeros((2160, 3840, 3), np.uint8)
-    check_boxes(np.float32([box]), 3840, 2160, "a.jpg")
-    estimate_people(estimate, [(image, np.float32([box]))], 8)
-
-
-def test_a_thin_picture_is_no_problem(tmp_path):
+def test_a_thin_image_is_no_problem(tmp_path):
     for name, shape in (("wide", (3, 9000, 3)), ("high", (9000, 3, 3))):
         cv2.imwrite(f"{tmp_path}/{name}.png", np.zeros(shape, np.uint8))
         for given in (GivenBoxes("whole"), GivenBoxes()):
-            predict(find_mark, f"{tmp_path}/{name}.png", Options(f"{tmp_path}/out", given))
+            predict(MARKS, f"{tmp_path}/{name}.png", Options(f"{tmp_path}/out", given))
         assert max(cv2.imread(f"{tmp_path}/out/{name}.views.png").shape) < 10_000
 
 
@@ -152,7 +33,7 @@ def results_of(names, tmp_path):
     folder.mkdir()
     for name in names:
         write_photo(folder / name, (50, 40))
-    predict(find_mark, str(folder), Options(f"{tmp_path}/out", GivenBoxes("whole"), outputs=("overlay", "views")))
+    predict(MARKS, str(folder), Options(f"{tmp_path}/out", GivenBoxes("whole"), outputs=("overlay", "views")))
     return sorted(path.name for path in (tmp_path / "out").iterdir())
 
 
@@ -170,7 +51,7 @@ def test_no_results_replace_an_input(tmp_path):
     write_photo(tmp_path / "a.png", (50, 40))
     before = (tmp_path / "a.png").read_bytes()
     with pytest.raises(UserError, match=r"results would replace .*a.png"):
-        predict(find_mark, f"{tmp_path}/a.png", Options(str(tmp_path), GivenBoxes("whole")))
+        predict(MARKS, f"{tmp_path}/a.png", Options(str(tmp_path), GivenBoxes("whole")))
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
     assert (tmp_path / "a.png").read_bytes() == before
 
@@ -184,7 +65,7 @@ def test_results_beside_the_photos_are_the_same_after_a_second_run(tmp_path):
     write_matroska(tmp_path / "b.mkv", [0, 0.1], [marked(100, 80, (50, 40))] * 2)
     before = contents(tmp_path)
     for _ in range(3):
-        predict(find_mark, str(tmp_path), Options(str(tmp_path), GivenBoxes("whole")))
+        predict(MARKS, str(tmp_path), Options(str(tmp_path), GivenBoxes("whole")))
         found = contents(tmp_path)
         assert {name: found.pop(name) for name in before} == before
         endings = ("png", "views.png", "html", "json", "csv", "npz", "mp4")
@@ -200,7 +81,7 @@ def test_a_users_own_photo_stays_one(tmp_path):
     before = contents(tmp_path)
     options = Options(str(tmp_path), GivenBoxes("whole"), outputs=("overlay", "json"))
     for _ in range(2):
-        predict(find_mark, str(tmp_path), options)
+        predict(MARKS, str(tmp_path), options)
         found = contents(tmp_path)
         assert {name: found.pop(name) for name in before} == before
         assert set(found) == {f"{name}.{ending}" for name in before for ending in ("png", "json")}
@@ -216,7 +97,7 @@ def test_nothing_that_is_no_result_is_replaced(tmp_path, ending, capsys):
     (out / f"a.{ending}").write_text('{"labels": []}')
     for _ in range(2):  # results, too, may be there
         with pytest.raises(UserError, match="1 of 2 files could not be used"):
-            predict(find_mark, f"{tmp_path}/in", Options(str(out), GivenBoxes("whole")))
+            predict(MARKS, f"{tmp_path}/in", Options(str(out), GivenBoxes("whole")))
         words = f"left out: {tmp_path}/in/a.jpg: results would replace {out}/a.{ending}; choose another --output_dir"
         assert words in capsys.readouterr().err
         assert (out / f"a.{ending}").read_text() == '{"labels": []}'
@@ -226,23 +107,23 @@ def test_nothing_that_is_no_result_is_replaced(tmp_path, ending, capsys):
 def test_only_what_is_written_can_replace_anything(tmp_path):
     write_photo(tmp_path / "a.png", (50, 40))
     (tmp_path / "a.csv").write_text("mine")
-    predict(find_mark, f"{tmp_path}/a.png", Options(str(tmp_path), GivenBoxes("whole"), outputs=("json",)))
+    predict(MARKS, f"{tmp_path}/a.png", Options(str(tmp_path), GivenBoxes("whole"), outputs=("json",)))
     assert {path.name for path in tmp_path.iterdir()} == {"a.png", "a.csv", "a.json"}
 
 
 @pytest.mark.parametrize("length", [230, 237, 245, 246, 251, 255])
-def test_long_names_have_results_too(tmp_path, length, capsys):
+def test_long_names_have_results_too(tmp_path, length, caplog):
     (tmp_path / "in").mkdir()
     stems = [letter * (length - 4) for letter in ("a", "b")] + ["é" * ((length - 4) // 2)]
     stems.append("a" * (length - 5) + "c")  # begins as the first
     for name in (*stems, "short"):
         write_photo(tmp_path / "in" / f"{name}.jpg", (50, 40))
     for _ in range(2):
-        predict(find_mark, f"{tmp_path}/in", Options(f"{tmp_path}/out", GivenBoxes("whole")))
+        predict(MARKS, f"{tmp_path}/in", Options(f"{tmp_path}/out", GivenBoxes("whole")))
         names = [path.name for path in (tmp_path / "out").iterdir()]
         assert len(names) == 5 * 6
         assert "short.views.png" in names
-    assert ("is too long for its results" in capsys.readouterr().err) == (length > 249)
+    assert ("is too long for its results" in caplog.text) == (length > 249)
     for name in stems:
         fits = len(name.encode()) <= 245
         assert (f"{name}.views.png" in names) == fits
@@ -250,12 +131,12 @@ def test_long_names_have_results_too(tmp_path, length, capsys):
 
 
 def test_a_name_that_the_file_system_refuses_ends_nothing_else(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(predictor, "LONGEST_NAME", 400)
+    monkeypatch.setattr(outputs, "LONGEST_NAME", 400)
     (tmp_path / "in").mkdir()
     for name in ("a" * 250, "b", "c"):
         write_photo(tmp_path / "in" / f"{name}.jpg", (50, 40))
     with pytest.raises(UserError, match="1 of 3 files could not be used"):
-        predict(find_mark, f"{tmp_path}/in", Options(f"{tmp_path}/out", GivenBoxes("whole")))
+        predict(MARKS, f"{tmp_path}/in", Options(f"{tmp_path}/out", GivenBoxes("whole")))
     assert "File name too long" in capsys.readouterr().err
     assert {"b.npz", "c.npz"} <= {path.name for path in (tmp_path / "out").iterdir()}
 
@@ -269,20 +150,19 @@ def test_a_full_disk_ends_at_the_first_file(tmp_path, monkeypatch):
         write_photo(tmp_path / "in" / f"{name}.jpg", (50, 40))
     monkeypatch.setattr(files.os, "replace", full)
     with pytest.raises(UserError, match=r"a.png cannot be written: No space left on device"):
-        predict(find_mark, f"{tmp_path}/in", Options(f"{tmp_path}/out", GivenBoxes("whole")))
+        predict(MARKS, f"{tmp_path}/in", Options(f"{tmp_path}/out", GivenBoxes("whole")))
 
 
-def test_names_that_only_the_table_or_the_folder_has_are_told(tmp_path, capsys):
+def test_names_that_only_the_table_or_the_folder_has_are_reported(tmp_path, caplog, capsys):
     (tmp_path / "in").mkdir()
     for name in ("a.png", "b.png", "e\u0301.png"):  # as a Mac writes é
         write_photo(tmp_path / "in" / name, (50, 40))
     rows = "a.png,1,2,30,40\nc.png,1,2,30,40\n\u00e9.png,30,20,40,40\nin/b.png,1,2,30,40\n"
     (tmp_path / "boxes.csv").write_text(f"file,x,y,width,height\n{rows}", encoding="utf-8")
     given = GivenBoxes(path=f"{tmp_path}/boxes.csv")
-    predict(find_mark, f"{tmp_path}/in", Options(f"{tmp_path}/out", given, outputs=("json",)))
+    predict(MARKS, f"{tmp_path}/in", Options(f"{tmp_path}/out", given, outputs=("json",)))
     said = capsys.readouterr()
-    complaints = [line for line in said.err.splitlines() if line.startswith("--boxes")]
-    assert complaints == [
+    assert caplog.messages == [
         f"--boxes={tmp_path}/boxes.csv has a row for c.png, but no input has that name",
         f"--boxes={tmp_path}/boxes.csv has a row for in/b.png, but no input has that name",
         f"--boxes={tmp_path}/boxes.csv has no row for {tmp_path}/in/b.png",
@@ -295,12 +175,12 @@ def test_names_that_only_the_table_or_the_folder_has_are_told(tmp_path, capsys):
     assert counts == {"a": 1, "b": 0, "e\u0301": 1}
 
 
-def test_many_names_are_counted(tmp_path, capsys):
+def test_many_names_are_counted(tmp_path, caplog):
     write_photo(tmp_path / "a.png", (50, 40))
     rows = [f"{name},1,2,30,40" for name in ("a.png", *(f"{i}.png" for i in range(1000)))]
     (tmp_path / "boxes.csv").write_text("\n".join(["file,x,y,width,height", *rows]))
     GivenBoxes(path=f"{tmp_path}/boxes.csv").check([f"{tmp_path}/a.png"])
-    lines = capsys.readouterr().err.splitlines()
+    lines = caplog.messages
     assert len(lines) == 21
     assert lines[-1] == "… and so for 980 more"
 
@@ -310,11 +190,7 @@ def test_a_table_of_other_files_is_told(tmp_path):
     (tmp_path / "boxes.csv").write_text("file,x,y,width,height\nphotos/a.png,1,2,30,40\n")
     options = Options(f"{tmp_path}/out", GivenBoxes(path=f"{tmp_path}/boxes.csv"))
     with pytest.raises(UserError, match=r"boxes.csv names none of the inputs"):
-        predict(find_mark, f"{tmp_path}/a.png", options)
-
-
-def write_photo(path, *centres):
-    cv2.imwrite(str(path), marked(100, 80, *centres))
+        predict(MARKS, f"{tmp_path}/a.png", options)
 
 
 def test_a_folder_with_a_broken_photo_has_the_results_of_the_others(tmp_path, capsys):
@@ -324,7 +200,7 @@ def test_a_folder_with_a_broken_photo_has_the_results_of_the_others(tmp_path, ca
     (tmp_path / "in" / "b.png").write_text("Dear reader")
     options = Options(f"{tmp_path}/out", GivenBoxes("30,20,40,40"))
     with pytest.raises(UserError, match="1 of 3 files could not be used"):
-        predict(find_mark, f"{tmp_path}/in", options)
+        predict(MARKS, f"{tmp_path}/in", options)
     assert f"left out: {tmp_path}/in/b.png is not an image" in capsys.readouterr().err
     kinds = ("png", "views.png", "html", "json", "csv", "npz")
     expected = {f"{name}.{kind}" for name in "ac" for kind in kinds}
@@ -338,13 +214,13 @@ def test_a_folder_with_a_broken_photo_has_the_results_of_the_others(tmp_path, ca
 def test_one_broken_photo_is_told_by_itself(tmp_path):
     (tmp_path / "b.png").write_text("Dear reader")
     with pytest.raises(UserError, match="b.png is not an image"):
-        predict(find_mark, f"{tmp_path}/b.png", Options(f"{tmp_path}/out"))
+        predict(MARKS, f"{tmp_path}/b.png", Options(f"{tmp_path}/out"))
     assert not (tmp_path / "out").exists()
 
 
 def test_only_what_is_asked_for_is_written(tmp_path):
     write_photo(tmp_path / "a.png", (50, 40))
-    predict(find_mark, f"{tmp_path}/a.png", Options(f"{tmp_path}/out", GivenBoxes("whole"), outputs=("csv",)))
+    predict(MARKS, f"{tmp_path}/a.png", Options(f"{tmp_path}/out", GivenBoxes("whole"), outputs=("csv",)))
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.csv"]
     with pytest.raises(UserError, match="--outputs: 'gif' is not known; it can be overlay, views, page"):
         Options("out", outputs=("json", "gif"))
@@ -374,9 +250,9 @@ def joints(path):
     return np.array([frame["people"][0]["pose2d_px"][0] for frame in frames])
 
 
-def test_a_video_has_a_pose_for_each_picture(video, tmp_path):
+def test_a_video_has_a_pose_for_each_frame(video, tmp_path):
     options = Options(f"{tmp_path}/out", GivenBoxes("30,20,60,60"), smooth=False)
-    predict(find_mark, video, options)
+    predict(MARKS, video, options)
     path = joints(f"{tmp_path}/out/walk.json")
     steps = np.arange(30)
     np.testing.assert_allclose(path, np.stack([59.5 + 2 * steps, 49.5 + (-1.0) ** steps], axis=1), atol=1e-3)
@@ -393,7 +269,7 @@ def test_a_variable_rate_is_kept_everywhere(tmp_path):
     for i, image in enumerate(images):
         image[60:90, 120:180] = 6 * i
     write_matroska(tmp_path / "a.mkv", BURST, images)
-    predict(find_mark, f"{tmp_path}/a.mkv", Options(f"{tmp_path}/out", GivenBoxes("whole"), smooth=False))
+    predict(MARKS, f"{tmp_path}/a.mkv", Options(f"{tmp_path}/out", GivenBoxes("whole"), smooth=False))
     read = json.loads((tmp_path / "out" / "a.json").read_text())
     np.testing.assert_allclose([frame["time_s"] for frame in read["frames"]], BURST, atol=0.0011)
     assert read["fps"] == pytest.approx(40 / BURST[-1], rel=1e-3)  # on average
@@ -402,11 +278,11 @@ def test_a_variable_rate_is_kept_everywhere(tmp_path):
     rows = (tmp_path / "out" / "a.csv").read_text().splitlines()
     assert float(rows[1 + 19 * 17].split(",")[1]) == pytest.approx(0.633, abs=0.0011)
     page = (tmp_path / "out" / "a.html").read_text()
-    assert '"time":0.633' in page
+    assert '"time_s":0.633' in page
     shown = cv2.VideoCapture(f"{tmp_path}/out/a.mp4")
     fps, levels = shown.get(cv2.CAP_PROP_FPS), []
-    while (picture := shown.read())[0]:
-        levels.append(picture[1][65:85, 130:170].mean())
+    while (frame := shown.read())[0]:
+        levels.append(frame[1][65:85, 130:170].mean())
     assert len(levels) / fps == pytest.approx(BURST[-1], abs=0.1)
     for time, later, level in zip(BURST, BURST[1:], range(0, 240, 6)):
         seen = levels[round((time + 0.001) * fps) : round((later - 0.001) * fps)]
@@ -420,17 +296,17 @@ def test_people_are_searched_for_by_the_clock_of_the_video(tmp_path, monkeypatch
         lambda image, score: searches.append(1) or (np.zeros((0, 4), np.float32), np.zeros(0, np.float32)),
     )
     write_matroska(tmp_path / "a.mkv", BURST, [marked(200, 100)] * 41)
-    predict(find_mark, f"{tmp_path}/a.mkv", Options(f"{tmp_path}/out", outputs=("json",)))
-    assert len(searches) == 4 + 21  # at 0, 0.2, 0.367 and 0.567 s, and at every picture that is 0.184 s after another
+    predict(MARKS, f"{tmp_path}/a.mkv", Options(f"{tmp_path}/out", outputs=("json",)))
+    assert len(searches) == 4 + 21  # at 0, 0.2, 0.367 and 0.567 s, and at every frame that is 0.184 s after another
 
 
-def test_a_recording_without_a_duration_is_not_called_damaged(tmp_path, capfd):
+def test_a_recording_without_a_duration_is_not_called_damaged(tmp_path, caplog):
     write_matroska(tmp_path / "a.mkv", BURST, [marked(200, 100)] * 41)
-    predict(find_mark, f"{tmp_path}/a.mkv", Options(f"{tmp_path}/out", GivenBoxes("whole"), outputs=("json",)))
-    assert "damaged" not in capfd.readouterr().err
+    predict(MARKS, f"{tmp_path}/a.mkv", Options(f"{tmp_path}/out", GivenBoxes("whole"), outputs=("json",)))
+    assert "damaged" not in caplog.text
 
 
-def test_a_person_is_there_from_the_first_picture_to_the_last_that_was_found(tmp_path):
+def test_a_person_is_there_from_the_first_frame_to_the_last_that_was_found(tmp_path):
     """Although it takes a while to be sure, and a while to give up."""
     person = render_sample(0, 54, 9)["image"]
     writer = cv2.VideoWriter(f"{tmp_path}/a.avi", cv2.VideoWriter_fourcc(*"FFV1"), 15, (700, 300))
@@ -440,25 +316,25 @@ def test_a_person_is_there_from_the_first_picture_to_the_last_that_was_found(tmp
             image[20:276, 40 + 5 * i : 296 + 5 * i] = person[..., ::-1]
         writer.write(image)
     writer.release()
-    predict(find_mark, f"{tmp_path}/a.avi", Options(f"{tmp_path}/out", outputs=("npz",)))
+    predict(MARKS, f"{tmp_path}/a.avi", Options(f"{tmp_path}/out", outputs=("npz",)))
     with np.load(f"{tmp_path}/out/a.npz") as found:
         assert set(found["person"]) == {1}
         first, last = found["frame"][0], found["frame"][-1]
-        assert 5 <= first <= 8 and 21 <= last <= 25  # a search every third picture
+        assert 5 <= first <= 8 and 21 <= last <= 25  # a search every third frame
         np.testing.assert_array_equal(found["frame"], np.arange(first, last + 1))
 
 
 def test_smoothing_takes_the_trembling_out(video, tmp_path):
     for name, smooth in (("raw", False), ("smooth", True)):
         options = Options(f"{tmp_path}/{name}", GivenBoxes("30,20,60,60"), outputs=("json",), smooth=smooth)
-        predict(find_mark, video, options)
+        predict(MARKS, video, options)
     raw, smooth = (joints(f"{tmp_path}/{name}/walk.json") for name in ("raw", "smooth"))
     assert smooth[5:, 1].std() < 0.8 * raw[5:, 1].std()
     assert np.abs(smooth - raw)[:, 0].max() < 8
 
 
 def test_no_more_than_the_frames_that_are_asked_for(video, tmp_path):
-    predict(find_mark, video, Options(f"{tmp_path}/out", GivenBoxes("30,20,60,60"), max_frames=7))
+    predict(MARKS, video, Options(f"{tmp_path}/out", GivenBoxes("30,20,60,60"), max_frames=7))
     assert len(joints(f"{tmp_path}/out/walk.json")) == 7
 
 
@@ -470,7 +346,7 @@ def interrupted(after):
             raise KeyboardInterrupt
         return find_mark(image_bytes, box)
 
-    return estimate
+    return PoseModel(Files(estimate))
 
 
 def test_ctrl_c_ends_everything_and_keeps_what_was_seen(video, tmp_path):
@@ -490,20 +366,20 @@ def test_each_video_of_a_folder_begins_with_the_box(video, tmp_path):
     (tmp_path / "in").mkdir()
     for name in ("a.avi", "b.avi"):
         shutil.copy(video, tmp_path / "in" / name)
-    predict(find_mark, f"{tmp_path}/in", Options(f"{tmp_path}/out", GivenBoxes("30,20,60,60"), outputs=("npz",)))
+    predict(MARKS, f"{tmp_path}/in", Options(f"{tmp_path}/out", GivenBoxes("30,20,60,60"), outputs=("npz",)))
     for name in ("a", "b"):
         with np.load(f"{tmp_path}/out/{name}.npz") as found:
             np.testing.assert_array_equal(found["box_px"][0], [30, 20, 60, 60])
 
 
-def test_a_cut_video_is_told(video, tmp_path, capfd):
+def test_a_cut_video_is_reported(video, tmp_path, caplog):
     with open(video, "rb") as file:
         data = file.read()
     (tmp_path / "cut.avi").write_bytes(data[: len(data) // 2])
-    predict(find_mark, f"{tmp_path}/cut.avi", Options(f"{tmp_path}/out", GivenBoxes("30,20,60,60")))
+    predict(MARKS, f"{tmp_path}/cut.avi", Options(f"{tmp_path}/out", GivenBoxes("30,20,60,60")))
     count = len(joints(f"{tmp_path}/out/cut.json"))
     assert 0 < count < 25
-    assert f"cut.avi ends after {count} of 30 pictures: it may be damaged" in capfd.readouterr().err
+    assert f"cut.avi ends after {count} of 30 frames: it may be damaged" in caplog.text
 
 
 def test_a_failing_estimator_leaves_nothing_half_written(video, tmp_path):
@@ -511,7 +387,7 @@ def test_a_failing_estimator_leaves_nothing_half_written(video, tmp_path):
         raise UserError("--server=localhost:1 does not answer")
 
     with pytest.raises(UserError, match="does not answer"):
-        predict(estimate, video, Options(f"{tmp_path}/out", GivenBoxes("30,20,60,60")))
+        predict(PoseModel(Files(estimate)), video, Options(f"{tmp_path}/out", GivenBoxes("30,20,60,60")))
     assert not list((tmp_path / "out").iterdir())
 
 
@@ -540,7 +416,7 @@ def test_a_camera_is_read_until_ctrl_c(video, tmp_path, monkeypatch, source, num
 
 
 def test_samples_of_a_row_stay_few_and_even():
-    spread = predictor._Spread(4)
+    spread = writers.Spread(4)
     for i in range(100):
         spread.offer(i, lambda: i)  # noqa: B023
     assert spread.kept == {0: 0, 32: 32, 64: 64, 96: 96}

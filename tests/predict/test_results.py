@@ -13,7 +13,7 @@ from pose_tf.predict.results import Frame, Person, Poses, write_csv, write_json,
 def poses(rng):
     def person(number):
         pose2d, pose3d = rng.normal(100, 50, (17, 2)), rng.normal(0, 300, (17, 3))
-        return Person(number, np.float32([1, 2, 30.5, 40]), pose2d, pose3d, rng.uniform(0, 1, 17))
+        return Person(np.float32([1, 2, 30.5, 40]), pose2d, pose3d, rng.uniform(0, 1, 17), number)
 
     frames = Frame(0.0, (person(1), person(2))), Frame(0.04, ()), Frame(0.08, (person(2),))
     return Poses('videos/a "walk".mp4', 640, 480, 25.0, frames)

@@ -20,11 +20,11 @@ def walker():
 
 
 def street(walker, *places):
-    """A picture with a walker at each place, over a ground with some texture: uint8 [400, 900, 3]."""
-    picture, _ = walker
+    """An image with a walker at each place, over a ground with some texture: uint8 [400, 900, 3]."""
+    cut_out, _ = walker
     image = np.random.default_rng(0).integers(110, 146, (400, 900, 3), np.uint8)
     for x, y in places:
-        image[y : y + picture.shape[0], x : x + picture.shape[1]] = picture
+        image[y : y + cut_out.shape[0], x : x + cut_out.shape[1]] = cut_out
     return image
 
 
@@ -64,7 +64,7 @@ def test_who_is_gone_is_given_up_and_who_comes_is_new(walker):
     assert other != key and set(tracker.people) == {key, other}
 
 
-def test_told_people_are_followed_without_a_search(walker, monkeypatch):
+def test_given_people_are_followed_without_a_search(walker, monkeypatch):
     monkeypatch.setattr("pose_tf.predict.tracking.find_people", None)
     tracker = PeopleTracker(np.float32([walker[1] + [20, 60, 0, 0]]))
     for i in range(30):

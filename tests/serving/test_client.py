@@ -22,7 +22,6 @@ from pose_tf.serving import client as client_module
 from pose_tf.serving.client import Client
 from tests.export.test_crops import bmp, encode
 from tests.export.test_headers import KINDS, ORIENTATIONS, as_png, photo, upright
-from tests.export.test_saved_model import estimator, exported  # noqa: F401
 from tests.serving.prediction_service import PredictionService
 
 PHOTOS = [encode("JPEG"), encode("PNG", size=(30, 90))]
@@ -36,12 +35,12 @@ INPUTS = {
 
 
 @pytest.fixture(scope="module")
-def signatures(exported):  # noqa: F811
+def signatures(exported):
     return tf.saved_model.load(exported).signatures
 
 
 @pytest.fixture(scope="module")
-def running(exported):  # noqa: F811
+def running(exported):
     with PredictionService(exported) as service:
         yield service
 
@@ -160,7 +159,7 @@ def complaint(client, signature="lift", inputs=None):
     with pytest.raises(UserError) as error:
         client.predict(signature, INPUTS["lift"] if inputs is None else inputs)
     message = str(error.value)
-    assert message.startswith("--server=") and "\n" not in message
+    assert message.startswith(client.card["server"]) and "\n" not in message
     return message
 
 
@@ -221,7 +220,7 @@ def test_in_the_end_the_client_gives_up(address, service):
     service.unavailable = 9
     message = complaint(Client(address, attempts=3))
     words = "The batch scheduling queue to which this task was submitted is full"
-    assert message == f"--server={address} is not available, asked 3 times: {words}"
+    assert message == f"{address} is not available, asked 3 times: {words}"
     assert service.requests == 3
 
 
@@ -242,10 +241,10 @@ def test_waits_grow_and_differ(address, service, monkeypatch):
 @pytest.mark.parametrize("scheme", ["", "http://"])
 def test_where_nobody_listens(free_address, service, scheme):
     message = complaint(Client(scheme + free_address, attempts=2))
-    assert message == f"--server={scheme}{free_address} is not available, asked 2 times: Connection refused"
+    assert message == f"{scheme}{free_address} is not available, asked 2 times: Connection refused"
 
 
-def test_a_server_that_starts_late_is_found(exported, free_address, service, monkeypatch):  # noqa: F811
+def test_a_server_that_starts_late_is_found(exported, free_address, service, monkeypatch):
     monkeypatch.setattr(client_module, "FIRST_WAIT_S", 0.1)
     late = PredictionService(exported, grpc_port=int(free_address.split(":")[1]))
     starting = threading.Timer(0.3, late.__enter__)
@@ -368,7 +367,7 @@ def test_models_and_signatures_that_are_not_there(address, service):
 
 @pytest.mark.parametrize("server", ["a..b:8500", "http://a..b:8501", "http://nobody.invalid:8501"])
 def test_hosts_that_are_not_known(server):
-    assert complaint(Client(server)) == f"--server={server} names a host that is not known"
+    assert complaint(Client(server)) == f"{server} names a host that is not known"
 
 
 NO_ADDRESSES = ["", "localhost", "localhost:", "localhost:port", ":8500", "::1:8500", "a b:80"] + [
@@ -385,7 +384,7 @@ NO_ADDRESSES = ["", "localhost", "localhost:", "localhost:port", ":8500", "::1:8
 def test_what_is_no_address(server):
     with pytest.raises(UserError) as error:
         Client(server)
-    assert str(error.value) == f"--server={server} has to be HOST:PORT for gRPC, or http://HOST:PORT for REST"
+    assert str(error.value) == f"{server} has to be HOST:PORT for gRPC, or http://HOST:PORT for REST"
 
 
 @pytest.mark.parametrize("status", [200, 302, 404, 502])
@@ -393,7 +392,7 @@ def test_a_web_server_is_no_tf_serving(answer_http, service, status):
     server = answer_http(status, "text/html; charset=utf-8", b"<html>Welcome</html>")
     url = f"http://127.0.0.1:{server.server_port}/proxy/"
     message = complaint(Client(url))
-    assert message == f"--server={url} is no TF Serving: it answered HTTP {status} with text/html that holds no poses"
+    assert message == f"{url} is no TF Serving: it answered HTTP {status} with text/html that holds no poses"
     assert server.paths == ["/proxy/v1/models/pose:predict"]
 
 

@@ -12,9 +12,9 @@ from pose_tf.cli import _photos  # noqa: E402
 def main():
     cli.start_tensorflow()
     from pose_tf.predict.predictor import predict
-    from tests.predict.test_predictor import find_mark
+    from tests.predict.marks import MARKS
 
-    predict(find_mark, _photos.INPUT.value, _photos.options())
+    predict(MARKS, _photos.INPUT.value, _photos.options())
 
 
 if __name__ == "__main__":

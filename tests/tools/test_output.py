@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from pose_tf.cli import _program
+from tests.predict.marks import marked, write_photo
 from tests.predict.matroska import write_matroska
-from tests.predict.test_predictor import marked, write_photo
 
 PREDICT = pathlib.Path(__file__).with_name("predict_marks.py")
 KINDS = ("png", "views.png", "html", "json", "csv", "npz")
@@ -149,7 +149,7 @@ def test_photos_and_videos_may_have_any_name(tmp_path, environment):
             read = json.load(file)
         assert read["source"] == (b"in\xe9/p" + name + b".jpg").decode("utf-8", "backslashreplace")
         with open(out + b"v" + name + b".html", encoding="utf-8") as file:
-            assert '"number":1' in file.read()
+            assert '"person":1' in file.read()
 
 
 def test_the_home_directory_is_expanded_in_every_flag(monkeypatch, tmp_path):

@@ -1,0 +1,97 @@
+"""People a second of what `predict` computes: pixels straight into the model, beside a PNG encoded for each person.
+
+    python benchmarks/predict.py [--video=walk.mp4] [--rounds=9] [--width=32]
+
+Exports an HRNet with the feed-forward lifter (random weights) and loads it with `pose_tf.load`. Both ways then take
+turns: `people` with 100 boxes over 5 images, and `video` with everyone who is found. Medians and ranges of the rounds
+are printed, and the medians of the ratios. Reading photos, drawing and writing are not part of it.
+"""
+
+import os
+import pathlib
+import statistics
+import sys
+import tempfile
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "tools"))
+import _checkout  # noqa: F401
+from absl import flags
+from inference import export_model
+
+from pose_tf import cli
+
+_VIDEO = flags.DEFINE_string("video", None, "A video of people who walk; none: only images are measured.")
+_VIDEO_ROUNDS = flags.DEFINE_integer("video_rounds", 3, "Turns that each takes with the video.", lower_bound=1)
+_IMAGES = flags.DEFINE_integer("images", 5, "Images of noise that the people are in.", lower_bound=1)
+_PEOPLE = flags.DEFINE_integer("people", 100, "Boxes in all images together.", lower_bound=1)
+_SIZE = flags.DEFINE_list("size", ["1920", "1080"], "Width and height of the images in pixels.")
+SEEDS = {"images": 0, "boxes": 1}
+
+
+def make_images():
+    """Images of coarse noise, and boxes of people between 150 px and their full height."""
+    import cv2
+    import numpy as np
+
+    width, height = map(int, _SIZE.value)
+    noise, places = (np.random.default_rng(seed) for seed in SEEDS.values())
+    images = []
+    for part in np.array_split(np.arange(_PEOPLE.value), _IMAGES.value):
+        coarse = noise.integers(0, 256, (height // 8, width // 8, 3), np.uint8)
+        tall = places.uniform(150, height, len(part))
+        extent = np.stack([0.4 * tall, tall], axis=1)
+        corner = places.uniform(0, 1, (len(part), 2)) * ((width, height) - extent)
+        boxes = np.concatenate([corner, extent], axis=1)
+        images.append((cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC), np.float32(boxes)))
+    return images
+
+
+def compare(title, unit, rounds, works):
+    """Prints how many of a unit each of some works does in a second; a work returns how many it did."""
+    rates = {name: [] for name in works}
+    for work in works.values():
+        work()
+    for _ in range(rounds):
+        for name, work in works.items():
+            start = time.monotonic()
+            done = work()
+            rates[name].append(done / (time.monotonic() - start))
+    print(f"\n{title}")
+    for name, values in rates.items():
+        low, middle, high = (f(values) for f in (min, statistics.median, max))
+        print(f"{name:20s}{middle:8.2f} {unit}/s  ({low:.2f} to {high:.2f})", flush=True)
+    ratio = statistics.median(a / b for a, b in zip(*rates.values()))
+    first, second = rates
+    print(f"{first} are {ratio:.2f} times as fast as {second}", flush=True)
+
+
+def main():
+    import pose_tf
+    from pose_tf.predict.backends import SavedModel
+    from pose_tf.predict.model import PoseModel
+
+    with tempfile.TemporaryDirectory() as folder:
+        export_model("float32", folder)
+        by_files = SavedModel(folder)
+        by_files.takes_pixels = False
+        models = {"pixels": pose_tf.load(folder), "files": PoseModel(by_files)}
+        images = make_images()
+        print(f"{os.cpu_count()} processors; HRNet-W{flags.FLAGS.width}, FeedForward", flush=True)
+
+        def people_of(model):
+            return lambda: sum(len(model.people(image, boxes)) for image, boxes in images)
+
+        title = f"{_PEOPLE.value} people in {_IMAGES.value} images of {'x'.join(_SIZE.value)} pixels"
+        compare(title, "people", flags.FLAGS.rounds, {name: people_of(model) for name, model in models.items()})
+        if _VIDEO.value:
+
+            def frames_of(model):
+                return lambda: sum(1 for _ in model.video(_VIDEO.value))
+
+            works = {name: frames_of(model) for name, model in models.items()}
+            compare(f"{_VIDEO.value}, people found and followed", "frames", _VIDEO_ROUNDS.value, works)
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,33 @@
+"""The card beside an exported model, which describes it."""
+
+import tensorflow as tf
+
+import pose_tf
+from pose_tf import skeleton
+from pose_tf.geometry import CROP_SIZE
+
+
+def describe(estimator) -> dict:
+    """What a model card says of any estimator: joints, units, conventions, and how it computes."""
+    return {
+        "pose_tf": pose_tf.__version__,
+        "tensorflow": tf.__version__,
+        "joints": list(skeleton.H36M.joints),
+        "bones": [list(bone) for bone in skeleton.H36M.bones],
+        "mirror": list(skeleton.H36M.mirror),
+        "inputs": {
+            "image_bytes": "JPEG, PNG or BMP of one person, any size; turned upright as its EXIF data says",
+            "images": f"uint8 RGB, {CROP_SIZE}x{CROP_SIZE}",
+            "image": "uint8 RGB, any size, upright",
+            "box": "x, y, width, height of the person in pixels of the upright image",
+            "pose2d": f"x, y in pixels of a {CROP_SIZE}x{CROP_SIZE} crop",
+        },
+        "outputs": {
+            "pose2d": "x right, y down, in pixels of the upright image; pixel centers at integers",
+            "pose3d": "x right, y down, z away from the camera, in mm relative to the hip",
+            "confidence": "0 to 1 for each joint",
+        },
+        "crop_margin": estimator.statistics.margin,
+        "flip_test": {"detector": estimator.flip_detector, "lifter": estimator.flip_lifter},
+        "parameters": {"detector": estimator.detector.count_params(), "lifter": estimator.lifter.count_params()},
+    }

@@ -1,0 +1,78 @@
+"""The signatures of exported models, as functions: images, files or pixels in, poses out."""
+
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from pose_tf.export.crops import (
+    crop_all,
+    crop_box,
+    crop_people,
+    crop_whole,
+    not_empty,
+    refuse_unless,
+)
+from pose_tf.geometry import CROP_SIZE, Crop
+from pose_tf.models import PoseEstimator
+
+
+def input_specs(estimator: PoseEstimator) -> tuple[tf.TensorSpec, tf.TensorSpec]:
+    """Of the crops that detectors take, and of the 2D joints that lifters take."""
+    joints = len(estimator.statistics.mean)
+    return (
+        tf.TensorSpec([None, CROP_SIZE, CROP_SIZE, 3], tf.uint8, "images"),
+        tf.TensorSpec([None, joints, 2], tf.float32, "pose2d"),
+    )
+
+
+def make_signatures(estimator: PoseEstimator, find_joints, lift_joints) -> dict[str, Callable]:
+    """What `export` writes, as functions: each takes tensors by the names of its inputs and returns its outputs.
+
+    Args:
+        estimator: whose margin and number of joints they have.
+        find_joints: as `PoseEstimator.detect`.
+        lift_joints: as `PoseEstimator.lift`.
+    """
+    images_spec, pose2d_spec = input_specs(estimator)
+    margin = estimator.statistics.margin
+    bytes_spec = tf.TensorSpec([None], tf.string, "image_bytes")
+    box_spec = tf.TensorSpec([None, 4], tf.float32, "box")
+
+    def estimate(images):
+        pose2d, confidence = find_joints(not_empty(images))
+        return {"pose2d": pose2d, "pose3d": lift_joints(pose2d), "confidence": confidence}
+
+    images = tf.function(estimate, input_signature=[images_spec])
+
+    @tf.function(input_signature=[pose2d_spec])
+    def lift(pose2d):
+        return {"pose3d": lift_joints(tf.debugging.check_numerics(not_empty(pose2d), "pose2d"))}
+
+    def estimate_crops(crops, corner, side):
+        poses = estimate(crops)
+        poses["pose2d"] = Crop(corner, side).to_image(poses["pose2d"])
+        return poses
+
+    @tf.function(input_signature=[bytes_spec])
+    def serving_default(image_bytes):
+        return estimate_crops(*crop_all(crop_whole, image_bytes))
+
+    @tf.function(input_signature=[bytes_spec, box_spec])
+    def image_and_box(image_bytes, box):
+        images, boxes = tf.size(image_bytes), tf.shape(box)[0]
+        sentence = "image_bytes holds {} images and box {} boxes; send one box with each image"
+        with tf.control_dependencies([refuse_unless(images == boxes, sentence, images, boxes)]):
+            box = tf.identity(box)
+        return estimate_crops(*crop_all(lambda data, one: crop_box(data, one, margin), image_bytes, box))
+
+    @tf.function(input_signature=[tf.TensorSpec([None, None, 3], tf.uint8, "image"), box_spec])
+    def people(image, box):
+        return estimate_crops(*crop_people(image, box, margin))
+
+    return {
+        "serving_default": serving_default,
+        "images": images,
+        "image_and_box": image_and_box,
+        "people": people,
+        "lift": lift,
+    }

@@ -1,0 +1,41 @@
+"""Requests that TF Serving replays to warm an exported model up."""
+
+import numpy as np
+import tensorflow as tf
+from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
+
+from pose_tf import images, skeleton
+from pose_tf.geometry import CROP_SIZE
+
+BATCH_SIZES = (1, 8)  # of the warm-up requests
+
+
+def write_warmup_requests(path: str, model_name: str) -> None:
+    """Writes requests to the signatures that TF Serving serves, as it reads them from
+    `assets.extra/tf_serving_warmup_requests`.
+
+    `people` has none: a server that batches requests joins all inputs along their first dimension, which is not the
+    number of people in an image. A warm-up request that fails would keep the model from being loaded.
+
+    Args:
+        path: of the file, TFRecords of `PredictionLog`.
+        model_name: that the server gives the model; it ignores it.
+    """
+    gray = np.full((CROP_SIZE, CROP_SIZE, 3), 128, np.uint8)
+    encoded = images.encode(gray, ".jpg")
+    inputs = {
+        "serving_default": {"image_bytes": encoded},
+        "images": {"images": gray},
+        "image_and_box": {"image_bytes": encoded, "box": np.float32([64, 32, 128, 192])},
+        "lift": {"pose2d": np.full((len(skeleton.H36M.joints), 2), 128, np.float32)},
+    }
+    with tf.io.TFRecordWriter(path) as writer:
+        for size in BATCH_SIZES:
+            for signature, values in inputs.items():
+                request = predict_pb2.PredictRequest()
+                request.model_spec.name = model_name
+                request.model_spec.signature_name = signature
+                for key, value in values.items():
+                    request.inputs[key].CopyFrom(tf.make_tensor_proto(np.stack([value] * size)))
+                log = prediction_log_pb2.PredictionLog(predict_log=prediction_log_pb2.PredictLog(request=request))
+                writer.write(log.SerializeToString())

@@ -1,0 +1,195 @@
+"""Where a model computes: in a SavedModel or two Keras models in this process, or on a server."""
+
+import json
+import os
+import re
+from collections.abc import Sequence
+from typing import Protocol
+
+import cv2
+import numpy as np
+import tensorflow as tf
+
+from pose_tf import files, images
+from pose_tf.errors import UserError, reason
+from pose_tf.export.model_card import describe
+from pose_tf.export.signatures import make_signatures
+from pose_tf.geometry import CROP_SIZE, Crop
+from pose_tf.models import PoseEstimator
+from pose_tf.predict.graph_check import check_saved_model
+
+SENT_PX = 512
+"""Longest side of a person, at least, in an image that is sent: twice as much as models use."""
+REACH = 1.0
+"""Half the side of the region around a person that is sent, in longest sides of the box. Crops reach
+half their margin."""
+
+
+class Backend(Protocol):
+    """What computes the signatures of an exported model; `pose_tf.export.saved_model.export` lists them.
+
+    Attributes:
+        card: what is known of the model, with the keys of an exported model's card.
+        takes_pixels: whether it has the signature `people`. If not, people are sent to `image_and_box` as files.
+    """
+
+    card: dict
+    takes_pixels: bool
+
+    def predict(self, signature: str, inputs: dict) -> dict[str, np.ndarray]:
+        """Computes the outputs of a signature.
+
+        Args:
+            signature: its name.
+            inputs: arrays, or lists of files' bytes, by name.
+
+        Raises:
+            UserError: the model cannot compute them.
+        """
+
+
+class SavedModel:
+    """The newest version of an exported model's directory, or one version; a `Backend`.
+
+    Args:
+        path: of the directory.
+
+    Raises:
+        UserError: there is none, it cannot be loaded, or its graph could do more than compute.
+    """
+
+    def __init__(self, path: str):
+        path = _newest_version(path)
+        self._model = _load(path)  # signatures do not keep their model alive
+        self._signatures = getattr(self._model, "signatures", {})
+        if not self._has("image_and_box", {"image_bytes", "box"}):
+            raise UserError(f"{path} has no signature image_and_box: tools/export.py did not write it")
+        self.takes_pixels = self._has("people", {"image", "box"})
+        self.card = _read_card(path)
+
+    def predict(self, signature, inputs):
+        if signature not in self._signatures:
+            raise UserError(f"the model has no signature {signature}")
+        return _call(self._signatures[signature], inputs)
+
+    def _has(self, signature, inputs):
+        found = self._signatures.get(signature)
+        return bool(found) and set(found.structured_input_signature[1]) == inputs
+
+
+class KerasModels:
+    """A detector and a lifter as they were trained; a `Backend`."""
+
+    takes_pixels = True
+
+    def __init__(self, estimator: PoseEstimator):
+        self._signatures = make_signatures(estimator, estimator.detect, estimator.lift)
+        self.card = describe(estimator)
+
+    def predict(self, signature, inputs):
+        return _call(self._signatures[signature], inputs)
+
+
+def _call(signature, inputs):
+    try:
+        outputs = signature(**{name: tf.convert_to_tensor(value) for name, value in inputs.items()})
+    except tf.errors.InvalidArgumentError as error:
+        raise UserError(reason(error)) from None
+    return {name: value.numpy() for name, value in outputs.items()}
+
+
+def _newest_version(path):
+    if os.path.isdir(path) and not os.path.exists(os.path.join(path, "saved_model.pb")):
+        versions = [name for name in os.listdir(path) if re.fullmatch("[0-9]+", name)]
+        if versions:
+            path = os.path.join(path, max(versions, key=int))
+    if not os.path.exists(os.path.join(path, "saved_model.pb")):
+        raise UserError(f"{path} is not a SavedModel, nor a directory of numbered ones")
+    return path
+
+
+def _load(path):
+    try:
+        check_saved_model(path)
+        with files.plain_name(path) as folder:
+            return tf.saved_model.load(folder)
+    except UserError:
+        raise
+    except Exception as error:  # TensorFlow raises nearly anything at damaged bytes
+        text = re.sub(r"/proc/self/fd/\d+", lambda _: path, str(error)) or type(error).__name__
+        raise UserError(f"{path} cannot be loaded: {text}") from None
+
+
+def _read_card(path):
+    """The model card beside a SavedModel; empty if there is none, as with models of other programs."""
+    try:
+        with open(os.path.join(path, "assets.extra", "model_card.json"), encoding="utf-8") as file:
+            card = json.load(file)
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError):
+        card = None
+    if not isinstance(card, dict):
+        raise UserError(f"{path} is damaged: its assets.extra/model_card.json is not a model card")
+    return card
+
+
+def estimate_people(
+    backend: Backend, images: Sequence[tuple[np.ndarray, np.ndarray]], batch_size: int
+) -> list[list[dict[str, np.ndarray]]]:
+    """Estimates the poses of everyone in some images.
+
+    Args:
+        backend: what computes.
+        images: for each image uint8 [H, W, 3] RGB and its boxes, float32 [N, 4] px, which `check_boxes` has accepted.
+        batch_size: people to compute at once.
+
+    Returns:
+        For each image its N poses: {"pose2d" [17, 2] px of the image, "pose3d" [17, 3] mm, "confidence" [17]}.
+    """
+    if backend.takes_pixels:
+        return [_estimate_pixels(backend, image, boxes, batch_size) for image, boxes in images]
+    poses = iter(_estimate_files(backend, [_cut(image, box) for image, boxes in images for box in boxes], batch_size))
+    return [[next(poses) for _ in boxes] for _, boxes in images]
+
+
+def _estimate_pixels(backend, image, boxes, batch_size):
+    image = tf.constant(image) if len(boxes) else None
+    poses = []
+    for start in range(0, len(boxes), batch_size):
+        batch = np.float32(boxes[start : start + batch_size])
+        poses += _each(backend.predict("people", {"image": image, "box": batch}))
+    return poses
+
+
+def _estimate_files(backend, cuts, batch_size):
+    """Poses of people of any images: their surroundings are sent as files, which compress well."""
+    poses = []
+    for start in range(0, len(cuts), batch_size):
+        data, boxes, corners, shrinks = zip(*cuts[start : start + batch_size], strict=True)
+        found = backend.predict("image_and_box", {"image_bytes": list(data), "box": np.float32(boxes)})
+        sent = Crop(np.float32(corners), CROP_SIZE * np.float32(shrinks))  # maps as a crop of as many pixels does
+        poses += _each(found | {"pose2d": sent.to_image(found["pose2d"])})
+    return poses
+
+
+def _each(outputs):
+    return [dict(zip(outputs, values)) for values in zip(*outputs.values(), strict=True)]
+
+
+def _cut(image, box):
+    """A person's surroundings: a PNG's bytes, the box in it, its corner in the image, and how far it was shrunk."""
+    longest = max(box[2:])
+    middle = box[:2] + box[2:] / 2
+    size = image.shape[1::-1]
+    left, top = np.clip(np.floor(middle - REACH * longest), 0, size).astype(int)
+    right, bottom = np.clip(np.ceil(middle + REACH * longest), 0, size).astype(int)
+    part = image[top:bottom, left:right]
+    shrink = max(int(min(longest / SENT_PX, *box[2:], *part.shape[:2])), 1)
+    if shrink > 1:
+        missing = [-side % shrink for side in part.shape[:2]]  # to be divided into squares of that size
+        part = cv2.copyMakeBorder(part, 0, missing[0], 0, missing[1], cv2.BORDER_REPLICATE)
+        part = cv2.resize(part, [side // shrink for side in part.shape[1::-1]], interpolation=cv2.INTER_AREA)
+    data = images.encode(part, ".png", cv2.IMWRITE_PNG_COMPRESSION, 1)  # 1: fast
+    corner = np.float32([left, top])
+    return data, np.concatenate([box[:2] - corner, box[2:]]) / shrink, corner, shrink

@@ -1,0 +1,190 @@
+"""The Python API: people in images and videos, with a model from a directory, a server or two runs."""
+
+import os
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from pose_tf import skeleton
+from pose_tf.errors import UserError
+from pose_tf.export.crops import MAX_PIXELS
+from pose_tf.geometry import CROP_SIZE
+from pose_tf.predict.backends import Backend, KerasModels, SavedModel, estimate_people
+from pose_tf.predict.media import MediaError, Video, read_photo
+from pose_tf.predict.people import MIN_SCORE, check_boxes, find_people
+from pose_tf.predict.results import Frame, Person
+from pose_tf.predict.video import PeopleInVideo, estimate_frames
+
+PEOPLE_AT_ONCE = 8
+CROPS_AT_ONCE = 32
+"""As many as one request to a server may hold."""
+Image = np.ndarray | str | os.PathLike | bytes
+
+
+def load(
+    source: str | os.PathLike | None = None,
+    *,
+    detector: str | os.PathLike | None = None,
+    lifter: str | os.PathLike | None = None,
+) -> "PoseModel":
+    """Loads a model that estimates people's poses.
+
+    Args:
+        source: directory of an exported model (M, of which the newest version is taken, or M/1), or address of a TF
+            Serving server that serves one: `localhost:8500` (gRPC) or `http://localhost:8501` (REST).
+        detector: directory of a run that trained a detector; goes with `lifter`, in place of `source`.
+        lifter: directory of a run that trained a lifter.
+
+    Raises:
+        UserError: neither or both are given, or what is given cannot be loaded.
+    """
+    runs = [run for run in (detector, lifter) if run is not None]
+    if source is None and len(runs) == 2:
+        from pose_tf.evaluation.loading import load_estimator
+
+        return PoseModel(KerasModels(load_estimator(os.fspath(detector), os.fspath(lifter))))
+    if source is None or runs:
+        raise UserError(
+            "specify what to load: the directory of an exported model, the address of a server such as "
+            "localhost:8500, or the directories of two runs, detector=… and lifter=…"
+        )
+    source = os.fspath(source)
+    if not os.path.exists(source):
+        from pose_tf.serving.client import Client, is_address
+
+        if is_address(source):
+            return PoseModel(Client(source))
+        raise UserError(f"{source} does not exist, and is not an address such as localhost:8500")
+    return PoseModel(SavedModel(source))
+
+
+class PoseModel:
+    """Estimates the poses of people in photos, videos and crops. `pose_tf.load` makes one.
+
+    Args:
+        backend: where it computes.
+
+    Attributes:
+        joint_names: the names of the 17 joints, in the order in which poses have them.
+        bones: (child, parent) index pairs of joints.
+        card: what is known of the model, with the keys of an exported model's card.
+    """
+
+    def __init__(self, backend: Backend):
+        self.joint_names = skeleton.H36M.joints
+        self.bones = skeleton.H36M.bones
+        self.card = backend.card
+        self._backend = backend
+
+    def people(self, image: Image, boxes=None, *, min_score: float = MIN_SCORE) -> list[Person]:
+        """Estimates the poses of the people in an image.
+
+        Args:
+            image: uint8 [H, W, 3] RGB; or the path or the bytes of a file, which is turned upright as its EXIF data
+                says.
+            boxes: float [N, 4]: x, y, width, height of each person in pixels of the upright image; None to find
+                people who stand or walk, see `pose_tf.predict.people.find_people`.
+            min_score: of the people to find; a lower one finds more people and makes more mistakes.
+
+        Returns:
+            One `Person` for each box, or for each person found, the most certain first.
+
+        Raises:
+            UserError: the image cannot be read or is not such an array, a box is not in the image, or the model
+                cannot compute.
+        """
+        image, name = _read(image)
+        if boxes is None:
+            boxes, _ = find_people(image, min_score)
+        boxes = check_boxes(boxes, *image.shape[1::-1], name)
+        return self.estimate([(image, boxes)])[0]
+
+    def estimate(
+        self, images: Sequence[tuple[np.ndarray, np.ndarray]], batch_size: int = PEOPLE_AT_ONCE
+    ) -> list[list[Person]]:
+        """Estimates the poses of the people in several images, whose boxes are known.
+
+        A server computes people of different images together.
+
+        Args:
+            images: for each, uint8 [H, W, 3] RGB and boxes float32 [N, 4] px, N ≥ 0, each at least in part in the
+                image.
+            batch_size: people to compute at once.
+
+        Returns:
+            For each image a `Person` for each box.
+
+        Raises:
+            UserError: the model cannot compute.
+        """
+        poses = estimate_people(self._backend, images, batch_size)
+        return [
+            [Person(box, **pose, number=number) for number, (box, pose) in enumerate(zip(boxes, found, strict=True), 1)]
+            for (_, boxes), found in zip(images, poses, strict=True)
+        ]
+
+    def video(
+        self, path: str | os.PathLike, boxes=None, *, min_score: float = MIN_SCORE, smooth: bool = True
+    ) -> Iterator[Frame]:
+        """Follows the people in a video and estimates their poses, frame by frame.
+
+        The file is read twice: first to find and follow people, before the first frame is returned.
+
+        Args:
+            path: of the file.
+            boxes: float [N, 4] of the people in the first frame, who are then followed; None to find people.
+            min_score: see `people`.
+            smooth: smooth the poses over time.
+
+        Returns:
+            An iterator over the frames, in which a person has the same `number` throughout.
+
+        Raises:
+            UserError: the file is not a video, or, while iterating, it has no frames or the model cannot compute.
+        """
+        video = Video(path)
+        if boxes is not None:
+            boxes = check_boxes(boxes, video.width, video.height, video.source)
+        return self._video(video, boxes, min_score, smooth)
+
+    def _video(self, video, boxes, min_score, smooth):
+        followed = PeopleInVideo(video, boxes, min_score)
+        for frame, _ in estimate_frames(self, followed, smooth, PEOPLE_AT_ONCE):
+            yield frame
+
+    def crops(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        """Estimates the poses of people who fill their images.
+
+        Args:
+            images: uint8 [N, 256, 256, 3] RGB, N ≥ 1.
+
+        Returns:
+            {"pose2d": float32 [N, 17, 2] px of the crop, "pose3d": float32 [N, 17, 3] mm, "confidence": float32 [N,
+            17]}.
+
+        Raises:
+            UserError: the images are not such an array, or the model cannot compute.
+        """
+        images = np.asarray(images)
+        if images.dtype != np.uint8 or images.shape[1:] != (CROP_SIZE, CROP_SIZE, 3) or not len(images):
+            wanted = f"uint8 [N, {CROP_SIZE}, {CROP_SIZE}, 3], N ≥ 1"
+            raise UserError(f"crops have to be {wanted}, not {images.dtype} {list(images.shape)}")
+        parts = [
+            self._backend.predict("images", {"images": images[start : start + CROPS_AT_ONCE]})
+            for start in range(0, len(images), CROPS_AT_ONCE)
+        ]
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _read(image):
+    """uint8 [H, W, 3] of any kind of image, and what errors call it."""
+    if isinstance(image, str | os.PathLike):
+        return read_photo(image), os.fspath(image)
+    if isinstance(image, bytes):
+        return read_photo(image), "the image"
+    image = np.asarray(image)
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
+        raise MediaError(f"an image has to be uint8 [H, W, 3] RGB, not {image.dtype} {list(image.shape)}")
+    if image.size > 3 * MAX_PIXELS:
+        raise MediaError(f"the image has too many pixels, more than {MAX_PIXELS:,}")
+    return image, "the image"

@@ -1,0 +1,119 @@
+"""The people in a video: followed from frame to frame, and their poses."""
+
+import collections
+import dataclasses
+import itertools
+import logging
+from collections.abc import Callable, Iterable, Iterator
+
+import numpy as np
+
+from pose_tf.predict.media import MediaError, Video
+from pose_tf.predict.people import MIN_SCORE
+from pose_tf.predict.results import Frame
+from pose_tf.predict.tracking import PeopleTracker, PoseSmoother
+
+logger = logging.getLogger(__name__)
+
+
+def _no_bar(frames: Iterable, total: int | None, desc: str) -> Iterable:
+    del total, desc
+    return frames
+
+
+class PeopleInVideo:
+    """The frames of a video, each with the boxes of the people who are followed through it.
+
+    A camera is read once. A file is read here, and again in iteration, so that each person is reported from the first
+    frame in which they were followed to the last in which they were found, and not from when it was certain to when
+    they were given up.
+
+    Iterating gives (seconds, image uint8 [H, W, 3] RGB, boxes float32 [4] px by the people's numbers from 1).
+
+    Args:
+        video: to read.
+        boxes: float32 [N, 4] of the people in the first frame; None to search for people.
+        min_score: see `find_people`.
+        max_frames: of the video; 0 for all.
+        progress: wraps an iterable in a progress bar, as `tqdm.tqdm` does with its `total` and `desc`.
+
+    Attributes:
+        video: it.
+        times: of the frames in seconds; empty for a camera.
+        expected: how many frames the file claims to have, up to `max_frames`; None if it does not say so.
+    """
+
+    def __init__(
+        self,
+        video: Video,
+        boxes: np.ndarray | None = None,
+        min_score: float = MIN_SCORE,
+        max_frames: int = 0,
+        progress: Callable[..., Iterable] = _no_bar,
+    ):
+        self.video = video
+        self.expected = min(filter(None, (video.length, max_frames)), default=None)
+        self._most = max_frames or None
+        self._tracker = PeopleTracker(boxes, min_score)
+        self._progress = progress
+        self._found = []
+        if not video.live:
+            frames = progress(itertools.islice(video, self._most), total=self.expected, desc="people")
+            self._found = [(time, self._tracker(image, time)) for time, image in frames]
+        self.times = [time for time, _ in self._found]
+
+    def __iter__(self) -> Iterator[tuple[float, np.ndarray, dict[int, np.ndarray]]]:
+        frames = self._progress(self._followed(), total=len(self._found) or None, desc="poses")
+        numbers = collections.defaultdict(itertools.count(1).__next__)
+        for time, image, people in frames:
+            yield time, image, {numbers[key]: box for key, box in people}
+
+    def _followed(self):
+        """Time, image, and the key and the box of each person, for each frame."""
+        known = self._tracker.people
+        if self.video.live:
+            for time, image in itertools.islice(self.video, self._most):
+                found = self._tracker(image, time)
+                yield time, image, [(key, box) for key, box in found.items() if key in known]
+            return
+        for (time, found), (_, image) in zip(self._found, Video(self.video.source)):
+            yield time, image, [(key, box) for key, box in found.items() if time <= known.get(key, -np.inf)]
+
+
+def estimate_frames(
+    model, followed: PeopleInVideo, smooth: bool, batch_size: int
+) -> Iterator[tuple[Frame, np.ndarray]]:
+    """Estimates everyone's poses in each frame.
+
+    Args:
+        model: a `PoseModel`.
+        followed: the frames and their people.
+        smooth: smooth the poses over time.
+        batch_size: people to compute at once.
+
+    Returns:
+        An iterator over frames and their images, uint8 [H, W, 3] RGB.
+
+    Raises:
+        MediaError: at the end, if there were no frames.
+        UserError: the model cannot compute.
+    """
+    smoother = PoseSmoother() if smooth else None
+    video, count = followed.video, 0
+    for time, image, boxes in followed:
+        (people,) = model.estimate([(image, list(boxes.values()))], batch_size)
+        people = [dataclasses.replace(person, number=key) for key, person in zip(boxes, people, strict=True)]
+        if smoother:
+            people = [_smoothed(person, time, smoother) for person in people]
+        count += 1
+        yield Frame(time, tuple(people)), image
+    if not count:
+        raise MediaError(f"{video.source} has no frames that can be read")
+    # Where a file does not count its frames, it claims its duration in frames of equal length.
+    if followed.expected and max(count, time * video.fps) < 0.95 * followed.expected:
+        logger.warning("%s ends after %d of %d frames: it may be damaged", video.source, count, followed.expected)
+
+
+def _smoothed(person, time, smoother):
+    pose2d, pose3d = smoother(person.number, person.box, person.pose2d, person.pose3d, time)
+    return dataclasses.replace(person, pose2d=pose2d, pose3d=pose3d)

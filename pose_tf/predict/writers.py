@@ -1,0 +1,137 @@
+"""Writers of results: each turns the frames of one photo or video into one file.
+
+A writer is a context manager of (path, poses). It yields a function of each frame's image, uint8 [H, W, 3] RGB, and
+`Frame`. At the end of the block, when `poses` has all frames, it writes the file. A block that fails writes nothing.
+"""
+
+import contextlib
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+
+from pose_tf import images, viz
+from pose_tf.predict.media import writing_video
+from pose_tf.predict.page import write_page
+from pose_tf.predict.results import PNG_MARK, Poses, write_csv, write_json, write_npz
+
+PAGE_PX, PAGE_IMAGES = 640, 300  # longest side of the images in a page, and how many there are at most
+VIEWS_FRAMES = 6  # of a video, in its sheet of views
+VIEWS_PX = 256
+JPEG_QUALITY = 80
+
+
+def numbers(write: Callable[[str, Poses], None]):
+    """The writer of a file that needs no images."""
+
+    @contextlib.contextmanager
+    def writer(path, poses):
+        yield lambda image, frame: None
+        write(path, poses)
+
+    return writer
+
+
+@contextlib.contextmanager
+def page(path, poses):
+    """A page for the browser, with small images."""
+    thumbnails = Spread(PAGE_IMAGES)
+    yield lambda image, frame: thumbnails.offer(len(poses.frames), lambda: _small_jpeg(image))
+    write_page(path, poses, thumbnails.kept)
+
+
+@contextlib.contextmanager
+def photo_overlay(path, poses):
+    """A photo with everyone's skeleton."""
+    drawn = []
+    yield lambda image, frame: drawn.append(viz.draw_people(image, frame.people))
+    images.write_png(path, *drawn, PNG_MARK)
+
+
+@contextlib.contextmanager
+def photo_views(path, poses):
+    """A photo with skeletons, and the 3D poses from three sides beside it."""
+    drawn = []
+    yield lambda image, frame: drawn.append(viz.side_by_side(image, frame.people))
+    images.write_png(path, *drawn, PNG_MARK)
+
+
+def video_overlay(fps: float):
+    """The writer of a video with everyone's skeleton, at a constant rate."""
+
+    @contextlib.contextmanager
+    def writer(path, poses):
+        with writing_video(path, poses.width, poses.height, fps) as write:
+            yield lambda image, frame: write(frame.time, viz.draw_people(image, frame.people))
+
+    return writer
+
+
+@contextlib.contextmanager
+def video_views(path, poses):
+    """A few frames of a video as `photo_views` has them, one below the other; no file if there are no people."""
+    rows, inhabited = Spread(VIEWS_FRAMES), 0
+
+    def add(image, frame):
+        nonlocal inhabited
+        if frame.people:
+            rows.offer(inhabited, lambda: viz.side_by_side(image, frame.people, VIEWS_PX, 1))
+            inhabited += 1
+
+    yield add
+    if rows.kept:
+        images.write_png(path, np.vstack(list(rows.kept.values())), PNG_MARK)
+
+
+WRITERS = {
+    "overlay": photo_overlay,
+    "views": photo_views,
+    "page": page,
+    "json": numbers(write_json),
+    "csv": numbers(write_csv),
+    "npz": numbers(write_npz),
+}
+"""Of the results of a photo, by output."""
+
+
+def video_writers(fps: float) -> dict:
+    """Those of a video; `fps` is the rate of the overlay."""
+    return WRITERS | {"overlay": video_overlay(fps), "views": video_views}
+
+
+@contextlib.contextmanager
+def writing(writers: dict, files: dict[str, str], poses: Poses):
+    """Writes several results at once: yields a function that adds a frame's image and `Frame` to all of them."""
+    with contextlib.ExitStack() as stack:
+        # The last to enter is the first to write.
+        used = [output for output in reversed(writers) if output in files]
+        adds = [stack.enter_context(writers[output](files[output], poses)) for output in used]
+
+        def add(image, frame):
+            for one in adds:
+                one(image, frame)
+            poses.frames.append(frame)
+
+        yield add
+
+
+def _small_jpeg(image):
+    small = images.resize(image, min(PAGE_PX / max(image.shape[:2]), 1.0))
+    return images.encode(small, ".jpg", cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY)
+
+
+class Spread:
+    """A limited number of things out of a row of any length, evenly spread: `kept` by their numbers."""
+
+    def __init__(self, most: int):
+        self.kept = {}
+        self._most = most
+        self._every = 1
+
+    def offer(self, number: int, make: Callable):
+        """Keeps what `make` returns, if it is the turn of this number."""
+        if number % self._every == 0:
+            self.kept[number] = make()
+        if len(self.kept) > self._most:
+            self._every *= 2
+            self.kept = {kept: thing for kept, thing in self.kept.items() if kept % self._every == 0}

@@ -1,0 +1,32 @@
+"""Small models whose weights are such as training leaves."""
+
+import numpy as np
+import tensorflow as tf
+
+from pose_tf.models import FeedForward, HRNet, PoseEstimator
+from pose_tf.models.statistics import PoseStatistics
+
+
+def set_random_weights(model, rng):
+    """Weights and statistics such as training leaves, so that nothing vanishes or is an identity."""
+    for layer in model.submodules:
+        if isinstance(layer, tf.keras.layers.BatchNormalization):
+            size = layer.moving_mean.shape
+            layer.gamma.assign(rng.uniform(0.5, 1.5, size))
+            layer.beta.assign(rng.normal(0, 0.3, size))
+            layer.moving_mean.assign(rng.normal(0, 0.3, size))
+            layer.moving_variance.assign(rng.uniform(0.5, 2, size))
+        elif isinstance(layer, tf.keras.layers.Conv2D):
+            fan_in = np.prod(layer.kernel.shape[:-1])
+            layer.kernel.assign(rng.normal(0, fan_in**-0.5, layer.kernel.shape))
+
+
+def make_estimator():
+    """A PoseEstimator with both flip tests."""
+    rng = np.random.default_rng(0)
+    tf.random.set_seed(0)
+    detector = HRNet(width=8, stem=8, modules=(1, 1, 1), blocks=1)
+    set_random_weights(detector, rng)
+    lifter = FeedForward(units=32)
+    statistics = PoseStatistics(np.float32(rng.normal(0, 300, (17, 3))), np.float32(rng.uniform(50, 200, (17, 3))))
+    return PoseEstimator(detector, lifter, statistics, flip_detector=True, flip_lifter=True)

@@ -1,0 +1,100 @@
+"""Where models compute: what is sent to them, and that exported models and those of runs compute the same."""
+
+import os
+import shutil
+
+import cv2
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pose_tf.errors import UserError
+from pose_tf.predict.backends import SavedModel, estimate_people
+from pose_tf.predict.people import check_boxes
+from tests.predict.marks import Files, find_mark, marked
+
+
+def test_a_model_may_lie_anywhere(tmp_path):
+    @tf.function
+    def estimate(image_bytes, box):
+        del image_bytes
+        return {"pose2d": 1 + 0 * box}
+
+    specs = {
+        "image_bytes": tf.TensorSpec([None], tf.string, "image_bytes"),
+        "box": tf.TensorSpec([None, 4], name="box"),
+    }
+    signature = estimate.get_concrete_function(**specs)
+    tf.saved_model.save(tf.Module(), f"{tmp_path}/model/7", signatures={"image_and_box": signature})
+    inputs = {"image_bytes": [b""], "box": np.zeros((1, 4), np.float32)}
+    for name in (b"a[x]", b"a\\b", b"a*?{c}", b"w\xfc", "wä".encode()):
+        path = os.fsencode(tmp_path) + b"/" + name
+        shutil.copytree(os.fsencode(tmp_path) + b"/model", path)
+        found = SavedModel(os.fsdecode(path)).predict("image_and_box", inputs)
+        assert found["pose2d"].tolist() == [[1, 1, 1, 1]]
+    os.truncate(f"{tmp_path}/a[x]/7/saved_model.pb", 40)
+    with pytest.raises(UserError, match=r"^/.*/a\[x\]/7 is damaged: ((?!/proc).)*$"):
+        SavedModel(f"{tmp_path}/a[x]")
+
+
+def test_joints_are_in_pixels_of_the_image():
+    image = marked(900, 700, (400, 300), (800, 650))
+    boxes = np.float32([[350, 200, 90, 180], [760.5, 600, 200, 90.25]])
+    ((first, second),) = estimate_people(Files(find_mark), [(image, boxes)], 8)
+    np.testing.assert_allclose(first["pose2d"][0], [399.5, 299.5], atol=1e-3)
+    np.testing.assert_allclose(second["pose2d"][16], [799.5, 649.5], atol=1e-3)
+    np.testing.assert_allclose(first["pose3d"][0, :2], [50 / 90, 100 / 180], atol=1e-5)
+
+
+def test_large_people_are_sent_smaller_and_come_back_in_place():
+    sizes = []
+
+    def estimate(image_bytes, box):
+        sizes.append(cv2.imdecode(np.frombuffer(image_bytes[0], np.uint8), cv2.IMREAD_COLOR).shape[:2])
+        return find_mark(image_bytes, box)
+
+    image = marked(4000, 3001, (1236, 2000), radius=60)  # of whole pixels after shrinking
+    ((pose,),) = estimate_people(Files(estimate), [(image, np.float32([[500, 300, 1500, 2500]]))], 8)
+    assert max(sizes[0]) <= 1000
+    np.testing.assert_allclose(pose["pose2d"][0], [1235.5, 1999.5], atol=0.01)
+
+
+def test_colors_arrive_as_they_are():
+    image = np.zeros((50, 60, 3), np.uint8)
+    image[..., 0] = 200
+
+    def estimate(image_bytes, box):
+        sent = cv2.imdecode(np.frombuffer(image_bytes[0], np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+        np.testing.assert_array_equal(sent, image)
+        return find_mark(image_bytes, box)
+
+    estimate_people(Files(estimate), [(image, np.float32([[10, 10, 40, 40]]))], 8)
+
+
+def test_people_of_many_images_share_batches():
+    sizes = []
+
+    def estimate(image_bytes, box):
+        sizes.append(len(image_bytes))
+        return find_mark(image_bytes, box)
+
+    image = marked(100, 100, (50, 50))
+    box = np.float32([40, 40, 20, 20])
+    images = [(image, np.stack([box] * count)) for count in (2, 1, 4)] + [(image, np.zeros((0, 4), np.float32))]
+    assert [len(poses) for poses in estimate_people(Files(estimate), images, 3)] == [2, 1, 4, 0]
+    assert sizes == [3, 3, 1]
+
+
+@pytest.mark.parametrize(
+    "box", [(3839, 301, 700, 1400), (10, 10, 2, 2000), (-1590, -1590, 1600, 1600), (3000, 2000, 3000, 3000)]
+)
+def test_boxes_that_touch_the_image_do_so_in_what_is_sent(box):
+    def estimate(image_bytes, box):
+        sent = cv2.imdecode(np.frombuffer(image_bytes[0], np.uint8), cv2.IMREAD_COLOR)
+        check_boxes(box, *sent.shape[1::-1], "sent")
+        assert (box[:, 2:] >= 1).all()
+        return find_mark(image_bytes, box)
+
+    image = np.zeros((2160, 3840, 3), np.uint8)
+    check_boxes(np.float32([box]), 3840, 2160, "a.jpg")
+    estimate_people(Files(estimate), [(image, np.float32([box]))], 8)
