@@ -111,7 +111,7 @@ def test_one_of_several_sets_of_weights_is_chosen(run_tool, fails, rng, tmp_path
         model = tf.keras.models.load_model(workdir / "best.keras")
         np.testing.assert_array_equal(model.get_layer("input.gconv").bias, sets[number][bias])
     message = fails("import_torch", *flags[:2], f"--workdir={tmp_path}/run2", "--state_dict=teacher")
-    assert "both.pth holds no weights, under teacher; it has some under 'state_dict_ema', 'state_dict'" in message
+    assert "both.pth contains no weights under teacher; it has some under 'state_dict_ema', 'state_dict'" in message
     sets[1][bias][3] = np.nan
     write_zip(tmp_path / "both.pth", {"state_dict_ema": sets[1], "state_dict": sets[0]})
     message = fails("import_torch", *flags[:2], f"--workdir={tmp_path}/run2", "--state_dict=state_dict_ema")
@@ -154,7 +154,7 @@ def test_a_mistake_in_an_import_is_named(fails, rng, tmp_path):
     assert "cut.pth is truncated or damaged" in message("sem_gcn", "cut")
     assert "text.pth is not a PyTorch checkpoint" in message("hrnet_w4", "text")
     assert "nowhere.pth does not exist" in message("hrnet_w4", "nowhere")
-    assert "gcn.pth is not a feed_forward: it lacks 'w1.bias'" in message("feed_forward", "gcn")
+    assert "gcn.pth is not a feed_forward: missing keys: 'w1.bias'" in message("feed_forward", "gcn")
     assert "--arch=resnet is not known; it can be hrnet_w<width>, sem_gcn" in message("resnet", "gcn")
     assert "--pose_mean and --pose_std" in message("released_sem_gcn", "gcn")
     assert "mean.npy cannot be read" in message("sem_gcn", "gcn", "--pose_mean=mean.npy", "--pose_std=std.npy")
