@@ -169,7 +169,7 @@ def test_code_in_a_file_does_not_run(path, tmp_path, attack, write, protocol):
     write(path, {"extra": [evil], "state_dict": {"x": FLOATS}, "more": {"evil": evil}}, protocol=protocol)
     assert_equal(read_state_dict(str(path)), {"x": FLOATS})
     write(path, {"state_dict": {"x": FLOATS, "y": evil}}, protocol=protocol)
-    assert re.search(r"'y' is not a tensor that can be read, but a .*\.(system|eval|touch|getattr)$", refusal(path))
+    assert re.search(r"'y' is not a tensor that can be read but a .*\.(system|eval|touch|getattr)$", refusal(path))
     write(path, evil, protocol=protocol)
     assert "contains no weights, only " in refusal(path)
     path.write_bytes(pickle.dumps({"x": evil}, protocol))
@@ -370,7 +370,7 @@ def test_damaged_safetensors_are_one_sentence(path, rng):
 
 def test_safetensors_that_are_no_numbers_of_ours_are_refused_by_their_type(path):
     save_safetensors(path, {"a": ("F32", FLOATS), "b": ("F8_E4M3", np.zeros(4, np.uint8))})
-    assert "'b' is not a tensor that can be read, but a tensor of F8_E4M3" in refusal(path)
+    assert "'b' is not a tensor that can be read but a tensor of F8_E4M3" in refusal(path)
 
 
 # --------------------------------------------------------------------------------------------- damaged files
@@ -450,7 +450,7 @@ def test_a_storage_of_another_size_is_named(path, write, count):
 )
 def test_a_tensor_beyond_its_storage_is_named(path, write, offset, shape, strides):
     write(path, {"conv1.weight": Tensor(FLOATS, offset, shape, strides)})
-    assert "'conv1.weight' reaches beyond its storage" in refusal(path)
+    assert "'conv1.weight' extends past its storage" in refusal(path)
 
 
 @FORMATS
