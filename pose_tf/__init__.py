@@ -27,11 +27,14 @@ __all__ = [*_HOMES, *_MODULES]
 
 
 def __getattr__(name):
-    if name in _MODULES:
-        return importlib.import_module(f"pose_tf.{name}")
     if name in _HOMES:
-        return getattr(importlib.import_module(_HOMES[name]), name)
-    raise AttributeError(f"module 'pose_tf' has no attribute '{name}'")
+        value = getattr(importlib.import_module(_HOMES[name]), name)
+    elif name in _MODULES:
+        value = importlib.import_module(f"pose_tf.{name}")
+    else:
+        raise AttributeError(f"module 'pose_tf' has no attribute '{name}'")
+    globals()[name] = value
+    return value
 
 
 def __dir__():

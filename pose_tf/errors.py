@@ -1,4 +1,4 @@
-"""The one exception for mistakes that are the user's to mend, and TensorFlow's errors in its terms."""
+"""`UserError`, for mistakes that a user can fix, and TensorFlow's errors in one line."""
 
 import contextlib
 import re
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 
 class UserError(Exception):
-    """Bad input: one clear sentence that names the file, record, key or flag at fault. Tools print it and exit 1."""
+    """Bad input: one sentence that names the file, record, key or value at fault. Commands print it and exit 1."""
 
 
 @contextlib.contextmanager
@@ -24,7 +24,7 @@ def argument(flag: str, kind: type[UserError] = UserError) -> Iterator[None]:
 
 
 def reason(error) -> str:
-    """What a TensorFlow error says has happened, in a line, without the places in the program and in TensorFlow."""
+    """The line of a TensorFlow error that says what happened, without source locations."""
     places = r"\s*(File |Graph execution error|Detected at|<stack traces|$)"
     lines = [line for line in error.message.splitlines() if not re.match(places, line)]
     return re.sub(r"\{\{.*?\}\} |\s*\[Op:\w+\]", "", lines[0]) if lines else type(error).__name__

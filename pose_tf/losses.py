@@ -1,4 +1,4 @@
-"""Training losses: one number for each sample, to be averaged over the global batch by the trainer."""
+"""Training losses: one number per sample, which the trainer averages over the global batch."""
 
 import tensorflow as tf
 
@@ -11,7 +11,7 @@ def integral_loss(pose2d, target, weights):
     Args:
         pose2d: float32 [B, J, 2] crop pixels.
         target: float32 [B, J, 2] crop pixels.
-        weights: float32 [B, J]: 0 for joints that do not count.
+        weights: float32 [B, J]: 0 leaves a joint out.
 
     Returns:
         float32 [B] px².
@@ -25,10 +25,10 @@ def integral_l1_loss(pose2d, target, weights):
 
 
 def _gaussian_logits(cells, heatmaps, sigma):
-    """Logarithms of unnormalised Gaussians along the columns [B, W, J] and the rows [B, H, J] of heatmaps."""
+    """Logarithms of unnormalized Gaussians along the columns [B, W, J] and the rows [B, H, J] of heatmaps."""
 
-    def profile(size, centre):
-        distance = tf.range(size, dtype=tf.float32)[None, :, None] - centre[:, None, :]
+    def profile(size, center):
+        distance = tf.range(size, dtype=tf.float32)[None, :, None] - center[:, None, :]
         return -0.5 * (distance / sigma) ** 2
 
     return profile(tf.shape(heatmaps)[2], cells[..., 0]), profile(tf.shape(heatmaps)[1], cells[..., 1])
@@ -54,11 +54,11 @@ def heatmap_loss(heatmaps, cells, weights, sigma=2.0):
 def released_heatmap_loss(heatmaps, cells, weights):
     """Squared error to the target of the paper's released code.
 
-    That is 1 in the joint's cell, blurred by a Gaussian of standard deviation 1 over 3x3 cells, at unit L2 norm.
+    The target is 1 in the joint's cell, blurred by a Gaussian of standard deviation 1 over 3x3 cells, with L2 norm 1.
 
     Args:
         heatmaps: float32 [B, H, W, J].
-        cells: float32 [B, J, 2]: true x, y in cells of 4 px, the first pixel of cell i being at i − 0.375.
+        cells: float32 [B, J, 2]: true x, y in cells of 4 px; the first pixel of cell i is at i − 0.375.
         weights: float32 [B, J].
 
     Returns:
@@ -74,8 +74,8 @@ def released_heatmap_loss(heatmaps, cells, weights):
 def distribution_loss(heatmaps, cells, weights, sigma=2.0):
     """Cross-entropy between the softmax of a heatmap and a Gaussian around the joint.
 
-    The regulariser of Nibali et al., 2018 (arXiv:1801.07372), as a cross-entropy: it says where the mass of the
-    softmax must lie, which the coordinate alone does not.
+    The regularizer of Nibali et al., 2018 (arXiv:1801.07372), as a cross-entropy. It determines where the mass of the
+    softmax lies; the coordinate alone does not.
 
     Args:
         heatmaps: float32 [B, H, W, J] logits.
@@ -93,7 +93,7 @@ def distribution_loss(heatmaps, cells, weights, sigma=2.0):
 
 
 def pose3d_loss(pose3d, target):
-    """Squared distance of 3D joints (equation 4 of the paper), in whatever unit both have. [B, J, 3] -> [B]."""
+    """Squared distance of 3D joints (equation 4 of the paper). [B, J, 3] twice, in any unit -> [B], in unit²."""
     return tf.reduce_mean(tf.reduce_sum((pose3d - target) ** 2, axis=-1), axis=-1)
 
 

@@ -1,4 +1,4 @@
-"""How good a pose is: one number for each sample, and streaming means of them."""
+"""Metrics of poses: one number per sample, and streaming means of them."""
 
 import tensorflow as tf
 
@@ -9,10 +9,10 @@ TORSO = (skeleton.H36M.index("Thorax"), skeleton.H36M.index("Hip"))
 
 
 def joint_errors(predicted, target):
-    """Distance of each joint from its true place, with gradient 0 there. [..., J, D] twice -> [..., J], same unit."""
+    """Distance of each joint from the truth; gradient 0 at distance 0. [..., J, D] twice -> [..., J], same unit."""
     squared = tf.reduce_sum((predicted - target) ** 2, axis=-1)
-    there = squared == 0
-    return tf.where(there, tf.zeros_like(squared), tf.sqrt(tf.where(there, tf.ones_like(squared), squared)))
+    exact = squared == 0
+    return tf.where(exact, tf.zeros_like(squared), tf.sqrt(tf.where(exact, tf.ones_like(squared), squared)))
 
 
 def mpjpe_per_joint(predicted, target):
@@ -28,7 +28,7 @@ def mpjpe(predicted, target):
         target: float [..., J, 3], same unit; joint 0 is the hip.
 
     Returns:
-        float [...], same unit: one error for each pose.
+        float [...], same unit: one error per pose.
     """
     return tf.reduce_mean(mpjpe_per_joint(predicted, target), axis=-1)
 
@@ -46,20 +46,20 @@ def pa_mpjpe(predicted, target):
         target: float [..., J, 3], same unit.
 
     Returns:
-        float [...], same unit: one error for each pose.
+        float [...], same unit: one error per pose.
     """
     return tf.reduce_mean(pa_mpjpe_per_joint(predicted, target), axis=-1)
 
 
 def n_mpjpe(predicted, target):
-    """MPJPE after the scale that fits the hip-relative prediction best (Rhodin et al., CVPR 2018).
+    """MPJPE after scaling the hip-relative prediction by the best factor (Rhodin et al., CVPR 2018).
 
     Args:
         predicted: float [..., J, 3], any length unit.
         target: float [..., J, 3], same unit; joint 0 is the hip.
 
     Returns:
-        float [...], same unit: one error for each pose.
+        float [...], same unit: one error per pose.
     """
     predicted, target = geometry.hip_relative(predicted), geometry.hip_relative(target)
     energy = tf.reduce_sum(predicted**2, axis=[-2, -1])
@@ -86,16 +86,16 @@ def pixel_error(predicted, target, weights=None):
     Args:
         predicted: float [..., J, 2] px.
         target: float [..., J, 2] px.
-        weights: float [..., J]: 0 for joints that do not count; by default all count.
+        weights: float [..., J]: 0 leaves a joint out; None uses all joints.
 
     Returns:
-        float [...] px; 0 where no joint counts.
+        float [...] px; 0 if all joints are left out.
     """
     return mean_over_joints(joint_errors(predicted, target), weights)
 
 
 def pck2d(predicted, target, weights=None, alpha: float = 0.2):
-    """Share of joints within `alpha` of the torso's length (thorax to hip) in the image; otherwise as `pixel_error`."""
+    """Share of joints within `alpha` of the torso's length (thorax to hip) in the image. Arguments as `pixel_error`."""
     thorax, hip = TORSO
     torso = tf.norm(target[..., thorax, :] - target[..., hip, :], axis=-1)
     correct = joint_errors(predicted, target) <= alpha * torso[..., None]
@@ -103,7 +103,7 @@ def pck2d(predicted, target, weights=None, alpha: float = 0.2):
 
 
 def mean_over_joints(values, weights=None):
-    """Mean over the joints that count; 0 where none does. float [..., J], and weights [..., J] or None -> [...]."""
+    """Weighted mean over joints, 0 if all weights are 0. float [..., J], and weights [..., J] or None -> [...]."""
     if weights is None:
         return tf.reduce_mean(values, axis=-1)
     return tf.math.divide_no_nan(tf.reduce_sum(values * weights, axis=-1), tf.reduce_sum(weights, axis=-1))
@@ -129,13 +129,12 @@ class PoseMetric(tf.keras.metrics.Mean):
         self.function = function
 
     def update_state(self, y_true, y_pred, sample_weight=None, joint_weights=None):
-        """Takes poses in.
+        """Adds poses to the mean.
 
         Args:
             y_true, y_pred: [..., J, D].
             sample_weight: [...], as in Keras.
-            joint_weights: [..., J], for 2D metrics: 0 for joints that do not count. A sample of such joints alone does
-                not count either.
+            joint_weights: [..., J], for 2D metrics: 0 leaves a joint out. A sample whose weights are all 0 is left out.
         """
         if joint_weights is None:
             return super().update_state((POSE3D_METRICS | POSE2D_METRICS)[self.function](y_pred, y_true), sample_weight)

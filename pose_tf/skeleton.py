@@ -1,4 +1,4 @@
-"""Skeletons: which joints there are, how bones connect them, and which joint of one is which joint of another."""
+"""Skeletons: their joints and bones, and which joints two of them share."""
 
 import dataclasses
 
@@ -8,9 +8,9 @@ class Skeleton:
     """A named set of joints.
 
     Attributes:
-        name: what messages call it.
-        joints: joint names in storage order. Left and right are the person's own.
-        bones: (child, parent) indices; one entry for each bone.
+        name: for messages.
+        joints: joint names in storage order. Left and right are the person's.
+        bones: (child, parent) indices; one entry per bone.
     """
 
     name: str
@@ -60,7 +60,7 @@ H36M = Skeleton(
     ),
 )  # fmt: skip
 
-# The ankles, the pelvis and the top of the head bear Human3.6M's names for them.
+# Ankles, pelvis and the top of the head have Human3.6M's names.
 MPII = Skeleton(
     "MPII",
     (

@@ -1,4 +1,4 @@
-"""Processes that wait for others: they say so, and SIGTERM and Ctrl-C end them."""
+"""Waiting for other processes: report it, and end on SIGTERM and Ctrl-C."""
 
 import contextlib
 import os
@@ -13,21 +13,20 @@ from collections.abc import Callable, Iterator
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 END = 0  # no signal has this number
 FIRST_WORD_SECONDS, NEXT_WORD_SECONDS = 5.0, 60.0
-"""How long a process waits before it says so, and until it says so again if nothing has changed."""
+"""How long a process waits before its first report, and before it repeats an unchanged report."""
 
 
 @contextlib.contextmanager
 def signals_watched(on_signal: Callable[[int], None], on_second: Callable[[], None], handler) -> Iterator[None]:
     """Calls `on_signal` at every SIGTERM and Ctrl-C, and `on_second` every second, in a thread.
 
-    Python runs a signal's handler only when a call into TensorFlow has returned, which may be never. But the signal's
-    number is written to a socket at once, and a thread can read that. Outside of the main thread, signals stay as they
-    are.
+    Python runs a signal handler only after a call into TensorFlow returns, which may be never. But it writes the
+    signal's number to a socket immediately, and a thread can read that. Outside the main thread, signals are unchanged.
 
     Args:
         on_signal: called with the signal's number.
         on_second: called without arguments.
-        handler: of Python, for what the main thread does when it is free.
+        handler: the Python handler, for when the main thread is free to run it.
     """
     receiver, sender = socket.socketpair()
     sender.setblocking(False)
@@ -63,12 +62,12 @@ def signals_watched(on_signal: Callable[[int], None], on_second: Callable[[], No
 
 @contextlib.contextmanager
 def waiting(whom: Callable[[], str]) -> Iterator[None]:
-    """While the body waits for others, says so on standard error; SIGTERM and Ctrl-C end the process, with status 0.
+    """Reports on standard error that the body waits; SIGTERM and Ctrl-C end the process with status 0.
 
-    Nothing may be half-written while the body waits: the process ends where it is.
+    The process ends immediately, so the body must not leave anything half-written.
 
     Args:
-        whom: gives whom or what it waits for, in words.
+        whom: returns a description of what the body waits for.
     """
     start = time.monotonic()
     due, said = FIRST_WORD_SECONDS, None
@@ -90,12 +89,12 @@ def waiting(whom: Callable[[], str]) -> Iterator[None]:
 
 def say(text: str) -> None:
     """Prints a line on standard error, from any thread."""
-    with contextlib.suppress(OSError, ValueError):  # nobody may be left to read it
+    with contextlib.suppress(OSError, ValueError):  # the reader may be gone
         print(text, file=sys.stderr, flush=True)
 
 
 def end_process(text: str, status: int) -> None:
-    """Ends the process from any thread, whatever the others do."""
+    """Ends the process from any thread, whatever the other threads do."""
     say(text)
     with contextlib.suppress(OSError, ValueError):
         sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""Augmentation on the device: batched TensorFlow ops with stateless randomness, run inside the training step."""
+"""Augmentation on the device: batched TensorFlow ops with stateless randomness, part of the training step."""
 
 from pose_tf.augment.color import ColorJitter
 from pose_tf.augment.geometric import GeometricAugmenter

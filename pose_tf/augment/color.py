@@ -7,11 +7,11 @@ GRAY = (0.2989, 0.587, 0.114)
 
 @tf.keras.utils.register_keras_serializable("pose_tf")
 class ColorJitter(tf.keras.layers.Layer):
-    """Changes colours as torchvision's `ColorJitter` does, each image in its own way and its own order.
+    """Changes colors like torchvision's `ColorJitter`, with other factors and another order for each image.
 
-    Strengths mean what they mean there: brightness, contrast and saturation multiply by a factor uniform in
-    [max(0, 1 − strength), 1 + strength] (of the distance from black, from the image's mean grey, from the pixel's
-    grey); hue turns by an angle uniform in ±strength of a whole turn. Values are clipped after each change.
+    Strengths are defined as in torchvision: brightness, contrast and saturation multiply by a factor uniform in
+    [max(0, 1 − strength), 1 + strength] (of the distance from black, from the image's mean gray, from the pixel's
+    gray); hue is rotated by an angle uniform in ±strength of a full turn. Values are clipped after each change.
 
     Args:
         brightness, contrast, saturation: strengths, 0 for no change.
@@ -34,7 +34,7 @@ class ColorJitter(tf.keras.layers.Layer):
         hue: float = 0.0,
         **kwargs,
     ):
-        super().__init__(autocast=False, **kwargs)  # images stay of their type
+        super().__init__(autocast=False, **kwargs)  # keeps the type of the images
         self.brightness = brightness
         self.contrast = contrast
         self.saturation = saturation
@@ -65,13 +65,13 @@ class ColorJitter(tf.keras.layers.Layer):
 
 
 def jitter(images, brightness, contrast, saturation, hue, order):
-    """Changes colours by given factors, in a given order.
+    """Changes colors by given factors, in a given order.
 
     Args:
         images: uint8 or float [B, H, W, 3], values 0 to 255.
         brightness, contrast, saturation: float32 [B], factors.
-        hue: float32 [B], turns; None for no change, and then one change less.
-        order: int [B, 3 or 4]: numbers of the changes (0 brightness, 1 contrast, 2 saturation, 3 hue), first to last.
+        hue: float32 [B], turns; None leaves the hue and its place in the order out.
+        order: int [B, 3 or 4]: the changes (0 brightness, 1 contrast, 2 saturation, 3 hue), first to last.
 
     Returns:
         Images of the same shape and type.
@@ -80,19 +80,19 @@ def jitter(images, brightness, contrast, saturation, hue, order):
     shape = tf.shape(images)
     x = tf.reshape(tf.cast(images, tf.float32), [shape[0], -1, 3])
     zeros = tf.zeros_like(brightness)
-    # Each change but hue is  own · colour + grey · its grey + mean · the image's mean grey.
+    # Each change except hue is  own · color + gray · its gray + mean · the image's mean gray.
     own = tf.stack([brightness, contrast, saturation, zeros + 1], axis=1)
-    grey = tf.stack([zeros, zeros, 1 - saturation, zeros], axis=1)
+    gray = tf.stack([zeros, zeros, 1 - saturation, zeros], axis=1)
     mean = tf.stack([zeros, 1 - contrast, zeros, zeros], axis=1)
     for step in range(order.shape[1]):
         change = order[:, step]
-        own_now, grey_now, mean_now = (
-            tf.gather(table, change, batch_dims=1)[:, None, None] for table in (own, grey, mean)
+        own_now, gray_now, mean_now = (
+            tf.gather(table, change, batch_dims=1)[:, None, None] for table in (own, gray, mean)
         )
-        matrix = own_now * tf.eye(3) + grey_now * tf.constant(GRAY)[:, None]
-        mean_grey = tf.tensordot(tf.reduce_mean(x, axis=1, keepdims=True), tf.constant(GRAY), 1)[..., None]
+        matrix = own_now * tf.eye(3) + gray_now * tf.constant(GRAY)[:, None]
+        mean_gray = tf.tensordot(tf.reduce_mean(x, axis=1, keepdims=True), tf.constant(GRAY), 1)[..., None]
         changed = tf.raw_ops.ClipByValue(
-            t=tf.matmul(x, matrix) + mean_now * mean_grey, clip_value_min=0.0, clip_value_max=255.0
+            t=tf.matmul(x, matrix) + mean_now * mean_gray, clip_value_min=0.0, clip_value_max=255.0
         )
         if hue is not None:
             changed = tf.where((change == 3)[:, None, None], _turn_hue(x, hue), changed)

@@ -1,4 +1,4 @@
-"""Mirroring, rotating and scaling images together with their joints."""
+"""Mirrors, rotates and scales images together with their joints."""
 
 import warnings
 
@@ -8,18 +8,18 @@ from pose_tf import geometry, skeleton
 
 try:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # Addons announces its end of life at every import
+        warnings.simplefilter("ignore", UserWarning)  # Addons announces its end of life on import
         import tensorflow_addons as tfa
-except ImportError:  # there is none for TensorFlow 2.16 and later
+except ImportError:  # not available for TensorFlow 2.16 and later
     tfa = None
 
 
 @tf.keras.utils.register_keras_serializable("pose_tf")
 class GeometricAugmenter(tf.keras.layers.Layer):
-    """Random mirror image, then random rotation and scale about the centre of the image.
+    """Random mirroring, then random rotation and scaling about the center of the image.
 
     Args:
-        flip: probability of the mirror image.
+        flip: probability of mirroring.
         rotation: largest angle in degrees; uniform in ±rotation.
         scale: largest relative change of size; uniform in 1 ± scale.
 
@@ -29,7 +29,7 @@ class GeometricAugmenter(tf.keras.layers.Layer):
         seed: int [2], for stateless randomness.
 
     Returns:
-        images and pose2d of the same shapes and types. What comes from outside of the image is black.
+        images and pose2d of the same shapes and types. Pixels from outside the image are black.
     """
 
     def __init__(self, flip: float = 0.5, rotation: float = 0.0, scale: float = 0.0, **kwargs):
@@ -51,32 +51,32 @@ class GeometricAugmenter(tf.keras.layers.Layer):
                 tf.random.stateless_uniform([batch], seeds[1], -1.0, 1.0) * self.rotation * (3.141592653589793 / 180)
             )
             factor = 1 + tf.random.stateless_uniform([batch], seeds[2], -1.0, 1.0) * self.scale
-            centre = (tf.cast([width, height], tf.float32) - 1) / 2
-            images = rotate_images(images, angle, factor, centre)
+            center = (tf.cast([width, height], tf.float32) - 1) / 2
+            images = rotate_images(images, angle, factor, center)
             cos, sin = tf.cos(angle) * factor, tf.sin(angle) * factor
             matrix = tf.stack([tf.stack([cos, -sin], -1), tf.stack([sin, cos], -1)], -2)  # [B, 2, 2]
-            pose2d = tf.einsum("bij,bkj->bki", matrix, pose2d - centre) + centre
+            pose2d = tf.einsum("bij,bkj->bki", matrix, pose2d - center) + center
         return images, pose2d
 
     def get_config(self):
         return {**super().get_config(), "flip": self.flip, "rotation": self.rotation, "scale": self.scale}
 
 
-def rotate_images(images, angle, factor, centre):
-    """Rotates by `angle` (radians, clockwise as seen) and scales by `factor` about `centre`, bilinearly.
+def rotate_images(images, angle, factor, center):
+    """Rotates by `angle` (radians, clockwise as seen) and scales by `factor` about `center`, bilinearly.
 
     Args:
         images: uint8 [B, H, W, C].
         angle: float32 [B].
         factor: float32 [B].
-        centre: float32 [2]: x, y px.
+        center: float32 [2]: x, y px.
 
     Returns:
         uint8 [B, H, W, C]; black outside.
     """
     # Pixels of the result to pixels of the source: the inverse rotation and scale.
     a, b = tf.cos(angle) / factor, tf.sin(angle) / factor
-    x, y = centre[0], centre[1]
+    x, y = center[0], center[1]
     zeros = tf.zeros_like(a)
     transforms = tf.stack([a, b, x - a * x - b * y, -b, a, y + b * x - a * y, zeros, zeros], axis=-1)
     transform = tfa.image.transform if tfa else transform_images
@@ -85,7 +85,7 @@ def rotate_images(images, angle, factor, centre):
 
 
 def transform_images(images, transforms, interpolation: str):
-    """What `tfa.image.transform` does, where there is no TensorFlow Addons.
+    """Replaces `tfa.image.transform` where TensorFlow Addons is not installed.
 
     Args:
         images: float32 [B, H, W, C].

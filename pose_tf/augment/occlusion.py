@@ -1,8 +1,7 @@
 """Pasting objects over images (Sárándi et al., "How robust is 3D human pose estimation to occlusion?", 2018).
 
-Everything here works on flat tables with one row for each paste, or for each piece of one, so that the work grows with
-the number of pixels that are pasted. Numbers of rows are int64: TensorFlow computes with int32 on the host, even where
-a GPU is at work.
+All functions work on flat tables with one row per paste, or per piece of a paste, so that the work is proportional to
+the number of pasted pixels. Row numbers are int64: TensorFlow places int32 computations on the host, even with a GPU.
 """
 
 from typing import NamedTuple
@@ -11,15 +10,15 @@ import tensorflow as tf
 
 from pose_tf.data.occluders import LEVELS, Atlas, OccluderBank
 
-REFERENCE_SIZE = 256  # scales refer to images of this size
-BLOCK = 16  # pixels of a row that are pasted together
+REFERENCE_SIZE = 256  # scales are relative to images of this size
+BLOCK = 16  # pixels of a row that are pasted at once
 
 
 def paste_occluders(images, bank: OccluderBank, indices, scales, centers):
     """Pastes objects of a bank over images, in order.
 
-    Objects are resized much as OpenCV does (`INTER_AREA` to shrink, bilinearly to enlarge) and blended by their alpha.
-    What lies outside of the image is cut off. Not differentiable.
+    Objects are resized much like OpenCV does (`INTER_AREA` to shrink, bilinear to enlarge) and blended by their alpha.
+    Parts outside the image are cut off. Not differentiable.
 
     Args:
         images: uint8 or float [B, H, W, 3], values 0 to 255.
@@ -40,8 +39,8 @@ def paste_occluders(images, bank: OccluderBank, indices, scales, centers):
     block = rank % own.blocks
     colors, alpha = _sample(bank.atlas, pastes, paste, y, block)
 
-    # The canvas is a list of blocks, some of which each turn replaces: in place, since copies would cost more than all
-    # else. It begins as a DeepCopy, which TensorFlow's optimiser never merges with other uses of the images.
+    # The canvas is a list of blocks, and each turn replaces some of them: in place, because copies would cost more than
+    # everything else. It starts as a DeepCopy, which TensorFlow's optimizer never merges with other uses of the images.
     blocks_per_row = (width + BLOCK - 1) // BLOCK
     target = ((paste % batch) * height + y) * blocks_per_row + own.left + block
     canvas = tf.cast(tf.raw_ops.DeepCopy(x=images), tf.float32)
@@ -61,17 +60,17 @@ def paste_occluders(images, bank: OccluderBank, indices, scales, centers):
 
 
 class _Pastes(NamedTuple):
-    """R pastes: the first of every image, then the second of every image, …; a row of all tables for each.
+    """R pastes: the first of every image, then the second of every image, …; one row in each table per paste.
 
     Attributes:
-        begin: int64 [R, 2]: y, x of the resized object's first pixel, in or outside of the image.
-        first, end: int64 [R, 2]: y, x of the first pixel inside of the image, and of the first one beyond.
-        rows: int64 [R]: how many rows of pixels are inside.
-        left: int64 [R]: number of the first block of columns that has pixels of it.
-        blocks: int64 [R]: how many blocks of columns have.
-        start: int64 [R]: where the level that is pasted begins in the atlas's cells.
+        begin: int64 [R, 2]: y, x of the resized object's first pixel, inside or outside the image.
+        first, end: int64 [R, 2]: y, x of the first pixel inside the image, and of the first one past it.
+        rows: int64 [R]: number of pixel rows inside the image.
+        left: int64 [R]: index of the first block of columns with pixels of the object.
+        blocks: int64 [R]: number of such blocks.
+        start: int64 [R]: first cell of the pasted level in the atlas.
         cells: int64 [R, 2]: rows and columns of that level.
-        ratio: float32 [R, 2]: cells of that level for each pixel.
+        ratio: float32 [R, 2]: cells of that level per pixel.
     """
 
     begin: tf.Tensor
@@ -89,7 +88,7 @@ class _Pastes(NamedTuple):
 
 
 def _place(atlas: Atlas, height, width, indices, scales, centers) -> _Pastes:
-    """Where objects go, and which level each comes from: the smallest with as many cells as there are pixels."""
+    """Positions of the objects, and the level each comes from: the smallest with at least one cell per pixel."""
     indices, scales, centers = (_by_turn(tensor) for tensor in (indices, scales, centers))
     objects = tf.cast(tf.maximum(indices, 0), tf.int64)
     sizes = tf.cast(tf.gather(atlas.sizes, objects), tf.float32)
@@ -127,13 +126,13 @@ def _by_turn(tensor):
 
 
 def _enumerate(counts):
-    """Rows of pieces: for each piece of R things the number of its thing, and its own number among that thing's.
+    """For each piece of R things: the index of its thing, and its index among the pieces of that thing.
 
     Args:
-        counts: int64 [R]: pieces of each.
+        counts: int64 [R]: number of pieces of each thing.
 
     Returns:
-        int64 [P], int64 [P], P the sum of `counts`.
+        int64 [P], int64 [P]; P is the sum of `counts`.
     """
     ends = tf.cumsum(counts)
     piece = tf.range(ends[-1])
@@ -142,19 +141,19 @@ def _enumerate(counts):
 
 
 def _sample(atlas: Atlas, pastes: _Pastes, paste, y, block):
-    """Colours of pieces of resized objects, each a block of columns in one row of pixels.
+    """Colors of pieces of resized objects; a piece is a block of columns in one row of pixels.
 
     Args:
-        atlas: of the bank.
+        atlas: the bank's atlas.
         pastes: R pastes.
-        paste: int64 [P]: which of the R a piece belongs to.
+        paste: int64 [P]: the paste that a piece belongs to.
         y: int64 [P] px.
-        block: int64 [P]: number of its block of columns, counted from the paste's first.
+        block: int64 [P]: index of its block of columns within the paste.
 
     Returns:
-        Colours float32 [P, BLOCK, 3], 0 to 255, and alpha float32 [P, BLOCK, 1], 0 to 1; 0 beside the object.
+        Colors float32 [P, BLOCK, 3], 0 to 255, and alpha float32 [P, BLOCK, 1], 0 to 1; 0 outside the object.
     """
-    # What depends on the column alone is computed once for all rows of a paste.
+    # Column-dependent values are computed once for all rows of a paste.
     column_paste, rank = _enumerate(pastes.blocks)
     own = pastes.take(column_paste[:, None])
     x = BLOCK * (own.left + rank[:, None]) + tf.range(BLOCK, dtype=tf.int64)
@@ -181,35 +180,35 @@ def _sample(atlas: Atlas, pastes: _Pastes, paste, y, block):
 
 
 def _cells(place, ratio, count):
-    """The two cells, along one axis, that a pixel of a resized object is mixed from.
+    """The two cells, along one axis, that a pixel of a resized object interpolates.
 
-    A pixel covers `ratio` cells, or one if that is more (which makes enlarging bilinear). It is mixed from the cells
-    whose centres lie on both sides of its own, in proportion to its parts on both sides of the border between them.
-    That is exact as long as it does not reach beyond these two.
+    A pixel covers max(`ratio`, 1) cells (1 makes enlarging bilinear). It interpolates the two cells whose centers lie
+    on either side of its own, weighted by its parts on either side of the border between them. That is exact as long as
+    the pixel does not reach beyond these two cells.
 
     Args:
-        place: int64 [...]: number of the pixel in the resized object.
-        ratio: float32 [...]: cells for each pixel.
-        count: int64 [...]: cells there are.
+        place: int64 [...]: index of the pixel in the resized object.
+        ratio: float32 [...]: cells per pixel.
+        count: int64 [...]: number of cells.
 
     Returns:
-        Numbers of the cells, int64 [...] each, and the weight of the second, float32 [...].
+        Indices of the two cells, int64 [...] each, and the weight of the second, float32 [...].
     """
-    centre = (tf.cast(place, tf.float32) + 0.5) * ratio
-    border = tf.round(centre)
+    center = (tf.cast(place, tf.float32) + 0.5) * ratio
+    border = tf.round(center)
     second = tf.cast(border, tf.int64)
-    weight = 0.5 + (centre - border) / tf.maximum(ratio, 1.0)
+    weight = 0.5 + (center - border) / tf.maximum(ratio, 1.0)
     return tf.clip_by_value(second - 1, 0, count - 1), tf.clip_by_value(second, 0, count - 1), weight
 
 
 @tf.keras.utils.register_keras_serializable("pose_tf")
 class OcclusionAugmenter(tf.keras.layers.Layer):
-    """Pastes random objects over some of the images, other ones at every call.
+    """Pastes random objects over some of the images.
 
     Args:
         bank: the objects, or the path of a saved bank.
-        probability: that an image is occluded at all.
-        min_count, max_count: objects for an occluded image, uniform.
+        probability: probability that an image is occluded.
+        min_count, max_count: number of objects on an occluded image, uniform.
         min_scale, max_scale: size relative to the size in the bank, uniform, for images whose shorter side is 256.
 
     Call arguments:
@@ -218,7 +217,7 @@ class OcclusionAugmenter(tf.keras.layers.Layer):
         seed: int [2], for stateless randomness.
 
     Returns:
-        Images of the same shape and type. Centres are uniform over the image.
+        Images of the same shape and type. The centers of objects are uniform over the image.
     """
 
     def __init__(
@@ -231,9 +230,9 @@ class OcclusionAugmenter(tf.keras.layers.Layer):
         max_scale: float = 1.0,
         **kwargs,
     ):
-        super().__init__(autocast=False, **kwargs)  # images stay of their type
+        super().__init__(autocast=False, **kwargs)  # keeps the type of the images
         self.bank = OccluderBank.load(bank) if isinstance(bank, str) else bank
-        self.bank.atlas  # noqa: B018  # now, under the strategy's scope, and not in the first call, inside of a replica
+        self.bank.atlas  # noqa: B018  # now, in the strategy's scope, and not in the first call, inside a replica
         self.probability = probability
         self.min_count, self.max_count = min_count, max_count
         self.min_scale, self.max_scale = min_scale, max_scale

@@ -1,4 +1,4 @@
-"""New 2D-3D pose pairs out of old ones: other views, other bodies, and limbs of other people."""
+"""Makes new 2D-3D pose pairs from old ones: other views, other bodies, and limbs of other people."""
 
 import math
 
@@ -31,12 +31,14 @@ _TO_BONES, _TO_POSE = _bone_matrices()
 class PoseAugmenter:
     """Recomposes training poses and adds noise to their 2D joints.
 
-    A recomposed person has the pose of a sample, in part the limbs of other samples of the batch, the bone lengths
-    of a random training subject, and any heading. It is seen in perspective from where the sample was, and cropped
-    as the sample was: with the same centre and the same longest side of the 2D bounding box.
+    A recomposed person has the pose of a sample, possibly with limbs of other samples of the batch, the bone lengths of
+    a random training subject, and a random heading. The camera sees it in perspective at the sample's position and
+    crops
+    it like the sample: with the same center and the same longest side of the 2D bounding box.
 
     Args:
-        pose3d: float [N, 17, 3] mm, absolute: the training poses, for the direction of gravity and the bone lengths.
+        pose3d: float [N, 17, 3] mm, absolute: the training poses, which give the direction of gravity and the bone
+            lengths.
         subject: int [N].
         recompose: whether to recompose.
         upper_body_swap: probability that everything above the hip comes from another sample.
@@ -55,7 +57,7 @@ class PoseAugmenter:
         bone_length_noise: float,
         noise_px: float,
     ):
-        # Arrays become constants of each replica's graph; tensors would be sent from the first device at every step.
+        # Arrays become constants of each replica's graph; tensors would be copied from the first device in every step.
         self._frame = np.float32(_gravity_frame(pose3d))
         lengths = [np.linalg.norm(_TO_BONES @ pose3d[subject == s], axis=-1).mean(axis=0) for s in np.unique(subject)]
         self._bone_lengths = np.float32(np.stack(lengths))  # [subjects, bones] mm
@@ -74,16 +76,16 @@ class PoseAugmenter:
             seed: int [2], for stateless randomness.
 
         Returns:
-            pose2d and pose3d of the same shapes; pose3d keeps the place of the hip.
+            pose2d and pose3d of the same shapes; the position of the hip stays the same.
         """
         seeds = tf.unstack(tf.random.experimental.stateless_split(seed, 2))
         if self._recompose:
             root = pose3d[:, :1]
             pose3d = root + self._new_people(pose3d, seeds[0])
             rays = pose3d[..., :2] / pose3d[..., 2:]
-            centre, side = _box(rays)
-            old_centre, old_side = _box(pose2d)
-            pose2d = (rays - centre) * (old_side / side) + old_centre
+            center, side = _box(rays)
+            old_center, old_side = _box(pose2d)
+            pose2d = (rays - center) * (old_side / side) + old_center
         if self._noise_px:
             pose2d += tf.random.stateless_normal(tf.shape(pose2d), seeds[1]) * self._noise_px
         return pose2d, pose3d
@@ -98,8 +100,8 @@ class PoseAugmenter:
 
         bones = tf.matmul(tf.matmul(_TO_BONES, pose3d), self._frame, transpose_b=True)  # right, depth, up
         hips = bones[:, 3] - bones[:, 0]  # from the right hip to the left
-        bones = _turn(bones, -tf.atan2(hips[:, 1], hips[:, 0]))  # everybody faces the same way
-        # Batches are shuffled, so a neighbour is a random partner.
+        bones = _turn(bones, -tf.atan2(hips[:, 1], hips[:, 0]))  # everyone faces the same way
+        # Batches are shuffled, so a neighbor is a random partner.
         bones = tf.where(chance(0, self._upper_body_swap) & _UPPER[:, None], tf.roll(bones, 1, 0), bones)
         for i, arm in enumerate(_ARMS):
             bones = tf.where(chance(1 + i, self._arm_swap) & arm[:, None], tf.roll(bones, 2 + i, 0), bones)
@@ -134,6 +136,6 @@ def _turn(vectors, angle):
 
 
 def _box(points):
-    """Centre [B, 1, 2] and longest side [B, 1, 1] of the bounding box of points [B, N, 2]."""
+    """Center [B, 1, 2] and longest side [B, 1, 1] of the bounding box of points [B, N, 2]."""
     low, high = tf.reduce_min(points, axis=1, keepdims=True), tf.reduce_max(points, axis=1, keepdims=True)
     return (low + high) / 2, tf.reduce_max(high - low, axis=-1, keepdims=True)

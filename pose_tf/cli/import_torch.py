@@ -59,8 +59,8 @@ def main():
         print(f"took the weights {taken}; --state_dict chooses others of the file: {others}")
     if loaded.skipped:
         print(f"skipped {len(loaded.skipped)} weights of the file: {loaded.skipped[0]} … {loaded.skipped[-1]}")
-    if loaded.initialised:
-        print(f"not in the file, and random: {', '.join(loaded.initialised)}")
+    if loaded.initialized:
+        print(f"not in the file, and random: {', '.join(loaded.initialized)}")
     for warning in Workdir(_WORKDIR.value).warnings():
         print(f"warning: {warning}", file=sys.stderr)
     print(f"model {_WORKDIR.value}/best.keras")

@@ -1,17 +1,17 @@
-"""Batch normalization in one op whatever the rank, and over the samples of all replicas."""
+"""Batch normalization in one fused op for any rank, optionally over the samples of all replicas."""
 
 import tensorflow as tf
 
 
 @tf.keras.utils.register_keras_serializable("pose_tf")
 class BatchNormalization(tf.keras.layers.BatchNormalization):
-    """Keras' batch normalization over the last axis (Ioffe and Szegedy, ICML 2015), in TensorFlow's fused op.
+    """Keras's batch normalization over the last axis (Ioffe and Szegedy, ICML 2015), in TensorFlow's fused op.
 
-    Keras has that op for images alone, and writes out a dozen others for [B, C] and [B, nodes, C]. Here these are
-    seen as images of one pixel. The moving variance is the unbiased one, as in PyTorch.
+    Keras uses that op for images only, and a dozen others for [B, C] and [B, nodes, C]; this layer treats those as
+    images of one pixel. The moving variance is unbiased, as in PyTorch.
 
-    Where the attribute `synchronized` is set, a training step normalizes over the samples of all replicas, and moves
-    the averages as one device with all these samples would. Keras' own way of doing so takes the biased variance.
+    If the attribute `synchronized` is set, a training step normalizes over the samples of all replicas and updates the
+    moving averages like one device with all these samples. Keras's own synchronization uses the biased variance.
 
     Call arguments:
         inputs: float [..., channels], of two to four dimensions.

@@ -1,4 +1,4 @@
-"""Dropout that a training can repeat."""
+"""Dropout with repeatable masks."""
 
 import contextlib
 import threading
@@ -12,7 +12,7 @@ _given = threading.local()
 
 @contextlib.contextmanager
 def dropout_seed(seed) -> Iterator[None]:
-    """Makes every `Dropout` that is called inside draw its mask from this seed, int [2], and from its own name."""
+    """Every `Dropout` called inside derives its mask from this seed, int [2], and its own name."""
     _given.seed = seed
     try:
         yield
@@ -22,10 +22,10 @@ def dropout_seed(seed) -> Iterator[None]:
 
 @tf.keras.utils.register_keras_serializable("pose_tf")
 class Dropout(tf.keras.layers.Dropout):
-    """Keras' dropout (Srivastava et al., JMLR 2014), whose mask is a function of the `dropout_seed` around the call.
+    """Keras's dropout (Srivastava et al., JMLR 2014) with a mask that depends only on the surrounding `dropout_seed`.
 
-    With a seed of (seed, step), a training that was killed goes on with the masks that it would have had. Outside of
-    `dropout_seed` it is Keras' own.
+    With a seed of (seed, step), a resumed run draws the same masks as one that was not interrupted. Outside
+    `dropout_seed` it behaves like Keras's layer.
     """
 
     def call(self, inputs, training=None):
@@ -33,11 +33,11 @@ class Dropout(tf.keras.layers.Dropout):
         if seed is None or not training or not self.rate:
             return super().call(inputs, training=training)
         seed = tf.random.experimental.stateless_fold_in(seed, zlib.crc32(self.name.encode()) % 2**31)
-        seed &= 2**31 - 1  # XLA and TensorFlow disagree about what follows from negative seeds
+        seed &= 2**31 - 1  # XLA and TensorFlow treat negative seeds differently
         return inputs * self._mask(tf.shape(inputs), seed, inputs.dtype)
 
     def _mask(self, shape, seed, dtype):
-        """0 or 1 / (1 − rate), from as few random bits as the rate needs: drawing them takes longest."""
+        """0 or 1 / (1 − rate), from as few random bits as the rate needs; drawing them takes most of the time."""
         small = tf.uint8 if float(256 * self.rate).is_integer() else tf.uint16
         count = tf.reduce_prod(shape)
         words = (count * small.size + 3) // 4

@@ -1,4 +1,4 @@
-"""Non-local layer: every joint looks at every other."""
+"""Non-local layer: every joint attends to every other."""
 
 import tensorflow as tf
 
@@ -10,12 +10,12 @@ class NonLocal(tf.keras.layers.Layer):
     """Non-local block with concatenation affinity (Wang et al., CVPR 2018, equations 1, 4 and 6) over graph nodes.
 
     θ, φ and g project to half the channels; f(i, j) = ReLU(w·[θ(xᵢ); φ(xⱼ)]) / N; z = x + BN(W·Σⱼ f(i, j)·g(xⱼ)).
-    The scale γ of the batch normalisation starts at 0, so the layer starts as the identity.
+    The scale γ of the batch normalization is initialized to 0, so the layer starts as the identity.
 
-    With `groups`, nodes are put in that order and φ and g are max-pooled over each group, as in the public SemGCN.
+    With `groups`, nodes are reordered, and φ and g are max-pooled over each group, as in the public SemGCN.
 
     Args:
-        groups: lists of node indices of equal length that together name every node once, or None.
+        groups: lists of node indices, all of the same length, that contain every node once; or None.
 
     Call arguments:
         x: float [B, nodes, channels].
@@ -55,7 +55,7 @@ class NonLocal(tf.keras.layers.Layer):
         if self.groups is not None:
             order = sum(self.groups, [])
             nodes = tf.gather(x, order, axis=1)
-        # w·[θ; φ] is a sum of two parts, so the pairs need not be written out.
+        # w·[θ; φ] is a sum of two parts, so the pairs are never materialized.
         w_theta, w_phi = tf.split(self.affinity, 2)
         if self.groups is None:
             own, other = tf.unstack(_project([self.theta, self.phi], [w_theta, w_phi], nodes), axis=-1)
@@ -80,7 +80,7 @@ class NonLocal(tf.keras.layers.Layer):
 
 
 def _project(layers, vectors, x):
-    """v·(W·x + b) of some dense layers as (v·W)·x + v·b: [B, nodes, layers] of x [B, nodes, channels]."""
+    """v·(W·x + b) for each dense layer, computed as (v·W)·x + v·b. x [B, nodes, channels] -> [B, nodes, layers]."""
     kernel = tf.stack([tf.linalg.matvec(layer.kernel, v) for layer, v in zip(layers, vectors)], axis=1)
     bias = tf.stack([tf.tensordot(layer.bias, v, 1) for layer, v in zip(layers, vectors)])
     return tf.tensordot(x, kernel, 1) + bias

@@ -1,4 +1,4 @@
-"""Semantic graph convolution: the layer that SemGCN is made of."""
+"""Semantic graph convolution, the layer of SemGCN."""
 
 import numpy as np
 import tensorflow as tf
@@ -6,9 +6,9 @@ import tensorflow as tf
 
 @tf.keras.utils.register_keras_serializable("pose_tf")
 class SemGraphConv(tf.keras.layers.Layer):
-    """Graph convolution that learns how much each neighbour counts (Zhao et al., CVPR 2019, equations 2 and 3).
+    """Graph convolution with learned weights of neighbors (Zhao et al., CVPR 2019, equations 2 and 3).
 
-    With Â the row-wise softmax of one learned scalar for each directed edge and each node itself:
+    Â is the row-wise softmax of one learned scalar per directed edge and per node:
     out = (Â ⊙ I)·X·W₀ + (Â ⊙ (1 − I))·X·W₁ + b.
 
     Args:
@@ -29,12 +29,12 @@ class SemGraphConv(tf.keras.layers.Layer):
 
     def build(self, input_shape):
         nodes, channels = input_shape[-2:]
-        neighbours = np.eye(nodes, dtype=bool)
+        neighbors = np.eye(nodes, dtype=bool)
         for i, j in self.edges:
             if not (0 <= i < nodes and 0 <= j < nodes):
                 raise ValueError(f"edge ({i}, {j}) names a node outside 0 … {nodes - 1}")
-            neighbours[i, j] = neighbours[j, i] = True
-        self._entries = np.argwhere(neighbours)  # row-major, as the public code stores e
+            neighbors[i, j] = neighbors[j, i] = True
+        self._entries = np.argwhere(neighbors)  # row-major, like `e` in the public code
         self._shape = (nodes, nodes)
         limit = 1.414 * (6 / (channels * self.units + 2 * self.units)) ** 0.5
         self.kernel = self.add_weight(
@@ -55,8 +55,8 @@ class SemGraphConv(tf.keras.layers.Layer):
 
     def call(self, x):
         adjacency = tf.cast(self.adjacency(), x.dtype)
-        # Rows 2i and 2i + 1 bring node i its own channels and its neighbours', side by side, so that one product with
-        # both kernels, one below the other, is left.
+        # Rows 2i and 2i + 1 collect node i's own channels and its neighbors', side by side, so that a single product
+        # with both kernels, stacked, remains.
         own = np.eye(self._shape[0], dtype=np.float32)
         parts = tf.stack([adjacency * own, adjacency * (1 - own)], axis=1)
         gathered = tf.matmul(tf.reshape(parts, (-1, self._shape[0])), x)  # [B, 2 · nodes, channels]

@@ -1,4 +1,4 @@
-"""Upsampling whose gradient every device has."""
+"""Upsampling with a gradient that every device supports."""
 
 import math
 
@@ -7,10 +7,10 @@ import tensorflow as tf
 
 @tf.keras.utils.register_keras_serializable("pose_tf")
 class UpSampling2D(tf.keras.layers.UpSampling2D):
-    """Keras' nearest-neighbor upsampling by whole factors.
+    """Keras's nearest-neighbor upsampling by integer factors.
 
-    Its gradient is written as average pooling: XLA has no kernel for the gradient of TensorFlow's resizing, and that of
-    GPUs adds up in a random order, which `config.deterministic` does not allow.
+    The gradient is average pooling: XLA has no kernel for the gradient of TensorFlow's resizing, and the GPU kernel
+    sums in random order, which `config.deterministic` does not allow.
 
     Call arguments:
         inputs: float [B, H, W, channels].
@@ -26,7 +26,7 @@ class UpSampling2D(tf.keras.layers.UpSampling2D):
 
         @tf.custom_gradient
         def differentiable(x):
-            def gradient(upstream):  # what all copies of a pixel receive, added up
+            def gradient(upstream):  # the sum over all copies of a pixel
                 return tf.nn.avg_pool2d(upstream, self.size, self.size, "VALID") * math.prod(self.size)
 
             return repeat(x), gradient

@@ -9,22 +9,22 @@ from pose_tf.layers import BatchNormalization, Dropout
 class FeedForward(tf.keras.Model):
     """2D joints to 3D joints by fully connected layers (Martinez et al., ICCV 2017).
 
-    A linear layer to `units`, residual blocks of two linear layers, and a linear layer to 3·J. Each linear layer
-    but the last is followed by batch normalisation, ReLU and dropout.
+    A linear layer to `units`, residual blocks of two linear layers, and a linear layer to 3·J. Batch
+    normalization, ReLU and dropout follow each linear layer except the last.
 
     Args:
         num_joints: J.
         units: width of the hidden layers.
         num_blocks: residual blocks.
         dropout: rate after each hidden layer.
-        share_blocks: use one hidden linear layer and batch normalisation everywhere, as the paper's released code does.
+        share_blocks: share one hidden linear layer and batch normalization, as the paper's released code does.
         raw_pixels: feed 0 … 256 px to the first layer, as the paper's released code does.
 
     Call arguments:
         pose2d: float [B, J, 2], pixels / 128 − 1.
 
     Returns:
-        float32 [B, J, 3]: the standardised, hip-relative pose.
+        float32 [B, J, 3]: the standardized, hip-relative pose.
     """
 
     def __init__(

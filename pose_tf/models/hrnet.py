@@ -9,21 +9,21 @@ from pose_tf.layers import BatchNormalization, UpSampling2D
 class HRNet(tf.keras.Model):
     """High-resolution network (Sun et al., CVPR 2019, the `pose_hrnet` variant).
 
-    A stem of stride 4, one stage of bottlenecks, then three stages in which 2, 3 and 4 branches at strides 4, 8, 16
-    and 32 run in parallel and exchange what they hold after every few residual units. Heatmaps come from the branch
-    of highest resolution alone. Layers bear the names of the public PyTorch code, so that weights map by name. The
+    A stem of stride 4 and one stage of bottlenecks are followed by three stages in which 2, 3 and 4 branches at strides
+    4, 8, 16 and 32 run in parallel and exchange features after every few residual units. Heatmaps come from the branch
+    of highest resolution only. Layers have the names of the public PyTorch code, so that weights map by name. The
     published networks have width 32 or 48 and the default `stem`, `modules` and `blocks`.
 
     Args:
         width: channels of the branch at stride 4; the others have 2, 4 and 8 times as many.
-        num_joints: heatmaps to predict.
-        downsample: average-pool the image by this factor first; 2 costs a quarter, and heatmaps come out half as wide.
-        stem: channels of the stem and of stage 1's bottlenecks, which take most of a narrow network's time.
-        modules: exchanges in stages 2, 3 and 4.
+        num_joints: number of heatmaps.
+        downsample: average-pool the image by this factor first; 2 is about four times as fast and halves the heatmaps.
+        stem: channels of the stem and of the bottlenecks of stage 1, which take most of the time of a narrow network.
+        modules: number of exchanges in stages 2, 3 and 4.
         blocks: residual units of stage 1, and of each branch between two exchanges.
 
     Call arguments:
-        image: float [B, H, W, 3], ImageNet-normalised RGB; H and W divisible by 32 (256 in the recipes).
+        image: float [B, H, W, 3], ImageNet-normalized RGB; H and W divisible by 32 (256 in the recipes).
 
     Returns:
         float32 [B, H/4, W/4, num_joints]: heatmap logits (without downsampling).
@@ -85,9 +85,9 @@ def _normal():
 
 
 def _conv(x, filters, name, kernel=3, stride=1):
-    """Convolution without bias, padded by half the kernel on every side as PyTorch does."""
+    """Convolution without bias, padded by half the kernel on every side, like PyTorch."""
     padding = "same"
-    if stride == 2:  # Keras would pad the bottom and right only
+    if stride == 2:  # Keras pads only bottom and right
         x = tf.keras.layers.ZeroPadding2D(kernel // 2, name=f"{name}.pad")(x)
         padding = "valid"
     return tf.keras.layers.Conv2D(
@@ -149,7 +149,7 @@ def _module(branches, name, blocks, outputs):
 
 
 def _fuse(branches, i, name):
-    """Sum of all branches brought to the resolution and the channels of branch i."""
+    """Sum of all branches, each brought to the resolution and the channels of branch i."""
     channels = branches[i].shape[-1]
     parts = []
     for j, x in enumerate(branches):

@@ -1,7 +1,8 @@
-"""Loads models from .keras files, whoever wrote them, and executes nothing that is in them.
+"""Loads models from untrusted .keras files, without executing anything in them.
 
 Keras's own loader imports the modules and calls the classes that a file names, runs Lambda layers of HDF5 files, and
-follows HDF5's links into other files. Here one of our models is built from the numbers in a file, and gets its weights.
+follows HDF5 links to other files. This loader builds one of our models from the numbers in the file and loads its
+weights.
 """
 
 import io
@@ -22,20 +23,21 @@ from pose_tf.models.sem_gcn import SemGCN
 
 MODELS = {f"pose_tf>{model.__name__}": model for model in (FeedForward, HRNet, SemGCN)}
 ANY_SIZE = 100
-"""A model may be this wide, however few weights a file has."""
+"""Layers may be this wide in a file with few weights."""
 
 
 def load_keras(path: str) -> tf.keras.Model:
     """Loads an `HRNet`, `SemGCN` or `FeedForward` that was saved as a .keras file.
 
     Args:
-        path: the file, a zip archive as Keras 2.12 and later write it.
+        path: the file, a zip archive as written by Keras 2.12 and later.
 
     Returns:
         The model, not compiled.
 
     Raises:
-        UserError: the file is missing, damaged, of another format, holds another model, or a weight is not finite.
+        UserError: the file is missing, damaged, has another format, contains another model, or has a weight that is not
+            finite.
     """
     try:
         with open(path, "rb") as file:
@@ -64,21 +66,21 @@ def load_keras(path: str) -> tf.keras.Model:
 
 
 def check_finite(path: str, weights: Iterable[tuple[str, np.ndarray]]) -> None:
-    """Refuses weights, given with their names, that are NaN or infinite.
+    """Checks that weights, given with their names, are finite.
 
     Raises:
         UserError: names the file and the weight.
     """
     for name, values in weights:
         if not np.isfinite(values).all():
-            raise UserError(f"{path}: the weights '{name}' are not finite; they come from a training that has failed")
+            raise UserError(f"{path}: the weights '{name}' are not finite; the run that wrote them diverged")
 
 
 def read_stored(path: str, archive: zipfile.ZipFile, *names: str) -> list[bytes]:
-    """Reads members of a zip archive that is not compressed, and so is never larger than its file.
+    """Reads members of an uncompressed zip archive, which cannot be larger than its file.
 
     Raises:
-        UserError: there is no such member, or the archive is compressed.
+        UserError: a member is missing, or the archive is compressed.
     """
     members = archive.infolist()
     for name in names:
@@ -88,14 +90,14 @@ def read_stored(path: str, archive: zipfile.ZipFile, *names: str) -> list[bytes]
     if any(member.compress_type != zipfile.ZIP_STORED for member in members) or (
         sum(member.file_size for member in members) > size
     ):
-        raise UserError(f"{path} cannot be loaded: it is compressed, which models are not when they are saved")
+        raise UserError(f"{path} cannot be loaded: it is compressed, and Keras does not compress models")
     return [archive.read(name) for name in names]
 
 
 def _count_numbers(path, file):
-    """How many weights there are, if nothing but arrays of numbers is in a file, and all of them is in it."""
+    """The number of weights in a file that may contain nothing but arrays of numbers."""
 
-    def find_fault(name, item):  # h5py cannot have these functions raise exceptions
+    def find_fault(name, item):  # h5py does not let these functions raise exceptions
         nonlocal numbers
         if isinstance(item, h5py.Dataset):
             if item.external or item.is_virtual or item.id.get_storage_size() != item.nbytes:
@@ -106,7 +108,7 @@ def _count_numbers(path, file):
         return None
 
     def find_link(name, link):
-        return None if isinstance(link, h5py.HardLink) else f"{name} is a link to another place"
+        return None if isinstance(link, h5py.HardLink) else f"{name} is a link"
 
     numbers = 0
     if fault := file.visititems_links(find_link) or file.visititems(find_fault):
@@ -115,10 +117,10 @@ def _count_numbers(path, file):
 
 
 def _build(path, config, numbers):
-    """The model that a configuration describes, if a file with so many weights can be its."""
+    """Builds the model that a configuration describes, if a file with that many weights can belong to it."""
     name, options = (config.get(key) for key in ("registered_name", "config")) if isinstance(config, dict) else ("", {})
     if not isinstance(name, str) or not isinstance(options, dict):
-        raise UserError(f"{path} is damaged: its config.json is not that of a model")
+        raise UserError(f"{path} is damaged: its config.json does not describe a model")
     if name not in MODELS:
         known = ", ".join(sorted(model.__name__ for model in MODELS.values()))
         raise UserError(f"{path} holds a {config.get('class_name')}; it can be {known}")

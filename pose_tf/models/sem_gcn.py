@@ -10,14 +10,14 @@ from pose_tf.layers import BatchNormalization, NonLocal, SemGraphConv
 class SemGCN(tf.keras.Model):
     """2D joints to 3D joints by semantic graph convolutions (Zhao et al., CVPR 2019).
 
-    A graph convolution to `channels`, residual blocks of two graph convolutions, and one to 3 channels. Each but
-    the last is followed by batch normalisation and ReLU. A non-local layer follows the input layer and each block.
+    A graph convolution to `channels`, residual blocks of two graph convolutions, and one to 3 channels. Batch
+    normalization and ReLU follow each except the last. A non-local layer follows the input layer and each block.
 
     Args:
         num_joints: J.
         channels: width.
         num_blocks: residual blocks.
-        non_local: whether the non-local layers are there.
+        non_local: whether to use non-local layers.
         edges: pairs of joints; by default the bones of Human3.6M.
         groups: see `NonLocal`.
         raw_pixels: feed 0 … 256 px to the first layer, as the paper's released code does.
@@ -26,7 +26,7 @@ class SemGCN(tf.keras.Model):
         pose2d: float [B, J, 2], pixels / 128 − 1.
 
     Returns:
-        float32 [B, J, 3]: the standardised, hip-relative pose.
+        float32 [B, J, 3]: the standardized, hip-relative pose.
 
     Raises:
         ValueError: `num_joints` is not 17 and no edges are given.
@@ -54,16 +54,16 @@ class SemGCN(tf.keras.Model):
             x = BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"{name}.bn")(x)
             return tf.keras.layers.ReLU(name=f"{name}.relu")(x)
 
-        def look_around(x, name):
+        def attend(x, name):
             return NonLocal(groups, name=f"{name}.non_local")(x) if non_local else x
 
         pose2d = tf.keras.Input((num_joints, 2), name="pose2d")
         x = tf.keras.layers.Rescaling(128.0, 128.0, dtype="float32", name="pixels")(pose2d) if raw_pixels else pose2d
-        x = look_around(graph_conv(x, "input"), "input")
+        x = attend(graph_conv(x, "input"), "input")
         for block in range(num_blocks):
             y = graph_conv(graph_conv(x, f"block{block}.1"), f"block{block}.2")
             x = tf.keras.layers.Add(name=f"block{block}.add")([x, y])
-            x = look_around(x, f"block{block}")
+            x = attend(x, f"block{block}")
         pose3d = SemGraphConv(3, edges, dtype="float32", name="output.gconv")(x)
         super().__init__(pose2d, pose3d, **{"name": "sem_gcn", **kwargs})
         self._config = {

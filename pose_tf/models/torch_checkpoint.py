@@ -1,10 +1,10 @@
-"""Reads PyTorch checkpoints without PyTorch, and without doing what they say.
+"""Reads PyTorch checkpoints without PyTorch, and without executing anything in them.
 
-A checkpoint describes its contents by a program for Python's pickle machine, which may call any function there is. Here
-that program is read instruction by instruction: containers, numbers, strings and tensors are built. Of anything else
-(a training's settings, history and random states are objects of many packages) only the name of its class or function
-is kept, in its place. Nothing is imported or called. Both formats are read: the zip archive of PyTorch 1.6 and later,
-and the older sequence of pickles; and safetensors, which holds nothing but tensors.
+A checkpoint describes its contents by a program for Python's pickle machine, which can call any function. This module
+interprets the program instruction by instruction and builds containers, numbers, strings and tensors. Anything else
+(settings, history and random states are objects of many packages) is replaced by the name of its class or function.
+Nothing is imported or called. It reads the zip archives of PyTorch 1.6 and later, the older sequence of pickles, and
+safetensors, which contain only tensors.
 """
 
 import dataclasses
@@ -21,10 +21,10 @@ from pose_tf.errors import UserError
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 STATE_DICTS = ("state_dict", "best_state_dict", "model_state_dict", "model")
-"""Where checkpoints hold their weights; the first that is there is taken."""
+"""Keys of the weights in a checkpoint, in order of preference."""
 PREFIXES = ("module.", "_orig_mod.", "model.", "net.")
-"""What several GPUs, `torch.compile` and PyTorch Lightning put before the name of every weight."""
-COUNTERS = {"steps", "n_averaged"}  # beside the weights of a moving average
+"""Prefixes that DataParallel, `torch.compile` and PyTorch Lightning add to the name of every weight."""
+COUNTERS = {"steps", "n_averaged"}  # stored with the weights of a moving average
 STORAGE_TYPES = {
     "FloatStorage": "<f4",
     "DoubleStorage": "<f8",
@@ -42,19 +42,19 @@ SAFETENSORS_TYPES = {
     **{"F32": "<f4", "F64": "<f8", "F16": "<f2", "BF16": "bfloat16", "BOOL": "|b1"},
     **{"I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "|i1", "U8": "|u1"},
 }
-MAX_NAME = 200  # of a class or function
+MAX_NAME = 200  # characters of the name of a class or function
 MAX_INSTRUCTIONS = 10_000_000
-"""Of a pickle program. HRNet takes 60,000; each can take 64 bytes."""
+"""Longest pickle program. HRNet needs 60,000 instructions; each can use 64 bytes."""
 MAX_REPEATS = 8
-"""How many times as large as their file weights may be: they can share what is stored."""
+"""How much larger than their file weights may be: tensors can share storage."""
 
 
 class StateDict(dict):
-    """Weights by name, and where in the file they lie.
+    """Weights by name, and their key in the file.
 
     Attributes:
-        key: of the checkpoint; empty if the file holds nothing else.
-        others: other keys under which weights lie.
+        key: key of the weights in the checkpoint; empty if the file contains nothing else.
+        others: other keys that contain weights.
     """
 
     def __init__(self, arrays: dict[str, np.ndarray], key: str = "", others: tuple[str, ...] = ()):
@@ -64,24 +64,24 @@ class StateDict(dict):
 
 
 def read_state_dict(path: str, key: str | None = None) -> StateDict:
-    """Reads the weights of a checkpoint: a bare state_dict, or one under a key of a training's checkpoint.
+    """Reads the weights of a checkpoint: a bare state_dict, or one under a key of a larger checkpoint.
 
     Args:
-        path: file that `torch.save` or safetensors wrote.
-        key: where the weights lie; by default the first of STATE_DICTS that is there. `a.b` is b in a.
+        path: file written by `torch.save` or safetensors.
+        key: key of the weights; by default the first of STATE_DICTS that exists. `a.b` is b in a.
 
     Returns:
-        Arrays by name; bfloat16 becomes float32. PREFIXES that all names have are removed.
+        Arrays by name; bfloat16 becomes float32. Prefixes of PREFIXES that all names share are removed.
 
     Raises:
-        UserError: the file is missing, damaged or no checkpoint, has no weights there, or has something else than
+        UserError: the file is missing, damaged or not a checkpoint, has no weights under the key, or has anything but
             tensors among them.
     """
     try:
         with open(path, "rb") as file:
             start = file.read(9)
             file.seek(0)
-            if start[6:] == b"\0\0{":  # the length of a header, and its beginning
+            if start[6:] == b"\0\0{":  # the length of a header, and its first byte
                 checkpoint, read_storage = _open_safetensors(path, file)
             elif start[:4] == b"PK\x03\x04":
                 checkpoint, read_storage = _open_zip(path, file)
@@ -98,7 +98,7 @@ def read_state_dict(path: str, key: str | None = None) -> StateDict:
         raise UserError(f"{path} cannot be read: {error.strerror or error}") from None
     except UserError:
         raise
-    except Exception as error:  # zipfile, pickletools and NumPy raise nearly anything at damaged bytes
+    except Exception as error:  # zipfile, pickletools and NumPy raise almost anything on damaged bytes
         raise UserError(f"{path} is truncated or damaged: {str(error)[:MAX_NAME] or type(error).__name__}") from None
 
 
@@ -108,7 +108,7 @@ def _size(file):
 
 @dataclasses.dataclass(frozen=True)
 class _Storage:
-    """A flat array somewhere in the file."""
+    """A flat array in the file."""
 
     key: str
     dtype: str
@@ -131,7 +131,7 @@ class _Tensor:
 
 @dataclasses.dataclass(eq=False)
 class _Other:
-    """A class or function that a checkpoint names, or what that would have made: nothing that is executed."""
+    """A class or function that a checkpoint names, or its result; never executed."""
 
     name: str
 
@@ -143,10 +143,10 @@ def _open_zip(path, file):
     if len(programs) != 1:
         raise UserError(f"{path} is a zip archive, but not a PyTorch checkpoint")
     if sum(info.file_size for info in archive.infolist()) > _size(file):
-        raise UserError(f"{path} is compressed, which PyTorch's checkpoints are not; save it with torch.save")
+        raise UserError(f"{path} is compressed, and PyTorch does not compress checkpoints; save it with torch.save")
     root = programs[0].removesuffix("data.pkl")
     if root + "byteorder" in names and archive.read(root + "byteorder") != b"little":
-        raise UserError(f"{path} was written by a big-endian machine, which cannot be read")
+        raise UserError(f"{path} was written by a big-endian machine, which is not supported")
 
     def read_storage(storage):
         info = archive.getinfo(f"{root}data/{storage.key}")
@@ -161,12 +161,12 @@ def _open_zip(path, file):
 def _open_legacy(path, file):
     if _interpret(path, file)[0] != LEGACY_MAGIC:
         raise UserError(f"{path} is a pickle, but not a PyTorch checkpoint")
-    _interpret(path, file)  # the protocol's version
+    _interpret(path, file)  # the protocol version
     system, _ = _interpret(path, file)
     checkpoint, storages = _interpret(path, file)
     keys, _ = _interpret(path, file)
     if not system.get("little_endian", True):
-        raise UserError(f"{path} was written by a big-endian machine, which cannot be read")
+        raise UserError(f"{path} was written by a big-endian machine, which is not supported")
     positions, sizes = {}, {}
     for storage in storages:
         if sizes.setdefault(storage.key, storage) != storage:
@@ -202,17 +202,17 @@ def _open_safetensors(path, file):
 
 
 def _find_state_dict(path, checkpoint, key):
-    """The weights' entries, tensors or not, of what a file holds."""
+    """The entries of the weights in a checkpoint, tensors or not."""
     found = {name: part for name, part in _parts(checkpoint) if _has_tensors(part)}
     if key is None:
         key = next((name for name in (*STATE_DICTS, "") if name in found), None)
     if key not in found:
         if isinstance(checkpoint, _Other):
-            raise UserError(f"{path} holds no weights, but a {checkpoint.name}; save its state_dict() with PyTorch")
-        places = f"under {key}" if key is not None else f"neither by themselves nor under {', '.join(STATE_DICTS)}"
+            raise UserError(f"{path} contains no weights, only {checkpoint.name}; save its state_dict() with PyTorch")
+        places = f"under {key}" if key is not None else f"neither at the top nor under {', '.join(STATE_DICTS)}"
         names = ", ".join(f"'{name}'" for name in found if name)
-        there = f"; it has some under {names}: choose with --state_dict" if names else ""
-        raise UserError(f"{path} holds no weights, {places}{there}")
+        there = f"; it has some under {names}: choose with state_dict" if names else ""
+        raise UserError(f"{path} contains no weights {places}{there}")
     return StateDict(
         {str(name): value for name, value in found[key].items()},
         key,
@@ -221,10 +221,10 @@ def _find_state_dict(path, checkpoint, key):
 
 
 def _parts(checkpoint):
-    """(key, value) of the dictionaries in a checkpoint, and of those in these."""
+    """(key, value) of the dictionaries in a checkpoint, down to the third level."""
     seen, parts = set(), [("", checkpoint, 0)]
     for name, part, depth in parts:
-        if isinstance(part, dict) and id(part) not in seen:  # the same may be in many places
+        if isinstance(part, dict) and id(part) not in seen:  # a dictionary may occur many times
             seen.add(id(part))
             yield name, part
             if depth < 2:
@@ -244,12 +244,12 @@ def _without_prefixes(arrays):
 
 
 def _resolve(path, state_dict, read_storage, most):
-    """Arrays of the tensors, `most` bytes altogether."""
+    """Arrays of the tensors, at most `most` bytes in total."""
     arrays, storages, size = {}, {}, 0
     for name, tensor in state_dict.items():
         if not isinstance(tensor, _Tensor):
             kind = tensor.name if isinstance(tensor, _Other) else type(tensor).__name__
-            raise UserError(f"{path}: '{name}' is not a tensor that can be read, but a {kind}")
+            raise UserError(f"{path}: '{name}' is not a tensor that can be read but a {kind}")
         storage = tensor.storage
         if storage not in storages:
             data = read_storage(storage)
@@ -261,10 +261,10 @@ def _resolve(path, state_dict, read_storage, most):
                 storages[storage] = np.frombuffer(data, storage.dtype)
         flat = storages[storage]
         if not _fits(tensor, len(flat)):
-            raise UserError(f"{path} is damaged: '{name}' reaches beyond its storage")
+            raise UserError(f"{path} is damaged: '{name}' extends past its storage")
         size += math.prod(tensor.shape) * flat.itemsize
         if size > most:
-            raise UserError(f"{path} is damaged: '{name}' and others repeat the same numbers again and again")
+            raise UserError(f"{path} is damaged: '{name}' and others repeat the same numbers too often")
         strides = [stride * flat.itemsize for stride in tensor.strides]
         arrays[name] = np.lib.stride_tricks.as_strided(flat[tensor.offset :], tensor.shape, strides).copy()
     return arrays
@@ -291,7 +291,7 @@ _TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 
 
 def _interpret(path, program):
-    """Builds what a pickle program describes, see the module's docstring; and lists the storages that it names."""
+    """Builds what a pickle program describes (see the module's docstring), and lists the storages that it names."""
     stack, marks, memo, storages = [], [], {}, []
 
     def pop(count):
@@ -357,7 +357,7 @@ def _interpret(path, program):
         elif name in ("INST", "OBJ"):
             made = since_mark()
             stack.append(_named(*argument.split(" ", 1)) if name == "INST" else _Other(made[0].name))
-        elif name == "BUILD":  # attributes of what was built, such as the versions of a state_dict's modules
+        elif name == "BUILD":  # attributes, such as the versions of a state_dict's modules
             pop(1)
         elif name == "BINPERSID":
             stack.append(_storage(*pop(1)[0]))
@@ -365,11 +365,11 @@ def _interpret(path, program):
         elif name == "STOP":
             return stack.pop(), storages
         else:
-            raise UserError(f"{path} uses the pickle instruction {name}, and is refused")
+            raise UserError(f"{path} uses the pickle instruction {name}, which is refused")
 
 
 def _key(value):
-    """A key of a dictionary. One that would be slow or too deep to hash loses its value."""
+    """A key of a dictionary. A key that could be slow or too deep to hash is replaced."""
     return value if isinstance(value, str | bytes | int | float | None) else _Other(type(value).__name__)
 
 
@@ -378,16 +378,16 @@ def _named(module, name):
 
 
 def _call(function, arguments):
-    """What a function would have made of its arguments."""
+    """The result of a function that a checkpoint calls."""
     made = _FUNCTIONS[function.name](*arguments) if function.name in _FUNCTIONS else None
     return _Other(function.name) if made is None else made
 
 
 def _storage(kind, storage_type, key, _, count=0, *view):
-    if kind != "storage":  # the source of a module
+    if kind != "storage":  # the source code of a module
         return _Other(storage_type.name)
     if any(view) or not isinstance(key, str) or not isinstance(count, int):
-        raise ValueError("a tensor lies in an unknown kind of storage")
+        raise ValueError("a tensor has an unknown kind of storage")
     dtype = STORAGE_TYPES.get(storage_type.name.removeprefix("torch.").removeprefix("storage."))
     return _Storage(key, dtype, count) if dtype else storage_type
 
@@ -401,7 +401,7 @@ def _tensor(storage, offset, shape, strides, *_):
 
 
 def _ordered_dict(*lists):
-    """Python 2 gives the items as a list, which is emptied: a call that is repeated cannot multiply them."""
+    """Python 2 passes the items as a list, which is emptied so that repeated calls cannot multiply them."""
     made = {_key(key): value for items in lists for key, value in items}
     for items in lists:
         items.clear()

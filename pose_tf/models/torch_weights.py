@@ -1,4 +1,4 @@
-"""Brings PyTorch weights into our models, by name and completely."""
+"""Loads PyTorch weights into our models, by name and completely."""
 
 import dataclasses
 import re
@@ -21,24 +21,24 @@ KEYS_SHOWN = 6
 
 @dataclasses.dataclass(frozen=True)
 class LoadedWeights:
-    """What `load_torch_weights` loaded, and what not.
+    """What `load_torch_weights` loaded and left out.
 
     Attributes:
-        skipped: keys of the file that no layer of ours has a place for, and joints of its head.
-        initialised: keys whose variables, or some joints of them, stay as they were.
-        state_dict: where in the file the weights lie; empty if it holds nothing else.
-        others: where else in the file there are weights.
+        skipped: keys of the file that no layer uses, and joints of its head.
+        initialized: keys whose variables, or some of their joints, kept their values.
+        state_dict: key of the weights in the file; empty if the file contains nothing else.
+        others: other keys of the file that contain weights.
     """
 
     skipped: tuple[str, ...]
-    initialised: tuple[str, ...]
+    initialized: tuple[str, ...]
     state_dict: str = ""
     others: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
 class _Target:
-    """A variable of ours, and how the file's array becomes its value."""
+    """A variable, and the function that converts the file's array to its value."""
 
     variable: tf.Variable
     convert: Callable[[np.ndarray], np.ndarray]
@@ -49,57 +49,56 @@ def load_torch_weights(
 ) -> LoadedWeights:
     """Loads a PyTorch checkpoint into a model. All variables change, or none does.
 
-    Known are, for `HRNet`: the official pose checkpoints of any width and joints, official ImageNet classifiers (whose
-    head is skipped and ours stays), and mmpose's; for `SemGCN`: the public code's, with `nonlocal` or `non_local`
-    layers; for `FeedForward`: that code's linear model and the paper's released network (with `share_blocks`).
+    Supported for `HRNet`: the official pose checkpoints of any width and joints, official ImageNet classifiers (without
+    their head), and mmpose; for `SemGCN`: the public code, with `nonlocal` or `non_local` layers; for `FeedForward`:
+    the linear model of that code and the paper's released network (with `share_blocks`).
 
     Args:
-        model: an `HRNet`, `SemGCN` or `FeedForward` of the file's shape.
+        model: an `HRNet`, `SemGCN` or `FeedForward` with the shapes of the file.
         path: the checkpoint, see `read_state_dict`.
-        map_joints: skeleton that an HRNet file predicts: `mpii`, `coco` or `h36m`. Joints that it shares with the
-            model's, which is Human3.6M's, are filled; others stay as they are.
-        state_dict: where in the file the weights lie, see `read_state_dict`.
+        map_joints: skeleton of an HRNet file: `mpii`, `coco` or `h36m`. Loads the joints that it shares with the
+            model's skeleton, Human3.6M; the others keep their values.
+        state_dict: key of the weights in the file, see `read_state_dict`.
 
     Returns:
-        What was not loaded, of the few things that need not be, and which weights of the file were taken.
+        What was left out, where that is allowed, and which weights of the file were loaded.
 
     Raises:
-        UserError: the file cannot be read, lacks a key, has a key that nothing takes, a shape differs, or a weight is
-            not finite.
+        UserError: the file cannot be read, lacks a key, has an unexpected key or shape, or has a weight that is not
+            finite.
     """
     read = read_state_dict(path, state_dict)
     state = {key: value for key, value in read.items() if not key.endswith(".num_batches_tracked")}
     if isinstance(model, HRNet):
         targets, state = _hrnet_targets(model), _official_hrnet_keys(path, state)
-        skipped, initialised = _without_imagenet_head(model, targets, state)
+        skipped, initialized = _without_imagenet_head(model, targets, state)
         if not skipped:
-            skipped, initialised = _map_head(model, path, targets, state, map_joints)
+            skipped, initialized = _map_head(model, path, targets, state, map_joints)
         elif map_joints:
-            raise UserError(f"{path} is a classifier, which has no joints to map")
+            raise UserError(f"{path} is a classifier, so map_joints does not apply")
     else:
         if map_joints:
-            raise UserError(f"joints can be mapped for an HRNet, and {model.name} is none")
+            raise UserError(f"map_joints applies to HRNet only, not to {model.name}")
         targets, state = _lifter_targets(model, state)
-        skipped, initialised = (), ()
+        skipped, initialized = (), ()
     _check(model, path, targets, state)
     values = {key: np.asarray(target.convert(state[key]), np.float32) for key, target in targets.items()}
     check_finite(path, values.items())
     for key, target in targets.items():
         target.variable.assign(values[key])
-    return LoadedWeights(tuple(skipped), tuple(initialised), read.key, read.others)
+    return LoadedWeights(tuple(skipped), tuple(initialized), read.key, read.others)
 
 
 def _check(model, path, targets, state):
     missing, unknown = sorted(targets.keys() - state.keys()), sorted(state.keys() - targets.keys())
     if missing or unknown:
-        faults = [f"it lacks {_listed(missing)}"] * bool(missing) + [f"it has {_listed(unknown)} too much"] * bool(
-            unknown
-        )
+        faults = [f"missing keys: {_listed(missing)}"] * bool(missing)
+        faults += [f"unexpected keys: {_listed(unknown)}"] * bool(unknown)
         raise UserError(f"{path} does not fit {model.name}: {'; '.join(faults)}")
     for key, target in targets.items():
         try:
             shape = target.convert(state[key]).shape
-        except (ValueError, IndexError):  # not even the number of dimensions
+        except (ValueError, IndexError):  # even the number of dimensions differs
             shape = None
         if shape != tuple(target.variable.shape):
             raise UserError(
@@ -127,7 +126,7 @@ def _dense_targets(name, layer):
 
 
 def _vector(array):
-    """Without axes of length 1, if nothing else is left."""
+    """Removes axes of length 1 if only one axis remains."""
     return array.ravel() if array.size == max(array.shape, default=1) else array
 
 
@@ -147,7 +146,7 @@ def _hrnet_targets(model):
 
 
 def _official_hrnet_keys(path, state):
-    """mmpose's names without what they begin with."""
+    """Removes the prefixes of mmpose."""
     official = {re.sub(r"^(backbone|keypoint_head|head)\.", "", key): value for key, value in state.items()}
     if len(official) < len(state):
         raise UserError(f"{path} has the same weight under two names, with and without 'backbone.' or 'head.'")
@@ -155,29 +154,29 @@ def _official_hrnet_keys(path, state):
 
 
 def _without_imagenet_head(model, targets, state):
-    """Takes what only a classifier has out of `state`, and our head out of `targets`."""
+    """Removes the layers of a classifier from `state`, and our head from `targets`."""
     if not any(key.startswith("classifier.") for key in state):
         return [], []
     last = f"stage4.{model.modules[2] - 1}"
     pattern = rf"(incre_modules|downsamp_modules|classifier|final_layer)\.|{last}\.fuse_layers\.[1-3]\."
     skipped = sorted(key for key in state if re.match(pattern, key))
-    initialised = sorted(key for key in targets if key.startswith("final_layer."))
+    initialized = sorted(key for key in targets if key.startswith("final_layer."))
     for key in skipped:
         del state[key]
-    for key in initialised:
+    for key in initialized:
         del targets[key]
-    return skipped, initialised
+    return skipped, initialized
 
 
 def _map_head(model, path, targets, state, map_joints):
-    """Lets the head take the joints that it shares with the file's."""
+    """Maps the joints of the file's head to those that ours shares."""
     weight = state.get("final_layer.weight")
     count = None if weight is None else len(weight)
     if map_joints is None:
         if count not in (None, model.num_joints):
             raise UserError(
                 f"{path} predicts {count} joints, {model.name} {model.num_joints}; "
-                f"map_joints ({', '.join(SKELETONS)}) fills those that both have"
+                f"map_joints ({', '.join(SKELETONS)}) loads those that both have"
             )
         return [], []
     if map_joints not in SKELETONS:
@@ -185,7 +184,7 @@ def _map_head(model, path, targets, state, map_joints):
     theirs, ours = SKELETONS[map_joints], skeleton.H36M
     if count != len(theirs.joints) or model.num_joints != len(ours.joints):
         raise UserError(
-            f"map_joints={map_joints} takes {len(theirs.joints)} joints to {len(ours.joints)}; "
+            f"map_joints={map_joints} maps {len(theirs.joints)} joints to {len(ours.joints)}; "
             f"{path} has {count}, {model.name} {model.num_joints}"
         )
     pairs = ours.shared_with(theirs)
@@ -196,16 +195,16 @@ def _map_head(model, path, targets, state, map_joints):
         def convert(array, target=target):
             value, given = target.variable.numpy(), target.convert(array)
             if given.shape[:-1] != value.shape[:-1]:
-                return given  # which does not fit
+                return given  # `_check` reports the shapes
             value[..., own] = given[..., other]
             return value
 
         targets[key] = _Target(target.variable, convert)
-    skipped, initialised = (
+    skipped, initialized = (
         [f"final_layer of {joint}" for i, joint in enumerate(joints) if i not in taken]
         for joints, taken in ((theirs.joints, other), (ours.joints, own))
     )
-    return skipped, initialised
+    return skipped, initialized
 
 
 # ---------------------------------------------------------------------------------------------------- lifters
@@ -215,7 +214,9 @@ def _lifter_targets(model, state):
     if isinstance(model, SemGCN):
         return _sem_gcn_targets(model), {key.replace(".non_local.", ".nonlocal."): state[key] for key in state}
     if not isinstance(model, FeedForward):
-        raise TypeError(f"PyTorch weights are known for HRNet, SemGCN and FeedForward, not for {type(model).__name__}")
+        raise TypeError(
+            f"PyTorch weights are supported for HRNet, SemGCN and FeedForward, not for {type(model).__name__}"
+        )
     if model.get_config()["share_blocks"]:
         names = {"input": "linear_in batchnorm", "shared": "block.model.0 block.model.1", "output": "liner_out"}
     else:
@@ -233,7 +234,7 @@ def _lifter_targets(model, state):
 
 
 def _with_hip(model, state, output):
-    """The public linear model leaves out the hip, which is the origin; ours predicts it, as zero."""
+    """The public linear model omits the hip, which is the origin; ours predicts it, as zero."""
     joints = model.get_config()["num_joints"]
     weight, bias = state.get(f"{output}.weight"), state.get(f"{output}.bias")
     if weight is None or bias is None or len(weight) != 3 * (joints - 1) or len(bias) != len(weight):

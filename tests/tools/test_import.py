@@ -111,7 +111,7 @@ def test_one_of_several_sets_of_weights_is_chosen(run_tool, fails, rng, tmp_path
         model = tf.keras.models.load_model(workdir / "best.keras")
         np.testing.assert_array_equal(model.get_layer("input.gconv").bias, sets[number][bias])
     message = fails("import_torch", *flags[:2], f"--workdir={tmp_path}/run2", "--state_dict=teacher")
-    assert "both.pth holds no weights, under teacher; it has some under 'state_dict_ema', 'state_dict'" in message
+    assert "both.pth contains no weights under teacher; it has some under 'state_dict_ema', 'state_dict'" in message
     sets[1][bias][3] = np.nan
     write_zip(tmp_path / "both.pth", {"state_dict_ema": sets[1], "state_dict": sets[0]})
     message = fails("import_torch", *flags[:2], f"--workdir={tmp_path}/run2", "--state_dict=state_dict_ema")
