@@ -1,4 +1,4 @@
-"""What the documents tell to type: files that exist, flags that tools have, keys and values that recipes may have."""
+"""What the documents say to type: files, flags, recipe keys and values exist; links lead somewhere; Python runs."""
 
 import ast
 import pathlib
@@ -6,17 +6,23 @@ import re
 import subprocess
 
 import ml_collections
+import numpy as np
 import pytest
+from PIL import Image
 
+from pose_tf.predict.model import PoseModel
+from pose_tf.serving.client import Client
 from pose_tf.training.recipe import check_values, flatten
+from tests.serving.prediction_service import PredictionService
 from tests.training.test_trainer import RECIPES, recipe
 
 ROOT = pathlib.Path(__file__).parents[1]
-DOCUMENTS = [ROOT / "README.md", ROOT / "BUILD.md"]
+DOCUMENTS = [ROOT / name for name in ("README.md", "BUILD.md", "CONTRIBUTING.md", "CHANGELOG.md")]
+DOCUMENTS += sorted((ROOT / "docs").glob("*.md"))
 PROGRAMS = sorted([*(ROOT / "pose_tf" / "cli").glob("[a-z]*.py"), *(ROOT / "benchmarks").glob("*.py")])
 RECIPE_FILES = [ROOT / "configs" / f"{name}.py" for name in RECIPES]
 COMMAND = re.compile(
-    r"(?:^|[ (`])(?:\S*/)?(?:python (?P<script>(?:tools|benchmarks)/\w+\.py)|pose-tf (?P<command>[a-z-]*[a-z]))"
+    r"(?:^|[ (`])(?:\S*/)?(?:python (?P<script>(?:tools|benchmarks)/\w+\.py)|pose-tf (?P<command>[a-z][a-z-]*[a-z]))"
     r"(?P<flags>(?: [^`\n]*)?)",
     re.MULTILINE,
 )
@@ -46,12 +52,13 @@ def module_of(command):
 
 
 def defined_flags(program):
-    """Names of the flags that a program defines, alone or with others."""
+    """Names of the flags that a program and the modules beside it define."""
     source = (ROOT / program).read_text()
     if command := re.search(r'_checkout\.run\("(.*)"\)', source):
         return defined_flags(module_of(command[1]))
-    if "import _photos" in source:
-        source += (ROOT / "pose_tf/cli/_photos.py").read_text()
+    for name in re.findall(r"^(?:import|from) (\w+)|import (_photos)", source, re.MULTILINE):
+        if (path := (ROOT / program).with_name(f"{''.join(name)}.py")).exists():
+            source += path.read_text()
     shared = {"config" if name == "recipe" else name for name in re.findall(r"_flags\.(\w+)\(", source)}
     return shared | set(re.findall(r"""(?:DEFINE_\w+|add_argument)\(\s*["'](?:--)?(\w+)["']""", source)) | ABSL
 
@@ -111,21 +118,43 @@ def test_files_that_the_documents_name_exist(path):
         assert (ROOT / name).exists(), name
 
 
-def test_the_python_of_the_readme_runs():
-    (block,) = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+def python_of(document):
+    (block,) = re.findall(r"^```python\n(.*?)^```", document.read_text(), re.MULTILINE | re.DOTALL)
+    return block
+
+
+@pytest.fixture
+def in_a_folder_with_a_photo(tmp_path, monkeypatch):
+    Image.fromarray(np.full((480, 640, 3), 128, np.uint8)).save(tmp_path / "photo.jpg")
+    monkeypatch.chdir(tmp_path)
+
+
+def test_the_python_of_the_readme_runs(exported, in_a_folder_with_a_photo, monkeypatch):
+    pathlib.Path("quickstart").mkdir()
+    pathlib.Path("quickstart/model").symlink_to(pathlib.Path(exported).parent)
+    monkeypatch.setattr("pose_tf.predict.model.find_people", lambda image, _: (np.float32([[200, 100, 90, 200]]), [1]))
     names = {}
-    exec(block.replace("width=32", "width=4"), names)
-    assert {key: value.shape for key, value in names["poses"].items()} == {
-        "pose2d": (1, 17, 2),
-        "pose3d": (1, 17, 3),
-        "confidence": (1, 17),
-    }
+    exec(python_of(ROOT / "README.md"), names)
+    person = names["person"]
+    assert [part.shape for part in (person.box, person.pose2d, person.pose3d, person.confidence)] == [
+        *((4,), (17, 2), (17, 3), (17,))
+    ]
+
+
+def test_the_python_for_a_server_runs(exported, in_a_folder_with_a_photo):
+    with PredictionService(exported) as service:
+        PoseModel(Client(service.grpc, timeout_s=120)).people("photo.jpg", [[310, 80, 140, 390]])  # the first is slow
+        block = python_of(ROOT / "docs" / "serving.md")
+        assert "localhost:8500" in block
+        names = {}
+        exec(block.replace("localhost:8500", service.grpc), names)
+    assert names["people"][0].pose3d.shape == (17, 3)
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
 def test_shell_commands_are_well_formed(path):
     """As bash parses them: a value with parentheses needs quotes."""
-    words = "python|tools/|docker|curl|tensorboard|export|pip|{ printf|\\S*\\.venv\\S*/bin/"
+    words = "python |pose-tf |tools/\\w+\\.sh|docker |curl |tensorboard |export |pip |{ printf|\\S*\\.venv\\S*/bin/"
     for block in re.findall(rf"^ {{4,}}(?:{words}).*\n(?: {{4,}}\S.*\n)*", path.read_text(), re.MULTILINE):
         done = subprocess.run(["bash", "-n"], input=block, capture_output=True, text=True)
         assert done.returncode == 0, f"{block}{done.stderr}"
