@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from pose_tf.errors import UserError
+from pose_tf.images import write_png
 from pose_tf.predict.media import (
     MediaError,
     Video,
@@ -22,7 +23,6 @@ from pose_tf.predict.media import (
     writing_video,
 )
 from pose_tf.predict.results import PNG_MARK, is_result
-from pose_tf.viz import write_png
 from tests.conftest import ROOT
 from tests.export.test_crops import png_header
 from tests.predict.matroska import write_matroska
