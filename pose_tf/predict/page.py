@@ -25,7 +25,7 @@ def write_page(path: str, poses: Poses, pictures: dict[int, bytes]) -> None:
     Raises:
         UserError: the page cannot be written.
     """
-    template = importlib.resources.files("pose_tf.predict").joinpath("page.html").read_text("utf-8")
+    template = importlib.resources.files("pose_tf.serving").joinpath("page.html").read_text("utf-8")
     data = json.dumps(_as_json(poses, pictures), separators=(",", ":"), allow_nan=False)
     # In JSON, `<` occurs only within strings; escaped, none of them can end the element that holds the data.
     page = template.replace(PLACE_OF_DATA, data.replace("<", r"\u003c"))
