@@ -215,7 +215,7 @@ def check_values(config: ml_collections.ConfigDict) -> None:
 
 def _check(values, key, rule):
     if key not in values:
-        raise UserError(f"the recipe has no config.{key}; the recipes in configs/ show every key")
+        raise UserError(f"the recipe has no config.{key}; configs/base.py has every key")
     value = values[key]
     if value in rule and not (isinstance(rule, tuple) and type(value) is not type(rule[0])):  # True equals 1
         return
