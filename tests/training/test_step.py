@@ -142,7 +142,7 @@ def test_a_run_whose_checkpoint_has_no_averaged_statistics_goes_on(train, monkey
 
 
 def test_float16_trains_with_a_scaled_loss(train):
-    changes = {"precision": "mixed_float16", "train.epochs": 20.0}
+    changes = {"precision": "mixed_float16", "train.epochs": 20.0, "train.validate_every_epochs": 20.0}
     workdir = train("run", changes)
     state = checkpoint(workdir, 20 * STEPS)
     shutil.rmtree(workdir / "checkpoints" / f"{20 * STEPS:08d}")

@@ -57,7 +57,7 @@ def latest(workdir):
 
 
 def test_training_reduces_the_error_and_reports_it(config, tmp_path):
-    config.train.epochs = 30.0
+    config.train.epochs, config.train.validate_every_epochs = 30.0, 10.0
     errors = trainer.train(config, None, str(tmp_path / "run"))
     lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     training = [line for line in lines if line["split"] == "train"]
