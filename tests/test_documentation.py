@@ -4,12 +4,14 @@ import ast
 import pathlib
 import re
 import subprocess
+import sys
 
 import ml_collections
 import numpy as np
 import pytest
 from PIL import Image
 
+import pose_tf
 from pose_tf.predict.model import PoseModel
 from pose_tf.serving.client import Client
 from pose_tf.training.recipe import check_values, flatten
@@ -161,3 +163,21 @@ def test_shell_commands_are_well_formed(path):
     for inline in re.findall(r"`(--[^`]*)`", path.read_text()):
         done = subprocess.run(["bash", "-n"], input=f"true {inline.replace('…', '')}", capture_output=True, text=True)
         assert done.returncode == 0, f"{inline}: {done.stderr}"
+
+
+def test_the_reference_is_made_from_the_docstrings_without_a_warning(tmp_path):
+    command = [sys.executable, ROOT / "docs" / "reference.py", f"--output_dir={tmp_path}"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
+    assert done.stdout == f"API reference: {tmp_path}/index.html\n"
+    page = (tmp_path / "pose_tf.html").read_text()
+    for name in pose_tf.__all__:
+        assert f'id="{name}"' in page or f"pose_tf/{name}.html" in page, name
+    assert "uint8 [H, W, 3] RGB" in (tmp_path / "pose_tf" / "predict" / "model.html").read_text()
+
+
+def test_the_fast_tests_cover_every_package():
+    listed = [line for line in (ROOT / "tests" / "fast.txt").read_text().splitlines() if not line.startswith("#")]
+    assert all((ROOT / name).is_file() for name in listed)
+    packages = {path.parent.name for path in (ROOT / "pose_tf").glob("*/__init__.py")} - {"configs"}
+    assert packages <= {pathlib.Path(name).parent.name for name in listed}

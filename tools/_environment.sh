@@ -1,5 +1,5 @@
-# Sourced by the scripts beside it: goes to the repository and sees to it that $venv has what it needs.
-# With --latest as the script's first argument, that is current TensorFlow.
+# Sourced by the scripts beside it: changes to the repository and installs the package and what it needs into $venv.
+# With --latest as the script's first argument, that includes TensorFlow 2.21.
 set -euo pipefail
 if [ "${1-}" = --latest ]; then
   shift
@@ -28,5 +28,6 @@ if ! cmp -s $requirements $venv/installed.txt ||
   rm -f $venv/installed.txt
   [ "$(version $venv/bin/python)" = "$found" ] || "$python" -m venv --clear $venv
   $venv/bin/python -m pip install --quiet --disable-pip-version-check -r $requirements
+  $venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
   cp $requirements $venv/installed.txt
 fi
