@@ -1,8 +1,8 @@
-"""Images a second of the occlusion and colour augmentation, beside OpenCV pasting the same objects, and its memory.
+"""Images a second of the occlusion and color augmentation, beside OpenCV pasting the same objects, and its memory.
 
     python benchmarks/augment.py [--batch=64] [--runs=15]
 
-Both paste the same objects with the same scales and centres: half of the images get 1 to 8 of them. The bank is
+Both paste the same objects with the same scales and centers: half of the images get 1 to 8 of them. The bank is
 generated: 6000 smooth objects with sizes like those of VOC 2012 at half size. Rounds alternate; medians are printed.
 """
 
@@ -91,7 +91,7 @@ def main():
         f"paste, ours, {tf.config.list_logical_devices()[-1].name[-5:]}": lambda pastes: paste(
             device_images, *(tf.constant(p) for p in pastes)
         ).numpy(),
-        "colour jitter, ours": lambda pastes: jitter(device_images).numpy(),
+        "color jitter, ours": lambda pastes: jitter(device_images).numpy(),
     }
     seconds = {name: [] for name in ways}
     for run in range(args.runs + 1):

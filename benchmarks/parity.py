@@ -3,7 +3,7 @@
     python benchmarks/parity.py --reference_dir=DIR
 
 DIR holds checkpoints of the public code (random weights), and inputs and outputs of it: `NAME.pth` and `NAME_io.npz`.
-Exits 1 if a difference is above its limit. Limits are of the largest output for models, in mm for metrics, in grey
+Exits 1 if a difference is above its limit. Limits are of the largest output for models, in mm for metrics, in gray
 levels for occlusion.
 """
 

@@ -55,7 +55,7 @@ ROWS = {  # what is timed: (samples in a call, script, flags)
     "FeedForward, training, batch 64": training("feed_forward", 64),
     "SemGCN, training, batch 64": training("sem_gcn", 64),
     "pasting objects, batch 64": (64, "augment.py", "--serve=paste", "--batch=64"),
-    "colour jitter, batch 64": (64, "augment.py", "--serve=jitter", "--batch=64"),
+    "color jitter, batch 64": (64, "augment.py", "--serve=jitter", "--batch=64"),
 }
 
 

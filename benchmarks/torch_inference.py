@@ -5,7 +5,7 @@ HRNet, soft-argmax and the feed-forward lifter of `torch_models.py`, from uint8 
     python benchmarks/torch_inference.py '{"runtime": "compiled", "precision": "float32", "batch_size": 8}'
 
 `runtime` is `eager`, as the public code runs; `compiled` by torch.compile; `frozen`, the same with channels last and
-constant weights, into which batch normalisation is folded; or `openvino`, converted from PyTorch. Works on demand: see
+constant weights, into which batch normalization is folded; or `openvino`, converted from PyTorch. Works on demand: see
 `on_demand.py`.
 """
 

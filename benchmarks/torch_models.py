@@ -31,7 +31,7 @@ def conv_bn(channels, filters, kernel=3, stride=1):
 
 
 class Residual(nn.Module):
-    """Convolutions with batch normalisation, ReLU between them and after the sum with the input.
+    """Convolutions with batch normalization, ReLU between them and after the sum with the input.
 
     Args:
         channels: of the input.
@@ -187,7 +187,7 @@ class SemGraphConv(nn.Module):
 
 
 class GraphConv(nn.Module):
-    """Graph convolution, batch normalisation and ReLU."""
+    """Graph convolution, batch normalization and ReLU."""
 
     def __init__(self, inputs, outputs, linked):
         super().__init__()
@@ -253,7 +253,7 @@ def make_train_step(task):
 
     Args:
         task: {"model": {"name": …, and arguments of the class}, "batch_size": B, "bfloat16": whether to compute in it,
-            "tuned": whether with channels last and the fused optimiser, "optimizer": arguments of AdamW, "clip_norm":
+            "tuned": whether with channels last and the fused optimizer, "optimizer": arguments of AdamW, "clip_norm":
             limit of the gradients' norm, 0 for none; the norm is computed anyway}.
     """
     options = dict(task["model"])

@@ -2,7 +2,7 @@
 
 config.json       the recipe, with every override
 data.json         what identifies the data: names and sizes of the records, checksums of the arrays
-checkpoints/      model, optimiser and step, a directory for each that is kept
+checkpoints/      model, optimizer and step, a directory for each that is kept
 best.keras        the model with the lowest validation error (its weights' moving average, if the recipe keeps one)
 statistics.json   mean and standard deviation of the training poses (lifters)
 metrics.jsonl     one line for each report

@@ -189,11 +189,11 @@ def unit(direction):
 
 @pytest.mark.parametrize("motion", ["scaling", "translation", "rotation"])
 def test_gradient_of_pa_mpjpe_does_not_see_a_similarity(rng, predicted, target, motion):
-    centred = predicted - predicted.mean(1, keepdims=True)
+    centered = predicted - predicted.mean(1, keepdims=True)
     direction = {
-        "scaling": centred,
-        "translation": np.broadcast_to(rng.normal(size=3), centred.shape),
-        "rotation": np.cross(rng.normal(size=3), centred),
+        "scaling": centered,
+        "translation": np.broadcast_to(rng.normal(size=3), centered.shape),
+        "rotation": np.cross(rng.normal(size=3), centered),
     }[motion]
     assert np.abs(slope(pa_mpjpe, predicted, target, unit(predicted - target))).min() > 0.1
     np.testing.assert_allclose(slope(pa_mpjpe, predicted, target, unit(direction)), np.zeros(4), atol=1e-9)

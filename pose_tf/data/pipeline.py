@@ -205,7 +205,7 @@ def _reader(index):
     return lambda shard: graph_records.examples(tf.gather(paths, shard), tf.gather(lengths, shard), records.H36M)
 
 
-def labelled_images(
+def labeled_images(
     index: RecordIndex, subjects, batch_size: int, every: int = 1, on_damage: str = "stop"
 ) -> tf.data.Dataset:
     """One pass over labeled records in a fixed order; for evaluation.

@@ -73,7 +73,7 @@ def evaluate_images(
     occlude = OcclusionAugmenter(occluders, probability=1.0) if occluders else None
 
     def images():
-        for number, batch in enumerate(pipeline.labelled_images(index, subjects, batch_size)):
+        for number, batch in enumerate(pipeline.labeled_images(index, subjects, batch_size)):
             for key, values in truth.items():
                 values.append(batch[key].numpy())
             image = occlude(batch["image"], training=True, seed=[0, number]) if occlude else batch["image"]

@@ -11,7 +11,7 @@ IN_FLOAT32 = {"final_layer"}  # of detectors in any precision: coordinates come 
 
 
 def fold_batch_norm(model: tf.keras.Model, precision: str) -> tf.keras.Model:
-    """A copy of a network in which convolutions have taken in the batch normalisation that follows them.
+    """A copy of a network in which convolutions have taken in the batch normalization that follows them.
 
     γ·(W∗x + b − μ) / √(σ² + ε) + β = (γ/√(σ² + ε)·W) ∗ x + γ·(b − μ)/√(σ² + ε) + β.
 
@@ -27,7 +27,7 @@ def fold_batch_norm(model: tf.keras.Model, precision: str) -> tf.keras.Model:
     """
     if precision not in PRECISIONS:
         raise UserError(f"--precision={precision} is not known; it can be {' or '.join(PRECISIONS)}")
-    folded = {}  # name of the convolution: its batch normalisation
+    folded = {}  # name of the convolution: its batch normalization
     for layer in model.layers:
         if isinstance(layer, tf.keras.layers.BatchNormalization):
             before = layer.inbound_nodes[0].inbound_layers  # one layer, as it has one input

@@ -67,7 +67,7 @@ function drawOverlay({people}) {
   overlay.joints = [];
   for (const person of people) {
     const points = person.pose2d_px.map((pixel) => pixel && {
-      x: left + scale * (pixel[0] + 0.5), y: top + scale * (pixel[1] + 0.5),  // pixel centres are at integers
+      x: left + scale * (pixel[0] + 0.5), y: top + scale * (pixel[1] + 0.5),  // pixel centers are at integers
     });
     const joints = jointsOf(person, points);
     const width = clamp(scale * Math.max(person.box_px[2], person.box_px[3]) / 75, 1.5, 5);

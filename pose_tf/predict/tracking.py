@@ -68,13 +68,13 @@ class PeopleTracker:
             The box, float32 [4], by a key that each keeps; those in `people` have turned out to be people by now.
         """
         scale = min(SCAN_SIZE / max(image.shape[:2]), 1.0)
-        grey = images.resize(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), scale)
-        if self._before is not None and self._before.shape == grey.shape:
+        gray = images.resize(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), scale)
+        if self._before is not None and self._before.shape == gray.shape:
             for track in self._tracks:
-                motion = _motion(self._before, grey, track.box * scale)
+                motion = _motion(self._before, gray, track.box * scale)
                 track.step = track.step / 2 if motion is None else motion / scale
                 track.box[:2] += track.step
-        self._before = grey
+        self._before = gray
         if self._searching and time >= self._next_search:
             self._next_search = time + FIND_EVERY_S
             self._search(image, time)

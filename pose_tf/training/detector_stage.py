@@ -77,10 +77,10 @@ class DetectorStage(Stage):
 
     @functools.cached_property
     def validation_images(self) -> tf.data.Dataset:
-        """A regular sample of the validation subjects' images, as `pipeline.labelled_images` yields them."""
+        """A regular sample of the validation subjects' images, as `pipeline.labeled_images` yields them."""
         data = self.config.data
         every = -(-self._num_held_out // data.validation_samples)
-        return pipeline.labelled_images(self.index, self._held_out, self.batch_size, every, data.on_damage).cache()
+        return pipeline.labeled_images(self.index, self._held_out, self.batch_size, every, data.on_damage).cache()
 
     def augment(self, batch, seed, progress=1.0):
         """See `Stage.augment`.

@@ -102,7 +102,7 @@ def _statistics(architecture, mean, std):
         raise UserError("give --pose_mean and --pose_std together")
     if mean is None:
         if architecture.startswith("released_"):
-            raise UserError(f"--arch={architecture} predicts standardised poses: give --pose_mean and --pose_std")
+            raise UserError(f"--arch={architecture} predicts standardized poses: give --pose_mean and --pose_std")
         return PoseStatistics(np.zeros((JOINTS, 3), np.float32), np.full((JOINTS, 3), METRE, np.float32))
     return PoseStatistics(_read_array(mean), np.maximum(_read_array(std), 1e-6))
 

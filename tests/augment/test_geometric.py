@@ -15,7 +15,7 @@ MIRROR = [0, 4, 5, 6, 1, 2, 3, 7, 8, 9, 10, 14, 15, 16, 11, 12, 13]
 
 @pytest.fixture
 def pose(rng):
-    """17 joints within 40 px of the centre."""
+    """17 joints within 40 px of the center."""
     angle, radius = rng.uniform(0, 2 * np.pi, 17), rng.uniform(5, 40, 17)
     return np.stack([79.5 + radius * np.cos(angle), 63.5 + radius * np.sin(angle)], -1).astype(np.float32)
 
@@ -127,8 +127,8 @@ def test_mixed_precision_keeps_exact_pixels(pose, mixed_bfloat16):
 
 
 def rotated(image, degrees, factor=1.0):
-    centre = tf.constant([(image.shape[1] - 1) / 2, (image.shape[0] - 1) / 2], tf.float32)
-    return rotate_images(image[None], tf.constant([np.deg2rad(degrees)], tf.float32), tf.constant([factor]), centre)[0]
+    center = tf.constant([(image.shape[1] - 1) / 2, (image.shape[0] - 1) / 2], tf.float32)
+    return rotate_images(image[None], tf.constant([np.deg2rad(degrees)], tf.float32), tf.constant([factor]), center)[0]
 
 
 @pytest.mark.parametrize("degrees, quarters", [(0, 0), (90, -1), (180, 2), (-90, 1)])
@@ -138,7 +138,7 @@ def test_positive_angles_turn_clockwise(rng, degrees, quarters):
     assert np.abs(result - np.rot90(image, quarters))[1:-1, 1:-1].max() <= 1
 
 
-def test_doubling_keeps_the_centre_and_spreads_the_rest(rng):
+def test_doubling_keeps_the_center_and_spreads_the_rest(rng):
     image = rng.integers(0, 256, (9, 9, 3), np.uint8)
     assert np.abs(rotated(image, 0, 2.0).numpy()[::2, ::2].astype(int) - image[2:7, 2:7]).max() <= 1
 

@@ -107,8 +107,8 @@ def test_an_object_at_its_own_size_is_copied(bank, rng):
 
 
 def test_later_objects_cover_earlier_ones_and_none_is_none(rng):
-    colours = np.array([[255, 0, 0, 255], [0, 255, 0, 255]], np.uint8)
-    bank = OccluderBank(tuple(np.tile(colour, (10, 10, 1)) for colour in colours))
+    colors = np.array([[255, 0, 0, 255], [0, 255, 0, 255]], np.uint8)
+    bank = OccluderBank(tuple(np.tile(color, (10, 10, 1)) for color in colors))
     images = np.zeros((3, 32, 32, 3), np.uint8)
     pasted = paste_occluders(
         images, bank, [[0, -1, 1], [1, 0, -1], [-1, -1, -1]], np.ones((3, 3)), np.full((3, 3, 2), 16.0)
@@ -159,15 +159,15 @@ def test_half_of_the_images_get_one_to_eight_objects():
 def test_sizes_and_positions_are_uniform():
     augmenter = OcclusionAugmenter(square(40), probability=1.0, max_count=1)
     images = np.zeros((800, 256, 256, 3), np.uint8)
-    sizes, centres = [], []
+    sizes, centers = [], []
     for mask in changed(augmenter, images, 1):
         rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
         if rows[0] > 0 and rows[-1] < 255 and columns[0] > 0 and columns[-1] < 255:
             sizes.append(len(rows) / 40)
-        centres.append([columns.mean(), rows.mean()])
+        centers.append([columns.mean(), rows.mean()])
     assert min(sizes) >= 0.2 and max(sizes) <= 1.0
     np.testing.assert_allclose(np.quantile(sizes, [0.1, 0.5, 0.9]), [0.28, 0.6, 0.92], atol=0.06)
-    np.testing.assert_allclose(np.quantile(centres, [0.1, 0.5, 0.9], axis=0).T, [[26, 128, 230]] * 2, atol=14)
+    np.testing.assert_allclose(np.quantile(centers, [0.1, 0.5, 0.9], axis=0).T, [[26, 128, 230]] * 2, atol=14)
 
 
 def test_scales_follow_the_shorter_side_of_the_image():

@@ -235,13 +235,13 @@ def test_shards_without_a_sample_of_the_subjects_are_not_opened(tmp_path, people
     """Neither for training nor for validation."""
     shutil.copytree(people.data_dir, tmp_path, dirs_exist_ok=True)
     index = index_records(str(tmp_path))
-    order, found = take_samples(people, index, 10, subjects=(1,))[0], labelled_images(people, index, (1,), 3)[0]
+    order, found = take_samples(people, index, 10, subjects=(1,))[0], labeled_images(people, index, (1,), 3)[0]
     others = [shard for shard, count in zip(index.shards, index.counts((1,)), strict=True) if not count]
     assert not others  # every file has one, so far
     records.write(str(tmp_path / "h36" / "05a.tfrecord"), people.samples[1::3], records.H36M)
     index = index_records(str(tmp_path))
     spoil(tmp_path / "h36" / "05a.tfrecord")
-    assert labelled_images(people, index, (1,), 3)[0] == found
+    assert labeled_images(people, index, (1,), 3)[0] == found
     assert sorted(take_samples(people, index, 10, subjects=(1,))[0]) == sorted(order) == wanted(people, (1,))
 
 
@@ -370,20 +370,20 @@ def test_open_files_are_allowed_or_refused(index, monkeypatch, limit):
             pipeline.allow_open_files(1000)
 
 
-# ------------------------------------------------------------------------------------------------------ labelled images
+# ------------------------------------------------------------------------------------------------------ labeled images
 
 
-def labelled_images(people, index, subjects, batch_size, *options):
-    batches = list(pipeline.labelled_images(index, subjects, batch_size, *options).as_numpy_iterator())
+def labeled_images(people, index, subjects, batch_size, *options):
+    batches = list(pipeline.labeled_images(index, subjects, batch_size, *options).as_numpy_iterator())
     return sum((numbers(people, batch, "pose2d_crop") for batch in batches), []), batches
 
 
 @pytest.mark.parametrize("subjects", [(1,), (5, 6), (1, 5, 6)])
-def test_labelled_images_pass_once_over_all_samples(people, index, subjects):
-    found, batches = labelled_images(people, index, subjects, 6)
+def test_labeled_images_pass_once_over_all_samples(people, index, subjects):
+    found, batches = labeled_images(people, index, subjects, 6)
     assert sorted(found) == wanted(people, subjects)
     assert {len(batch["image"]) for batch in batches[:-1]} <= {6}
-    assert labelled_images(people, index, subjects, 6)[0] == found
+    assert labeled_images(people, index, subjects, 6)[0] == found
     for batch in batches:
         assert sorted(batch) == ["action", "image", "pose2d_crop", "pose3d"] and batch["image"].dtype == np.uint8
         for number, pose3d, action in zip(batch["image"][:, 0, 0, 0], batch["pose3d"], batch["action"], strict=True):
@@ -393,17 +393,17 @@ def test_labelled_images_pass_once_over_all_samples(people, index, subjects):
 
 @pytest.mark.parametrize("every", [1, 2, 3, 7, 100])
 def test_every_keeps_one_of_so_many(people, index, every):
-    whole, _ = labelled_images(people, index, (1, 5), 3)
-    assert labelled_images(people, index, (1, 5), 3, every)[0] == whole[::every]
+    whole, _ = labeled_images(people, index, (1, 5), 3)
+    assert labeled_images(people, index, (1, 5), 3, every)[0] == whole[::every]
 
 
 def test_images_of_the_test_set_come_in_record_order(tmp_path, people):
     path = str(tmp_path / "test_set.tfrecords")
-    unlabelled = [{key: sample[key] for key in records.H36M_TEST.fields} for sample in people.samples[5:18]]
-    records.write(path, unlabelled, records.H36M_TEST)
+    unlabeled = [{key: sample[key] for key in records.H36M_TEST.fields} for sample in people.samples[5:18]]
+    records.write(path, unlabeled, records.H36M_TEST)
     batches = list(pipeline.test_images(path, 5))
     assert [batch.shape for batch in batches] == [(5, 256, 256, 3), (5, 256, 256, 3), (3, 256, 256, 3)]
-    np.testing.assert_array_equal(np.concatenate(batches), [sample["image"] for sample in unlabelled])
+    np.testing.assert_array_equal(np.concatenate(batches), [sample["image"] for sample in unlabeled])
 
 
 # ------------------------------------------------------------------------------------------------------- lifter batches
@@ -626,25 +626,25 @@ def test_damage_where_nothing_is_read_is_no_damage(people, damage, rewrite):
 
 
 @pytest.mark.parametrize(("subjects", "met"), [(EVERYBODY, {3, 23, 20, 8}), ((5,), {3, 23, 20})])
-def test_labelled_images_leave_damage_out(people, index, damage, capfd, subjects, met):
+def test_labeled_images_leave_damage_out(people, index, damage, capfd, subjects, met):
     """The file of sample 8 has none of subject 5, so it is not opened for it."""
-    whole, _ = labelled_images(people, index, subjects, 6)
+    whole, _ = labeled_images(people, index, subjects, 6)
     copy = damage({3: "image size", 23: "no Example", 20: "NaN joints", 8: "missing action"})
     now = index_records(copy.data_dir, on_damage="skip")
     capfd.readouterr()
-    found, batches = labelled_images(people, now, subjects, 6, 1, "skip")
+    found, batches = labeled_images(people, now, subjects, 6, 1, "skip")
     assert found == [number for number in whole if number not in (3, 23, 20, 8)]
     assert {tuple(sorted(batch)) for batch in batches} == {("action", "image", "pose2d_crop", "pose3d")}
     assert skipped_records(capfd.readouterr().err) == met
-    every = labelled_images(people, now, subjects, 6, 3, "skip")[0]
+    every = labeled_images(people, now, subjects, 6, 3, "skip")[0]
     assert every == found[::3]
 
 
-def test_labelled_images_go_on_after_a_file_that_breaks_off(people, damage, capfd):
+def test_labeled_images_go_on_after_a_file_that_breaks_off(people, damage, capfd):
     copy = damage({})
     before = index_records(copy.data_dir)
     FILE_FAULTS["flipped"](copy.paths[6])
-    found, _ = labelled_images(people, before, EVERYBODY, 6, 1, "skip")
+    found, _ = labeled_images(people, before, EVERYBODY, 6, 1, "skip")
     assert sorted(found) == sorted(set(range(28)) - {16, 26})
     assert skipped_records(capfd.readouterr().err) == {16}
 
@@ -684,8 +684,8 @@ def test_random_damage(people, damage, round_):
 # ------------------------------------------------------------------------------------------ damage: it stops everything
 
 
-def all_labelled(index):
-    list(pipeline.labelled_images(index, EVERYBODY, 2))
+def all_labeled(index):
+    list(pipeline.labeled_images(index, EVERYBODY, 2))
 
 
 def some_batches(index):
@@ -698,7 +698,7 @@ def index_again(index):
     index_records(data_dir)
 
 
-CONSUMERS = {"detector_batches": some_batches, "labelled_images": all_labelled, "index_records": index_again}
+CONSUMERS = {"detector_batches": some_batches, "labeled_images": all_labeled, "index_records": index_again}
 
 
 @pytest.fixture
@@ -741,7 +741,7 @@ def test_a_bad_file_is_named(two_shards, spoil, words, consumer):
     assert re.match(re.escape(f"{two_shards.bad}{words}"), refusal(consumer, two_shards.index))
 
 
-@pytest.mark.parametrize("consumer", ["detector_batches", "labelled_images"])
+@pytest.mark.parametrize("consumer", ["detector_batches", "labeled_images"])
 def test_a_file_that_vanishes_is_named(two_shards, consumer):
     two_shards.bad.unlink()
     assert refusal(consumer, two_shards.index) == f"{two_shards.bad} does not exist"

@@ -26,11 +26,11 @@ def encode(format, mode="RGB", size=(70, 50), colors=None, **options):
 
 GOOD = {
     "JPEG": encode("JPEG"),
-    "grey JPEG": encode("JPEG", "L"),
+    "gray JPEG": encode("JPEG", "L"),
     "CMYK JPEG": encode("JPEG", "CMYK"),
     "progressive JPEG": encode("JPEG", progressive=True),
     "PNG": encode("PNG"),
-    "grey PNG": encode("PNG", "L"),
+    "gray PNG": encode("PNG", "L"),
     "palette PNG": encode("PNG", "P"),
     "RGBA PNG": encode("PNG", "RGBA"),
     "16-bit PNG": tf.io.encode_png(np.arange(70 * 50 * 3, dtype=np.uint16).reshape(50, 70, 3)).numpy(),

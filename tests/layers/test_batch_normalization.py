@@ -56,7 +56,7 @@ def test_inference_uses_the_moving_averages(layer, x):
     np.testing.assert_array_equal(layer.moving_mean, mean)
 
 
-def test_it_can_be_frozen_and_synchronised(layer, x):
+def test_it_can_be_frozen_and_synchronized(layer, x):
     model = tf.keras.Sequential([layer])
     trained = layer(x, training=True)
     set_batch_norm(model, "synchronized")

@@ -92,7 +92,7 @@ def test_after_one_step_of_the_scale_every_weight_learns(rng, nodes, groups):
             weight.assign_sub(0.01 * gradient)
     for weight, gradient in zip(layer.trainable_weights, gradients):
         assert np.isfinite(gradient).all(), weight.name
-        if weight is not layer.out.bias:  # the normalisation removes it
+        if weight is not layer.out.bias:  # the normalization removes it
             assert np.abs(gradient).max() > 1e-5, weight.name
 
 

@@ -15,12 +15,12 @@ EDGES_16 = [
 ]  # fmt: skip
 
 
-def randomise(layer, rng):
+def randomize(layer, rng):
     layer.set_weights([rng.normal(size=weight.shape).astype(np.float32) for weight in layer.get_weights()])
 
 
 def graph_conv(x, edges, kernel, edge_logits, bias):
-    """Equations 2 and 3 of the paper, one node and one neighbour at a time."""
+    """Equations 2 and 3 of the paper, one node and one neighbor at a time."""
     nodes = x.shape[1]
     linked = {(i, i) for i in range(nodes)} | {tuple(edge) for edge in edges} | {tuple(edge)[::-1] for edge in edges}
     e = dict(zip(sorted(linked), edge_logits))
@@ -36,11 +36,11 @@ def graph_conv(x, edges, kernel, edge_logits, bias):
 @pytest.mark.parametrize(
     "edges, nodes", [(H36M.bones, 17), (EDGES_16, 16), ([(0, 1)], 3), ([], 4)], ids=["17", "16", "3", "no edges"]
 )
-def test_equals_the_sum_over_neighbours(rng, edges, nodes):
+def test_equals_the_sum_over_neighbors(rng, edges, nodes):
     x = rng.normal(size=(3, nodes, 5)).astype(np.float32)
     layer = SemGraphConv(7, edges)
     layer.build(x.shape)
-    randomise(layer, rng)
+    randomize(layer, rng)
     expected = graph_conv(x, edges, layer.kernel.numpy(), layer.edge_logits.numpy(), layer.bias.numpy())
     np.testing.assert_allclose(layer(x), expected, rtol=1e-4, atol=1e-4)
 
@@ -49,7 +49,7 @@ def test_a_single_node_is_a_dense_layer(rng):
     x = rng.normal(size=(6, 1, 4)).astype(np.float32)
     layer = SemGraphConv(3, [])
     layer.build(x.shape)
-    randomise(layer, rng)
+    randomize(layer, rng)
     dense = tf.keras.layers.Dense(3, weights=[layer.kernel[0].numpy(), layer.bias.numpy()])
     np.testing.assert_allclose(layer(x), dense(x), atol=1e-5)
 
@@ -67,7 +67,7 @@ def test_gradients_of_a_single_node_are_those_of_a_dense_layer(rng):
     x, upstream = rng.normal(size=(6, 1, 4)).astype(np.float32), rng.normal(size=(6, 1, 3)).astype(np.float32)
     layer = SemGraphConv(3, [])
     layer.build(x.shape)
-    randomise(layer, rng)
+    randomize(layer, rng)
     by_x, by_kernel, by_edge, by_bias = gradients(layer, x, upstream)
     np.testing.assert_allclose(by_x, upstream @ layer.kernel[0].numpy().T, atol=1e-5)
     np.testing.assert_allclose(by_kernel[0], x[:, 0].T @ upstream[:, 0], atol=1e-5)
@@ -81,7 +81,7 @@ def test_a_node_without_edges_sees_and_teaches_only_its_own_term(rng):
     upstream[:, 2] = rng.normal(size=(2, 5))
     layer = SemGraphConv(5, [(0, 1), (1, 3)])
     layer.build(x.shape)
-    randomise(layer, rng)
+    randomize(layer, rng)
     own, bias = layer.kernel[0].numpy(), layer.bias.numpy()
     np.testing.assert_allclose(layer(x)[:, 2], x[:, 2] @ own + bias, atol=1e-5)
     by_x, by_kernel, by_edges, by_bias = gradients(layer, x, upstream)
@@ -96,7 +96,7 @@ def test_gradients_agree_with_finite_differences(rng, edges, nodes):
     x, upstream = rng.normal(size=(2, nodes, 3)).astype(np.float32), rng.normal(size=(2, nodes, 4))
     layer = SemGraphConv(4, edges)
     layer.build(x.shape)
-    randomise(layer, rng)
+    randomize(layer, rng)
     values = [value.astype(np.float64) for value in (x, *(weight.numpy() for weight in layer.weights))]
 
     def slope(which, index, step=1e-5):
@@ -127,7 +127,7 @@ def test_weights(edges, nodes, entries):
     assert 0.9 * 128**-0.5 < np.abs(layer.bias).max() <= 128**-0.5
 
 
-def test_adjacency_starts_as_the_mean_over_neighbours():
+def test_adjacency_starts_as_the_mean_over_neighbors():
     layer = SemGraphConv(4, [(0, 1), (1, 2)])
     layer.build((None, 4, 2))
     third = 1 / 3
@@ -135,10 +135,10 @@ def test_adjacency_starts_as_the_mean_over_neighbours():
     np.testing.assert_allclose(layer.adjacency(), expected, atol=1e-6)
 
 
-def test_adjacency_stays_a_mean_over_neighbours(rng):
+def test_adjacency_stays_a_mean_over_neighbors(rng):
     layer = SemGraphConv(4, H36M.bones)
     layer.build((None, 17, 2))
-    randomise(layer, rng)
+    randomize(layer, rng)
     adjacency = layer.adjacency().numpy()
     np.testing.assert_allclose(adjacency.sum(1), np.ones(17), rtol=1e-6)
     linked = np.eye(17, dtype=bool)
@@ -162,7 +162,7 @@ def test_direction_order_and_repetition_of_edges_do_not_matter(rng):
     x = rng.normal(size=(2, 4, 3)).astype(np.float32)
     first, second = SemGraphConv(5, [(0, 1), (1, 2)]), SemGraphConv(5, [(2, 1), (0, 1), (1, 0), (3, 3)])
     first.build(x.shape), second.build(x.shape)
-    randomise(first, rng)
+    randomize(first, rng)
     second.set_weights(first.get_weights())
     np.testing.assert_array_equal(first(x), second(x))
 

@@ -42,10 +42,10 @@ def estimator(statistics, lifter=None, **kwargs):
 def test_images_are_normalised_as_for_imagenet():
     images = np.array([[[[0, 0, 0], [255, 255, 255], [124, 116, 104]]]], np.uint8)
     expected = [[-0.485 / 0.229, -0.456 / 0.224, -0.406 / 0.225], [0.515 / 0.229, 0.544 / 0.224, 0.594 / 0.225]]
-    normalised = normalize_images(images)
-    assert normalised.dtype == tf.float32
-    np.testing.assert_allclose(normalised[0, 0, :2], expected, rtol=1e-5)
-    np.testing.assert_allclose(normalised[0, 0, 2], np.zeros(3), atol=0.01)
+    normalized = normalize_images(images)
+    assert normalized.dtype == tf.float32
+    np.testing.assert_allclose(normalized[0, 0, :2], expected, rtol=1e-5)
+    np.testing.assert_allclose(normalized[0, 0, 2], np.zeros(3), atol=0.01)
 
 
 def test_lifters_see_pixels_from_minus_one_to_one():

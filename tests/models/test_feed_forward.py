@@ -11,7 +11,7 @@ def trainable(model):
     return sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
 
 
-def randomise(model, rng):
+def randomize(model, rng):
     """Random weights and statistics; variances are positive."""
     for weight in model.weights:
         if "variance" in weight.name:
@@ -21,7 +21,7 @@ def randomise(model, rng):
 
 
 def forward(model, pose2d, num_blocks, shared):
-    """The paper's figure 1: linear, batch normalisation, ReLU; two of them in each residual block."""
+    """The paper's figure 1: linear, batch normalization, ReLU; two of them in each residual block."""
 
     def linear(x, name):
         layer = model.get_layer(name)
@@ -44,7 +44,7 @@ def forward(model, pose2d, num_blocks, shared):
 @pytest.mark.parametrize(
     "options, expected",
     [
-        # (34 + 1)·1024, n·(1024 + 1)·1024 and (1024 + 1)·51 linear, and 2·1024 for each batch normalisation.
+        # (34 + 1)·1024, n·(1024 + 1)·1024 and (1024 + 1)·51 linear, and 2·1024 for each batch normalization.
         ({}, 4_296_755),
         ({"share_blocks": True}, 35 * 1024 + 1025 * 1024 + 1025 * 51 + 2 * 2048),
         ({"num_blocks": 0, "units": 10}, 35 * 10 + 11 * 51 + 20),
@@ -61,7 +61,7 @@ def test_number_of_parameters(options, expected):
 )
 def test_equals_a_forward_pass_by_hand(rng, num_joints, num_blocks, shared):
     model = FeedForward(num_joints, units=12, num_blocks=num_blocks, share_blocks=shared)
-    randomise(model, rng)
+    randomize(model, rng)
     pose2d = rng.normal(size=(4, num_joints, 2)).astype(np.float32)
     pose3d = model(pose2d)
     assert (pose3d.shape, pose3d.dtype) == ((4, num_joints, 3), tf.float32)
@@ -69,10 +69,10 @@ def test_equals_a_forward_pass_by_hand(rng, num_joints, num_blocks, shared):
 
 
 def test_raw_pixels_undo_the_normalisation_of_the_input(rng):
-    pixels, normalised = FeedForward(units=8, raw_pixels=True), FeedForward(units=8)
-    pixels.set_weights(normalised.get_weights())
+    pixels, normalized = FeedForward(units=8, raw_pixels=True), FeedForward(units=8)
+    pixels.set_weights(normalized.get_weights())
     pose2d = rng.uniform(0, 256, (4, 17, 2)).astype(np.float32)
-    np.testing.assert_allclose(pixels(pose2d / 128 - 1), normalised(pose2d), rtol=1e-4)
+    np.testing.assert_allclose(pixels(pose2d / 128 - 1), normalized(pose2d), rtol=1e-4)
 
 
 def test_dropout_acts_in_training_only(rng):
@@ -107,7 +107,7 @@ def test_mixed_precision_returns_float32(rng, mixed_bfloat16):
 @pytest.mark.parametrize("shared", [False, True])
 def test_saved_model_file_gives_the_same_poses(tmp_path, rng, shared):
     model = FeedForward(num_joints=5, units=8, num_blocks=1, dropout=0.25, share_blocks=shared, name="lifter")
-    randomise(model, rng)
+    randomize(model, rng)
     model.save(tmp_path / "model.keras")
     again = tf.keras.models.load_model(tmp_path / "model.keras")
     assert type(again) is FeedForward

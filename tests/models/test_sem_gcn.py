@@ -18,7 +18,7 @@ def trainable(model):
     return sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
 
 
-def randomise(model, rng):
+def randomize(model, rng):
     for weight in model.weights:
         if "variance" in weight.name:
             weight.assign(rng.uniform(0.5, 2, weight.shape))
@@ -82,7 +82,7 @@ def test_reference_weights_would_fit(shared_data):
 @pytest.mark.parametrize("num_blocks", [0, 2])
 def test_equals_a_forward_pass_by_hand(rng, num_blocks):
     model = SemGCN(channels=6, num_blocks=num_blocks, non_local=False)
-    randomise(model, rng)
+    randomize(model, rng)
     pose2d = rng.normal(size=(4, 17, 2)).astype(np.float32)
     pose3d = model(pose2d)
     assert (pose3d.shape, pose3d.dtype) == ((4, 17, 3), tf.float32)
@@ -130,7 +130,7 @@ def test_mixed_precision_returns_float32(rng, mixed_bfloat16):
 )
 def test_saved_model_file_gives_the_same_poses(tmp_path, rng, options):
     model = SemGCN(channels=8, num_blocks=1, **options)
-    randomise(model, rng)
+    randomize(model, rng)
     model.save(tmp_path / "model.keras")
     again = tf.keras.models.load_model(tmp_path / "model.keras")
     assert type(again) is SemGCN

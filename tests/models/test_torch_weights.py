@@ -39,7 +39,7 @@ def small():
 
 
 @pytest.fixture
-def randomised(small, rng):
+def randomized(small, rng):
     """The small HRNet with random weights."""
     small.set_weights([rng.uniform(0.5, 1, weight.shape) for weight in small.get_weights()])
     return small
@@ -79,10 +79,10 @@ def refusal(model, path, state, map_joints=None):
 # ------------------------------------------------------------------------------------------------------ HRNet
 
 
-def test_hrnet_computes_what_the_file_says(randomised, path, rng):
+def test_hrnet_computes_what_the_file_says(randomized, path, rng):
     state = small_state(rng)
-    assert load(randomised, path, state) == NOTHING
-    assert_is_small_hrnet(randomised, state, rng)
+    assert load(randomized, path, state) == NOTHING
+    assert_is_small_hrnet(randomized, state, rng)
 
 
 def test_hrnet_of_other_depth_and_joints_computes_what_the_file_says(path, rng):
@@ -111,33 +111,33 @@ def test_all_weights_of_w32_are_loaded(path, rng):
 
 
 @pytest.mark.parametrize("head", ["head", "keypoint_head"])
-def test_hrnet_of_mmpose_is_loaded(randomised, path, rng, head):
+def test_hrnet_of_mmpose_is_loaded(randomized, path, rng, head):
     state = small_state(rng)
     theirs = {f"{head if key.startswith('final') else 'backbone'}.{key}": value for key, value in state.items()}
-    assert load(randomised, path, {"meta": {"epoch": 210}, "state_dict": theirs}) == from_key("state_dict")
-    assert_is_small_hrnet(randomised, state, rng)
+    assert load(randomized, path, {"meta": {"epoch": 210}, "state_dict": theirs}) == from_key("state_dict")
+    assert_is_small_hrnet(randomized, state, rng)
 
 
 @pytest.mark.parametrize("write", [write_zip, write_legacy])
-def test_hrnet_of_a_training_on_several_gpus_is_loaded(randomised, path, rng, write):
+def test_hrnet_of_a_training_on_several_gpus_is_loaded(randomized, path, rng, write):
     state = small_state(rng)
     theirs = {f"module.{key}": value for key, value in state.items()}
     write(path, {"epoch": 210, "model": "pose_hrnet", "best_state_dict": theirs, "perf": 0.9, "optimizer": {}})
-    assert load_torch_weights(randomised, str(path)) == from_key("best_state_dict")
-    assert_is_small_hrnet(randomised, state, rng)
+    assert load_torch_weights(randomized, str(path)) == from_key("best_state_dict")
+    assert_is_small_hrnet(randomized, state, rng)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float64"])
-def test_weights_of_another_precision_are_loaded(randomised, path, rng, dtype):
+def test_weights_of_another_precision_are_loaded(randomized, path, rng, dtype):
     state = {key: value.astype(dtype) if value.ndim else value for key, value in small_state(rng).items()}
-    assert load(randomised, path, state) == NOTHING
-    np.testing.assert_array_equal(randomised.get_layer("bn1").gamma, state["bn1.weight"].astype(np.float32))
+    assert load(randomized, path, state) == NOTHING
+    np.testing.assert_array_equal(randomized.get_layer("bn1").gamma, state["bn1.weight"].astype(np.float32))
 
 
-def test_weights_are_loaded_without_the_counts_of_batches(randomised, path, rng):
+def test_weights_are_loaded_without_the_counts_of_batches(randomized, path, rng):
     state = {key: value for key, value in small_state(rng).items() if not key.endswith("num_batches_tracked")}
-    assert load(randomised, path, state) == NOTHING
-    assert_is_small_hrnet(randomised, state, rng)
+    assert load(randomized, path, state) == NOTHING
+    assert_is_small_hrnet(randomized, state, rng)
 
 
 def imagenet_state(rng):
@@ -158,32 +158,32 @@ def imagenet_state(rng):
     return pose, extra | random_state(shapes, rng)
 
 
-def test_an_imagenet_file_fills_all_but_the_head(randomised, path, rng):
+def test_an_imagenet_file_fills_all_but_the_head(randomized, path, rng):
     pose, extra = imagenet_state(rng)
-    weight, bias = randomised.get_layer("final_layer").get_weights()
-    loaded = load(randomised, path, pose | extra)
+    weight, bias = randomized.get_layer("final_layer").get_weights()
+    loaded = load(randomized, path, pose | extra)
     assert set(loaded.skipped) == {key for key in extra if not key.endswith("num_batches_tracked")}
     assert loaded.initialized == ("final_layer.bias", "final_layer.weight")
     own = {"final_layer.weight": weight.transpose(3, 2, 0, 1), "final_layer.bias": bias}
-    assert_is_small_hrnet(randomised, pose | own, rng)
+    assert_is_small_hrnet(randomized, pose | own, rng)
 
 
 @pytest.mark.parametrize("lacking", ["stage4.0.fuse_layers.0.3.0.weight", "conv1.weight"])
-def test_an_imagenet_file_must_have_the_rest(randomised, path, rng, lacking):
+def test_an_imagenet_file_must_have_the_rest(randomized, path, rng, lacking):
     pose, extra = imagenet_state(rng)
     state = {key: value for key, value in (pose | extra).items() if key != lacking}
-    assert f"missing keys: '{lacking}'" in refusal(randomised, path, state)
+    assert f"missing keys: '{lacking}'" in refusal(randomized, path, state)
 
 
-def test_an_imagenet_file_may_not_have_more(randomised, path, rng):
+def test_an_imagenet_file_may_not_have_more(randomized, path, rng):
     pose, extra = imagenet_state(rng)
-    message = refusal(randomised, path, pose | extra | {"stage5.weight": np.ones(3, np.float32)})
+    message = refusal(randomized, path, pose | extra | {"stage5.weight": np.ones(3, np.float32)})
     assert "'stage5.weight'" in message and "lacks" not in message
 
 
-def test_a_pose_file_may_not_have_parts_of_the_imagenet_head(randomised, path, rng):
+def test_a_pose_file_may_not_have_parts_of_the_imagenet_head(randomized, path, rng):
     state = small_state(rng, all_outputs=True)
-    assert "'stage4.0.fuse_layers.1.0.0.0.weight'" in refusal(randomised, path, state)
+    assert "'stage4.0.fuse_layers.1.0.0.0.weight'" in refusal(randomized, path, state)
 
 
 # ------------------------------------------------------------------------------------------------- map_joints
@@ -196,11 +196,11 @@ def test_a_pose_file_may_not_have_parts_of_the_imagenet_head(randomised, path, r
         ("coco", skeleton.COCO, {"Hip", "Spine", "Thorax", "Head"}, {"LEye", "REye", "LEar", "REar"}),
     ],
 )
-def test_joints_that_both_have_are_filled(randomised, path, rng, name, theirs, absent, left):
+def test_joints_that_both_have_are_filled(randomized, path, rng, name, theirs, absent, left):
     state = small_state(rng, joints=len(theirs.joints))
-    before, bias_before = randomised.get_layer("final_layer").get_weights()
-    loaded = load(randomised, path, state, name)
-    after, bias_after = randomised.get_layer("final_layer").get_weights()
+    before, bias_before = randomized.get_layer("final_layer").get_weights()
+    loaded = load(randomized, path, state, name)
+    after, bias_after = randomized.get_layer("final_layer").get_weights()
     assert set(loaded.skipped) == {f"final_layer of {joint}" for joint in left}
     assert set(loaded.initialized) == {f"final_layer of {joint}" for joint in absent}
     for i, joint in enumerate(skeleton.H36M.joints):
@@ -214,30 +214,30 @@ def test_joints_that_both_have_are_filled(randomised, path, rng, name, theirs, a
             assert bias_after[i] == state["final_layer.bias"][row]
     image = rng.normal(size=(1, 64, 64, 3)).astype(np.float32)
     own = {"final_layer.weight": after.transpose(3, 2, 0, 1), "final_layer.bias": bias_after}
-    assert_agrees(randomised(image), numpy_models.hrnet(state | own, image))
+    assert_agrees(randomized(image), numpy_models.hrnet(state | own, image))
 
 
-def test_a_head_of_the_same_skeleton_is_filled_wholly(randomised, path, rng):
+def test_a_head_of_the_same_skeleton_is_filled_wholly(randomized, path, rng):
     state = small_state(rng)
-    assert load(randomised, path, state, "h36m") == NOTHING
-    assert_is_small_hrnet(randomised, state, rng)
+    assert load(randomized, path, state, "h36m") == NOTHING
+    assert_is_small_hrnet(randomized, state, rng)
 
 
-def test_other_joints_without_a_map_are_refused(randomised, path, rng):
-    message = refusal(randomised, path, small_state(rng, joints=16))
+def test_other_joints_without_a_map_are_refused(randomized, path, rng):
+    message = refusal(randomized, path, small_state(rng, joints=16))
     assert "predicts 16 joints, hrnet_w4 17" in message
     assert "map_joints (h36m, mpii, coco)" in message
 
 
-def test_a_map_for_another_number_of_joints_is_refused(randomised, path, rng):
-    message = refusal(randomised, path, small_state(rng, joints=17), "mpii")
+def test_a_map_for_another_number_of_joints_is_refused(randomized, path, rng):
+    message = refusal(randomized, path, small_state(rng, joints=17), "mpii")
     assert "map_joints=mpii maps 16 joints to 17" in message and "has 17, hrnet_w4 17" in message
     message = refusal(HRNet(**SMALL, num_joints=16), path, small_state(rng, joints=16), "mpii")
     assert "has 16, hrnet_w4 16" in message
 
 
-def test_an_unknown_map_is_refused(randomised, path, rng):
-    message = refusal(randomised, path, small_state(rng), "halpe")
+def test_an_unknown_map_is_refused(randomized, path, rng):
+    message = refusal(randomized, path, small_state(rng), "halpe")
     assert "map_joints is 'halpe'; it can be h36m, mpii, coco" in message
 
 
@@ -247,38 +247,38 @@ def test_a_map_for_a_lifter_is_refused(path, rng):
     assert "feed_forward" in message
 
 
-def test_a_mapped_head_of_other_channels_is_refused(randomised, path, rng):
+def test_a_mapped_head_of_other_channels_is_refused(randomized, path, rng):
     state = small_state(rng, joints=16)
     state["final_layer.weight"] = state["final_layer.weight"][:, :1].copy()
-    assert "'final_layer.weight' has shape (16, 1, 1, 1)" in refusal(randomised, path, state, "mpii")
+    assert "'final_layer.weight' has shape (16, 1, 1, 1)" in refusal(randomized, path, state, "mpii")
 
 
-def test_a_map_for_an_imagenet_file_is_refused(randomised, path, rng):
+def test_a_map_for_an_imagenet_file_is_refused(randomized, path, rng):
     pose, extra = imagenet_state(rng)
-    refusal(randomised, path, pose | extra, "mpii")
+    refusal(randomized, path, pose | extra, "mpii")
 
 
 # ------------------------------------------------------------------------------------------------- strictness
 
 
-def test_missing_and_unknown_keys_are_named(randomised, path, rng):
+def test_missing_and_unknown_keys_are_named(randomized, path, rng):
     state = small_state(rng)
     state["stage2.0.branches.0.0.conv3.weight"] = state.pop("stage2.0.branches.0.0.conv2.weight")
-    message = refusal(randomised, path, state)
+    message = refusal(randomized, path, state)
     assert message.startswith(f"{path} does not fit hrnet_w4: missing keys: 'stage2.0.branches.0.0.conv2.weight'; ")
     assert "'stage2.0.branches.0.0.conv3.weight'" in message
 
 
 @pytest.mark.parametrize("key", ["bn1.running_var", "final_layer.bias", "final_layer.weight", "transition3.3.0.1.bias"])
-def test_a_missing_key_is_named(randomised, path, rng, key):
+def test_a_missing_key_is_named(randomized, path, rng, key):
     state = small_state(rng)
     del state[key]
-    assert f"missing keys: '{key}'" in refusal(randomised, path, state)
+    assert f"missing keys: '{key}'" in refusal(randomized, path, state)
 
 
-def test_no_more_than_six_keys_are_named(randomised, path, rng):
+def test_no_more_than_six_keys_are_named(randomized, path, rng):
     extra = {f"extra{i}": np.ones(1, np.float32) for i in range(8)}
-    message = refusal(randomised, path, small_state(rng) | extra)
+    message = refusal(randomized, path, small_state(rng) | extra)
     assert "'extra4', 'extra5' and 2 more" in message and "extra6" not in message
 
 
@@ -293,21 +293,21 @@ def test_no_more_than_six_keys_are_named(randomised, path, rng):
         ("final_layer.bias", (16,)),
     ],
 )
-def test_another_shape_is_named(randomised, path, rng, key, shape):
+def test_another_shape_is_named(randomized, path, rng, key, shape):
     state = small_state(rng) | {key: np.ones(shape, np.float32)}
-    assert f"does not fit hrnet_w4: '{key}' has shape {shape}" in refusal(randomised, path, state)
+    assert f"does not fit hrnet_w4: '{key}' has shape {shape}" in refusal(randomized, path, state)
 
 
-def test_an_hrnet_of_another_width_is_refused(randomised, path, rng):
+def test_an_hrnet_of_another_width_is_refused(randomized, path, rng):
     state = small_state(rng, width=8)
     assert re.search(
-        r"'transition1\.[01]\.[0-9.]+\.weight' has shape \(\d+, 32, 3, 3\)", refusal(randomised, path, state)
+        r"'transition1\.[01]\.[0-9.]+\.weight' has shape \(\d+, 32, 3, 3\)", refusal(randomized, path, state)
     )
 
 
-def test_another_network_is_refused(randomised, path, rng):
+def test_another_network_is_refused(randomized, path, rng):
     lifter = random_state(numpy_models.sem_gcn_shapes(49, 4, 1), rng)
-    message = refusal(randomised, path, lifter)
+    message = refusal(randomized, path, lifter)
     assert "missing keys:" in message and "'gconv_input.0.bn.bias'" in message
     detector = small_state(rng)
     for model in (SemGCN(channels=4, num_blocks=1), FeedForward(units=4)):

@@ -50,7 +50,7 @@ def test_exif_turns_an_image_upright(photo, tmp_path):
 
 
 @pytest.mark.parametrize(("mode", "suffix"), [("RGBA", "png"), ("P", "png"), ("CMYK", "jpg"), ("RGB", "webp")])
-def test_colours_survive_whatever_the_format(photo, tmp_path, mode, suffix):
+def test_colors_survive_whatever_the_format(photo, tmp_path, mode, suffix):
     photo.convert(mode).save(tmp_path / f"a.{suffix}")
     image = read_photo(f"{tmp_path}/a.{suffix}")
     assert image.shape == (20, 40, 3)
@@ -58,7 +58,7 @@ def test_colours_survive_whatever_the_format(photo, tmp_path, mode, suffix):
     assert is_red(image[10, 10]) and not is_red(image[10, 30])
 
 
-def test_grey_and_16_bit_images_become_8_bit_colours(tmp_path):
+def test_gray_and_16_bit_images_become_8_bit_colors(tmp_path):
     for name, pixels in (("8", np.full((4, 6), 200, np.uint8)), ("16", np.full((4, 6), 51200, np.uint16))):
         cv2.imwrite(f"{tmp_path}/{name}.png", pixels)
         np.testing.assert_array_equal(read_photo(f"{tmp_path}/{name}.png"), np.full((4, 6, 3), 200))
@@ -113,7 +113,7 @@ def write_tiff(path, samples, order="<", bits=None, compress=False, orientation=
         (np.float32, 65535, "its values are 0 to 65535; white is taken for 65535"),
     ],
 )
-def test_no_grey_tiff_is_black(tmp_path, kind, white, words, order, caplog):
+def test_no_gray_tiff_is_black(tmp_path, kind, white, words, order, caplog):
     write_tiff(tmp_path / "a.tif", (white * LEVELS).astype(kind), order)
     image = read_photo(f"{tmp_path}/a.tif")
     assert image.shape == (6, 8, 3)

@@ -1,4 +1,4 @@
-"""Tests of the detector's training step: what it sees and minimises."""
+"""Tests of the detector's training step: what it sees and minimizes."""
 
 import numpy as np
 import pytest
@@ -45,7 +45,7 @@ def test_training_images_are_occluded_and_jittered_and_validation_images_are_not
     assert images.dtype == tf.float32
     np.testing.assert_array_equal(pose2d, batch["pose2d_crop"])
     changed = np.abs(images - tf.cast(batch["image"], tf.float32)).max(axis=-1)
-    assert (changed > 1).mean() > 0.9  # colours, nearly everywhere
+    assert (changed > 1).mean() > 0.9  # colors, nearly everywhere
     again, _ = stage.augment(batch, [0, 0])
     other, _ = stage.augment(batch, [0, 1])
     np.testing.assert_array_equal(again, images)

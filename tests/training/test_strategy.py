@@ -98,7 +98,9 @@ def make_config(name, batch_norm):
     config.precision = "float32"
     config.data.batch_size = 16
     config.data.validation_subjects = (8,)
-    config.optimizer.learning_rate = LEARNING_RATE
+    # Adam makes much of rounding errors, which move the means of what these weights feed. Statistics alone are wanted
+    # of this one, so its weights stay.
+    config.optimizer.learning_rate = 1e-9 if (name, batch_norm) == ("hrnet_w32", "synchronized") else LEARNING_RATE
     if config.stage == "lifter":
         config.model.dropout = 0.0  # its mask and augmentation are drawn for each replica
         config.model.units = 64
@@ -114,7 +116,7 @@ def make_config(name, batch_norm):
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """{number of replicas: {recipe and batch normalisation: weights after 5 steps}}."""
+    """{number of replicas: {recipe and batch normalization: weights after 5 steps}}."""
     folder = tmp_path_factory.mktemp("data")
     samples = [render_sample(0, i, subject) for i, subject in enumerate((1,) * 16 + (8,))]
     records.write(f"{folder}/h36/a.tfrecord", samples, records.H36M)
@@ -163,7 +165,7 @@ def test_two_replicas_with_half_the_batch_take_the_step_of_one(trained, name):
     assert differences(trained, name).max() < 1e-5
 
 
-def test_two_replicas_with_synchronized_batch_normalisation_take_the_step_of_one(trained):
+def test_two_replicas_with_synchronized_batch_normalization_take_the_step_of_one(trained):
     """But for a weight or two in 20,000 of next to no gradient: Adam makes much of its rounding errors, which
     are other ones on other processors.
     """
@@ -211,7 +213,7 @@ def test_synchronized_normalization_is_that_of_the_whole_batch(normalized, numbe
     np.testing.assert_allclose(found, [0.1 * seen.mean(0), 0.9 + 0.1 * seen.var(0, ddof=1)], rtol=1e-5)
 
 
-def test_batch_normalisation_over_each_replicas_samples_is_another_step(trained):
+def test_batch_normalization_over_each_replicas_samples_is_another_step(trained):
     """Means and variances of 8 samples are not those of 16. Adam then moves weights by as much as it can."""
     one, two = (trained[count]["feed_forward replica"] for count in (1, 2))
     found = max(np.abs(one[weight] - two[weight]).max() for weight in one if "moving" not in weight)
