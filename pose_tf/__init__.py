@@ -4,6 +4,7 @@ Names are imported when they are used for the first time, so that `import pose_t
 """
 
 import importlib
+import os
 import sys
 
 from pose_tf.keras_version import require_keras_2
@@ -41,7 +42,12 @@ def __dir__():
     return sorted({*globals(), *__all__})
 
 
-require_keras_2()
+try:
+    require_keras_2()
+except ImportError as error:
+    if {os.path.basename(part) for part in sys.orig_argv[:3]} & {"pose-tf", "pose_tf.cli"}:
+        sys.exit(f"error: {error}")  # the command needs no traceback
+    raise
 if "tensorflow" in sys.modules:
     # Registers the Keras classes. Where TensorFlow comes later, `load_model` imports their modules as files name them.
     importlib.import_module("pose_tf.models")

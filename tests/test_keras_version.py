@@ -58,3 +58,17 @@ def test_a_process_without_keras_2_is_refused(script, words):
     message = done.stderr.splitlines()[-1]
     assert message.startswith("ImportError: pose_tf needs Keras 2")
     assert words in message
+
+
+@pytest.mark.skipif(tf.__version__.startswith("2.15."), reason="this TensorFlow has Keras 2 built in")
+def test_the_command_refuses_keras_3_in_one_sentence():
+    done = subprocess.run(
+        [sys.executable, "-m", "pose_tf.cli", "train", "--help"],
+        cwd=ROOT,
+        env=os.environ | {"TF_USE_LEGACY_KERAS": "0"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("error: pose_tf needs Keras 2, and this process has Keras 3")
+    assert "Traceback" not in done.stderr
