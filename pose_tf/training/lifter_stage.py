@@ -14,14 +14,14 @@ from pose_tf.models import FeedForward, SemGCN
 from pose_tf.models.estimator import lift, normalize_pose2d
 from pose_tf.models.statistics import PoseStatistics
 from pose_tf.training.stage import PICTURES, Stage, mean_errors
-from pose_tf.training.strategy import batch_sizes, first_worker_first
+from pose_tf.training.strategy import batch_sizes, worker_0_first
 
 MODELS = {"feed_forward": FeedForward, "sem_gcn": SemGCN}
 VALIDATION_BATCH = 1024
 
 
 class LifterStage(Stage):
-    """2D joints to 3D joints. Joints outside the crop are kept: their coordinates say where they are.
+    """2D joints to 3D joints. Joints outside the crop count like all others, since their coordinates are known.
 
     Raises:
         UserError: no data, or damaged data.
@@ -35,10 +35,10 @@ class LifterStage(Stage):
         if config.data.poses:
             poses = read_pose_file(config.data.poses)
         elif data_dir:
-            with first_worker_first(strategy):
+            with worker_0_first(strategy):
                 poses = index_records(data_dir, config.data.on_damage).poses
         else:
-            raise UserError("neither --data_dir nor --config.data.poses says what to train on")
+            raise UserError("no training data: give data_dir or config.data.poses")
         self.config = config
         self.training, self.validation = poses.split(config.data.validation_subjects)
         self.num_samples = len(self.training)
@@ -60,7 +60,7 @@ class LifterStage(Stage):
         return self.augmenter(batch["pose2d_crop"], batch["pose3d"], seed)
 
     def losses(self, augmented) -> dict[str, tf.Tensor]:
-        """{"loss": in units of the poses' standard deviation, "mpjpe": mm}, each float32 [B]."""
+        """{"loss": in units of the training poses' standard deviation, "mpjpe": mm}, each float32 [B]."""
         pose2d, target = augmented
         target = geometry.hip_relative(target)
         standardized = self.model(normalize_pose2d(pose2d), training=True)
@@ -72,7 +72,7 @@ class LifterStage(Stage):
         return {"loss": loss, "mpjpe": metrics.mpjpe(pose3d, target)}
 
     def validate(self, interrupted=lambda: False) -> dict[str, float] | None:
-        """See `Stage.validate`; in mm, and shares of joints and thresholds."""
+        """See `Stage.validate`. Errors in mm, or as shares of joints and thresholds."""
 
         def predict(start):
             part = slice(start, start + VALIDATION_BATCH)
@@ -92,7 +92,7 @@ class LifterStage(Stage):
         return viz.sheet_3d(pose2d[:PICTURES].numpy(), pose3d[:PICTURES].numpy())
 
     def pictures(self) -> np.ndarray:
-        """A sheet of validation poses, predicted and true, uint8 [H, W, 3]."""
+        """A sheet of predicted and true validation poses, uint8 [H, W, 3]."""
         shown = self.shown
         return viz.sheet_3d(self.validation.pose2d[shown], self.poses(), self.validation.pose3d[shown])
 
