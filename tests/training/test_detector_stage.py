@@ -79,7 +79,9 @@ def test_joints_outside_the_crop_do_not_choose_the_best_weights(config, data_dir
 
 def test_a_missing_bank_says_what_to_do(config, data_dir):
     config.occlusion.bank = "nowhere.npz"
-    with pytest.raises(UserError, match=r"config.occlusion.bank: nowhere.npz does not exist; tools/build_occluders.py"):
+    with pytest.raises(
+        UserError, match=r"config.occlusion.bank: nowhere.npz does not exist; create it with pose-tf build-occluders"
+    ):
         make_stage(config, data_dir)
 
 
