@@ -58,18 +58,18 @@ def read_tf_config() -> Cluster | None:
     cluster, task = parts
     for job, addresses in cluster.items():
         if job not in ("chief", "worker"):
-            raise _fault(f"its cluster has the job '{job}'; only worker and chief are supported")
+            raise _fault(f"its cluster has '{job}', but only worker and chief are supported")
         if not isinstance(addresses, list) or not addresses:
             raise _fault(f"its {job} is {json.dumps(addresses)}, which is not a list of addresses in brackets")
         for address in addresses:
             _check_address(address)
     chiefs, workers = (cluster.get(job, []) for job in ("chief", "worker"))
     if len(chiefs) > 1:
-        raise _fault(f"it has {len(chiefs)} chiefs; at most one is allowed")
+        raise _fault(f"it has {len(chiefs)} chiefs, but at most one is allowed")
     addresses = (*chiefs, *workers)
     for address in addresses:
         if addresses.count(address) > 1:
-            raise _fault(f"it lists {address} {addresses.count(address)} times; each worker needs its own address")
+            raise _fault(f"it lists {address} {addresses.count(address)} times, but each worker needs its own address")
     return Cluster(addresses, _index(task, cluster, len(chiefs)))
 
 
@@ -93,7 +93,7 @@ def _index(task, cluster, chiefs):
     """Number of the task among all workers."""
     kind, index = task.get("type"), task.get("index")
     if kind not in ("chief", "worker"):
-        raise _fault(f"its task's type is {json.dumps(kind)}; only worker and chief are supported")
+        raise _fault(f"its task's type is {json.dumps(kind)}, but only worker and chief are supported")
     count = len(cluster.get(kind, []))
     if type(index) is not int or not 0 <= index < count:  # a bool is an int, too
         numbers = (

@@ -14,7 +14,7 @@ from pose_tf.errors import UserError
 from pose_tf.models import HRNet
 from pose_tf.models.decoding import Decoding
 from pose_tf.models.estimator import detect, normalize_images
-from pose_tf.training.stage import PICTURES, Stage, mean_errors
+from pose_tf.training.stage import SHEET_SAMPLES, Stage, mean_errors
 from pose_tf.training.strategy import batch_sizes, worker_0_first
 
 MODELS = {"hrnet": HRNet}
@@ -130,18 +130,18 @@ class DetectorStage(Stage):
     def _detect(self, images):
         return detect(self.model, images, self.config.flip_test, self.decoding)
 
-    def augmented_pictures(self) -> np.ndarray:
+    def training_sheet(self) -> np.ndarray:
         """A sheet of training images with their joints, uint8 [H, W, 3]."""
         batch = next(iter(self.training_batches(0, Share(), "pictures")))
         images, pose2d = self.augment(batch, [self.config.seed, 0])
-        return viz.sheet_2d(np.uint8(images[:PICTURES]), pose2d[:PICTURES].numpy())
+        return viz.sheet_2d(np.uint8(images[:SHEET_SAMPLES]), pose2d[:SHEET_SAMPLES].numpy())
 
-    def pictures(self) -> np.ndarray:
+    def validation_sheet(self) -> np.ndarray:
         """A sheet of validation images with their predicted and true joints, uint8 [H, W, 3]."""
         batch = next(iter(self.validation_images))
-        images, target = batch["image"][:PICTURES], batch["pose2d_crop"][:PICTURES]
+        images, target = batch["image"][:SHEET_SAMPLES], batch["pose2d_crop"][:SHEET_SAMPLES]
         pose2d, _ = self._detect(batch["image"])
-        return viz.sheet_2d(images.numpy(), pose2d[:PICTURES].numpy(), target.numpy())
+        return viz.sheet_2d(images.numpy(), pose2d[:SHEET_SAMPLES].numpy(), target.numpy())
 
 
 def _make_occlusion(options):

@@ -13,7 +13,7 @@ from pose_tf.errors import UserError
 from pose_tf.models import FeedForward, SemGCN
 from pose_tf.models.estimator import lift, normalize_pose2d
 from pose_tf.models.statistics import PoseStatistics
-from pose_tf.training.stage import PICTURES, Stage, mean_errors
+from pose_tf.training.stage import SHEET_SAMPLES, Stage, mean_errors
 from pose_tf.training.strategy import batch_sizes, worker_0_first
 
 MODELS = {"feed_forward": FeedForward, "sem_gcn": SemGCN}
@@ -42,7 +42,7 @@ class LifterStage(Stage):
         self.config = config
         self.training, self.validation = poses.split(config.data.validation_subjects)
         self.num_samples = len(self.training)
-        self.shown = np.linspace(0, len(self.validation) - 1, PICTURES).astype(int)
+        self.shown = np.linspace(0, len(self.validation) - 1, SHEET_SAMPLES).astype(int)
         self.batch_size, _ = batch_sizes(config.data, strategy)
         self.statistics = PoseStatistics.of(self.training.pose3d, self.training.pose2d)
         options = config.model.to_dict()
@@ -85,13 +85,13 @@ class LifterStage(Stage):
     def _lift(self, pose2d):
         return lift(self.model, self.statistics, pose2d, self.config.flip_test)
 
-    def augmented_pictures(self) -> np.ndarray:
+    def training_sheet(self) -> np.ndarray:
         """A sheet of training poses, uint8 [H, W, 3]."""
         batch = next(iter(self.training_batches(0, Share())))
         pose2d, pose3d = self.augment(batch, [self.config.seed, 0])
-        return viz.sheet_3d(pose2d[:PICTURES].numpy(), pose3d[:PICTURES].numpy())
+        return viz.sheet_3d(pose2d[:SHEET_SAMPLES].numpy(), pose3d[:SHEET_SAMPLES].numpy())
 
-    def pictures(self) -> np.ndarray:
+    def validation_sheet(self) -> np.ndarray:
         """A sheet of predicted and true validation poses, uint8 [H, W, 3]."""
         shown = self.shown
         return viz.sheet_3d(self.validation.pose2d[shown], self.poses(), self.validation.pose3d[shown])

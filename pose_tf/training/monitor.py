@@ -133,7 +133,7 @@ class Monitor:
         self._shown |= {f"{split[:3]} {name}": f"{value:.4g}" for name, value in values.items() if name in SHOWN}
         self._bar.set_postfix(self._shown)
 
-    def picture(self, step: int, name: str, image) -> None:
+    def image(self, step: int, name: str, image) -> None:
         """Shows an image, uint8 [H, W, 3], in TensorBoard."""
         with self._writer.as_default(step):
             tf.summary.image(name, image[None])

@@ -103,8 +103,8 @@ class Run:
             if not first and not self.worker:
                 self._monitor.recipe(self.config)
                 with interruption.input():
-                    picture = self.stage.augmented_pictures()
-                self._monitor.picture(0, "augmented", picture)
+                    sheet = self.stage.training_sheet()
+                self._monitor.image(0, "augmented", sheet)
             self._take_steps = make_train_steps(
                 self.config, self.stage, state, self.strategy, self.total_steps, interruption
             )
@@ -217,14 +217,14 @@ class Run:
             add_up(self.strategy, FINISHED)
             if not math.isfinite(errors[metric]):
                 self._stop_as_not_finite(f"the validation's {metric} is not finite")
-            picture, poses = stage.pictures(), stage.poses()
+            sheet, poses = stage.validation_sheet(), stage.poses()
             if errors[metric] < float(state.best):
                 state.best.assign(errors[metric])
                 state.best_step.assign(state.step)
                 self.workdir.save_best(state.model)
         self.errors = errors
         self._monitor.report(state.step, "validation", errors)
-        self._monitor.picture(state.step, "validation", picture)
+        self._monitor.image(state.step, "validation", sheet)
         if poses is not None:
             self._monitor.poses(state.step, "poses", poses)
         self._monitor.draw_curves()

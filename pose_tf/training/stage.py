@@ -10,7 +10,7 @@ from pose_tf import metrics
 from pose_tf.data.pipeline import Share
 from pose_tf.models.statistics import PoseStatistics
 
-PICTURES = 8
+SHEET_SAMPLES = 8
 """The number of samples on a sheet."""
 
 
@@ -69,10 +69,10 @@ class Stage(Protocol):
     def validate(self, interrupted: Callable[[], bool] = lambda: False) -> dict[str, float] | None:
         """Errors on the validation subjects by name; None as soon as `interrupted()` is true."""
 
-    def augmented_pictures(self) -> np.ndarray:
+    def training_sheet(self) -> np.ndarray:
         """A sheet of augmented training samples of step 0, uint8 [H, W, 3]."""
 
-    def pictures(self) -> np.ndarray:
+    def validation_sheet(self) -> np.ndarray:
         """A sheet of validation samples with predicted and true joints, uint8 [H, W, 3]."""
 
     def poses(self) -> np.ndarray | None:
