@@ -1,9 +1,10 @@
-"""Images a second of the occlusion and color augmentation, beside OpenCV pasting the same objects, and its memory.
+"""Measures occlusion and color augmentation in images per second, compared to OpenCV, and the memory of the bank.
 
     python benchmarks/augment.py [--batch=64] [--runs=15]
 
 Both paste the same objects with the same scales and centers: half of the images get 1 to 8 of them. The bank is
-generated: 6000 smooth objects with sizes like those of VOC 2012 at half size. Rounds alternate; medians are printed.
+generated: 6000 smooth objects with sizes like those of VOC 2012 at half size. The rounds alternate. Prints medians and
+ranges.
 """
 
 import argparse
@@ -28,15 +29,15 @@ OBJECTS = 6000
 
 
 def make_bank(rng):
-    """Objects whose sides are log-normal around 83 px, at most 250: boxes of VOC's objects, halved."""
+    """A bank of objects with log-normal sides around 83 px, at most 250 px, like the halved boxes of VOC objects."""
     sides = np.clip(np.exp(rng.normal(np.log(83), 0.55, (OBJECTS, 2))), 12, 250).astype(int)
-    pictures = []
+    objects = []
     for height, width in sides:
         coarse = rng.integers(0, 256, (height // 12 + 2, width // 12 + 2, 4)).astype(np.uint8)
-        picture = cv2.resize(coarse, (int(width), int(height)), interpolation=cv2.INTER_LINEAR)
-        picture[..., 3] = np.where(picture[..., 3] > 100, 255, 0)
-        pictures.append(picture)
-    return OccluderBank(tuple(pictures))
+        image = cv2.resize(coarse, (int(width), int(height)), interpolation=cv2.INTER_LINEAR)
+        image[..., 3] = np.where(image[..., 3] > 100, 255, 0)
+        objects.append(image)
+    return OccluderBank(tuple(objects))
 
 
 def make_pastes(rng, batch):
@@ -48,15 +49,15 @@ def make_pastes(rng, batch):
 
 
 def paste_with_opencv(images, bank, indices, scales, centers):
-    """One image after another, one object after another, on one core."""
+    """Pastes the objects with OpenCV, one after another, on one core."""
     images = images.copy()
     for image, numbers, factors, middles in zip(images, indices, scales, centers):
         for number, factor, middle in zip(numbers, factors, middles):
             if number < 0:
                 continue
-            picture = bank.objects[number]
-            height, width = np.round(np.array(picture.shape[:2]) * factor).astype(int)
-            resized = cv2.resize(picture, (int(width), int(height)), interpolation=cv2.INTER_AREA)
+            image = bank.objects[number]
+            height, width = np.round(np.array(image.shape[:2]) * factor).astype(int)
+            resized = cv2.resize(image, (int(width), int(height)), interpolation=cv2.INTER_AREA)
             left, top = np.round(middle).astype(int) - (width // 2, height // 2)
             x, y = max(left, 0), max(top, 0)
             part = image[y : max(top + height, 0), x : max(left + width, 0)]
@@ -70,7 +71,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--runs", type=int, default=15)
-    parser.add_argument("--serve", choices=["paste", "jitter"], help="only do this, on demand: see on_demand.py")
+    parser.add_argument("--serve", choices=["paste", "jitter"], help="Only run this part, on demand: see on_demand.py.")
     args = parser.parse_args()
     cv2.setNumThreads(1)
     rng = np.random.default_rng(0)
@@ -83,7 +84,7 @@ def main():
         pastes = [tf.constant(part) for part in make_pastes(rng, args.batch)]
         way = (lambda: paste(device_images, *pastes)) if args.serve == "paste" else (lambda: jitter(device_images))
         return serve(lambda calls: [way().numpy() for _ in range(calls)])
-    pixels = sum(picture.shape[0] * picture.shape[1] for picture in bank.objects)
+    pixels = sum(image.shape[0] * image.shape[1] for image in bank.objects)
     size = sum(np.prod(v.shape) * v.dtype.size for v in (bank.atlas.cells, bank.atlas.sizes, bank.atlas.starts))
     print(f"{OBJECTS} objects, {pixels / OBJECTS:.0f} pixels each: {size / 2**20:.0f} MiB on the device")
     ways = {
@@ -99,7 +100,7 @@ def main():
         for name, way in ways.items():
             start = time.monotonic()
             way(pastes)
-            if run:  # the first one traces
+            if run:  # the first run traces
                 seconds[name].append(time.monotonic() - start)
     for name, values in seconds.items():
         rates = [args.batch / value for value in values]

@@ -1,4 +1,4 @@
-"""Scripts that work on demand in processes of their own: two frameworks, or two versions of one, take turns."""
+"""Runs scripts on demand in separate processes, so that two frameworks or two versions can take turns."""
 
 import json
 import os
@@ -9,15 +9,15 @@ from pose_tf.errors import UserError
 
 
 class Contestant:
-    """A script that calls `serve` of `on_demand.py` in the end.
+    """A process of a script that ends with a call of `on_demand.serve`.
 
     Args:
-        python: the interpreter.
-        script: path.
-        arguments: a dict is sent as JSON.
+        python: path of the interpreter.
+        script: path of the script.
+        arguments: its arguments; a dict is passed as JSON.
 
     Raises:
-        UserError: there is no such interpreter.
+        UserError: the interpreter cannot be run.
     """
 
     def __init__(self, python, script, *arguments):
@@ -37,10 +37,10 @@ class Contestant:
             raise UserError(f"{python} cannot be run: {error.strerror}") from None
 
     def __call__(self, calls: int) -> float:
-        """Makes some calls; seconds.
+        """Runs a number of calls and returns their duration in seconds.
 
         Raises:
-            UserError: the process has died, with the last thing that it said.
+            UserError: the process has died; the message contains its last line of output.
         """
         try:
             print(calls, file=self._process.stdin, flush=True)
@@ -49,7 +49,7 @@ class Contestant:
             self._process.wait()
             self._errors.seek(0)
             last = (self._errors.read().strip().splitlines() or ["no reason given"])[-1]
-            raise UserError(f"{' '.join(self._command)} has failed: {last}") from None
+            raise UserError(f"{' '.join(self._command)} failed: {last}") from None
 
     def close(self):
         self._process.stdin.close()

@@ -1,13 +1,14 @@
-"""Images a second and latency of an exported model, beside PyTorch and OpenVINO doing the same work.
+"""Measures throughput and latency of an exported model, compared to PyTorch and OpenVINO.
 
     python benchmarks/inference.py [--torch_python=PATH] [--rounds=9] [--requests=500]
 
 Exports HRNet-W32 with the feed-forward lifter (random weights) in float32 and bfloat16, loads the SavedModel and calls
-its signature `images` with 1 and with 8. `--torch_python` names a Python that has PyTorch, and may have OpenVINO: they
-estimate the same images there (see torch_inference.py), in a process for each, with as many threads. All take turns;
-medians and ranges of the rounds are printed, and the medians of the ratios.
+its signature `images` with batches of 1 and of 8. `--torch_python` names a Python interpreter with PyTorch and,
+optionally, OpenVINO. They process the same images in separate processes (see torch_inference.py) with the same number
+of threads. All take turns. Prints medians and ranges of the rounds, and medians of the ratios.
 
-Then a request at a time, whole: a JPEG's bytes go into `serving_default`, 2D and 3D joints come out.
+Then measures the latency of complete requests to `serving_default`, one at a time, from the bytes of a JPEG file to 2D
+and 3D joints.
 """
 
 import os
@@ -25,19 +26,19 @@ from on_demand import serve
 from pose_tf import cli
 from pose_tf.errors import UserError
 
-_WIDTH = flags.DEFINE_integer("width", 32, "Of the HRNet.")
+_WIDTH = flags.DEFINE_integer("width", 32, "Width of the HRNet.")
 _TORCH_PYTHON = flags.DEFINE_string("torch_python", None, "A Python interpreter that can import torch.")
-_ROUNDS = flags.DEFINE_integer("rounds", 9, "Turns that each takes.", lower_bound=1)
-_REQUESTS = flags.DEFINE_integer("requests", 500, "JPEG requests.", lower_bound=1)
-_BATCH_SIZES = flags.DEFINE_list("batch_sizes", ["1", "8"], "Images in a call.")
-_PRECISIONS = flags.DEFINE_list("precisions", ["float32", "bfloat16"], "Of the exported detector.")
+_ROUNDS = flags.DEFINE_integer("rounds", 9, "Number of turns of each.", lower_bound=1)
+_REQUESTS = flags.DEFINE_integer("requests", 500, "Number of JPEG requests.", lower_bound=1)
+_BATCH_SIZES = flags.DEFINE_list("batch_sizes", ["1", "8"], "Numbers of images in a call.")
+_PRECISIONS = flags.DEFINE_list("precisions", ["float32", "bfloat16"], "Precisions of the exported detector.")
 _SERVE = flags.DEFINE_enum(
     "serve",
     None,
     ["images", "lift"],
     "Only call this signature, on demand (see on_demand.py), with the first batch size.",
 )
-SECONDS = 2.0  # of a turn, at least
+SECONDS = 2.0  # minimum duration of a turn
 RUNTIMES = {
     "eager": "PyTorch, eager",
     "compiled": "PyTorch, compiled",
@@ -47,7 +48,7 @@ RUNTIMES = {
 
 
 def export_model(precision, folder):
-    """Exports an estimator whose random weights let nothing vanish; returns its signatures."""
+    """Exports an estimator with random weights that preserve the variance. Returns the model and its signatures."""
     import numpy as np
     import tensorflow as tf
 
@@ -67,7 +68,7 @@ def export_model(precision, folder):
 
 
 def make_work(signature, batch_size):
-    """A function that makes a number of calls of a signature that takes images or 2D joints."""
+    """A function that calls a signature of images or 2D joints a given number of times."""
     import numpy as np
     import tensorflow as tf
 
@@ -99,7 +100,7 @@ def compare(signature, precision, batch_size):
             peer(2)  # compiles
             contestants[RUNTIMES[runtime]] = peer
         except UserError as error:
-            print(f"no {RUNTIMES[runtime]} there: {error}")
+            print(f"{RUNTIMES[runtime]} is not available: {error}")
     ours(2)
     calls = {name: max(1, round(SECONDS / (call(2) / 2))) for name, call in contestants.items()}
     rates = {name: [] for name in contestants}
@@ -112,13 +113,13 @@ def compare(signature, precision, batch_size):
         line = f"{name:20s}{middle:8.1f} images/s  ({low:.1f} to {high:.1f})"
         if name != "pose_tf":
             ratio = statistics.median(a / b for a, b in zip(rates["pose_tf"], values))
-            line += f"   ours is {ratio:.2f} times as fast"
+            line += f"   pose_tf is {ratio:.2f} times as fast"
             contestants[name].close()
         print(line, flush=True)
 
 
 def time_requests(signature, precision):
-    """Prints the latency of whole requests."""
+    """Prints the latency of complete requests."""
     import cv2
     import numpy as np
     import tensorflow as tf
@@ -133,7 +134,9 @@ def time_requests(signature, precision):
         seconds.append(time.monotonic() - start)
     milliseconds = 1000 * np.sort(seconds[10:])
     middle, late = np.percentile(milliseconds, [50, 99])
-    print(f"\n{precision}, a 640x480 JPEG a request: median {middle:.1f} ms, p99 {late:.1f} ms of {_REQUESTS.value}")
+    print(
+        f"\n{precision}, requests with a 640x480 JPEG: median {middle:.1f} ms, p99 {late:.1f} ms of {_REQUESTS.value}"
+    )
 
 
 def main():

@@ -1,11 +1,11 @@
-"""Images a second of the detector's input pipeline, beside what zlib alone inflates of the same records.
+"""Measures the detector's input pipeline in images per second, compared to inflating the same records with zlib.
 
     python benchmarks/input_pipeline.py --data_dir=DIR [--rounds=7] [--images=4800]
 
-The pipeline is `detector_batches` on DIR/h36: reading, inflating, parsing, shuffling, batching. Beside it, as many
-threads as the machine has cores inflate whole shards with Python's zlib and throw the bytes away. The two take turns;
-medians and ranges of the rounds are printed, and the median of their ratios. A turn should be a whole number of epochs:
-at the start of each, the shuffling window is filled before an image comes out.
+The pipeline is `detector_batches` on DIR/h36: reading, inflating, parsing, shuffling, batching. For comparison, one
+thread per core inflates whole shards with Python's zlib and discards the bytes. The two take turns. Prints medians and
+ranges of the rounds, and the median of the ratios. A turn should be a whole number of epochs, because each epoch first
+fills the shuffling window.
 """
 
 import itertools
@@ -26,14 +26,14 @@ from absl import flags
 from pose_tf import cli
 
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Directory of records.")
-_BATCH_SIZE = flags.DEFINE_integer("batch_size", 16, "Images in a batch.")
-_ROUNDS = flags.DEFINE_integer("rounds", 7, "Turns that each takes.", lower_bound=1)
-_IMAGES = flags.DEFINE_integer("images", 4800, "Images in a turn.", lower_bound=100)
+_BATCH_SIZE = flags.DEFINE_integer("batch_size", 16, "Number of images in a batch.")
+_ROUNDS = flags.DEFINE_integer("rounds", 7, "Number of turns of each.", lower_bound=1)
+_IMAGES = flags.DEFINE_integer("images", 4800, "Number of images in a turn.", lower_bound=100)
 flags.mark_flags_as_required(["data_dir"])
 
 
 class Inflation:
-    """Threads that inflate shard after shard, each from where it was when its turn ended."""
+    """Threads that inflate shard after shard. In its next turn, each thread continues where it stopped."""
 
     def __init__(self, shards, threads):
         self._shards, self._lock = itertools.cycle(shards), threading.Lock()
@@ -51,7 +51,7 @@ class Inflation:
                     yield len(stream.decompress(data))
 
     def __call__(self, seconds: float) -> float:
-        """Bytes a second that come out."""
+        """Inflates for a number of seconds. Returns the inflated bytes per second."""
         start = time.monotonic()
 
         def work(worker):
@@ -65,7 +65,7 @@ class Inflation:
 
 
 class Pipeline:
-    """Batches for a detector."""
+    """The input pipeline of a detector."""
 
     def __init__(self, index, batch_size):
         import numpy as np
@@ -77,7 +77,7 @@ class Pipeline:
         next(self._batches)
 
     def __call__(self, images: int) -> float:
-        """Images a second, after as many that are not timed: a full shuffling window and more lies ready at first."""
+        """Images per second. First reads as many images untimed, because more than a window is already buffered."""
         for _ in range(images // self._size):
             next(self._batches)
         start = time.monotonic()
@@ -103,7 +103,7 @@ def main():
     ours, limit = [], []
     for _ in range(_ROUNDS.value):
         ours.append(pipeline(_IMAGES.value))
-        time.sleep(1)  # in which the window is filled again
+        time.sleep(1)  # the pipeline fills its window again
         limit.append(inflation(_IMAGES.value / ours[-1]))
     show("pipeline", ours, "images/s")
     show("zlib", [rate / record for rate in limit], "records/s")

@@ -1,14 +1,14 @@
-"""How a script works on demand, so that several can take turns: see `contestant.py`. Needs nothing of this project."""
+"""Lets a script work on demand, so that several scripts can take turns: see `contestant.py`. Uses no other module."""
 
 import sys
 import time
 
 
 def serve(work) -> None:
-    """Reads numbers of calls from standard input, one a line, makes so many, and answers with the seconds.
+    """Reads a number of calls from each line of standard input, makes the calls, and prints their duration in seconds.
 
     Args:
-        work: makes a number of calls.
+        work: a function that makes the given number of calls.
     """
     for line in sys.stdin:
         start = time.monotonic()

@@ -1,10 +1,10 @@
-"""How far our models, metrics and occlusion are from the public PyTorch and OpenCV code, on its own outputs.
+"""Compares models, metrics and occlusion to the recorded outputs of the public PyTorch and OpenCV code.
 
     python benchmarks/parity.py --reference_dir=DIR
 
-DIR holds checkpoints of the public code (random weights), and inputs and outputs of it: `NAME.pth` and `NAME_io.npz`.
-Exits 1 if a difference is above its limit. Limits are of the largest output for models, in mm for metrics, in gray
-levels for occlusion.
+DIR contains checkpoints of the public code (random weights) and its inputs and outputs: `NAME.pth` and `NAME_io.npz`.
+Exits with status 1 if a difference exceeds its limit. Limits are relative to the largest output for models, in mm for
+metrics, and in gray levels for occlusion.
 """
 
 import os
@@ -17,7 +17,7 @@ from absl import flags
 from pose_tf import cli
 from pose_tf.errors import UserError
 
-_REFERENCE_DIR = flags.DEFINE_string("reference_dir", None, "Directory of the reference's checkpoints and outputs.")
+_REFERENCE_DIR = flags.DEFINE_string("reference_dir", None, "Directory of the reference checkpoints and outputs.")
 flags.mark_flags_as_required(["reference_dir"])
 
 
@@ -29,11 +29,11 @@ def main():
         print(f"{what:40s}{reference:44s}{difference:12.2e}{limit:10.1e}")
     far = [what for what, _, difference, limit in rows if not difference <= limit]
     if far:
-        raise UserError(f"above its limit: {', '.join(far)}")
+        raise UserError(f"differences above the limit: {', '.join(far)}")
 
 
 def comparisons(folder):
-    """Yields what is compared, with what, the largest difference, and its limit."""
+    """Yields comparisons: (subject, reference, largest difference, limit)."""
     import numpy as np
 
     from pose_tf import metrics

@@ -1,10 +1,10 @@
-"""People a second of what `predict` computes: pixels straight into the model, beside a PNG encoded for each person.
+"""Measures the model of `predict` in people per second: pixels sent directly, compared to one PNG per person.
 
     python benchmarks/predict.py [--video=walk.mp4] [--rounds=9] [--width=32]
 
-Exports an HRNet with the feed-forward lifter (random weights) and loads it with `pose_tf.load`. Both ways then take
-turns: `people` with 100 boxes over 5 images, and `video` with everyone who is found. Medians and ranges of the rounds
-are printed, and the medians of the ratios. Reading photos, drawing and writing are not part of it.
+Exports an HRNet with the feed-forward lifter (random weights) and loads it with `pose_tf.load`. Both methods then take
+turns: `people` with 100 boxes in 5 images, and `video` with all detected people. Prints medians and ranges of the
+rounds, and medians of the ratios. Reading photos, drawing and writing are not measured.
 """
 
 import os
@@ -21,16 +21,16 @@ from inference import export_model
 
 from pose_tf import cli
 
-_VIDEO = flags.DEFINE_string("video", None, "A video of people who walk; none: only images are measured.")
-_VIDEO_ROUNDS = flags.DEFINE_integer("video_rounds", 3, "Turns that each takes with the video.", lower_bound=1)
-_IMAGES = flags.DEFINE_integer("images", 5, "Images of noise that the people are in.", lower_bound=1)
-_PEOPLE = flags.DEFINE_integer("people", 100, "Boxes in all images together.", lower_bound=1)
+_VIDEO = flags.DEFINE_string("video", None, "A video of walking people; without it, only images are measured.")
+_VIDEO_ROUNDS = flags.DEFINE_integer("video_rounds", 3, "Number of turns of each with the video.", lower_bound=1)
+_IMAGES = flags.DEFINE_integer("images", 5, "Number of noise images.", lower_bound=1)
+_PEOPLE = flags.DEFINE_integer("people", 100, "Total number of boxes in all images.", lower_bound=1)
 _SIZE = flags.DEFINE_list("size", ["1920", "1080"], "Width and height of the images in pixels.")
 SEEDS = {"images": 0, "boxes": 1}
 
 
 def make_images():
-    """Images of coarse noise, and boxes of people between 150 px and their full height."""
+    """Images of coarse noise, with boxes between 150 px and the full height of the image."""
     import cv2
     import numpy as np
 
@@ -48,7 +48,7 @@ def make_images():
 
 
 def compare(title, unit, rounds, works):
-    """Prints how many of a unit each of some works does in a second; a work returns how many it did."""
+    """Prints the throughput of several functions in units per second. A function returns its number of units."""
     rates = {name: [] for name in works}
     for work in works.values():
         work()
@@ -90,7 +90,7 @@ def main():
                 return lambda: sum(1 for _ in model.video(_VIDEO.value))
 
             works = {name: frames_of(model) for name, model in models.items()}
-            compare(f"{_VIDEO.value}, people found and followed", "frames", _VIDEO_ROUNDS.value, works)
+            compare(f"{_VIDEO.value}, people detected and tracked", "frames", _VIDEO_ROUNDS.value, works)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Images a second that tools/make_sample_data.py renders and writes, as a whole process and without its start-up.
+"""Measures tools/make_sample_data.py in images per second, with and without the start-up of the process.
 
 python benchmarks/sample_data.py [--images=600] [--runs=3]
 """
@@ -15,7 +15,7 @@ TOOL = pathlib.Path(__file__).parents[1] / "tools" / "make_sample_data.py"
 
 
 def seconds(images: int) -> float:
-    """Wall time of one run that writes this many images."""
+    """Wall time in seconds of a run that writes a number of images."""
     with tempfile.TemporaryDirectory() as folder:
         start = time.monotonic()
         flags = [f"--output_dir={folder}", f"--num_train={images - 1}", "--num_test=1", "--num_poses=1"]

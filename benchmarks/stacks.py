@@ -1,11 +1,11 @@
-"""Speed with two installations of TensorFlow: HRNet-W32, the lifters and the augmentation, one beside the other.
+"""Compares the speed of two installations of TensorFlow: HRNet-W32, the lifters and the augmentation.
 
     python benchmarks/stacks.py [--pythons=PATH,PATH] [--rounds=7] [--only=WORDS]
 
-The Pythons are by default those of `.venv` and `.venv-latest`.
+By default the interpreters are those of `.venv` and `.venv-latest`.
 
-Each row is a part of `inference.py` (an exported model), `train_step.py` (a recipe's whole step) or `augment.py`, in a
-process for each Python. The processes take turns; medians and ranges of the rounds are printed, and the median of the
+Each row is a part of `inference.py` (an exported model), `train_step.py` (a recipe's training step) or `augment.py`, in
+one process per interpreter. The processes take turns. Prints medians and ranges of the rounds, and the median of the
 ratios.
 """
 
@@ -24,9 +24,9 @@ FOLDER = pathlib.Path(__file__).parent
 _PYTHONS = flags.DEFINE_list(
     "pythons", [f"{FOLDER.parent}/{venv}/bin/python" for venv in (".venv", ".venv-latest")], "Interpreters."
 )
-_ROUNDS = flags.DEFINE_integer("rounds", 7, "Turns that each takes.", lower_bound=1)
-_ONLY = flags.DEFINE_string("only", "", "Rows whose names have this in them.")
-SECONDS = 2.0  # of a turn, about
+_ROUNDS = flags.DEFINE_integer("rounds", 7, "Number of turns of each.", lower_bound=1)
+_ONLY = flags.DEFINE_string("only", "", "Measure only rows whose names contain this text.")
+SECONDS = 2.0  # approximate duration of a turn
 
 
 def forward(signature, batch_size, precision="float32"):
@@ -44,7 +44,7 @@ def training(recipe, batch_size, precision="float32"):
     return batch_size, "train_step.py", "--serve", *what, f"--config.data.batch_size={batch_size}"
 
 
-ROWS = {  # what is timed: (samples in a call, script, flags)
+ROWS = {  # name: (samples in a call, script, flags)
     "HRNet-W32, forward, batch 1, float32": forward("images", 1),
     "HRNet-W32, forward, batch 8, float32": forward("images", 8),
     "HRNet-W32, forward, batch 1, bfloat16": forward("images", 1, "bfloat16"),
@@ -60,11 +60,11 @@ ROWS = {  # what is timed: (samples in a call, script, flags)
 
 
 def compare(name, batch_size, script, *arguments):
-    """Prints a row: the samples a second of each Python, and how many times as fast as the first it is."""
+    """Prints a row: samples per second of each interpreter, and its speed relative to the first one."""
     contestants = [Contestant(python, FOLDER / script, *arguments) for python in _PYTHONS.value]
     calls = []
     for contestant in contestants:
-        contestant(2)  # tracing, and the libraries' own preparations
+        contestant(2)  # tracing, and initialization of the libraries
         calls.append(max(1, round(SECONDS / (contestant(2) / 2))))
     rates = [[] for _ in contestants]
     for _ in range(_ROUNDS.value):
@@ -82,7 +82,7 @@ def compare(name, batch_size, script, *arguments):
 def main():
     rows = {name: row for name, row in ROWS.items() if _ONLY.value in name}
     if not rows:
-        raise UserError(f"--only={_ONLY.value} is in none of: {'; '.join(ROWS)}")
+        raise UserError(f"--only={_ONLY.value} matches none of the rows: {'; '.join(ROWS)}")
     for name, row in rows.items():
         compare(name, *row)
 

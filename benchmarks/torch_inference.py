@@ -1,12 +1,12 @@
-"""The same estimator in PyTorch and OpenVINO, beside which `inference.py` times ours.
+"""The same estimator in PyTorch and OpenVINO, to which `inference.py` compares pose_tf.
 
-HRNet, soft-argmax and the feed-forward lifter of `torch_models.py`, from uint8 images to 2D and 3D joints.
+It consists of HRNet, soft-argmax and the feed-forward lifter of `torch_models.py`, from uint8 images to 2D and 3D
+joints.
 
     python benchmarks/torch_inference.py '{"runtime": "compiled", "precision": "float32", "batch_size": 8}'
 
-`runtime` is `eager`, as the public code runs; `compiled` by torch.compile; `frozen`, the same with channels last and
-constant weights, into which batch normalization is folded; or `openvino`, converted from PyTorch. Works on demand: see
-`on_demand.py`.
+`runtime` is `eager`, like the public code; `compiled` by torch.compile; `frozen`, the same with channels last, constant
+weights and folded batch normalization; or `openvino`, converted from PyTorch. Works on demand: see `on_demand.py`.
 """
 
 import json
@@ -38,13 +38,13 @@ class Estimator(nn.Module):
 
 
 def make_call(task):
-    """A function of a uint8 NumPy batch that estimates it."""
+    """A function that estimates the poses of a batch, uint8 NumPy array [B, 256, 256, 3]."""
     low = task["precision"] == "bfloat16"
     openvino = task["runtime"] == "openvino"
     torch.manual_seed(0)
     dtype = torch.bfloat16 if low and not openvino else torch.float32
     model = Estimator(task.get("width", 32), dtype).eval()
-    for module in model.modules():  # as after training: nothing vanishes
+    for module in model.modules():  # as after training: activations keep their variance
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight)
     images = torch.zeros(task["batch_size"], 256, 256, 3, dtype=torch.uint8)

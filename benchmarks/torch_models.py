@@ -1,6 +1,6 @@
-"""The public PyTorch models beside which `train_step.py` times ours, and a process that takes their training steps.
+"""The public PyTorch models to which `train_step.py` compares pose_tf, and a process that takes their training steps.
 
-Written from the papers, with the names of weights that the public code gives them. Needs PyTorch alone.
+They are written from the papers, with the weight names of the public code. The script needs only PyTorch.
 
     python benchmarks/torch_models.py '{"model": {"name": "feed_forward"}, "batch_size": 64}'
 
@@ -59,12 +59,12 @@ class Residual(nn.Module):
 
 
 class Exchange(nn.Module):
-    """Residual units in every branch, then each of the first `outputs` branches gets the sum of all.
+    """Residual units in every branch; then each of the first `outputs` branches gets the sum of all branches.
 
     Args:
         widths: channels of the branches.
         blocks: residual units in each.
-        outputs: branches that come out.
+        outputs: number of output branches.
     """
 
     def __init__(self, widths, blocks, outputs):
@@ -131,7 +131,7 @@ class HRNet(nn.Module):
 
 
 def soft_argmax(heatmaps):
-    """Expected cell of each joint: float32 [B, J, 2] of [B, J, H, W]."""
+    """Expected cell of each joint: [B, J, H, W] -> float32 [B, J, 2]."""
     height, width = heatmaps.shape[-2:]
     p = torch.softmax(heatmaps.float().flatten(2), -1).view(heatmaps.shape)
     x = (p.sum(2) * torch.arange(width)).sum(-1)
@@ -252,9 +252,9 @@ def make_train_step(task):
     """Returns a function that takes one training step on random data.
 
     Args:
-        task: {"model": {"name": …, and arguments of the class}, "batch_size": B, "bfloat16": whether to compute in it,
-            "tuned": whether with channels last and the fused optimizer, "optimizer": arguments of AdamW, "clip_norm":
-            limit of the gradients' norm, 0 for none; the norm is computed anyway}.
+        task: {"model": {"name": …, and arguments of the class}, "batch_size": B, "bfloat16": whether to use bfloat16,
+            "tuned": whether to use channels last and the fused optimizer, "optimizer": arguments of AdamW, "clip_norm":
+            limit of the norm of the gradients, or 0 for no limit; the norm is computed in any case}.
     """
     options = dict(task["model"])
     name = options.pop("name")

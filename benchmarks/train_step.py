@@ -1,16 +1,16 @@
-"""Samples a second of a recipe's training step, beside PyTorch doing the same work, and the machine's limit.
+"""Measures a recipe's training step in samples per second, compared to PyTorch and to the limit of the machine.
 
     python benchmarks/train_step.py --config=configs/hrnet_w32.py --config.precision=mixed_bfloat16
         --config.data.batch_size=8 [--torch_python=PATH] [--rounds=7] [--steps=4]
 
-Times the step that tools/train.py takes: augmentation, forward, backward and update, many steps a call. One batch of
-generated images or poses is repeated, so nothing is read. `--torch_python` names a Python that has PyTorch: a second
-process takes the same steps of the public network there (see torch_models.py; no augmentation or metrics), with as
-many threads: `plain`, as the public code trains, and `tuned`, with channels last and the fused AdamW. They take turns;
-medians and ranges of the rounds are printed, and the medians of the ratios.
+Times the step of tools/train.py: augmentation, forward, backward and update, with many steps in a call. One batch of
+generated images or poses is repeated, so no files are read. `--torch_python` names a Python interpreter with PyTorch:
+a second process takes the same steps of the public network (see torch_models.py; without augmentation and metrics)
+with the same number of threads. `plain` trains like the public code, `tuned` uses channels last and the fused AdamW.
+They take turns. Prints medians and ranges of the rounds, and medians of the ratios.
 
-The limit is what the step's matrix products and convolutions would take at the speed of one large product: forward,
-and as much again for each of both gradients.
+The limit assumes that the step's matrix products and convolutions run at the speed of one large product: once forward,
+and once for each of the two gradients.
 """
 
 import os
@@ -22,7 +22,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-os.environ["TQDM_DISABLE"] = "1"  # the progress of making sample data
+os.environ["TQDM_DISABLE"] = "1"  # hides the progress of making sample data
 from absl import flags
 from contestant import Contestant
 from ml_collections import config_flags
@@ -33,9 +33,9 @@ from pose_tf.errors import UserError
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "A recipe.")
 _TORCH_PYTHON = flags.DEFINE_string("torch_python", None, "A Python interpreter that can import torch.")
-_ROUNDS = flags.DEFINE_integer("rounds", 7, "Turns that each takes.", lower_bound=1)
-_STEPS = flags.DEFINE_integer("steps", 0, "Steps in a round; by default as many as take two seconds.")
-_SERVE = flags.DEFINE_bool("serve", False, "Only take our steps, on demand: see on_demand.py.")
+_ROUNDS = flags.DEFINE_integer("rounds", 7, "Number of turns of each.", lower_bound=1)
+_STEPS = flags.DEFINE_integer("steps", 0, "Steps in a round; by default about two seconds of them.")
+_SERVE = flags.DEFINE_bool("serve", False, "Only take the steps of pose_tf, on demand: see on_demand.py.")
 flags.mark_flags_as_required(["config"])
 
 
@@ -68,7 +68,7 @@ class OurStep:
         self.model = stage.model
 
     def __call__(self, steps: int) -> float:
-        """Takes some steps; seconds."""
+        """Takes a number of steps and returns their duration in seconds."""
         import tensorflow as tf
 
         start = time.monotonic()
@@ -79,10 +79,10 @@ class OurStep:
 
 
 def torch_step(python, config, batch_size, threads, tuned):
-    """PyTorch's step in a process of its own, as the two frameworks need not share an environment."""
+    """The training step of PyTorch in a separate process, since the two frameworks may use different environments."""
     options = config.model.to_dict()
     if options.pop("raw_pixels", False) or options.pop("share_blocks", False):
-        raise UserError("the PyTorch models have neither raw_pixels nor share_blocks")
+        raise UserError("the PyTorch models support neither raw_pixels nor share_blocks")
     optimizer = {"lr": config.optimizer.learning_rate, "weight_decay": config.optimizer.weight_decay}
     task = {"model": options, "batch_size": batch_size, "optimizer": optimizer, "threads": threads, "tuned": tuned}
     task |= {"bfloat16": config.precision == "mixed_bfloat16", "clip_norm": config.optimizer.clip_norm}
@@ -90,9 +90,9 @@ def torch_step(python, config, batch_size, threads, tuned):
 
 
 def flops(model, batch_size) -> int:
-    """Floating-point operations of a step's matrix products and convolutions, a multiplication and addition being two.
+    """Floating-point operations of the matrix products and convolutions of a step; a multiply-add counts as two.
 
-    Counts those of the forward graph three times: each has a gradient for both of its factors.
+    Counts the operations of the forward graph three times, because each has a gradient for both of its factors.
     """
     import tensorflow as tf
 
@@ -114,7 +114,7 @@ def flops(model, batch_size) -> int:
 
 
 def make_product(precision):
-    """A function that returns the floating-point operations a second of one large matrix product."""
+    """A function that measures the floating-point operations per second of one large matrix product."""
     import tensorflow as tf
 
     size = 2048
@@ -142,7 +142,7 @@ def main():
 
     config = _CONFIG.value
     if "occlusion" in config and not os.path.exists(config.occlusion.bank):
-        print(f"no occlusion: there is no {config.occlusion.bank}", file=sys.stderr)
+        print(f"occlusion is disabled: {config.occlusion.bank} does not exist", file=sys.stderr)
         config.occlusion.probability = 0.0
     ours = OurStep(config)
     if _SERVE.value:
@@ -158,7 +158,7 @@ def main():
 
     steps = {}
     for name, contestant in contestants.items():
-        contestant(2)  # tracing, and the libraries' own preparations
+        contestant(2)  # tracing, and initialization of the libraries
         seconds = contestant(2) / 2
         steps[name] = _STEPS.value or max(1, round(2 / seconds))
     product(1)

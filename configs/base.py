@@ -1,4 +1,4 @@
-"""Every setting of a recipe, with its default: what the paper's first recipe of a stage says.
+"""Every setting of a recipe, with its default, which is the value of the paper's first recipe of a stage.
 
 A recipe is a docstring and the settings that differ:
 
@@ -28,18 +28,18 @@ def detector() -> ConfigDict:
     config.model.blocks = 4  # residual units between two exchanges
     config.model.downsample = 1  # 2: average-pool the input 2x2 first, 4x faster, coarser heatmaps; or 4, or 8
 
-    config.data.service = ""  # host:port of a tf.data service that reads the records instead of this machine
+    config.data.service = ""  # host:port of a tf.data service; it reads the records instead of this machine
     config.data.validation_samples = 2048  # at most this many, evenly spaced
 
     config.augment = ConfigDict()
     config.augment.flip = 0.0  # probability of a mirror image
     config.augment.rotation = 0.0  # up to this many degrees
-    config.augment.scale = 0.0  # up to this relative change
+    config.augment.scale = 0.0  # up to this relative change of size
 
     config.occlusion = ConfigDict()
     config.occlusion.bank = "occluders.npz"  # file written by pose-tf build-occluders
-    config.occlusion.probability = 0.5  # that an image is occluded
-    config.occlusion.min_count = 1  # objects
+    config.occlusion.probability = 0.5  # probability that an image is occluded
+    config.occlusion.min_count = 1  # objects in an occluded image
     config.occlusion.max_count = 8
     config.occlusion.min_scale = 0.2  # size of an object relative to half its size in VOC
     config.occlusion.max_scale = 1.0
@@ -93,7 +93,7 @@ def lifter(network: str = "feed_forward") -> ConfigDict:
         config.model.num_blocks = 4
         config.model.non_local = True  # a non-local layer after each block
 
-    config.data.poses = ""  # an .npz of poses instead of the records of --data_dir
+    config.data.poses = ""  # path of an .npz file of poses; used instead of records
 
     config.augment = ConfigDict()
     config.augment.recompose = False  # another heading and another body for every pose
@@ -113,37 +113,37 @@ def lifter(network: str = "feed_forward") -> ConfigDict:
 
 
 def _common(stage):
-    """Settings that both stages have, with the same defaults."""
+    """The settings of both stages with the same defaults."""
     config = ConfigDict()
     config.stage = stage
     config.seed = 0
     config.strategy = "auto"  # or one_device, mirrored, multi_worker
     config.init_from = ""  # start from these weights: a workdir, a .keras file or a checkpoint
     config.precision = "float32"  # or mixed_float16, mixed_bfloat16
-    config.tf32 = False  # let GPUs from the A100 on round the factors of float32 products to 10 bits: faster
-    config.jit_compile = False  # compile the network's part of the step with XLA
-    config.deterministic = False  # kernels that give the same bits every time, on GPUs too; slower
+    config.tf32 = False  # True: A100 and newer GPUs round the factors of float32 products to 10 bits, which is faster
+    config.jit_compile = False  # True: XLA compiles the network, the losses and the gradients
+    config.deterministic = False  # True: use only kernels with reproducible results, on GPUs, too; slower
     config.batch_norm = "replica"  # statistics of each replica's samples; or synchronized, or frozen
     config.profile_steps = ()  # (10, 15): profile steps 10 to 14 for TensorBoard
-    config.flip_test = False  # average with the mirror image when predicting, at twice the cost
+    config.flip_test = False  # True: average predictions with those for the mirror image, at twice the cost
 
     config.data = ConfigDict()
     config.data.batch_size = 16  # over all replicas; 0: replica_batch_size on each
     config.data.replica_batch_size = 0  # 0: batch_size divided among the replicas
-    config.data.on_damage = "stop"  # or skip damaged records
+    config.data.on_damage = "stop"  # or skip: leave out damaged records
     config.data.validation_subjects = (8,)
 
     config.optimizer = ConfigDict()  # Adam
     config.optimizer.weight_decay = 0.05
     config.optimizer.weight_decay_form = "decoupled"  # or coupled: an L2 penalty on the loss
-    config.optimizer.decay_biases = False  # and batch normalization
+    config.optimizer.decay_biases = False  # True: weight decay also applies to biases and batch normalization
     config.optimizer.schedule = "constant"  # or cosine, or step: a tenth after each epoch
     config.optimizer.warmup_steps = 0
-    config.optimizer.final_fraction = 1.0  # of the learning rate, at the end of a cosine schedule
-    config.optimizer.clip_norm = 0.0  # norm of all gradients together; 0: no clipping
+    config.optimizer.final_fraction = 1.0  # final learning rate of a cosine schedule, relative to the initial one
+    config.optimizer.clip_norm = 0.0  # limit of the global gradient norm; 0: no clipping
     config.optimizer.ema = 0.0  # decay of a moving average of the weights, such as 0.999; 0: no average
 
     config.train = ConfigDict()
     config.train.checkpoint_every_minutes = 10.0
-    config.train.checkpoints_kept = 3  # and the one of the best validation
+    config.train.checkpoints_kept = 3  # the newest ones, in addition to that of the best validation
     return config

@@ -1,4 +1,4 @@
-"""Images as arrays and as files: uint8 [H, W, 3] RGB, and their bytes as PNG or JPEG."""
+"""Resizing images, uint8 [H, W, 3] RGB, and encoding them as PNG or JPEG."""
 
 import cv2
 import numpy as np
@@ -6,11 +6,11 @@ import numpy as np
 from pose_tf import files
 
 PNG_HEADER = 33
-"""Bytes of a PNG file before its other chunks."""
+"""Length of the signature and the header chunk of a PNG file, in bytes."""
 
 
 def resize(image: np.ndarray, scale: float) -> np.ndarray:
-    """An image `scale` times as wide and high, smoothly, at least one pixel. uint8 [H, W] or [H, W, C]."""
+    """Scales an image, uint8 [H, W] or [H, W, C], with smooth interpolation. Each side keeps at least one pixel."""
     size = [max(round(scale * side), 1) for side in image.shape[1::-1]]
     return cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
 
@@ -21,7 +21,7 @@ def encode(image: np.ndarray, kind: str, *options: int) -> bytes:
     Args:
         image: uint8 [H, W, 3] RGB.
         kind: ".png" or ".jpg".
-        options: of OpenCV's encoder, such as `cv2.IMWRITE_JPEG_QUALITY, 80`.
+        options: options of OpenCV's encoder, such as `cv2.IMWRITE_JPEG_QUALITY, 80`.
     """
     return cv2.imencode(kind, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)[1].tobytes()
 
@@ -30,12 +30,12 @@ def write_png(path: str, image: np.ndarray, chunk: bytes = b"") -> None:
     """Writes a PNG file.
 
     Args:
-        path: of the file.
+        path: path of the file.
         image: uint8 [H, W, 3] RGB.
-        chunk: of the PNG format, to follow the header.
+        chunk: an encoded PNG chunk to insert after the header.
 
     Raises:
-        UserError: it cannot be written.
+        UserError: the file cannot be written.
     """
     data = encode(image, ".png")
     with files.replacing(path) as temporary, open(temporary, "wb") as file:

@@ -1,7 +1,7 @@
 """Drawings of poses: skeletons on images, 3D poses from any side, and sheets of both.
 
-Colors: the person's right is orange, the left is blue, the middle is light gray; the truth, where it is drawn, is
-thin and green. All are uint8 RGB arrays [H, W, 3].
+Colors: the person's right side is orange, the left side is blue, the middle is light gray. True poses are thin and
+green. All drawings are uint8 RGB arrays [H, W, 3].
 """
 
 import cv2
@@ -14,7 +14,7 @@ RIGHT, LEFT, MIDDLE, TRUTH = (255, 140, 30), (60, 150, 255), (225, 225, 225), (6
 BACKGROUND, FLOOR = (32, 34, 40), (72, 76, 86)
 TILE = 256
 VIEW_SPAN_MM = 2300.0
-VIEWS_DEG = (0, 60, -90)  # from the camera, and from two sides
+VIEWS_DEG = (0, 60, -90)  # azimuths: from the camera, and from two sides
 WIDEST = 4  # largest aspect ratio of an image beside 3D views
 VIEW_ELEVATION_DEG = 12.0
 SUBPIXEL_BITS = 4
@@ -28,8 +28,8 @@ def draw_pose2d(image: np.ndarray, pose2d: np.ndarray, color=None, thickness: in
     Args:
         image: uint8 [H, W, 3].
         pose2d: float [17, 2] px of that image.
-        color: of the whole skeleton; by default by side.
-        thickness: of the bones in px.
+        color: RGB color of the whole skeleton; by default the colors of the sides.
+        thickness: thickness of the bones in px.
     """
     image = np.ascontiguousarray(image).copy()
     points = _subpixel(pose2d)
@@ -49,11 +49,11 @@ def draw_pose2d(image: np.ndarray, pose2d: np.ndarray, color=None, thickness: in
 
 
 def draw_people(image: np.ndarray, people) -> np.ndarray:
-    """An image with all its people drawn: boxes with numbers, and skeletons.
+    """Draws all people on a copy of an image: boxes with numbers, and skeletons.
 
     Args:
         image: uint8 [H, W, 3].
-        people: each with `number`, `box` [4] px and `pose2d` [17, 2] px, such as `pose_tf.predict.results.Person`.
+        people: objects with `number`, `box` [4] px and `pose2d` [17, 2] px, such as `pose_tf.predict.results.Person`.
     """
     for person in people:
         thickness = int(np.clip(max(person.box[2:]) / 90, 1, 12))
@@ -76,16 +76,16 @@ def draw_people(image: np.ndarray, people) -> np.ndarray:
 
 
 def side_by_side(image: np.ndarray, people, size: int = 384, most_people: int = 4) -> np.ndarray:
-    """An image with its people drawn, and the 3D poses of the first few, each from three sides in a row.
+    """An image with its people drawn, beside rows with the 3D poses of the first few, each from three sides.
 
     Args:
         image: uint8 [H, W, 3].
         people: as for `draw_people`, with `pose3d` [17, 3] mm.
         size: height of a row of 3D views in pixels.
-        most_people: how many get a row; the image shows all.
+        most_people: maximum number of rows; the image shows all people.
 
     Returns:
-        uint8 [H', W', 3], H' being `size` for each row.
+        uint8 [H', W', 3], where H' is `size` times the number of rows.
     """
     shown = people[:most_people]
     height = size * max(len(shown), 1)
@@ -106,7 +106,7 @@ def draw_pose3d(
     Args:
         pose3d: float [17, 3] mm in the camera frame.
         truth: float [17, 3] mm, drawn thin and green; both are centered at the hip.
-        azimuth_deg: 0 as the camera saw the person; positive walks around to the camera's right.
+        azimuth_deg: direction of view. 0 is the camera's; positive moves the viewer to the camera's right.
         size: side of the square drawing in px.
     """
     image = np.full((size, size, 3), BACKGROUND, np.uint8)
@@ -147,7 +147,7 @@ def panel(image: np.ndarray, pose2d, pose3d, true2d=None, true3d=None) -> np.nda
 
 
 def sheet_2d(images: np.ndarray, pose2d: np.ndarray, truth: np.ndarray | None = None, columns: int = 4) -> np.ndarray:
-    """Images with skeletons, and the true ones if known, in a grid. uint8 [N, H, W, 3], float [N, 17, 2] px."""
+    """A grid of images with predicted and, if given, true skeletons. uint8 [N, H, W, 3], float [N, 17, 2] px."""
     tiles = [draw_pose2d(*pair) for pair in zip(images, pose2d)]
     if truth is not None:
         tiles = [draw_pose2d(tile, pose, TRUTH, 1) for tile, pose in zip(tiles, truth)]
@@ -155,7 +155,7 @@ def sheet_2d(images: np.ndarray, pose2d: np.ndarray, truth: np.ndarray | None = 
 
 
 def sheet_3d(pose2d: np.ndarray, pose3d: np.ndarray, truth: np.ndarray | None = None, columns: int = 2) -> np.ndarray:
-    """2D input, and 3D pose (and the true one, if known) from two sides, in a grid. Leading dimension N."""
+    """A grid of 2D poses and 3D poses (with the true ones, if given) from two sides. The leading dimension is N."""
     blank = np.full((TILE, TILE, 3), BACKGROUND, np.uint8)
     truth = [None] * len(pose3d) if truth is None else truth
     tiles = [
@@ -166,11 +166,11 @@ def sheet_3d(pose2d: np.ndarray, pose3d: np.ndarray, truth: np.ndarray | None = 
 
 
 def sheet_of_samples(samples, columns: int = 8) -> np.ndarray:
-    """Labeled samples in a grid: images with their skeletons, and the numbers of their subjects and names of actions.
+    """A grid of labeled samples: images with skeleton, subject number and name of the action.
 
     Args:
         samples: dicts with `image` uint8 [256, 256, 3], `pose2d_crop` float [17, 2] px, `subject` and `action`.
-        columns: of the grid.
+        columns: number of columns.
     """
     tiles = []
     for sample in samples:
@@ -183,14 +183,14 @@ def sheet_of_samples(samples, columns: int = 8) -> np.ndarray:
 
 
 def mesh(pose3d: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Bodies of 3D poses side by side, as triangles: every bone is a bar with four sides.
+    """A triangle mesh of 3D poses side by side. Every bone is a bar with four sides.
 
     Args:
         pose3d: float [N, 17, 3] mm in the camera frame.
 
     Returns:
         vertices float32 [V, 3] in meters, x right, y up, z toward the viewer; colors uint8 [V, 3]; and faces int32
-        [F, 3], numbers of vertices.
+        [F, 3], indices of vertices.
     """
     vertices, colors, faces = [], [], []
     for place, pose in enumerate(pose3d):
@@ -211,26 +211,26 @@ def mesh(pose3d: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def sheet_of_objects(objects, columns: int = 8, rows: int = 6) -> np.ndarray:
-    """Evenly chosen RGBA objects, uint8 [h, w, 4] each, over a checkered ground; no object is enlarged."""
+    """A grid of evenly chosen RGBA objects, uint8 [h, w, 4] each, on a checkered ground. Objects are not enlarged."""
     cells = np.indices((TILE, TILE)) // 16
     ground = np.where((cells.sum(axis=0) % 2)[..., None], np.uint8(110), np.uint8(150)) * np.ones(3, np.uint8)
     tiles = []
     for number in np.linspace(0, len(objects) - 1, min(len(objects), columns * rows)).astype(int):
-        picture = objects[number]
-        scale = min(1.0, TILE / max(picture.shape[:2]))
+        image = objects[number]
+        scale = min(1.0, TILE / max(image.shape[:2]))
         if scale < 1:
-            picture = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+            image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
         tile = ground.copy()
-        height, width = picture.shape[:2]
+        height, width = image.shape[:2]
         part = tile[(TILE - height) // 2 :, (TILE - width) // 2 :][:height, :width]
-        alpha = picture[..., 3:] / 255
-        part[:] = alpha * picture[..., :3] + (1 - alpha) * part
+        alpha = image[..., 3:] / 255
+        part[:] = alpha * image[..., :3] + (1 - alpha) * part
         tiles.append(tile)
     return grid(tiles, columns)
 
 
 def grid(tiles: list[np.ndarray], columns: int) -> np.ndarray:
-    """Tiles of one size in rows of `columns`; background fills the rest of the last row."""
+    """Arranges tiles of equal size in rows of `columns`. Background fills the rest of the last row."""
     tiles = list(tiles)
     columns = min(columns, len(tiles))
     tiles += [np.full_like(tiles[0], BACKGROUND)] * (-len(tiles) % columns)
@@ -242,7 +242,7 @@ def _side(joint):
 
 
 def _subpixel(points):
-    """Coordinates as OpenCV's fixed-point integers, kept within what it can draw."""
+    """Coordinates as fixed-point integers for OpenCV, clipped to the range that it can draw."""
     fixed = np.clip(np.nan_to_num(points), -MOST_PX, MOST_PX) * (1 << SUBPIXEL_BITS)
     return np.round(fixed).astype(int).tolist()
 
@@ -252,7 +252,10 @@ def _line(image, start, end, color, thickness):
 
 
 def _look(points, azimuth_deg, size):
-    """Turns points about the vertical, tilts them, and projects them in parallel. [N, 3] mm -> [N, 2] px, [N] depth."""
+    """Rotates points about the vertical, tilts them, and projects them orthographically.
+
+    [N, 3] mm -> [N, 2] px, [N] depth in mm.
+    """
     a, e = np.deg2rad([azimuth_deg, VIEW_ELEVATION_DEG])
     x = points[:, 0] * np.cos(a) + points[:, 2] * np.sin(a)
     z = -points[:, 0] * np.sin(a) + points[:, 2] * np.cos(a)

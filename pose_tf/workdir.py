@@ -1,14 +1,14 @@
-"""The directory of a run: what a training writes and what every other tool reads.
+"""The directory of a run: training writes it, and every other command reads it.
 
 config.json       the recipe, with every override
-data.json         what identifies the data: names and sizes of the records, checksums of the arrays
-checkpoints/      model, optimizer and step, a directory for each that is kept
-best.keras        the model with the lowest validation error (its weights' moving average, if the recipe keeps one)
+data.json         fingerprints of the data: names and sizes of the records, checksums of the arrays
+checkpoints/      model, optimizer and step, in one directory for each checkpoint
+best.keras        the model with the lowest validation error (the moving average of its weights, if the recipe sets one)
 statistics.json   mean and standard deviation of the training poses (lifters)
 metrics.jsonl     one line for each report
-curves.png        the same as a picture
-tensorboard/      the same for TensorBoard, with pictures of poses
-lock              process and machine that train here; the process holds a lock on the file while it runs
+curves.png        plots of the reports
+tensorboard/      the reports for TensorBoard, with images of poses
+lock              names the training process and its machine; the process holds a lock on this file while it runs
 """
 
 import contextlib
@@ -36,13 +36,13 @@ from pose_tf.skeleton import H36M
 JOINTS = len(H36M.joints)
 NORMALIZED_BY_IMAGE = (
     "the lifter was trained on 2D joints normalized by the whole image (x * 2 / width - 1, y * 2 / width - height / "
-    "width) and gets them normalized by the crop of the person (x / 128 - 1): its poses are wrong until it has been "
-    "fine-tuned, with tools/train.py --config.init_from"
+    "width), but here they are normalized by the crop of the person (x / 128 - 1): its poses are wrong until you "
+    "fine-tune it (config.init_from)"
 )
 STAGES = {"detector": HRNet, "lifter": FeedForward | SemGCN}
 
 NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
-"""What file systems without locks answer."""
+"""Error numbers of file systems without locks."""
 
 
 class Workdir:
@@ -60,31 +60,31 @@ class Workdir:
         return os.path.join(self.path, name)
 
     def create(self) -> None:
-        """Makes the directory and sees that it can be written.
+        """Creates the directory and checks that it is writable.
 
         Raises:
-            UserError: it cannot, or its name is not UTF-8, which TensorBoard's writer needs.
+            UserError: it is not writable, or its name is not UTF-8, which TensorBoard's writer requires.
         """
         try:
             os.path.abspath(self.path).encode()
         except UnicodeEncodeError:
-            raise UserError(f"--workdir={self.path}: the name of the directory is not UTF-8") from None
+            raise UserError(f"{self.path}: the name of the directory is not UTF-8") from None
         try:
             os.makedirs(self.path, exist_ok=True)
             with tempfile.TemporaryFile(dir=self.path):
                 pass
         except OSError as error:
-            raise UserError(f"--workdir={self.path} cannot be written: {error.strerror}") from None
+            raise UserError(f"{self.path} cannot be written: {error.strerror}") from None
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Keeps other trainings out of the directory, and removes what a killed one has left unfinished.
+        """Locks the directory against other runs, and removes unfinished files of a killed one.
 
-        The operating system drops the lock when the process ends, however it ends. On a network file system the lock
-        holds between machines if the file system supports `flock`, as NFS does on Linux.
+        The operating system releases the lock when the process ends, for whatever reason. On a network file system the
+        lock works across machines if the file system supports `flock`, as NFS does on Linux.
 
         Raises:
-            UserError: another process trains here; names it and its machine.
+            UserError: another process trains here; the message names it and its machine.
         """
         try:
             lock = os.open(self.file("lock"), os.O_RDWR | os.O_CREAT, 0o644)
@@ -95,19 +95,17 @@ class Workdir:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 holder = os.read(lock, 1000).decode(errors="replace").strip() or "another process"
-                raise UserError(
-                    f"--workdir={self.path} is in use by {holder}: stop that training, or use another --workdir"
-                ) from None
+                raise UserError(f"{self.path} is in use by {holder}: stop that run, or use another directory") from None
             except OSError as error:
                 if error.errno not in NO_LOCKS:
                     raise UserError(f"{self.file('lock')} cannot be locked: {error.strerror}") from None
                 print(
-                    f"warning: the file system of {self.path} has no locks: start no other training there",
+                    f"warning: the file system of {self.path} does not support locks: do not start another run there",
                     file=sys.stderr,
                 )
             else:
                 now = datetime.datetime.now().astimezone().isoformat(" ", "seconds")
-                with contextlib.suppress(OSError):  # a full disk is no reason to stop
+                with contextlib.suppress(OSError):  # the lock also works if the disk is full
                     os.ftruncate(lock, 0)
                     os.write(lock, f"process {os.getpid()} on {socket.gethostname()}, since {now}\n".encode())
                 files.remove_partial(self.path)
@@ -143,26 +141,26 @@ class Workdir:
             raise UserError(f"{self.file(name)} is damaged: {error}") from None
 
     def config_of_run(self) -> ml_collections.ConfigDict | None:
-        """The recipe of the run that the directory holds, to be resumed; None if it holds none.
+        """The recipe of the run in the directory; None if the directory does not contain a run yet.
 
         Raises:
-            UserError: it holds imported weights, which are no run.
+            UserError: the directory contains imported weights, which cannot be resumed.
         """
         if not os.path.exists(self.file("config.json")):
             return None
         config = self.config()
         if "imported" in config:
             raise UserError(
-                f"--workdir={self.path} holds imported weights: train from them with --config.init_from={self.path} "
-                "and another --workdir"
+                f"{self.path} contains imported weights: to train from them, use another directory and set "
+                f"config.init_from = {self.path}"
             )
         return config
 
     def config(self) -> ml_collections.ConfigDict:
-        """The recipe that the run was started with.
+        """The recipe that started the run.
 
         Raises:
-            UserError: it is missing or damaged, or lacks what every recipe has.
+            UserError: it is missing or damaged, or lacks a key that every recipe has.
         """
         values, file = self._read_json("config.json"), self.file("config.json")
         if not isinstance(values, dict):
@@ -183,7 +181,7 @@ class Workdir:
             raise UserError(f"{file} is damaged: {error}") from None
 
     def data(self) -> dict | None:
-        """Fingerprints of the data that the run was started with, and its number of `samples`; None if not kept.
+        """Fingerprints of the data on which the run was started, and its number of `samples`; None if not saved.
 
         Raises:
             UserError: the file is damaged.
@@ -198,20 +196,20 @@ class Workdir:
         return values
 
     def check_same_data(self, data: dict, samples: int | None = None) -> None:
-        """Checks that a run resumes on the data that it was started with; a new run may have any.
+        """Checks that a run resumes on the data on which it was started. A new run may use any data.
 
         Args:
             data: see `pose_tf.data.fingerprint`.
-            samples: how many there are to train on, if that is known yet.
+            samples: number of training samples, if already known.
 
         Raises:
-            UserError: names what differs.
+            UserError: the data differs; the message names the difference.
         """
         kept = self.data()
         if kept is None:
             return
-        other = f"--workdir={self.path} holds a run on other data"
-        advice = "resume it on the same data, or use another --workdir"
+        other = f"{self.path} contains a run on other data"
+        advice = "resume it on the same data, or use another directory"
         sources = [{"records", "poses"} & part.keys() for part in (data, kept)]
         if all(sources) and sources[0] != sources[1]:
             (now,), (before,) = sources
@@ -225,10 +223,10 @@ class Workdir:
             what, had = now.get(differ[0], "missing"), before.get(differ[0], "missing")
             raise UserError(f"{other}: {differ[0]} of the {section} was {had}, now it is {what}{more}; {advice}")
         if samples not in (None, kept["samples"]):
-            raise UserError(f"{other}: it had {kept['samples']} samples to train on, now there are {samples}; {advice}")
+            raise UserError(f"{other}: it had {kept['samples']} training samples, now {samples}; {advice}")
 
     def check_same_statistics(self, now: PoseStatistics | None) -> None:
-        """Checks that a lifter resumes on poses with the statistics that it was started with.
+        """Checks that a lifter resumes on poses with the same statistics.
 
         Raises:
             UserError: they differ by more than rounding.
@@ -238,8 +236,8 @@ class Workdir:
         kept = self.statistics()
         if not all(np.allclose(*pair, atol=0.01) for pair in ((kept.mean, now.mean), (kept.std, now.std))):
             raise UserError(
-                f"--workdir={self.path} holds a run on other data: the poses had another mean and deviation "
-                "(statistics.json); resume it on the same data, or use another --workdir"
+                f"{self.path} contains a run on other data: the poses had another mean and standard deviation "
+                "(statistics.json); resume it on the same data, or use another directory"
             )
 
     def statistics(self) -> PoseStatistics:
@@ -254,11 +252,11 @@ class Workdir:
         except ValueError as error:
             raise UserError(f"{file} is damaged: {error}") from None
         if len(statistics.mean) != JOINTS:
-            raise UserError(f"{file} is of poses with {len(statistics.mean)} joints; they have to have {JOINTS}")
+            raise UserError(f"{file} describes poses with {len(statistics.mean)} joints, expected {JOINTS}")
         return statistics
 
     def reports(self) -> list[dict]:
-        """The lines of `metrics.jsonl`, but for one that a killed run left unfinished; none if there is no file.
+        """The lines of `metrics.jsonl`, except one that a killed run left unfinished; empty without the file.
 
         Raises:
             UserError: the file is damaged.
@@ -277,10 +275,10 @@ class Workdir:
         return reports
 
     def best_errors(self, metric: str) -> dict[str, float]:
-        """Errors of `best.keras` on the validation subjects by name; none if the weights were not trained here.
+        """Errors of `best.keras` on the validation subjects by name; empty if the weights were not trained here.
 
         Args:
-            metric: the one that is lowest for the best model.
+            metric: the metric that selects the best model: lowest is best.
 
         Raises:
             UserError: the reports are damaged.
@@ -294,7 +292,7 @@ class Workdir:
         return {name: value for name, value in best.items() if name != "split"}
 
     def warnings(self) -> list[str]:
-        """What to know before the model is used: of weights that were not trained for what they get here."""
+        """Warnings about the model, such as about weights that were trained on other inputs."""
         by_image = self.config().get("normalized_by") == "image"
         return [f"{self.path}: {NORMALIZED_BY_IMAGE}"] if by_image else []
 
@@ -304,23 +302,23 @@ class Workdir:
             model.save(temporary)
 
     def load_best(self, stage: str) -> tf.keras.Model:
-        """The model with the lowest validation error. Warnings about it go to standard error.
+        """The model with the lowest validation error. Prints warnings about it on standard error.
 
         Args:
-            stage: `detector` or `lifter`: what the caller expects to find.
+            stage: the expected stage, `detector` or `lifter`.
 
         Raises:
-            UserError: there is none, it is damaged, or it is of the other stage or of other joints.
+            UserError: the model is missing or damaged, or belongs to the other stage or to other joints.
         """
         found = self.config().stage
         if found != stage:
-            raise UserError(f"{self.path} holds a {found}; a {stage} is wanted here")
+            raise UserError(f"{self.path} contains a {found}, expected a {stage}")
         path = self.file("best.keras")
         if not os.path.exists(path):
-            raise UserError(f"{self.path} has no best.keras: its training has not reached a validation yet")
+            raise UserError(f"{self.path} has no best.keras: the run has not reached its first validation yet")
         for warning in self.warnings():
             print(f"warning: {warning}", file=sys.stderr)
         model = load_keras(path)
         if not isinstance(model, STAGES[stage]) or model.output_shape[-1 if stage == "detector" else 1] != JOINTS:
-            raise UserError(f"{path} is not a {stage} of {JOINTS} joints: it is {model.name}")
+            raise UserError(f"{path} is a {model.name}, expected a {stage} with {JOINTS} joints")
         return model

@@ -147,7 +147,7 @@ def person(number, x, y, size):
     steps = np.linspace(0, size, 17)
     pose2d = np.stack([x + steps, y + steps], axis=1)
     pose3d = np.stack([steps, 10 * steps, -steps], axis=1)
-    return Person(number, np.float32([x, y, size, size]), pose2d, pose3d, np.ones(17))
+    return Person(np.float32([x, y, size, size]), pose2d, pose3d, np.ones(17), number)
 
 
 def test_people_are_drawn_where_they_are_even_in_wide_pictures():

@@ -47,7 +47,7 @@ def test_a_second_training_is_refused_with_process_and_machine_until_the_first_i
         with pytest.raises(UserError) as caught, workdir.locked():
             pass
         machine = subprocess.run(["uname", "-n"], capture_output=True, text=True, check=True).stdout.strip()
-        assert f"--workdir={tmp_path} is in use by process {holder.pid} on {machine}, since 20" in str(caught.value)
+        assert f"{tmp_path} is in use by process {holder.pid} on {machine}, since 20" in str(caught.value)
     holder.send_signal(signal.SIGKILL)
     holder.wait()
     with workdir.locked():
@@ -93,7 +93,7 @@ def test_records_are_told_apart_by_names_and_sizes_wherever_they_lie(tmp_path):
     (tmp_path / "copy" / "h36" / "a").unlink()
     with pytest.raises(UserError, match="a of the records was 3 bytes, checksum 000000, now it is missing; resume"):
         workdir.check_same_data(fingerprint(make_config(), str(tmp_path / "copy")))
-    with pytest.raises(UserError, match="it had 7 samples to train on, now there are 6; resume"):
+    with pytest.raises(UserError, match="it had 7 training samples, now 6; resume"):
         workdir.check_same_data(found, 6)
 
 
@@ -157,7 +157,7 @@ def test_a_run_without_fingerprints_is_known_by_its_statistics(tmp_path, rng):
     files.write_json(workdir.file("statistics.json"), PoseStatistics.of(pose3d, pose2d).to_json())
     workdir.check_same_statistics(PoseStatistics.of(pose3d, pose2d))
     workdir.check_same_statistics(None)  # of a detector
-    with pytest.raises(UserError, match="the poses had another mean and deviation"):
+    with pytest.raises(UserError, match="the poses had another mean and standard deviation"):
         workdir.check_same_statistics(PoseStatistics.of(pose3d[:5], pose2d[:5]))
 
 
@@ -174,7 +174,7 @@ def test_a_file_system_without_locks_is_a_warning_and_a_lock_that_may_not_be_ope
     monkeypatch.setattr(fcntl, "flock", refuse(errno.ENOLCK))
     with Workdir(str(tmp_path)).locked():
         assert (tmp_path / ".partial-1").exists()  # may be another process's
-    assert f"the file system of {tmp_path} has no locks: start no other training there" in capsys.readouterr().err
+    assert f"{tmp_path} does not support locks: do not start another run there" in capsys.readouterr().err
     monkeypatch.setattr(fcntl, "flock", refuse(errno.EIO))
     with pytest.raises(UserError, match="lock cannot be locked: Input/output error"), Workdir(str(tmp_path)).locked():
         pass
@@ -188,5 +188,5 @@ def test_imported_weights_are_not_taken_for_a_run(tmp_path):
     assert workdir.config_of_run() is None
     config = {"stage": "detector", "flip_test": False, "model": {"name": "hrnet"}, "imported": "a.pth"}
     files.write_json(workdir.file("config.json"), config)
-    with pytest.raises(UserError, match=f"holds imported weights: train from them with --config.init_from={tmp_path}"):
+    with pytest.raises(UserError, match=f"contains imported weights: .* set config.init_from = {tmp_path}"):
         workdir.config_of_run()

@@ -96,7 +96,7 @@ def test_a_damaged_recipe_is_named(workdir, value, words):
         (STATISTICS | {"mean_mm": [[0.0] * 3] * 16 + [[0.0] * 2]}, "mean_mm is not a list"),
         (STATISTICS | {"mean_mm": [["a"] * 3] * 17}, "mean_mm is not a list"),
         (STATISTICS | {"std_mm": [[100.0] * 3] * 16}, "mean_mm has 17 joints, std_mm 16"),
-        ({key: [[1.0] * 3] * 16 for key in ("mean_mm", "std_mm")}, "of poses with 16 joints"),
+        ({key: [[1.0] * 3] * 16 for key in ("mean_mm", "std_mm")}, "describes poses with 16 joints"),
         (STATISTICS | {"mean_mm": [[float("nan")] * 3] * 17}, "mean_mm has numbers that are not finite"),
         (STATISTICS | {"std_mm": [[float("inf")] * 3] * 17}, "std_mm has numbers that are not finite"),
         (STATISTICS | {"std_mm": [[0.0] * 3] * 17}, "std_mm has to be above 0"),
@@ -140,7 +140,7 @@ def test_a_file_that_cannot_be_read_is_named(workdir):
 @pytest.mark.parametrize("model", [lambda: HRNet(4, stem=4, modules=(1, 1, 1), blocks=1), lambda: FeedForward(16, 8)])
 def test_a_model_of_another_stage_or_of_other_joints_is_named(workdir, model):
     model().save(workdir.file("best.keras"))
-    assert "is not a lifter of 17 joints" in refusal(workdir, "best.keras", lambda: workdir.load_best("lifter"))
+    assert "expected a lifter with 17 joints" in refusal(workdir, "best.keras", lambda: workdir.load_best("lifter"))
 
 
 def test_a_lifter_of_other_coordinates_is_loaded_with_a_warning(workdir, capsys):

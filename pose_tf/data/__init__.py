@@ -1,1 +1,1 @@
-"""Records, poses, objects to paste, and the tf.data pipelines that read them."""
+"""Records, poses and occluders, and the tf.data pipelines that read them."""

@@ -1,4 +1,4 @@
-"""What identifies the data of a training, found without reading it all."""
+"""Fingerprints of a run's data, computed without reading all of it."""
 
 import os
 import zipfile
@@ -7,18 +7,18 @@ from pose_tf.data import records
 
 
 def fingerprint(config, data_dir: str | None) -> dict[str, dict[str, str]]:
-    """Names, sizes and checksums of the records, checksums of the arrays in .npz files.
+    """Names, sizes and checksums of the records, and checksums of the arrays in .npz files.
 
     Args:
         config: the recipe.
         data_dir: directory of records, or None.
 
     Returns:
-        {"records", "poses" or "occluders": {file or array: text}}, of those that the recipe reads. Files that cannot
-        be read are left to those who read them.
+        {"records", "poses" or "occluders": {file or array: text}} for the data that the recipe reads. Unreadable files
+        are left out; reading the data reports them.
 
     Raises:
-        UserError: `data_dir` is to be read, and holds no records.
+        UserError: the recipe reads `data_dir`, but it contains no records.
     """
     found = {}
     if config.data.get("poses"):
@@ -31,12 +31,12 @@ def fingerprint(config, data_dir: str | None) -> dict[str, dict[str, str]]:
 
 
 def of_records(data_dir: str) -> dict[str, str]:
-    """Sizes and checksums of the files in `data_dir/h36` by name. UserError if there are none."""
+    """Sizes and checksums of the files in `data_dir/h36` by name. UserError if it contains no files."""
     return {os.path.basename(shard): _size_and_end(shard) for shard in records.list_shards(data_dir)}
 
 
 def _size_and_end(path):
-    """A ZLIB stream ends with the Adler-32 checksum of its content."""
+    """Size and checksum of a file: a ZLIB stream ends with the Adler-32 checksum of its content."""
     size = os.path.getsize(path)
     try:
         with open(path, "rb") as file:
@@ -47,7 +47,7 @@ def _size_and_end(path):
 
 
 def of_arrays(path: str) -> dict[str, str]:
-    """Checksums of an .npz file's arrays by name, whenever it was written; none if it cannot be read."""
+    """Checksums of an .npz file's arrays by name, independent of the time of writing; empty if it cannot be read."""
     try:
         with zipfile.ZipFile(path) as archive:
             return {info.filename: f"{info.CRC:08x} ({info.file_size} bytes)" for info in archive.infolist()}

@@ -1,4 +1,4 @@
-"""Reading records inside tf.data graphs, so that a damaged record is an error that names the file and the record."""
+"""Reading records inside tf.data graphs, with errors that name the file and the number of a damaged record."""
 
 import contextlib
 import re
@@ -19,11 +19,11 @@ def parse(serialized, schema: records.Schema, keys: Iterable[str] | None = None)
 
     Args:
         serialized: string scalar.
-        schema: what kind of record it is.
+        schema: the kind of record.
         keys: the fields to return; all by default.
 
     Returns:
-        Tensors by key, shaped as the schema says. JPEG images come decoded, uint8 [H, W, 3].
+        Tensors by key, with the shapes of the schema. JPEG images are decoded to uint8 [H, W, 3].
 
     Raises:
         tf.errors.InvalidArgumentError: at run time, for a missing key or a wrong size. `named_errors` turns it into
@@ -35,12 +35,12 @@ def parse(serialized, schema: records.Schema, keys: Iterable[str] | None = None)
 
 
 def examples(path: tf.Tensor, length: tf.Tensor, schema: records.Schema) -> tf.data.Dataset:
-    """The serialized examples of a file in graph, never an error: (place, (number, bytes)), exactly `length` times.
+    """The serialized examples of a file in graph, without errors: exactly `length` elements (place, (number, bytes)).
 
-    The number equals the place; it is -1 where the file breaks off, and -2 for the missing examples after that.
+    The number equals the place. It is -1 where reading fails, and -2 for the missing examples after that.
     """
     stored = tf.data.TFRecordDataset(path, compression_type=schema.compression)
-    # Zipped with a range, so that errors end: a file that cannot be opened raises one at every call, endlessly.
+    # Zipped with a range to limit the number of errors: a file that cannot be opened raises one at every call.
     found = tf.data.Dataset.zip((tf.data.Dataset.range(length), stored)).ignore_errors()
     first, others = (tf.data.Dataset.from_tensors((np.int64(number), b"")) for number in (-1, -2))
     return found.concatenate(first).concatenate(others.repeat()).enumerate().take(length)
@@ -50,8 +50,8 @@ def parsed(stored: tf.data.Dataset, shards: tf.Tensor, parse) -> tf.data.Dataset
     """Parses the result of `examples` in graph. The first failure is an error that names the file for `named_errors`.
 
     Args:
-        stored: of N examples.
-        shards: int64 [N]: numbers of their files in what `named_errors` is given.
+        stored: dataset of N examples.
+        shards: int64 [N], numbers of their files in the argument of `named_errors`.
         parse: serialized example -> {key: tensor}.
     """
 
@@ -66,7 +66,7 @@ def parsed(stored: tf.data.Dataset, shards: tf.Tensor, parse) -> tf.data.Dataset
         with tf.control_dependencies([sound]):
             return tf.nest.map_structure(tf.identity, sample)
 
-    # An example that fails is missing among the positions. tf.data's own message does not say where.
+    # An example that fails is missing among the positions. The message of tf.data does not name the place.
     sound = _map_inline(stored.enumerate(), keep_position).ignore_errors()
     _, spec = sound.element_spec
     zeros = tf.nest.map_structure(lambda part: np.zeros([n or 0 for n in part.shape], part.dtype.as_numpy_dtype), spec)
@@ -75,9 +75,10 @@ def parsed(stored: tf.data.Dataset, shards: tf.Tensor, parse) -> tf.data.Dataset
 
 
 def _map_inline(dataset, function):
-    """`dataset.map(function)` that runs in the calling thread, for which tf.data has no option; CPU per image -10 %.
+    """`dataset.map(function)` that runs in the calling thread, which saves 10 % of the CPU time per image.
 
-    `map` hands each call to a thread of a pool and waits for it: two context switches.
+    `map` hands each call to a thread of a pool and waits for it, which takes two context switches. tf.data has no
+    option to change that.
     """
     traced = tf.function(function).get_concrete_function(dataset.element_spec)
     outputs = traced.structured_outputs
@@ -99,8 +100,8 @@ def named_errors(shards: Sequence[str], schema: records.Schema) -> Iterator[None
     """Turns an error of `parsed` into a `UserError` that names the file and the record. Other errors pass unchanged.
 
     Args:
-        shards: the files, by the numbers that `parsed` was given.
-        schema: of their records.
+        shards: the files; `parsed` got indices into this sequence.
+        schema: the kind of their records.
     """
     try:
         yield
@@ -111,9 +112,9 @@ def named_errors(shards: Sequence[str], schema: records.Schema) -> Iterator[None
         path = shards[int(place[1])]
     else:
         return
-    for _ in tqdm.tqdm(records.read(path, schema), desc=f"a damaged record in {path}: looking for it", unit=" records"):
+    for _ in tqdm.tqdm(records.read(path, schema), desc=f"looking for a damaged record in {path}", unit=" records"):
         pass
     raise UserError(
-        f"a record of {path} could not be read, but now all can: the disk or the network that it lies on fails at "
-        "times, or the file was replaced; the same command resumes"
+        f"a record of {path} could not be read, but now all records can: the disk or network may be unreliable, or "
+        "the file was replaced; the same command resumes"
     )

@@ -1,4 +1,4 @@
-"""Checks every record of a data directory, and counts what it holds."""
+"""Checks and counts all records of a data directory."""
 
 import collections
 import dataclasses
@@ -31,7 +31,7 @@ class Inspection:
         subjects: count of labeled samples by subject.
         actions: count of labeled samples by action number.
         in_files: numbers of subjects and of actions in each file of labeled samples.
-        joints_outside: labeled samples with a joint outside the crop. Not a fault: limbs do get cut off.
+        joints_outside: count of labeled samples with a joint outside the crop. It is not a fault: crops may cut limbs.
         faults: one sentence for each damaged record or file.
         preview: some labeled samples of every file, for `viz.sheet_of_samples`.
     """
@@ -46,13 +46,14 @@ class Inspection:
 
 
 def inspect(data_dir: str) -> Inspection:
-    """Checks every record of `DIR/h36/*`, `DIR/test_set.tfrecords` and `DIR/mpii/*`, as far as they exist.
+    """Checks every record of `DIR/h36/*`, `DIR/test_set.tfrecords` and `DIR/mpii/*`. Each part is optional.
 
-    Each record must have all keys, in the right sizes, with finite values. In labeled records, 3D joints must project
-    to the 2D joints, and these map to the crop, within 1 px apart from lens distortion, in the units of training.
+    Each record must have all keys, in the right sizes, with finite values. In labeled records, the 3D joints must
+    project to the 2D joints, and these must map to the joints in the crop, within 1 px apart from lens distortion, in
+    the units of training.
 
     Raises:
-        UserError: none of the three exists.
+        UserError: all three parts are missing.
     """
     files = _files(data_dir)
     found = Inspection()
@@ -98,7 +99,7 @@ def _files(data_dir):
     if os.path.exists(test_set):
         files.append((test_set, "test_set", records.H36M_TEST))
     if not files:
-        raise UserError(f"--data_dir={data_dir} has none of h36/, test_set.tfrecords and mpii/")
+        raise UserError(f"{data_dir} contains neither h36/ nor test_set.tfrecords nor mpii/")
     return files
 
 
@@ -113,18 +114,18 @@ def _decoded(path, schema, faults) -> Iterator[tuple[dict, str]]:
                 faults.append(str(error))
             else:
                 yield sample, where
-    except UserError as error:  # the rest of the file is out of reach
+    except UserError as error:  # the rest of the file cannot be read
         faults.append(str(error))
 
 
 def problems(sample: dict[str, np.ndarray]) -> list[str]:
-    """Contradictions inside a labeled sample that could be decoded: each step of the projection within 1 px.
+    """Contradictions between the poses of a decoded labeled sample: projection errors above 1 px.
 
-    A disagreement of pose3d and pose2d that lens distortion explains does not count: Human3.6M's cameras distort by
-    some pixels near the border, which the linear projection here ignores.
+    Differences between pose3d and pose2d that lens distortion explains do not count: the cameras of Human3.6M distort
+    by some pixels near the border, which the linear projection here ignores.
 
     Returns:
-        Phrases such as "pose3d projects 3.20 px away from pose2d"; empty if all is well.
+        Phrases such as "pose3d projects 3.20 px away from pose2d"; empty for a consistent sample.
     """
     if np.any(sample["pose3d"][:, 2] <= 0):
         return ["pose3d has joints behind the camera"]
@@ -149,14 +150,14 @@ def _without_distortion(offset, x, y, focal):
 
     The joints are at x, y [J], in focal lengths from the middle of the image.
 
-    Radial and tangential distortion (Brown, 1966; the camera model of Human3.6M) of the coefficients that fit best, k1,
-    k2, k3, p1 and p2, none of which is larger than a lens makes it: so they explain little near the middle.
+    The distortion is radial and tangential (Brown, 1966; the camera model of Human3.6M). The coefficients k1, k2, k3,
+    p1 and p2 are the best fit within the limits of a real lens, so they explain little near the middle.
     """
     r2 = x**2 + y**2
     radial = [np.stack([x * r2**power, y * r2**power], axis=-1) for power in (1, 2, 3)]
     tangential = [np.stack([x * y, y**2 + r2], axis=-1), np.stack([x**2 + r2, x * y], axis=-1)]
     effects = np.stack([effect * focal for effect in radial + tangential], axis=-1).reshape(-1, len(LENS))
-    # Least squares with a prior, since the joints of a small person hardly determine five numbers.
+    # Least squares with a prior, because the joints of a small person hardly determine five numbers.
     prior = np.diag(REPROJECTION_TOLERANCE_PX / 4 / (LENS / 2))
     equations = np.concatenate([effects, prior])
     values = np.concatenate([offset.ravel(), np.zeros(len(LENS))])
@@ -165,7 +166,7 @@ def _without_distortion(offset, x, y, focal):
 
 
 def joints_outside(sample: dict[str, np.ndarray]) -> int:
-    """How many joints of a labeled sample lie outside the crop's pixels. Not a fault: limbs do get cut off."""
+    """The number of joints of a labeled sample outside the crop."""
     return int(np.sum(1 - inside_crop(sample["pose2d_crop"])))
 
 
@@ -182,7 +183,7 @@ def format_inspection(found: Inspection) -> str:
             f"{len(found.in_files)} files; on average, one holds {subjects:.1f} of {len(found.subjects)} subjects and "
             f"{actions:.1f} of {len(found.actions)} actions",
         ]
-        lines += ["", f"{found.joints_outside:,d} labeled samples have joints outside of the crop (not a fault)"]
+        lines += ["", f"{found.joints_outside:,d} labeled samples have joints outside the crop (not a fault)"]
     lines += ["", f"{len(found.faults):,d} faults" if found.faults else "no faults"]
     lines += [f"  {fault}" for fault in found.faults[:20]]
     if len(found.faults) > 20:

@@ -23,7 +23,7 @@ class OccluderBank:
 
     Attributes:
         objects: uint8 [h, w, 4] each: RGB and alpha.
-        path: file that holds them; None for a bank that was never saved.
+        path: file from which the bank was loaded; None for a bank that was not loaded from a file.
     """
 
     objects: tuple[np.ndarray, ...]
@@ -31,7 +31,7 @@ class OccluderBank:
 
     def __post_init__(self):
         if not self.objects:
-            raise UserError(f"{self.path or 'the occluder bank'} holds no objects")
+            raise UserError(f"{self.path or 'the occluder bank'} contains no objects")
 
     def __len__(self) -> int:
         return len(self.objects)
@@ -41,7 +41,7 @@ class OccluderBank:
         """Cuts out the objects of a VOC devkit, see `pascal_voc.cut_out_all`.
 
         Raises:
-            UserError: it is no such directory, or no object is left.
+            UserError: the directory is not a VOC devkit, or has no usable object.
         """
         from pose_tf.data.pascal_voc import cut_out_all  # here, so that augmentation needs no image libraries
 
@@ -52,8 +52,8 @@ class OccluderBank:
         """Cuts out the objects of VOC 2012 through TensorFlow Datasets, or reads them if they have been prepared.
 
         Args:
-            data_dir: where TensorFlow Datasets keeps its data; by default its own choice.
-            manual_dir: directory with VOC 2012's archive; by default the archive is downloaded (2 GB).
+            data_dir: data directory of TensorFlow Datasets; by default the library's default.
+            manual_dir: directory with the archive of VOC 2012; by default the archive is downloaded (2 GB).
 
         Raises:
             UserError: the archive is missing, damaged or cannot be downloaded.
@@ -70,7 +70,7 @@ class OccluderBank:
             UserError: the file is missing, damaged, not a bank, or empty.
         """
         if not os.path.exists(path):
-            raise UserError(f"{path} does not exist; tools/build_occluders.py writes such a file")
+            raise UserError(f"{path} does not exist; create it with pose-tf build-occluders")
         arrays = files.read_npz(path, "an occluder bank", ("pixels", "shapes"))
         pixels, shapes = arrays["pixels"], arrays["shapes"]
         shapes = shapes.astype(np.int64)

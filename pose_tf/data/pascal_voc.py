@@ -26,10 +26,10 @@ def cut_out_all(voc_dir: str) -> Iterator[tuple[str, np.ndarray]]:
         voc_dir: directory with `Annotations`, `JPEGImages` and `SegmentationObject`.
 
     Yields:
-        A name for each object, and its image with alpha uint8 [h, w, 4].
+        (name, RGBA image uint8 [h, w, 4]) of each object.
 
     Raises:
-        UserError: it is no such directory, or no object is left.
+        UserError: the directory is not a VOC devkit, or has no usable object.
     """
     annotations = sorted(glob.glob(os.path.join(glob.escape(voc_dir), "Annotations", "*.xml")))
     if not annotations:
@@ -49,7 +49,7 @@ def cut_out_all(voc_dir: str) -> Iterator[tuple[str, np.ndarray]]:
     if skipped:
         tqdm.tqdm.write(f"{skipped} of {len(annotations)} images were skipped")
     if not found:
-        raise UserError(f"{voc_dir} has no object to use: none of {len(annotations)} images is segmented and whole")
+        raise UserError(f"{voc_dir} has no usable object in {len(annotations)} images")
 
 
 def cut_out(annotation: str) -> list[np.ndarray]:
@@ -65,7 +65,7 @@ def cut_out(annotation: str) -> list[np.ndarray]:
     stem = os.path.join(os.path.dirname(folder), "{}", os.path.splitext(name)[0])
     try:
         root = ElementTree.parse(annotation).getroot()
-    except (OSError, ElementTree.ParseError, ValueError, LookupError) as error:  # the last of an unknown encoding
+    except (OSError, ElementTree.ParseError, ValueError, LookupError) as error:  # LookupError: an unknown encoding
         raise UserError(f"{annotation} cannot be read: {error}") from None
     if root.findtext("segmented") not in ("0", "1"):
         raise UserError(f"{annotation} does not say whether the image is segmented")
@@ -76,15 +76,15 @@ def cut_out(annotation: str) -> list[np.ndarray]:
     try:
         with Image.open(mask_path) as file:
             numbers = np.array(file)  # the palette's indices: object numbers, 255 on the borders
-    except Exception as error:  # each of Pillow's readers raises its own, and others for files that are too large
+    except Exception as error:  # every reader of Pillow raises other exceptions, and too large files raise further ones
         raise UserError(f"{mask_path} cannot be read as an image: {error}") from None
     if numbers.shape != image.shape[:2]:
-        raise UserError(f"{mask_path} has shape {numbers.shape}, its image {image.shape[:2]}")
+        raise UserError(f"{mask_path} has shape {numbers.shape}, but its image has {image.shape[:2]}")
     objects = []
     for number, entry in enumerate(root.findall("object"), start=1):
         if entry.findtext("name") == "person" or "1" in (entry.findtext("difficult"), entry.findtext("truncated")):
             continue
-        if not (numbers == number).any():  # of a difficult object VOC marks the pixels with 255
+        if not (numbers == number).any():  # VOC marks the pixels of difficult objects with 255
             raise UserError(f"{mask_path} has no pixel of object {number} of its annotation")
         try:
             left, top, right, bottom = (
@@ -105,7 +105,7 @@ def cut_out(annotation: str) -> list[np.ndarray]:
 
 
 def _read_image(path):
-    """uint8 [H, W, 3] BGR. OpenCV cannot open every name, so it gets the bytes."""
+    """Reads an image, uint8 [H, W, 3] BGR. OpenCV cannot open every file name, so it decodes the bytes."""
     try:
         with open(path, "rb") as file:
             image = cv2.imdecode(np.frombuffer(file.read(), np.uint8), cv2.IMREAD_COLOR)

@@ -1,4 +1,4 @@
-"""tf.data pipelines. What a pipeline yields at a step depends on the seed and the step alone."""
+"""tf.data pipelines. The batch of a step depends only on the seed and the step."""
 
 import dataclasses
 import functools
@@ -17,14 +17,14 @@ from pose_tf.data.service import count_workers
 from pose_tf.errors import UserError
 from pose_tf.waiting import waiting
 
-OPEN_SHARDS = 1000  # mixed at a time; each takes a file handle and less than 1 MB
+OPEN_SHARDS = 1000  # shards mixed at a time; each takes a file handle and less than 1 MB
 STREAMS = 16  # threads that inflate open shards
 SHUFFLE_IMAGES = 1024
 
 
 @dataclasses.dataclass(frozen=True)
 class Share:
-    """The replicas that one host feeds: `count` of all `total`, from number `first` on. By default the only one."""
+    """The replicas of one host: `count` of `total`, starting with number `first`. By default a single replica."""
 
     first: int = 0
     count: int = 1
@@ -32,12 +32,12 @@ class Share:
 
     @property
     def host(self) -> int:
-        """Number of the host."""
+        """The number of this host."""
         return self.first // self.count
 
     @property
     def hosts(self) -> int:
-        """How many hosts there are."""
+        """The number of hosts."""
         return self.total // self.count
 
 
@@ -55,32 +55,34 @@ def detector_batches(
 ) -> tf.data.Dataset:
     """Endless shuffled training batches of images and their 2D joints, for the replicas of one host in turn.
 
-    An epoch is a random merge of all shards: the next record comes from each shard with a probability that is its part
-    of the records left, as in a uniform shuffle. Records of one shard keep their order in the merge; then images are
-    shuffled within a window of 1,024. So shards that are videos are mixed as well as those that are mixed already.
+    An epoch is a random merge of all shards: the next record comes from a shard with a probability proportional to its
+    remaining records, as in a uniform shuffle. Records of one shard keep their order in the merge; then images are
+    shuffled within a window of 1,024. So the order is well mixed even if each shard is a video.
 
     With several readers (hosts, or workers of a tf.data service), each merges its part of the shards, and every epoch
-    deals them anew. Such a part is a chunk; more than 1,000 shards are too many to have open and make several. To begin
-    at a later step, the chunks before it are not opened; the one that holds the step is read again up to it.
+    distributes them anew. Such a part is a chunk. With more than 1,000 shards, a part is split into several chunks to
+    limit the number of open files. To start at a later step, the pipeline skips the chunks before it without opening
+    them, and reads the chunk with that step again from its start.
 
     Args:
-        index: of the records.
+        index: index of the records.
         subjects: the subjects to keep. Shards without a sample of them are not opened.
-        batch_size: of all replicas together; each batch that comes out is one replica's part.
-        seed: of the order.
-        start_step: the step that the first batches belong to.
-        share: which replicas are fed.
-        on_damage: `stop`: a damaged record is an error. `skip`: it is named on standard error, left out and counted.
-        service: address of a tf.data service that reads in the host's place, such as localhost:5050. With several
-            workers the order depends on their speed, too.
-        job: name under which all hosts of a run share what the service reads.
+        batch_size: samples of a step, over all replicas; each batch of the dataset is one replica's part.
+        seed: seed of the order.
+        start_step: the step of the first batches.
+        share: the replicas of this host.
+        on_damage: `stop`: a damaged record raises an error. `skip`: it is reported on standard error, left out and
+            counted.
+        service: address of a tf.data service that reads instead of this host, such as localhost:5050. With several
+            workers the order also depends on their speed.
+        job: name under which all hosts of a run share the output of the service.
 
     Returns:
-        Dataset of {"image": uint8 [B, 256, 256, 3], "pose2d_crop": float32 [B, 17, 2] px, "skipped": int64 [B]}; the
-        last tells how many damaged records were left out right before each sample.
+        Dataset of {"image": uint8 [B, 256, 256, 3], "pose2d_crop": float32 [B, 17, 2] px, "skipped": int64 [B]}, where
+        `skipped` is the number of damaged records left out right before each sample.
 
     Raises:
-        UserError: nothing answers at `service`, or another kind of server; so many files cannot be open. The call
+        UserError: no tf.data service answers at `service`, or the system does not allow enough open files. The call
             waits for a service without workers.
     """
     reader, readers = (0, _await_workers(service)) if service else (share.host, share.hosts)
@@ -92,7 +94,7 @@ def detector_batches(
         allow_open_files(size)
 
     def members(chunk):
-        """Numbers of the shards of a chunk, which is counted through all epochs."""
+        """Numbers of the shards of a chunk. Chunks are numbered through all epochs."""
         seeds = tf.stack([tf.cast(seed, tf.int64), chunk // chunks])
         return tf.random.experimental.stateless_shuffle(tf.constant(shards), seeds)[chunk % chunks :: chunks]
 
@@ -104,7 +106,7 @@ def detector_batches(
     parsed = _parser(index, subjects, ("image", "pose2d_crop"), on_damage)
 
     def read_chunk(chunk):
-        tf.random.set_seed(1)  # of this graph: `shuffle` mixes it with its own, and must not see the program's
+        tf.random.set_seed(1)  # for this graph only: `shuffle` combines it with its own seed and ignores the program's
         images = _merge(read_shard, members(chunk), lengths, size, parsed, seed=tf.stack([seed, -1 - chunk]))
         images = images.filter(lambda sample: sample["wanted"])  # tf.data picks a component without calling a function
         return images.shuffle(SHUFFLE_IMAGES, seed=chunk * 1_000_003 + seed, reshuffle_each_iteration=False)
@@ -125,7 +127,7 @@ def detector_batches(
 
 
 def _await_workers(service):
-    """How many workers a service has. tf.data itself would wait silently forever, even without a service."""
+    """The number of workers of a service. tf.data itself would wait silently forever, even without a service."""
     with waiting(lambda: f"a worker of the tf.data service at {service}"):
         try:
             while not (workers := count_workers(service)):
@@ -138,7 +140,7 @@ def _await_workers(service):
 
 
 def allow_open_files(count: int) -> None:
-    """Raises this process's limit of open files, which is 1,024 on many systems, so that `count` shards fit.
+    """Raises this process's limit of open files, which is 1,024 on many systems, to allow `count` open shards.
 
     Raises:
         UserError: the system does not allow as many.
@@ -148,18 +150,18 @@ def allow_open_files(count: int) -> None:
     if resource.RLIM_INFINITY in (soft, hard) or soft >= needed:
         return
     if hard < needed:
-        raise UserError(f"{count} shards have to be open, but a process may have {hard} files; see ulimit -Hn")
+        raise UserError(f"{count} shards must be open, but a process may open only {hard} files; see ulimit -Hn")
     resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
 
 def _merge(read_shard, shards, lengths, most, parsed, seed):
-    """A random merge of shards, as a uniform shuffle would mix them, but for the order of each one's records.
+    """A random merge of shards, as in a uniform shuffle, except that the records of each shard keep their order.
 
     Args:
         read_shard: see `_reader`.
         shards: int64 [M]: numbers of the shards.
-        lengths: int64 [S]: how many records each has.
-        most: M at most.
+        lengths: int64 [S]: number of records in each shard.
+        most: upper limit of M.
         parsed: see `_parser`.
         seed: int64 [2].
     """
@@ -176,7 +178,7 @@ def _merge(read_shard, shards, lengths, most, parsed, seed):
     lengths = tf.ensure_shape(tf.pad(tf.gather(lengths, shards), missing), [most])
     shards = tf.ensure_shape(tf.pad(shards, missing), [most])
     order = tf.random.experimental.stateless_shuffle(tf.repeat(tf.range(most, dtype=tf.int64), lengths), seed)
-    # A loop, since what reads a shard would otherwise be in the graph once for each.
+    # A loop; otherwise the graph would contain the reading operations once for each shard.
     variants = tf.map_fn(
         lambda shard: tf.data.experimental.to_variant(read_shard(shard)), shards, fn_output_signature=tf.variant
     )
@@ -188,7 +190,7 @@ def _merge(read_shard, shards, lengths, most, parsed, seed):
         order = tf.data.Dataset.from_tensor_slices(order)
         return tf.data.Dataset.choose_from_datasets(parts, order, stop_on_empty_dataset=False)
 
-    # Choosing reads in the calling thread, so shards are merged into streams that are read ahead, then the streams.
+    # Choosing reads in the calling thread. So first merge the shards into prefetched streams, then merge the streams.
     count = min(most, STREAMS)
     streams = []
     for i, part in enumerate(tf.dynamic_partition(order, tf.cast(order % count, tf.int32), count)):
@@ -200,7 +202,7 @@ def _merge(read_shard, shards, lengths, most, parsed, seed):
 
 
 def _reader(index):
-    """A function that reads a shard: its number -> what `graph_records.examples` gives."""
+    """A function that reads a shard: its number -> the result of `graph_records.examples`."""
     paths, lengths = tf.constant(index.shards), tf.constant(index.lengths)
     return lambda shard: graph_records.examples(tf.gather(paths, shard), tf.gather(lengths, shard), records.H36M)
 
@@ -211,9 +213,9 @@ def labeled_images(
     """One pass over labeled records in a fixed order; for evaluation.
 
     Args:
-        index: of the records.
+        index: index of the records.
         subjects: the subjects to keep.
-        batch_size: the last batch may be smaller.
+        batch_size: images in a batch; the last batch may be smaller.
         every: keep one record out of this many, for a quick estimate on video frames that resemble their neighbors.
         on_damage: see `detector_batches`.
 
@@ -241,7 +243,7 @@ def test_images(path: str, batch_size: int) -> Iterator[tf.Tensor]:
     """One pass over the images of `test_set.tfrecords`, in record order: uint8 [B, 256, 256, 3].
 
     Raises:
-        UserError: names the record that is damaged.
+        UserError: a record is damaged; the message names it.
     """
     dataset = tf.data.TFRecordDataset(path, compression_type=records.H36M_TEST.compression)
     images = dataset.map(
@@ -257,11 +259,11 @@ def test_images(path: str, batch_size: int) -> Iterator[tf.Tensor]:
 
 
 def _parser(index, subjects, keys, on_damage):
-    """A function that parses what `graph_records.examples` gave: (dataset of N, their shards [N]) -> dataset.
+    """A function that parses the results of `graph_records.examples`: (dataset of N, their shards [N]) -> dataset.
 
-    Samples have the fields of `keys`, `wanted` if they are of one of the subjects, and `skipped` 0. With `on_damage`
-    `skip`, a damaged record is `wanted`, has fields of zeros, and `skipped` 1. The index and
-    `parse` read the same fields, so the same records count as damaged whatever `keys` are.
+    Samples have the fields of `keys`, `wanted`, which is True for the given subjects, and `skipped`, which is 0. With
+    `on_damage` `skip`, a damaged record is `wanted`, has fields of zeros, and `skipped` is 1. The index and `parse`
+    read the same fields, so the same records count as damaged, whatever the `keys`.
     """
     paths, subjects = tf.constant(index.shards), tf.constant(sorted(subjects), tf.int64)
 
@@ -278,7 +280,7 @@ def _parser(index, subjects, keys, on_damage):
 
     def parse(serialized):
         sample = graph_records.parse(serialized, records.H36M, ("image", *POSE_KEYS))
-        with tf.control_dependencies(sample.values()):  # or checks of fields that are not wanted would be pruned
+        with tf.control_dependencies(sample.values()):  # otherwise TensorFlow would prune the checks of unused fields
             fields = {key: tf.identity(sample[key]) for key in keys}
         marks = {"wanted": tf.reduce_any(sample["subject"] == subjects), "skipped": tf.constant(0, tf.int64)}
         return fields | marks
@@ -313,14 +315,14 @@ def lifter_batches(
 ) -> tf.data.Dataset:
     """Endless shuffled training batches of poses held in memory, for the replicas of one host in turn.
 
-    Every epoch is another permutation; the last batch is dropped if it is not full.
+    Every epoch is another permutation; an incomplete last batch is dropped.
 
     Args:
-        poses: to train on.
-        batch_size: of all replicas together; each batch that comes out is one replica's part.
-        seed: of the order.
-        start_step: the step that the first batches belong to.
-        share: which replicas are fed.
+        poses: the training poses.
+        batch_size: samples of a step, over all replicas; each batch of the dataset is one replica's part.
+        seed: seed of the order.
+        start_step: the step of the first batches.
+        share: the replicas of this host.
 
     Returns:
         Dataset of {"pose2d_crop": float32 [B, 17, 2] px, "pose3d": float32 [B, 17, 3] mm, absolute}.

@@ -9,13 +9,14 @@ from pose_tf.errors import UserError
 from pose_tf.geometry import CROP_SIZE
 
 REACH_MM = (200.0, 3000.0)
-"""From the hip to the farthest joint, in the median over the poses: between a baby's and what no body has."""
+"""Plausible range of the distance from the hip to the farthest joint (median over the poses): from a baby's to more
+than any body's."""
 TYPICAL_REACH_MM = 800.0
 UNITS_MM = {"meters": 1000.0, "feet": 304.8, "decimeters": 100.0, "inches": 25.4, "centimeters": 10.0}
 LEAST_EXTENT_PX = 8.0
-"""Longest side of the box around the joints, in the median over the poses."""
+"""The smallest plausible longest side of the box around the joints (median over the poses)."""
 LEAST_INSIDE = 0.5
-"""Share of a pose's joints that lie in the crop, in the median over the poses."""
+"""The smallest plausible share of joints inside the crop (median over the poses)."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +28,7 @@ class PoseSet:
         pose3d: float32 [N, 17, 3] mm in the camera frame, absolute.
         subject: int64 [N].
         action: int64 [N]; −1 where unknown.
-        source: what messages call it.
+        source: name of the data in messages.
     """
 
     pose2d: np.ndarray
@@ -53,10 +54,11 @@ class PoseSet:
         return PoseSet(self.pose2d[keep], self.pose3d[keep], self.subject[keep], self.action[keep], self.source)
 
     def split(self, held_out) -> tuple["PoseSet", "PoseSet"]:
-        """(training, validation): all subjects but those held out, and those. If none is held out, all poses are both.
+        """(training, validation): the poses of the other subjects, and of those held out. If `held_out` is empty, both
+        are all poses.
 
         Raises:
-            UserError: a subject held out has no pose, or none is left to train on.
+            UserError: a subject held out has no pose, or no subject is left to train on.
         """
         if not held_out:
             return self, self
@@ -79,7 +81,7 @@ def read_pose_file(path: str) -> PoseSet:
     arrays = files.read_npz(path, "an .npz file of poses", ("subject", "pose2d_crop", "pose3d"), optional=("action",))
     count = arrays["subject"].size
     if not count:
-        raise UserError(f"{path} holds no poses")
+        raise UserError(f"{path} contains no poses")
     shapes = {"subject": (count,), "pose2d_crop": (count, 17, 2), "pose3d": (count, 17, 3), "action": (count,)}
     for key, shape in shapes.items():
         array = arrays.get(key, np.zeros(shape))
@@ -101,15 +103,15 @@ def read_pose_file(path: str) -> PoseSet:
 
 
 def check_units(pose2d: np.ndarray, pose3d: np.ndarray, source: str) -> None:
-    """Checks that poses are as large as people are in millimeters, and in the pixels of a crop.
+    """Checks that 3D poses have the size of people in millimeters, and 2D poses that of people in pixels of a crop.
 
     Args:
         pose2d: float [N, J, 2].
         pose3d: float [N, J, 3].
-        source: what the message calls them.
+        source: name of the data in messages.
 
     Raises:
-        UserError: they are not; names the unit that they seem to have.
+        UserError: the poses have another size; the message names their probable unit.
     """
     reach = np.median(np.linalg.norm(geometry.hip_relative(pose3d), axis=-1).max(axis=-1))
     if not REACH_MM[0] <= reach <= REACH_MM[1]:
@@ -125,4 +127,4 @@ def check_units(pose2d: np.ndarray, pose3d: np.ndarray, source: str) -> None:
         raise UserError(f"{must} its poses are {extent:.3g} wide or high; are these normalized coordinates?")
     inside = np.median(np.mean(geometry.inside_crop(pose2d), axis=-1))
     if inside < LEAST_INSIDE:
-        raise UserError(f"{must} {inside:.0%} of their joints lie there; are these pixels of the whole image?")
+        raise UserError(f"{must} only {inside:.0%} of their joints are inside; are these pixels of the whole image?")

@@ -1,9 +1,8 @@
-"""The index of labeled records: their poses, and which file holds how many. It is made once for the data.
+"""The index of labeled records: their poses, and the number of records in each file. It is made once for the data.
 
-Making it inflates every record. So it is kept beside the data as `DATA/.pose_tf/index.npz`, or, where that cannot be
-written, in the user's cache directory as `$XDG_CACHE_HOME/pose_tf/index-KEY.npz` (`~/.cache` by default). Every run and
-every evaluation reads it from there as long as the records keep their names, sizes and checksums; KEY is a hash of
-these.
+Making it inflates every record, so it is stored beside the data as `DATA/.pose_tf/index.npz`, or, if that is not
+writable, in the user's cache directory as `$XDG_CACHE_HOME/pose_tf/index-KEY.npz` (`~/.cache` by default). Runs and
+evaluations read it from there as long as the records keep their names, sizes and checksums; KEY is a hash of these.
 """
 
 import concurrent.futures
@@ -29,20 +28,20 @@ from pose_tf.data.poses import PoseSet, check_units
 from pose_tf.errors import UserError
 
 POSE_KEYS = ("pose2d_crop", "pose3d", "subject", "action")
-"""What an index takes of each record."""
+"""The fields of each record that the index stores."""
 HERE = "{h36}"
 """Stands for the records' directory in the messages of an index, which may move with its data."""
 
 
 @dataclasses.dataclass(frozen=True)
 class RecordIndex:
-    """What lies where in labeled records, apart from the images.
+    """The poses of labeled records, and their files.
 
     Attributes:
         shards: paths of the S files.
-        lengths: int64 [S]: records that can be reached in each, damaged ones among them.
-        shard: int64 [N]: number of the file that each pose is from.
-        poses: the N poses that are sound.
+        lengths: int64 [S]: number of reachable records in each file, including damaged ones.
+        shard: int64 [N]: number of the file of each pose.
+        poses: the N undamaged poses.
     """
 
     shards: list[str]
@@ -51,20 +50,20 @@ class RecordIndex:
     poses: PoseSet
 
     def counts(self, subjects) -> np.ndarray:
-        """Sound samples of some subjects in each file: int64 [S]."""
+        """Number of undamaged samples of some subjects in each file: int64 [S]."""
         wanted = np.isin(self.poses.subject, list(subjects))
         return np.bincount(self.shard[wanted], minlength=len(self.shards))
 
 
 def index_records(data_dir: str, on_damage: str = "stop") -> RecordIndex:
-    """The index of all labeled records: the one that is kept for them, or a new one, which is kept.
+    """The index of all labeled records: the stored one, or a new one, which is then stored.
 
     Args:
         data_dir: directory with `h36/*`.
-        on_damage: `stop`, or `skip`: damaged records are left out, and named on standard error.
+        on_damage: `stop`: a damaged record raises an error. `skip`: it is left out and reported on standard error.
 
     Raises:
-        UserError: no records, or a damaged one.
+        UserError: the directory contains no records, or a damaged one.
     """
     shards, folder = records.list_shards(data_dir), os.path.join(data_dir, "h36")
     fingerprint = json.dumps(of_records(data_dir))
@@ -73,7 +72,7 @@ def index_records(data_dir: str, on_damage: str = "stop") -> RecordIndex:
     if arrays is None or (on_damage == "stop" and len(arrays["skipped"])):
         arrays = _read_shards(shards, data_dir, on_damage)
         if not len(arrays["subject"]):
-            raise UserError(f"{folder} holds no records")
+            raise UserError(f"{folder} contains no records")
         _keep(places, fingerprint=fingerprint, **arrays)
     for message in arrays["skipped"].tolist():
         print(message.replace(HERE, folder), file=sys.stderr)
@@ -82,25 +81,25 @@ def index_records(data_dir: str, on_damage: str = "stop") -> RecordIndex:
     return RecordIndex(shards, arrays["lengths"], arrays["shard"], poses)
 
 
-# ---- keeping it
+# ---- storing it
 
 
 def _places(data_dir, fingerprint):
-    """Where the index of some records may be kept, the best place first."""
+    """Possible paths of the index, the preferred one first."""
     cache = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
     key = hashlib.sha256(fingerprint.encode()).hexdigest()[:16]
     return os.path.join(data_dir, ".pose_tf", "index.npz"), os.path.join(cache, "pose_tf", f"index-{key}.npz")
 
 
 def _keep(places, **arrays):
-    """Writes an index where that is possible. Without one, the next command only takes longer."""
+    """Writes an index to the first writable path. Without a stored index, the next command only takes longer."""
     for path in places:
         with contextlib.suppress(UserError):
             return files.write_npz(path, **arrays)
 
 
 def _find(places, fingerprint, num_shards):
-    """The arrays of an index; None if there is none, or it is damaged or of other records."""
+    """The arrays of the stored index; None if it is missing or damaged, or belongs to other records."""
     for path in places:
         with contextlib.suppress(OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
             with np.load(path, allow_pickle=False) as file:
@@ -154,12 +153,12 @@ def _read_shards(shards, data_dir, on_damage):
 
 
 def _read_shard(shard, on_damage, advance):
-    """The poses of a file, how many records can be reached, and sentences about what is skipped.
+    """The poses of a file, its number of reachable records, and messages about skipped ones.
 
-    One pass inflates the file, looks at every record, and finds the end of the stream and its checksum.
+    One pass inflates the file, decodes every record, and checks the end of the stream and its checksum.
     """
     fields = {key: records.H36M.fields[key] for key in ("image", *POSE_KEYS)}
-    schema = dataclasses.replace(records.H36M, fields=fields)  # the rest may be damaged, as nothing reads it
+    schema = dataclasses.replace(records.H36M, fields=fields)  # nothing reads the other fields, so they may be damaged
     samples, length, skipped = [], 0, []
 
     def add(serialized):
@@ -170,7 +169,7 @@ def _read_shard(shard, on_damage, advance):
         for serialized in records.inflate(shard, advance):
             add(serialized)
             length += 1
-    except UserError:  # the thorough reader says what is wrong, and where
+    except UserError:  # the slower reader finds the damaged record and the cause
         samples.clear()
         length = 0
         try:
@@ -196,7 +195,7 @@ def _read_shard(shard, on_damage, advance):
 
 
 def _take_turns(counts):
-    """The order of poses in an index: eight files at a time are read in turns. [S] -> permutation [N]."""
+    """The order of poses in an index: eight files at a time, one pose of each in turn. [S] -> permutation [N]."""
     ends = np.cumsum(counts)
     dataset = tf.data.Dataset.from_tensor_slices((ends - counts, ends)).interleave(
         tf.data.Dataset.range, cycle_length=8, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True

@@ -1,6 +1,6 @@
-"""The course's TFRecords: schema, reading, writing, and finding what is wrong with a file.
+"""The course's TFRecords: schemas, reading, writing, and locating damage.
 
-Three kinds exist: labeled Human3.6M (`h36/*`, ZLIB), its test set (`test_set.tfrecords`, ZLIB, no poses) and MPII
+The three kinds are labeled Human3.6M (`h36/*`, ZLIB), its test set (`test_set.tfrecords`, ZLIB, no poses) and MPII
 (`mpii/*`, not compressed).
 """
 
@@ -19,7 +19,7 @@ from pose_tf.errors import UserError
 from pose_tf.geometry import CROP_SIZE
 
 IMAGE_SHAPE = (CROP_SIZE, CROP_SIZE, 3)
-FRAME_BYTES = 16  # of length and checksums around each record
+FRAME_BYTES = 16  # length and checksums around each record
 MAX_RECORD_BYTES = 1 << 26
 
 
@@ -27,8 +27,8 @@ MAX_RECORD_BYTES = 1 << 26
 class Raw:
     """An array stored as its bytes.
 
-    Like every kind of field it has `spec`, which tf.io reads it by, `parse`, which computes its value in graph,
-    `decode`, which does so outside of graphs, and `encode`, the inverse. The last two raise a ValueError.
+    Every kind of field has four methods: `spec` is its specification for tf.io, `parse` computes its value in a graph,
+    `decode` does so outside of graphs, and `encode` is the inverse. The last two raise a ValueError.
     """
 
     dtype: type
@@ -127,7 +127,7 @@ def _shaped(value, field):
 
 @dataclasses.dataclass(frozen=True)
 class Schema:
-    """What one kind of record holds, and how its files are compressed."""
+    """The fields of one kind of record, and the compression of its files."""
 
     compression: str
     fields: dict[str, Raw | Number | Jpeg]
@@ -172,7 +172,7 @@ def list_shards(data_dir: str, kind: str = "h36") -> list[str]:
     folder = os.path.join(data_dir, kind)
     shards = sorted(path for path in glob.glob(os.path.join(glob.escape(folder), "*")) if os.path.isfile(path))
     if not shards:
-        raise UserError(f"{folder} holds no records; --data_dir must name a directory with {kind}/* TFRecords")
+        raise UserError(f"{folder} contains no records; the data directory must have TFRecords in {kind}/")
     return shards
 
 
@@ -183,7 +183,7 @@ def read(path: str, schema: Schema) -> Iterator[dict[str, np.ndarray]]:
     """Yields the samples of one file as NumPy arrays, JPEG images as their bytes.
 
     Raises:
-        UserError: names the file, the record (counted from 0) and the fault.
+        UserError: a record is damaged; the message names the file, the record (counted from 0) and the fault.
     """
     for number, serialized in enumerate(read_serialized(path, schema)):
         yield decode(serialized, schema, f"{path} record {number}")
@@ -193,7 +193,7 @@ def read_serialized(path: str, schema: Schema) -> Iterator[bytes]:
     """Yields the serialized examples of one file without decoding them.
 
     Raises:
-        UserError: names the file, the record (counted from 0) that cannot be reached, and why.
+        UserError: a record cannot be read; the message names the file, the record (counted from 0) and the cause.
     """
     records = iter(tf.data.TFRecordDataset(path, compression_type=schema.compression))
     number, size = 0, 0
@@ -216,14 +216,14 @@ def read_serialized(path: str, schema: Schema) -> Iterator[bytes]:
 def inflate(path: str, advance: Callable[[int], None]) -> Iterator[bytes]:
     """Yields the serialized examples of a ZLIB file in one pass, without checking their own checksums.
 
-    The checksum of the whole stream is at its end: examples are known to be sound once the iterator ends.
+    The checksum of the stream is at its end, so the examples are verified only when the iterator ends.
 
     Args:
-        path: of the file.
-        advance: called with the size of every part of the file that has been read.
+        path: path of the file.
+        advance: called with the number of bytes after each read.
 
     Raises:
-        UserError: the file is damaged; `read_serialized` says how.
+        UserError: the file is damaged; `read_serialized` names the record and the cause.
     """
     stream, data = zlib.decompressobj(), b""
     try:
@@ -249,10 +249,10 @@ def inflate(path: str, advance: Callable[[int], None]) -> Iterator[bytes]:
 
 
 def check_end(path: str, schema: Schema) -> None:
-    """Checks that a ZLIB stream is complete: TensorFlow does not notice a file that was cut between two records.
+    """Checks that a ZLIB stream is complete. TensorFlow does not notice a file that was cut between two records.
 
     Raises:
-        UserError: the file is empty, cut, or goes on after the end.
+        UserError: the file is empty or cut, or has bytes after the end of the stream.
     """
     if not os.path.getsize(path):
         raise UserError(f"{path} is empty")

@@ -1,4 +1,4 @@
-"""Asking a tf.data service what tf.data itself does not ask: whether it is one, and whether it has workers."""
+"""Checks whether a tf.data service answers and has workers, which tf.data itself does not check."""
 
 import grpc
 import tensorflow as tf
@@ -9,27 +9,28 @@ ANSWER_SECONDS = 5.0
 
 
 class NoAnswer(UserError):
-    """Nobody listens at the address, so far."""
+    """No server listens at the address yet."""
 
 
 def count_workers(address: str) -> int:
-    """How many workers have registered with the dispatcher of a tf.data service.
+    """The number of workers that have registered with the dispatcher of a tf.data service.
 
     Args:
         address: host:port.
 
     Raises:
-        NoAnswer: nobody listens there. The message has no address.
-        UserError: it is no address, or another kind of server. The message has no address.
+        NoAnswer: no server listens there. The message does not contain the address.
+        UserError: the address is malformed, or another kind of server listens there. The message does not contain the
+            address.
     """
     host, _, port = address.rpartition(":")
     if not host or "/" in host or not (port.isascii() and port.isdigit() and 1 <= int(port) <= 65535):
         raise UserError("it is not host:port")
-    # Without a pool of its own, a channel would remember for a while that another one has failed.
+    # Without its own pool, a channel would remember for a while that another channel has failed.
     with grpc.insecure_channel(address, [("grpc.use_local_subchannel_pool", 1)]) as channel:
         try:
             answer = channel.unary_unary("/tensorflow.data.DispatcherService/GetWorkers")(b"", ANSWER_SECONDS)
-            return len(tf.train.BytesList.FromString(answer).value)  # the answer has one field, too, which repeats
+            return len(tf.train.BytesList.FromString(answer).value)  # the answer, too, has one repeated field
         except grpc.RpcError as error:
             why, is_refused = error.details(), error.code() == grpc.StatusCode.UNAVAILABLE
     if is_refused and "HTTP/2" not in why and "Socket closed" not in why:

@@ -1,1 +1,1 @@
-"""The errors of a trained model, and the submission file."""
+"""Errors of trained models, and the submission file."""

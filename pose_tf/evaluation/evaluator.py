@@ -1,4 +1,4 @@
-"""Errors of trained models: in total, by action and by joint, on true and on detected 2D joints."""
+"""Errors of trained models: in total, by action and by joint, for true and for detected 2D joints."""
 
 import numpy as np
 import tensorflow as tf
@@ -22,9 +22,9 @@ def estimate(estimator: PoseEstimator, batches, total: int | None = None) -> dic
     """Runs an estimator over batches of crops, with a progress bar.
 
     Args:
-        estimator: what to run.
+        estimator: the estimator to run.
         batches: iterable of uint8 [B, 256, 256, 3].
-        total: images, for the progress bar.
+        total: number of images, for the progress bar.
 
     Returns:
         The outputs of `PoseEstimator` for all images.
@@ -50,20 +50,20 @@ def evaluate_images(
     """Evaluates both stages on labeled images.
 
     Args:
-        estimator: what to evaluate.
+        estimator: the estimator to evaluate.
         data_dir: directory of records.
         subjects: the subjects to evaluate on; None for all.
-        batch_size: images for the device at once.
-        occluders: objects to paste over every image, 1 to 8 as `OcclusionAugmenter` does; the same at every call with
-            the same batch size.
+        batch_size: images in a batch.
+        occluders: objects to paste over every image, 1 to 8 of them, as `OcclusionAugmenter` does. They are the same in
+            every call with the same batch size.
 
     Returns:
         A report with the parts `pose2d` (see `report_2d`), `detected_2d`, `true_2d` and `mean_pose` (see
-        `report_3d`), and the arrays that it was computed from: the estimator's outputs, the truth, and `image`, the
-        first PREVIEW_ROWS images.
+        `report_3d`); and the arrays from which it was computed: the estimator's outputs, the true poses, and `image`,
+        the first PREVIEW_ROWS images.
 
     Raises:
-        UserError: no or damaged records, or none of a subject.
+        UserError: records are missing or damaged, or a subject has no records.
     """
     index = index_records(data_dir)
     poses = index.poses if subjects is None else index.poses.select(subjects)
@@ -99,9 +99,9 @@ def evaluate_poses(lifter: Workdir, poses: PoseSet, flip_test: bool | None = Non
     """Evaluates a lifter alone, on true 2D joints.
 
     Args:
-        lifter: directory of its training.
-        poses: to evaluate on.
-        flip_test: average with the mirror image; None for what the recipe says.
+        lifter: workdir of the lifter.
+        poses: the poses to evaluate on.
+        flip_test: average with the mirror image; None for the recipe's setting.
 
     Returns:
         A report with the parts `true_2d` and `mean_pose`, see `report_3d`.
@@ -118,21 +118,22 @@ def evaluate_poses(lifter: Workdir, poses: PoseSet, flip_test: bool | None = Non
 
 
 def _report_mean_pose(statistics, target, action):
-    """What a lifter would get that always answers with the mean training pose."""
+    """The errors of a lifter that always predicts the mean training pose, as a baseline."""
     return report_3d(np.broadcast_to(statistics.mean, target.shape), target, action)
 
 
 def seen_in_training(workdirs: list[Workdir], subjects: list[int], data: dict[str, str]) -> dict[str, list[int]]:
-    """Subjects whose errors are lower than those of new people, since a run has seen them.
+    """The evaluated subjects that a run has seen, whose errors are therefore lower than those of new people.
 
     Args:
-        workdirs: of the trainings.
-        subjects: that are evaluated on.
-        data: fingerprint of what is evaluated on, see `pose_tf.data.fingerprint`. In data of which a run has read
-            nothing, the same numbers are other people.
+        workdirs: directories of the runs.
+        subjects: the evaluated subjects.
+        data: fingerprint of the evaluation data, see `pose_tf.data.fingerprint`. If a run has read none of its files,
+            the same subject numbers mean other people.
 
     Returns:
-        {"trained_on": subjects that a run was trained on, "selected_on": others, whose errors chose the best weights}.
+        {"trained_on": subjects that a run was trained on, "selected_on": other subjects that selected the best
+        weights}.
     """
     trained_on, selected_on = set(), set()
     for workdir in workdirs:
@@ -147,8 +148,8 @@ def seen_in_training(workdirs: list[Workdir], subjects: list[int], data: dict[st
 def report_2d(predicted: np.ndarray, target: np.ndarray) -> dict:
     """Errors of 2D poses [N, 17, 2] px: `total` and `joints`, each a dictionary by name.
 
-    Joints outside the crop do not count, as in training: a heatmap has no cell for them. Their number is
-    `joints_outside`. None where no joint counts.
+    As in training, joints outside the crop do not count, because a heatmap has no cell for them; `joints_outside` is
+    their number. An error is None if no joint counts.
     """
     inside = geometry.inside_crop(target).numpy()
     means = {name: metrics.PoseMetric(name) for name in metrics.POSE2D_METRICS}
@@ -178,7 +179,7 @@ def report_3d(predicted: np.ndarray, target: np.ndarray, action: np.ndarray) -> 
     Returns:
         {"total": error by metric, the mean over the poses; "actions": the same by action; "action_mean": the mean over
         the actions, as most papers on Human3.6M report it; "joints": MPJPE and PA-MPJPE by joint}. Without known
-        actions the second and third are empty.
+        actions, "actions" and "action_mean" are empty.
     """
     target = target.astype(np.float32)
     errors = {name: function(predicted, target).numpy() for name, function in metrics.POSE3D_METRICS.items()}

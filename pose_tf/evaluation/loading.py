@@ -11,11 +11,11 @@ def load_estimator(detector: str, lifter: str, flip_test: bool | None = None, **
     Args:
         detector: workdir of a detector.
         lifter: workdir of a lifter.
-        flip_test: average with the mirror image; None for what each recipe says.
+        flip_test: average with the mirror image; None for the setting of each recipe.
         decoding: attributes of `Decoding` that differ from the detector's recipe.
 
     Raises:
-        UserError: a directory does not hold what it should.
+        UserError: a directory is not the workdir of a run of the expected stage, or is damaged.
     """
     detector_dir, lifter_dir = Workdir(detector), Workdir(lifter)
     return PoseEstimator(

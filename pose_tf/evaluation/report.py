@@ -1,4 +1,4 @@
-"""Reports of evaluations, for the terminal and as a picture."""
+"""Evaluation reports, for the terminal and as an image."""
 
 import numpy as np
 
@@ -33,7 +33,7 @@ def _format_2d(part):
     """One line about 2D joints."""
     total = part["total"]
     if total["pixel_error"] is None:
-        errors = "none lies in its crop"
+        errors = "no joint is inside its crop"
     else:
         errors = (
             f"mean error {total['pixel_error']:.2f} px, median {total['pixel_error_median']:.2f} px, "
@@ -43,7 +43,7 @@ def _format_2d(part):
 
 
 def _format_3d(part, title, with_actions):
-    """A table of 3D errors: in total, in the mean over the actions, and by action."""
+    """A table of 3D errors: in total, as the mean over the actions, and by action."""
     rows = {title: part["total"]}
     if part["action_mean"]:
         rows["  mean of the actions"] = part["action_mean"]
@@ -66,7 +66,7 @@ def preview(arrays: dict[str, np.ndarray]) -> np.ndarray:
     """A sheet of samples: image, predicted and true 2D joints, predicted and true 3D pose from three sides.
 
     Args:
-        arrays: from `evaluator.evaluate_images`.
+        arrays: the arrays returned by `evaluator.evaluate_images`.
     """
     keys = ("image", "pose2d", "pose3d", "true_pose2d_crop", "true_pose3d")
     return viz.grid([viz.panel(*row) for row in zip(*(arrays[key] for key in keys))], columns=1)

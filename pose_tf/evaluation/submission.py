@@ -9,10 +9,10 @@ from pose_tf import files, geometry, skeleton
 
 
 def write_submission(path: str, pose3d: np.ndarray) -> None:
-    """Writes `submission.csv.gz`: a header, then one line for each record: Id from 1, and 51 hip-relative values in mm.
+    """Writes `submission.csv.gz`: a header, then for each record its Id (from 1) and 51 hip-relative values in mm.
 
     Args:
-        path: ends in .csv.gz, or in .csv for an uncompressed file.
+        path: file to write. It is compressed if the name ends in .gz.
         pose3d: float [N, 17, 3] mm, in record order.
     """
     header = ",".join(["Id"] + [f"{joint}_{axis}" for joint in skeleton.H36M.joints for axis in "xyz"])

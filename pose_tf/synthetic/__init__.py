@@ -1,1 +1,1 @@
-"""The synthetic data set: rendered people in the format of the records."""
+"""The synthetic data set: rendered people in the record format."""

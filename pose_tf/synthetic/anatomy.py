@@ -1,6 +1,6 @@
-"""The bodies of the synthetic people: their joints, their sizes, and what a posed body consists of.
+"""The bodies of the synthetic people: joints, sizes, and posed figures.
 
-World frame: mm, x right and y forward of a person with heading 0, z up, floor at z = 0.
+The world frame is in mm. For a person with heading 0, x points right and y forward; z points up, the floor is z = 0.
 """
 
 from __future__ import annotations
@@ -41,10 +41,13 @@ class Body(NamedTuple):
 
 
 class Figure(NamedTuple):
-    """A posed body in some frame, in mm; frames have the columns right, forward, up.
+    """A posed body in any frame, in mm. The frames of its parts have the columns right, forward, up.
 
-    joints [17, 3]; pelvis, chest and head [3, 3]; feet [2, 3, 3] frames, right then left; `seat` is
-    the height above the floor of what the hips rest on, or None.
+    Attributes:
+        joints: [17, 3].
+        pelvis, chest, head: [3, 3] frames.
+        feet: [2, 3, 3] frames, right foot first.
+        seat: height above the floor of the surface under the hips, or None for a person on their legs.
     """
 
     joints: np.ndarray
@@ -55,7 +58,7 @@ class Figure(NamedTuple):
     seat: float | None
 
     def moved(self, rotation: np.ndarray, translation: np.ndarray) -> Figure:
-        """The figure under x -> rotation @ x + translation."""
+        """The figure, transformed by x -> rotation @ x + translation."""
         return Figure(
             self.joints @ rotation.T + translation,
             rotation @ self.pelvis,
@@ -67,7 +70,7 @@ class Figure(NamedTuple):
 
 
 def make_body(rng: np.random.Generator, subject: int) -> Body:
-    """A body of a subject: proportions belong to the subject, size and girth vary by 2 and 5 %."""
+    """A body of a subject. The subject determines the proportions; size and girth vary by 2 and 5 %."""
     own = np.random.default_rng([1750, subject])
     scale, legs, arms = own.uniform([0.90, 0.97, 0.96], [1.07, 1.03, 1.04])
     hip, shoulder, girth = own.uniform([0.93, 0.92, 0.86], [1.07, 1.10, 1.20])

@@ -1,4 +1,4 @@
-"""The solids of a clothed person, some sixty for each, and of the seat below."""
+"""The solids of a clothed person, about sixty, and of the seat."""
 
 import numpy as np
 
@@ -101,7 +101,7 @@ def _add_head(solids, figure, body, look):
 
 
 def _garment(solids, points, radii, cover, body, look, material=TROUSERS):
-    """Cloth around a chain of three points, down to `cover` (1: the middle point, 2: the end)."""
+    """Adds cloth around a chain of three points, down to `cover` (1: the middle point, 2: the end)."""
     for k in range(2):
         share = min(cover - k, 1.0)
         if share <= 0.02:
@@ -155,7 +155,7 @@ def _add_arm(solids, figure, body, look, i):
 
 
 def add_seat(solids, figure, view, rng):
-    """A stool or a chair under a sitting person."""
+    """Adds a stool or a chair under a sitting person."""
     up = view.up
     forward = figure.pelvis[:, 1] - (figure.pelvis[:, 1] @ up) * up
     forward /= np.sqrt(forward @ forward)

@@ -1,4 +1,4 @@
-"""The cameras that see the synthetic people, and their crops, which are cameras too."""
+"""The cameras of the synthetic people, and their crops, which are cameras, too."""
 
 from typing import NamedTuple
 
@@ -21,7 +21,7 @@ INTRINSICS = np.array(
 
 
 def make_camera(rng: np.random.Generator, figure: Figure, intrinsics: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """World to camera (rotation [3, 3], translation [3]) with the whole figure in the image."""
+    """A random camera with the whole figure in its image: (rotation [3, 3], translation [3]) from world to camera."""
     distance, height = rng.uniform(3000, 6500), rng.uniform(1200, 2000)
     position = np.array([0.0, -distance, height])
     aim = np.array([rng.normal(0, 400), 0.0, rng.uniform(650, 1150)])
@@ -52,6 +52,6 @@ class View(NamedTuple):
         return ((pixels - cx) / fx).astype(np.float32), ((pixels - cy) / fy).astype(np.float32)
 
     def project(self, points: np.ndarray) -> np.ndarray:
-        """Points [..., N, 3] in mm -> pixels [..., N, 2]; what is behind the camera counts as just in front of it."""
+        """Points [..., N, 3] in mm -> pixels [..., N, 2]. Points behind the camera are moved just in front of it."""
         in_front = np.concatenate([points[..., :2], np.maximum(points[..., 2:], 50.0)], axis=-1)
         return project(in_front, np.array(self.intrinsics))

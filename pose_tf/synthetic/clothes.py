@@ -1,4 +1,4 @@
-"""What the synthetic people wear: materials, and a random choice of clothes, hair and skin."""
+"""Materials, and a random choice of clothes, hair and skin for the synthetic people."""
 
 from typing import NamedTuple
 
@@ -13,7 +13,7 @@ SHINE = np.array([0.07, 0.12, 0.3, 0.1, 0.02, 0.02, 0.12, 0, 0.06, 0, 0.02], np.
 
 
 class Look(NamedTuple):
-    """What one person wears. Lengths of sleeves and legs: 0 to 2, where 1 is the elbow or knee."""
+    """The clothes, hair and skin of a person. Sleeves and trousers have lengths 0 to 2; 1 ends at the elbow or knee."""
 
     tiles: np.ndarray  # Color of each material, float32 [11, 64, 64, 3] in 0 to 1.
     sleeve: float

@@ -1,4 +1,4 @@
-"""Puts the 17 joints of a body in place: joint angles, two-bone reaches, and a check that the result is plausible."""
+"""Computes the 17 joints of a body from a posture, by joint angles or two-bone reaches, and checks plausibility."""
 
 import numpy as np
 
@@ -35,7 +35,7 @@ def _swing(frame, angles: Angles, lengths, side: float, hinge_sign: float):
 def _reach(target, pole, lengths, hinge_sign: float):
     """Two-bone inverse kinematics: (middle, end) relative to the root, and the hinge axis.
 
-    The middle joint points toward `pole`; a target out of reach shortens to what the limb allows.
+    The middle joint points toward `pole`. A target out of reach is moved to the nearest distance that the limb allows.
     """
     first, second = lengths
     closest = np.sqrt(first**2 + second**2 + 2 * first * second * np.cos(np.radians(145)))
@@ -78,7 +78,7 @@ def pose_figure(posture: Posture, body: Body) -> Figure:
 
 
 def _excess_height(posture: Posture, body: Body, joints: np.ndarray) -> float:
-    """How much the hip must sink so that the planted feet are within reach."""
+    """The distance in mm by which the hip must sink to bring the planted feet within reach."""
     excess = 0.0
     for side, hip, limb in zip(SIDES, HIPS, posture.legs, strict=True):
         if isinstance(limb, Reach):
@@ -110,7 +110,7 @@ def _place_leg(joints, feet, i, side, posture, body, pelvis) -> None:
 
 
 def _place_arm(joints, i, side, posture, body, pelvis, chest, head) -> None:
-    """Fills in the shoulder, elbow and wrist on side i; legs come first, for hands on knees."""
+    """Fills in the shoulder, elbow and wrist on side i. The legs must be in place, because hands may rest on knees."""
     limb, lengths = posture.arms[i], (body.upper_arm, body.forearm)
     raised = isinstance(limb, Reach) and limb.anchor == "shoulder" and limb.offset[2] > 150
     lift = np.radians(12 if raised else -11)

@@ -1,4 +1,4 @@
-"""What the synthetic people do: an action picks a stance and what the two hands do."""
+"""Random postures of the synthetic people: an action determines a stance and the targets of both hands."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from pose_tf.synthetic.anatomy import SIDES
 
 
 class Angles(NamedTuple):
-    """A limb posed by joint angles in degrees; all zero hangs straight down.
+    """A limb posed by joint angles in degrees. With all angles zero it hangs straight down.
 
-    `flex` swings the limb forward, `abduction` outward, `rotation` turns it inward about itself, and
+    `flex` swings the limb forward, `abduction` swings it outward, `rotation` turns it inward about its axis, and
     `hinge` bends the knee backward or the elbow forward.
     """
 
@@ -24,7 +24,7 @@ class Angles(NamedTuple):
 
 
 class Reach(NamedTuple):
-    """A limb whose end (ankle, wrist) reaches for a point: mm from an anchor, x counted outward."""
+    """A limb whose end (ankle or wrist) reaches for a point. The offset from the anchor is in mm, with x outward."""
 
     anchor: str
     offset: tuple[float, float, float]
@@ -38,10 +38,10 @@ ARM_LIMITS = np.array([[-50, -2, -60, 4], [170, 160, 80, 145]], float)
 
 @dataclass(frozen=True)
 class Posture:
-    """What a person does, without the size of the body. Limbs are (right, left); angles in degrees.
+    """A posture, independent of the size of the body. Limbs are (right, left); angles are in degrees.
 
-    `hip_height` is in leg lengths. `lean` tips the pelvis forward, `roll` to the right. `spine` and
-    `neck` are (bend forward, bend right, turn left).
+    `hip_height` is in leg lengths. `lean` tips the pelvis forward, `roll` tips it to the right. `spine` and `neck` are
+    (bend forward, bend right, turn left).
     """
 
     legs: tuple[Limb, Limb]
@@ -129,7 +129,7 @@ def standing(rng: np.random.Generator, arms: tuple[Limb, Limb]) -> Posture:
 
 
 def walking(rng: np.random.Generator, arms: tuple[Limb | None, Limb | None]) -> Posture:
-    """One instant of a gait cycle; an arm that is free (None) swings against its leg."""
+    """One instant of a gait cycle. A free arm (None) swings opposite to the leg on its side."""
     phase, stride, swing = rng.uniform((0, 16, 8), (2 * np.pi, 30, 32))
     legs, swinging = [], []
     for angle in (phase, phase + np.pi):
@@ -225,7 +225,7 @@ def kneeling(rng: np.random.Generator, arms: tuple[Limb, Limb]) -> Posture:
     )
 
 
-# Action number: stances, and what the two hands may do ("swing": as the legs walk).
+# Action number: stances, and targets of both hands ("swing": the arm swings with the gait).
 ACTIONS = {
     2: ((standing, walking), ("forward hang", "sideways hang", "sideways waist")),
     3: ((standing,), ("gesture gesture", "gesture hang", "gesture pocket")),
@@ -246,7 +246,7 @@ ACTIONS = {
 
 
 def make_posture(rng: np.random.Generator, action: int) -> Posture:
-    """A random posture of an action of Human3.6M (2 to 16), with either hand as the busy one."""
+    """A random posture of an action of Human3.6M (2 to 16), mirrored at random."""
     stances, hands = ACTIONS[action]
     stance = stances[rng.integers(len(stances))]
     names = hands[rng.integers(len(hands))].split()

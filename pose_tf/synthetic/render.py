@@ -1,6 +1,6 @@
-"""Draws a person in a room: solids are cast, shaded where they show, and developed like a photo.
+"""Renders a person in a room: casts rays at the solids, shades the visible pixels, and develops the image like a photo.
 
-Everything is in the camera frame (mm; x right, y down, z away) and in pixels of the 256 x 256 crop.
+All coordinates are in the camera frame (mm; x right, y down, z away) or in pixels of the 256 x 256 crop.
 """
 
 import cv2
@@ -57,7 +57,7 @@ def _smooth_normals(normal, pixels):
 
 
 def _hollows(depth, pixels):
-    """0 to 1: how deep a pixel lies below its surroundings, for soft contact shadows."""
+    """The depth of a pixel below its surroundings, 0 to 1, for soft contact shadows."""
     flat = depth.ravel()[pixels]
     field = np.full(CROP_SIZE * CROP_SIZE, flat.max() + 100, np.float32)
     field[pixels] = flat
@@ -69,7 +69,7 @@ def _hollows(depth, pixels):
 def _shade(rng, solids, look, hem, depth, number, view, light):
     """Flat indices [n] and colors float32 [n, 3] of the pixels that show a solid.
 
-    `hem` is (normal [3], height): the plane where the shirt ends.
+    `hem` is the plane where the shirt ends: (normal [3], height).
     """
     pixels, which, point, normal, cells, grain = _surface(solids, depth, number, view)
     material = solids["material"][which]
@@ -93,27 +93,27 @@ def _shade(rng, solids, look, hem, depth, number, view, light):
     return pixels, color * shade[:, None] + gloss[:, None]
 
 
-def _develop(rng, picture):
+def _develop(rng, image):
     """Blur, exposure, color temperature, sensor noise: float32 0-255 -> uint8."""
     sigma = rng.uniform(0.45, 0.95)
-    picture = cv2.GaussianBlur(picture, (5, 5), sigma)
+    image = cv2.GaussianBlur(image, (5, 5), sigma)
     warmth, exposure, haze = rng.normal(0, 0.06), rng.uniform(0.7, 1.2), rng.uniform(0, 14)
     develop = np.zeros((3, 4))
     np.fill_diagonal(develop, exposure * np.array([1 + warmth, 1.0, 1 - warmth]))
     develop[:, 3] = haze
-    picture = cv2.transform(picture, develop)
+    image = cv2.transform(image, develop)
     grain = rng.standard_normal((CROP_SIZE, CROP_SIZE), np.float32) * np.float32(rng.uniform(1, 6))
-    return cv2.add(picture, cv2.merge([grain] * 3), dtype=cv2.CV_8U)
+    return cv2.add(image, cv2.merge([grain] * 3), dtype=cv2.CV_8U)
 
 
 def render(rng: np.random.Generator, figure: Figure, body: Body, view: View) -> tuple[np.ndarray, np.ndarray]:
-    """Draws a person in a room.
+    """Renders a person in a room.
 
     Args:
-        rng: decides clothes, light, room and noise.
-        figure: in the camera frame, mm.
-        body: its sizes.
-        view: the crop's camera.
+        rng: source of randomness for clothes, light, room and noise.
+        figure: the posed body in the camera frame, mm.
+        body: the sizes of the body.
+        view: the crop as a camera.
 
     Returns:
         image uint8 [256, 256, 3] RGB, and the person's pixels bool [256, 256].
@@ -129,10 +129,10 @@ def render(rng: np.random.Generator, figure: Figure, body: Body, view: View) -> 
 
     shadow = 1 - rng.uniform(0.3, 0.65) * floor_shadow(solids, view, light)
     shadow *= 1 + rng.uniform(0.03, 0.2) * noise(rng, (3,), CROP_SIZE)  # Uneven light in the room.
-    picture = cv2.multiply(make_room(rng, view), cv2.merge([shadow] * 3), dtype=cv2.CV_32F)
+    image = cv2.multiply(make_room(rng, view), cv2.merge([shadow] * 3), dtype=cv2.CV_32F)
     depth, number = cast(solids, view)
     pelvis_up = figure.pelvis[:, 2]
     hem = (pelvis_up, figure.joints[HIP] @ pelvis_up + look.hem)
     pixels, color = _shade(rng, solids, look, hem, depth, number, view, light)
-    picture.reshape(-1, 3)[pixels] = 255 * np.minimum(color, 1)
-    return _develop(rng, picture), (number >= 0) & (number < body_solids)
+    image.reshape(-1, 3)[pixels] = 255 * np.minimum(color, 1)
+    return _develop(rng, image), (number >= 0) & (number < body_solids)

@@ -21,13 +21,13 @@ def pose_sample(seed: int, index: int, subject: int) -> dict[str, np.ndarray | i
 def render_sample(seed: int, index: int, subject: int) -> dict[str, np.ndarray | int | float]:
     """One labeled image of a procedural person, with the keys of a Human3.6M record.
 
-    A pure function of its arguments: the same call gives the same bytes in any process (another
-    type of processor may round a few pixels to the neighboring gray level).
+    This is a pure function: the same arguments give the same bytes in any process (another type of processor may round
+    a few pixels to the neighboring gray level).
 
     Args:
-        seed: of the data set, >= 0.
-        index: of the sample, >= 0; also its `framd_id`.
-        subject: number of the person, >= 0: decides the proportions of the body.
+        seed: seed of the data set, >= 0.
+        index: number of the sample, >= 0; also its `framd_id`.
+        subject: number of the person, >= 0; determines the proportions of the body.
 
     Returns:
         image uint8 [256, 256, 3] RGB; offset float32 [2] px and scale float, with
@@ -57,7 +57,7 @@ def _compose(rng: np.random.Generator, index: int, subject: int):
     action, subaction = int(rng.integers(2, 17)), int(rng.integers(1, 3))
     camera = int(rng.integers(4))
     figure = make_figure(rng, action, body)
-    # 180 degrees faces the camera. Most people do, so that a network of a few minutes can tell left from right.
+    # 180 degrees faces the camera. Most people do, so that a network learns left and right in a few minutes.
     heading = rotation_matrix(z=rng.normal(180, HEADING_SPREAD_DEG))
     figure = figure.moved(heading, np.zeros(3))
     rotation, translation = make_camera(rng, figure, INTRINSICS[camera])

@@ -1,4 +1,4 @@
-"""Writes the synthetic data set as records, in the layout and the format of the course's data."""
+"""Writes the synthetic data set as records, in the layout and format of the course's data."""
 
 import functools
 import multiprocessing
@@ -34,13 +34,13 @@ def write_sample_data(output_dir: str, num_train: int, num_test: int, num_poses:
 
     Args:
         output_dir: DIR.
-        num_train: labeled training images.
-        num_test: images of the test subject.
-        num_poses: poses without images.
-        seed: of everything.
+        num_train: number of labeled training images.
+        num_test: number of images of the test subject.
+        num_poses: number of poses without images.
+        seed: seed of all images and poses.
     """
     subjects = _subjects(num_train) + [SUBJECT_TEST] * num_test
-    # Forked before TensorFlow starts a thread; a fresh interpreter would take longer to import it than to render.
+    # Fork before TensorFlow starts a thread. A new interpreter would take longer to import TensorFlow than to render.
     with multiprocessing.get_context("fork").Pool(os.cpu_count(), cv2.setNumThreads, (1,)) as pool:
 
         def make(function, subjects, start, unit):
@@ -80,7 +80,7 @@ def _call(function, arguments):
 
 
 def _box(pose2d):
-    """x,y,width,height of the box around a body with these joints."""
+    """The box around a body with these joints, as the text x,y,width,height."""
     low, high = pose2d.min(axis=0), pose2d.max(axis=0)
     size = BODY_OVER_JOINTS * (high - low)
     return ",".join(f"{value:.1f}" for value in (*((low + high - size) / 2), *size))

@@ -1,6 +1,6 @@
-"""The solids that bodies and furniture consist of, and a ray caster for them.
+"""The solids of bodies and furniture, and a ray caster for them.
 
-All are of one kind, the round cone: two spheres and the cone around both, flattened along an axis where a body is flat.
+Every solid is a round cone: two spheres and the cone around both, flattened along an axis if the body part is flat.
 """
 
 from typing import NamedTuple
@@ -27,10 +27,10 @@ class Solids:
         Args:
             a, b: centers [3], mm.
             radius_a, radius_b: mm.
-            material: one of the constants above.
+            material: one of the constants of `clothes.py`.
             flat: (unit axis [3], factor): thickness along the axis as a fraction of the round one.
             grain: (origin [3], axis u [3], axis v [3]) of the fabric; by default along the cone.
-            is_open: without the sphere at b: a hem.
+            is_open: leave out the sphere at b, as at a hem.
         """
         axis, factor = flat if flat is not None else ((1.0, 0.0, 0.0), 1.0)
         grain = grain if grain is not None else np.full((3, 3), np.nan)
@@ -38,7 +38,7 @@ class Solids:
         self._rows.append((*row, *grain[0], *grain[1], *grain[2]))
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """All solids as arrays [N, ...]; `a`, `b` are the ends in the space where none is flat."""
+        """All solids as arrays [N, ...]. `a` and `b` are the ends after undoing the flattening."""
         rows = np.array(self._rows)
         ends, radii = rows[:, :6].reshape(-1, 2, 3), rows[:, 6:8]
         along = ends[:, 1] - ends[:, 0]
@@ -61,16 +61,16 @@ class Solids:
 
 
 def stretch_along(vectors, axis, stretch):
-    """Vectors [..., 3] with their part along the unit axis made 1 + stretch times as long."""
+    """Vectors [..., 3], stretched along the unit axis by the factor 1 + stretch."""
     return vectors + stretch * axis * dot(vectors, axis)[..., None]
 
 
 class _Pieces(NamedTuple):
-    """Spheres and cones as the solution of their quadratic equation for the depth along a ray.
+    """Spheres and cones, given by the solution of their quadratic equation for the depth along a ray.
 
-    With i, j a pixel's column and row from the middle of the piece's box, (1, j, j^2) @ form @
-    (1, i, i^2) gives, for the four `forms`, the numbers f0 to f3 of
-    depth = (sqrt(f0) + f1) / f2, and of depth * f3 + start, where a cone lasts from -0.5 to 0.5.
+    Let i and j be a pixel's column and row, counted from the middle of the piece's box. For the four `forms`,
+    (1, j, j^2) @ form @ (1, i, i^2) gives the numbers f0 to f3. The depth is (sqrt(f0) + f1) / f2. A cone extends from
+    -0.5 to 0.5 in depth * f3 + start.
     """
 
     box: np.ndarray  # [P, 4] left, top, right, bottom (exclusive) in pixels.
@@ -81,8 +81,8 @@ class _Pieces(NamedTuple):
 def _pieces(solids: dict[str, np.ndarray], view: View) -> _Pieces:
     """Both spheres and the cone between them of N solids: 3 N pieces, in float32.
 
-    The equation of the cone: Quilez, iquilezles.org/articles/intersectors (round cone). Made in
-    float64 around the middle of each piece, where it loses nothing to cancellation.
+    The equation of the cone is from Quilez, iquilezles.org/articles/intersectors (round cone). It is computed in
+    float64 around the middle of each piece, to avoid cancellation.
     """
     a, b, (ra, rb) = solids["a"], solids["b"], solids["radii"].T
     axis, stretch = solids["axis"], solids["stretch"]
@@ -125,7 +125,7 @@ def _pieces(solids: dict[str, np.ndarray], view: View) -> _Pieces:
 
 
 def _by_powers(form):
-    """The form p @ form @ p of p = (i, j, 1) as a matrix between (1, j, j^2) and (1, i, i^2)."""
+    """Rewrites the form p @ form @ p of p = (i, j, 1) as a matrix between (1, j, j^2) and (1, i, i^2)."""
     powers = np.zeros_like(form)
     powers[:, 0] = np.stack([form[:, 2, 2], form[:, 0, 2] + form[:, 2, 0], form[:, 0, 0]], axis=1)
     powers[:, 1, 0] = form[:, 1, 2] + form[:, 2, 1]
@@ -138,14 +138,14 @@ def cast(solids: dict[str, np.ndarray], view: View) -> tuple[np.ndarray, np.ndar
     """The nearest solid along each pixel's ray.
 
     Returns:
-        depth float32 [256, 256], mm (infinity where nothing is), and the solid's number, -1: none.
+        depth float32 [256, 256] in mm (infinity if the ray hits no solid), and the number of the solid (-1 if none).
     """
     depth = np.full((CROP_SIZE, CROP_SIZE), np.inf, np.float32)
     number = np.full((CROP_SIZE, CROP_SIZE), -1, np.int16)
     pieces = _pieces(solids, view)
     count = len(solids["a"])
     powers = np.arange(-CROP_SIZE, CROP_SIZE, dtype=np.float32) ** np.arange(3)[:, None].astype(np.float32)
-    with np.errstate(invalid="ignore", divide="ignore"):  # The root of a ray that misses is NaN.
+    with np.errstate(invalid="ignore", divide="ignore"):  # The root is NaN for rays that miss.
         for n, (left, top, right, bottom) in enumerate(pieces.box.tolist()):
             if left >= right or top >= bottom:
                 continue

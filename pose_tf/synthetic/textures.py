@@ -5,12 +5,12 @@ import numpy as np
 
 from pose_tf.geometry import CROP_SIZE
 
-FABRIC_SIZE = 64  # cells in a row of a square tile of cloth
+FABRIC_SIZE = 64  # side of a square tile of cloth in cells
 CELL_MM = 4.0
 
 
 def noise(rng, scales, size):
-    """Smooth noise float32 [size, size], standard deviation near 1: a sum over growing grid sizes."""
+    """Smooth noise float32 [size, size] with a standard deviation near 1, summed over growing grid sizes."""
     total = np.zeros((1, 1), np.float32)
     for scale in scales:
         total = cv2.resize(total, (scale, scale), interpolation=cv2.INTER_CUBIC)
@@ -48,7 +48,7 @@ def fabric(rng, plain):
 
 
 def wall_texture(rng, pictures):
-    """Paint, tiles, planks or squares under noise, and `pictures` hung on it: uint8 [256, 256, 3]."""
+    """A wall with `pictures` pictures, uint8 [256, 256, 3]: paint, tiles, planks or squares with noise."""
     base = 255 * random_color(rng, saturation=(0.0, 0.5), value=(0.25, 0.95))
     colors = np.empty((CROP_SIZE, CROP_SIZE, 3), np.uint8)
     colors[:] = base

@@ -1,4 +1,4 @@
-"""Numbered checkpoints that are whole or not there at all."""
+"""Numbered checkpoints. Each is complete or absent."""
 
 import contextlib
 import errno
@@ -17,19 +17,20 @@ from pose_tf.models.keras_file import check_finite
 
 MANIFEST = "manifest.json"
 REPLACED = ".replaced-"
-LATER_PARTS = {"average_statistics"}
+OPTIONAL_PARTS = {"average_statistics"}
+"""Parts of the state that checkpoints of earlier versions lack."""
 
 
 class Checkpoints:
     """The checkpoints of a run: `DIRECTORY/STEP/ckpt.*`, each with a manifest of its files and their checksums.
 
-    A checkpoint is written under another name, flushed to the disk with its directory, and renamed when it is complete.
-    One of the same step is there until then: power may fail at any moment.
+    A checkpoint is written under a temporary name, flushed to the disk together with its directory, and renamed when it
+    is complete. Until then, an older checkpoint of the same step stays in place, because power may fail at any moment.
 
     Args:
-        directory: where they lie.
-        state: what is saved.
-        keep: how many of the newest stay, besides the one that was marked as the best.
+        directory: the directory of the checkpoints.
+        state: the state to save and restore.
+        keep: how many of the newest checkpoints to keep, in addition to the best one.
     """
 
     def __init__(self, directory: str, state: tf.train.Checkpoint, keep: int):
@@ -42,23 +43,23 @@ class Checkpoints:
         return os.path.join(self._directory, f"{step:08d}")
 
     def steps(self) -> list[int]:
-        """Steps that have a checkpoint, damaged or not, in ascending order."""
+        """Steps with a checkpoint, damaged or not, in ascending order."""
         return checkpoint_steps(self._directory)
 
     def save(self, step: int, best_step: int) -> None:
-        """Writes a checkpoint, and removes those that are not to be kept.
+        """Writes a checkpoint and removes the outdated ones.
 
         Args:
-            step: its number. One that is there already is replaced.
+            step: its number. An existing checkpoint of this step is replaced.
             best_step: the step of the best validation, whose checkpoint is kept until another is better.
 
         Raises:
-            UserError: the file system refuses. The checkpoints that were there still are.
+            UserError: the checkpoint cannot be written. The existing checkpoints remain intact.
         """
         replaced = self._replaced(step)
         try:
             if not os.path.isdir(os.path.dirname(self._directory)):
-                raise FileNotFoundError(errno.ENOENT, "the directory has vanished")
+                raise FileNotFoundError(errno.ENOENT, "the run's directory no longer exists")
             files.remove_partial(self._directory)
             self._bring_back()
             for old in self.steps():
@@ -80,7 +81,7 @@ class Checkpoints:
                 shutil.rmtree(self.path(old), ignore_errors=True)
 
     def _replaced(self, step):
-        """Where a checkpoint lies while another one of the same step takes its place."""
+        """Temporary path of a checkpoint while a new one of the same step replaces it."""
         return os.path.join(self._directory, f"{REPLACED}{step:08d}")
 
     def _bring_back(self):
@@ -92,16 +93,16 @@ class Checkpoints:
                     os.rename(os.path.join(self._directory, name), path)
 
     def restore(self) -> int:
-        """Restores the newest checkpoint that is whole, and says on standard error which ones are not.
+        """Restores the newest complete checkpoint and warns about damaged ones on standard error.
 
-        Parts of the state that earlier versions did not save (`LATER_PARTS`) stay as they are.
+        Parts of the state that earlier versions did not save (`OPTIONAL_PARTS`) stay unchanged.
 
         Returns:
-            Its step; 0 if there is none.
+            The step of the checkpoint; 0 without checkpoints.
 
         Raises:
-            UserError: there are checkpoints, but none is whole, or it is of another model, or has a value that is not
-                finite.
+            UserError: all checkpoints are damaged, or the newest complete one belongs to another model or has a value
+                that is not finite.
         """
         self._bring_back()
         steps = self.steps()
@@ -118,14 +119,14 @@ class Checkpoints:
                 raise UserError(f"checkpoint {self.path(step)} does not fit the recipe: {error}") from None
             return step
         if steps:
-            raise UserError(f"all checkpoints in {self._directory} are damaged; remove them to start anew")
+            raise UserError(f"all checkpoints in {self._directory} are damaged; remove them to start over")
         return 0
 
     def _as_saved(self, path):
         parts = {name: part for name, part in vars(self._state).items() if not name.startswith("_")}
         saved = {name.split("/")[0] for name, _ in tf.train.list_variables(path)}
-        later = LATER_PARTS & set(parts) - saved
-        return tf.train.Checkpoint(**{name: part for name, part in parts.items() if name not in later})
+        missing = OPTIONAL_PARTS & set(parts) - saved
+        return tf.train.Checkpoint(**{name: part for name, part in parts.items() if name not in missing})
 
 
 def checkpoint_steps(directory: str) -> list[int]:
@@ -152,7 +153,7 @@ def _write_manifest(folder, step):
 
 
 def is_whole(folder: str) -> bool:
-    """Whether all files of a checkpoint are there and are what they were."""
+    """Whether all files of a checkpoint exist and match the manifest's checksums."""
     try:
         with open(os.path.join(folder, MANIFEST)) as file:
             checksums = json.load(file)["files"]

@@ -1,4 +1,4 @@
-"""The workers of a training on several machines: who they are, and how they meet before TensorFlow connects them."""
+"""The workers of a run on several machines: their addresses, and how they wait for each other at the start."""
 
 import concurrent.futures
 import contextlib
@@ -13,36 +13,36 @@ from pose_tf.errors import UserError
 from pose_tf.waiting import waiting
 
 FORM = '{"cluster": {"worker": ["host:port", …]}, "task": {"type": "worker", "index": 0}}'
-POLL_SECONDS = 0.5  # between two looks at who has come
-ANSWER_SECONDS = 3.0  # that a worker has to answer
+POLL_SECONDS = 0.5  # between two rounds of requests to the other workers
+ANSWER_SECONDS = 3.0  # timeout of a request
 ANSWER_BYTES = 1 << 20
-LEAVE_SECONDS = 30.0  # until worker 0 stops telling the others to go
+LEAVE_SECONDS = 30.0  # how long worker 0 keeps answering after the start, until all others have noticed it
 
 
 @dataclasses.dataclass(frozen=True)
 class Cluster:
-    """All workers and which of them this process is.
+    """All workers, and the number of this process among them.
 
     Attributes:
-        addresses: host:port of each.
-        index: number of this one; worker 0 writes the run's directory.
+        addresses: host:port of each worker.
+        index: number of this worker; worker 0 writes the run's directory.
     """
 
     addresses: tuple[str, ...]
     index: int
 
     def name(self, worker: int) -> str:
-        """A worker in words."""
+        """Number and address of a worker, for messages."""
         return f"worker {worker} at {self.addresses[worker]}"
 
 
 def read_tf_config() -> Cluster | None:
-    """The cluster that the environment variable TF_CONFIG describes; None where it is empty or not there.
+    """The cluster described by the environment variable TF_CONFIG; None if the variable is empty or not set.
 
-    A chief is the first worker, as it is for TensorFlow.
+    A chief counts as the first worker, as in TensorFlow.
 
     Raises:
-        UserError: TF_CONFIG is not of the form that TensorFlow documents, or has tasks that a training has not.
+        UserError: TF_CONFIG does not have the form that TensorFlow documents, or has jobs other than worker and chief.
     """
     text = os.environ.get("TF_CONFIG", "").strip()
     if not text:
@@ -58,23 +58,23 @@ def read_tf_config() -> Cluster | None:
     cluster, task = parts
     for job, addresses in cluster.items():
         if job not in ("chief", "worker"):
-            raise _fault(f"its cluster has '{job}'; a training has workers alone, and a chief as the first of them")
+            raise _fault(f"its cluster has '{job}', but only worker and chief are supported")
         if not isinstance(addresses, list) or not addresses:
             raise _fault(f"its {job} is {json.dumps(addresses)}, which is not a list of addresses in brackets")
         for address in addresses:
             _check_address(address)
     chiefs, workers = (cluster.get(job, []) for job in ("chief", "worker"))
     if len(chiefs) > 1:
-        raise _fault(f"it has {len(chiefs)} chiefs; there is one at most")
+        raise _fault(f"it has {len(chiefs)} chiefs, but at most one is allowed")
     addresses = (*chiefs, *workers)
     for address in addresses:
         if addresses.count(address) > 1:
-            raise _fault(f"it lists {address} {addresses.count(address)} times; each worker has its own port")
+            raise _fault(f"it lists {address} {addresses.count(address)} times, but each worker needs its own address")
     return Cluster(addresses, _index(task, cluster, len(chiefs)))
 
 
 def _fault(what):
-    return UserError(f"TF_CONFIG: {what}; it has to be of the form {FORM}")
+    return UserError(f"TF_CONFIG: {what}; the expected form is {FORM}")
 
 
 def _check_address(address):
@@ -93,20 +93,23 @@ def _index(task, cluster, chiefs):
     """Number of the task among all workers."""
     kind, index = task.get("type"), task.get("index")
     if kind not in ("chief", "worker"):
-        raise _fault(f"its task's type is {json.dumps(kind)}; a training has workers alone, and a chief")
+        raise _fault(f"its task's type is {json.dumps(kind)}, but only worker and chief are supported")
     count = len(cluster.get(kind, []))
     if type(index) is not int or not 0 <= index < count:  # a bool is an int, too
-        numbers = f"a whole number from 0 to {count - 1}, without quotes" if count else f"of a {kind} that it lists"
-        raise _fault(f"its task's index is {json.dumps(index)}; it has to be {numbers}")
+        numbers = (
+            f"a whole number from 0 to {count - 1}, without quotes" if count else f"that of a {kind} in its cluster"
+        )
+        raise _fault(f"its task's index is {json.dumps(index)}; it must be {numbers}")
     return index + (chiefs if kind == "worker" else 0)
 
 
-def meet(cluster: Cluster) -> None:
-    """Waits until all workers are there, and says whom it waits for. SIGTERM and Ctrl-C end the process meanwhile.
+def wait_for_workers(cluster: Cluster) -> None:
+    """Waits until all workers have started, and reports the missing ones. SIGTERM and Ctrl-C end the process meanwhile.
 
-    TensorFlow would wait, too, but in a call that holds Python's lock and that no signal ends. So each worker first
-    listens at its address here, and tells whoever connects its number and whom it misses. Worker 0 asks all others,
-    and they ask worker 0. As soon as all reach each other, worker 0 tells them to go, and TensorFlow takes over.
+    TensorFlow would wait, too, but in a call that holds Python's lock and that no signal interrupts. So each worker
+    first listens at its address and answers every request with its number and the workers that it cannot reach.
+    Worker 0 asks all others; they ask worker 0. As soon as all workers reach each other, worker 0 gives the start, and
+    TensorFlow takes over the addresses.
 
     Raises:
         UserError: this worker's port is in use.
@@ -115,12 +118,12 @@ def meet(cluster: Cluster) -> None:
         return
     me = _Attendance(cluster)
     with (
-        _listening(cluster, me.tell),
+        _listening(cluster, me.status),
         waiting(lambda: "; ".join(me.awaited)),
         concurrent.futures.ThreadPoolExecutor(16) as pool,
     ):
         while not me.may_go:
-            me.look(pool)
+            me.poll(pool)
             time.sleep(POLL_SECONDS)
         deadline = time.monotonic() + LEAVE_SECONDS
         while not cluster.index and me.others_listen(pool) and time.monotonic() < deadline:
@@ -128,28 +131,28 @@ def meet(cluster: Cluster) -> None:
 
 
 class _Attendance:
-    """What a worker knows of the others while they meet."""
+    """What a worker knows about the others before the start."""
 
     def __init__(self, cluster):
         self._cluster = cluster
         self._asked = [0] if cluster.index else range(1, len(cluster.addresses))
         self._missed = [cluster.name(i) for i in self._asked]
-        self.awaited = self._missed  # whom all wait for, as far as is known
+        self.awaited = self._missed  # the workers that all wait for, as far as known
         self.may_go = False
 
-    def tell(self):
-        """What an asking worker is told."""
+    def status(self):
+        """The answer to another worker's request."""
         mine = {"worker": self._cluster.index, "addresses": self._cluster.addresses}
         return mine | {"missed": self._missed, "may_go": self.may_go}
 
-    def look(self, pool):
-        """Asks, and finds out who is there."""
-        told = dict(zip(self._asked, pool.map(self._ask, self._asked)))
-        self._missed = [f"{self._cluster.name(i)} ({answer})" for i, answer in told.items() if isinstance(answer, str)]
-        answers = {i: answer for i, answer in told.items() if not isinstance(answer, str)}
+    def poll(self, pool):
+        """Asks the other workers, and updates what is known about them."""
+        replies = dict(zip(self._asked, pool.map(self._ask, self._asked)))
+        self._missed = [f"{self._cluster.name(i)} ({reply})" for i, reply in replies.items() if isinstance(reply, str)]
+        answers = {i: reply for i, reply in replies.items() if not isinstance(reply, str)}
         missed_by = {i: answer["missed"] for i, answer in answers.items() if answer["missed"]}
         if self._cluster.index:
-            self.awaited = self._missed or missed_by.get(0) or [f"{self._cluster.name(0)} to let all begin"]
+            self.awaited = self._missed or missed_by.get(0) or [f"the start signal of {self._cluster.name(0)}"]
             self.may_go = 0 in answers and answers[0]["may_go"]
         else:
             self.awaited = self._missed + [
@@ -158,22 +161,22 @@ class _Attendance:
             self.may_go = not self.awaited
 
     def others_listen(self, pool):
-        """Whether any of the others still has to be told to go."""
+        """Whether any other worker may still wait for the start."""
         return any(not isinstance(answer, str) for answer in pool.map(self._ask, self._asked))
 
     def _ask(self, worker):
-        """What a worker tells, or in words why it tells nothing."""
+        """The answer of a worker, or the reason in words why it does not answer."""
         host, _, port = self._cluster.addresses[worker].rpartition(":")
         try:
             with (
                 socket.create_connection((host.strip("[]"), int(port)), ANSWER_SECONDS) as connection,
                 connection.makefile("rb") as file,
             ):
-                if (first := file.read(1)) != b"{":  # gRPC speaks at once, too, and ends no line
+                if (first := file.read(1)) != b"{":  # a gRPC server also sends bytes at once, but never a line end
                     raise ValueError
                 answer = json.loads(first + file.readline(ANSWER_BYTES))
             if answer["worker"] != worker:
-                return f"there answers the process whose TF_CONFIG says worker {answer['worker']}"
+                return f"its TF_CONFIG says that it is worker {answer['worker']}"
             if tuple(answer["addresses"]) != self._cluster.addresses:
                 return f"its TF_CONFIG lists other workers: {', '.join(answer['addresses'])}"
             return {"missed": list(map(str, answer["missed"])), "may_go": answer["may_go"] is True}
@@ -186,12 +189,12 @@ class _Attendance:
         except OSError as error:
             return error.strerror or str(error)
         except (ValueError, KeyError, TypeError, RecursionError):
-            return "trains still, or is another kind of server"
+            return "is still training, or is another kind of server"
 
 
 @contextlib.contextmanager
-def _listening(cluster, tell):
-    """Answers at this worker's address, in a thread."""
+def _listening(cluster, status):
+    """Answers requests at this worker's address in a thread."""
     port = int(cluster.addresses[cluster.index].rpartition(":")[2])
     both = {"family": socket.AF_INET6, "dualstack_ipv6": True} if socket.has_dualstack_ipv6() else {}
     try:
@@ -209,7 +212,7 @@ def _listening(cluster, tell):
             except OSError:
                 return
             with connection, contextlib.suppress(OSError):
-                connection.sendall(json.dumps(tell()).encode() + b"\n")
+                connection.sendall(json.dumps(status()).encode() + b"\n")
 
     thread = threading.Thread(target=answer, daemon=True)
     thread.start()

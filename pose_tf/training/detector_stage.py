@@ -14,8 +14,8 @@ from pose_tf.errors import UserError
 from pose_tf.models import HRNet
 from pose_tf.models.decoding import Decoding
 from pose_tf.models.estimator import detect, normalize_images
-from pose_tf.training.stage import PICTURES, Stage, mean_errors
-from pose_tf.training.strategy import batch_sizes, first_worker_first
+from pose_tf.training.stage import SHEET_SAMPLES, Stage, mean_errors
+from pose_tf.training.strategy import batch_sizes, worker_0_first
 
 MODELS = {"hrnet": HRNet}
 
@@ -23,7 +23,7 @@ MODELS = {"hrnet": HRNet}
 class DetectorStage(Stage):
     """Images to 2D joints.
 
-    Joints outside the crop have no cell of the heatmap, so they carry no weight in losses and metrics.
+    Joints outside the crop have no cell in the heatmap, so they carry no weight in losses and metrics.
 
     Raises:
         UserError: no data, damaged data, or a loss that cannot train the recipe's decoding.
@@ -33,17 +33,17 @@ class DetectorStage(Stage):
 
     def __init__(self, config, data_dir: str | None):
         if not data_dir:
-            raise UserError("--data_dir is missing: a detector trains on images")
+            raise UserError("data_dir is missing: a detector trains on a directory of records")
         self.config = config
         strategy = tf.distribute.get_strategy()
-        with first_worker_first(strategy):
+        with worker_0_first(strategy):
             self.index = index_records(data_dir, config.data.on_damage)
         self.shards = self.index.shards
         training, validation = self.index.poses.split(config.data.validation_subjects)
         self.subjects = np.unique(training.subject)
         held_out = np.unique(validation.subject)
         if not np.any(geometry.inside_crop(validation.pose2d)):
-            raise UserError(f"{data_dir}: no joint of subject {', '.join(map(str, held_out))} lies in its crop")
+            raise UserError(f"{data_dir}: no joint of subject {', '.join(map(str, held_out))} is inside its crop")
         self.num_samples = len(training)
         self.batch_size, _ = batch_sizes(config.data, strategy)
         self.loss_names = [name for name, factor in config.loss.items() if factor] + ["loss", "pixel_error"]
@@ -77,7 +77,7 @@ class DetectorStage(Stage):
 
     @functools.cached_property
     def validation_images(self) -> tf.data.Dataset:
-        """A regular sample of the validation subjects' images, as `pipeline.labeled_images` yields them."""
+        """Evenly spaced images of the validation subjects, in the batches of `pipeline.labeled_images`."""
         data = self.config.data
         every = -(-self._num_held_out // data.validation_samples)
         return pipeline.labeled_images(self.index, self._held_out, self.batch_size, every, data.on_damage).cache()
@@ -100,7 +100,7 @@ class DetectorStage(Stage):
         return images, pose2d
 
     def losses(self, augmented) -> dict[str, tf.Tensor]:
-        """{"loss": what is minimized, "pixel_error": px, and each loss with a factor above 0}, each float32 [B]."""
+        """{"loss": the weighted sum, "pixel_error": px, and each loss with a factor above 0}, each float32 [B]."""
         images, target = augmented
         weights = geometry.inside_crop(target)
         heatmaps = self.model(normalize_images(images), training=True)
@@ -118,7 +118,7 @@ class DetectorStage(Stage):
         return values
 
     def validate(self, interrupted=lambda: False) -> dict[str, float] | None:
-        """See `Stage.validate`; of (a regular sample of) the validation images, in px and shares of joints."""
+        """See `Stage.validate`. Errors on `validation_images`, in px or as shares of joints."""
 
         def predict(batch):
             target = batch["pose2d_crop"]
@@ -130,18 +130,18 @@ class DetectorStage(Stage):
     def _detect(self, images):
         return detect(self.model, images, self.config.flip_test, self.decoding)
 
-    def augmented_pictures(self) -> np.ndarray:
+    def training_sheet(self) -> np.ndarray:
         """A sheet of training images with their joints, uint8 [H, W, 3]."""
         batch = next(iter(self.training_batches(0, Share(), "pictures")))
         images, pose2d = self.augment(batch, [self.config.seed, 0])
-        return viz.sheet_2d(np.uint8(images[:PICTURES]), pose2d[:PICTURES].numpy())
+        return viz.sheet_2d(np.uint8(images[:SHEET_SAMPLES]), pose2d[:SHEET_SAMPLES].numpy())
 
-    def pictures(self) -> np.ndarray:
-        """A sheet of validation images with predicted and true joints, uint8 [H, W, 3]."""
+    def validation_sheet(self) -> np.ndarray:
+        """A sheet of validation images with their predicted and true joints, uint8 [H, W, 3]."""
         batch = next(iter(self.validation_images))
-        images, target = batch["image"][:PICTURES], batch["pose2d_crop"][:PICTURES]
+        images, target = batch["image"][:SHEET_SAMPLES], batch["pose2d_crop"][:SHEET_SAMPLES]
         pose2d, _ = self._detect(batch["image"])
-        return viz.sheet_2d(images.numpy(), pose2d[:PICTURES].numpy(), target.numpy())
+        return viz.sheet_2d(images.numpy(), pose2d[:SHEET_SAMPLES].numpy(), target.numpy())
 
 
 def _make_occlusion(options):
@@ -150,4 +150,6 @@ def _make_occlusion(options):
     try:
         return OcclusionAugmenter(**options.to_dict())
     except UserError as error:
-        raise UserError(f"config.occlusion.bank: {error}; --config.occlusion.probability=0.0 trains without") from None
+        raise UserError(
+            f"config.occlusion.bank: {error}; config.occlusion.probability = 0.0 disables occlusion"
+        ) from None

@@ -1,4 +1,4 @@
-"""Starting a training from weights that are there already."""
+"""Starting a run from existing weights."""
 
 import os
 
@@ -16,20 +16,20 @@ def load_initial_weights(model: tf.keras.Model, path: str) -> list[str]:
     """Copies weights into a model, layer by layer. A head for another number of joints is left out.
 
     Args:
-        model: to fill.
-        path: a workdir (its best model), a .keras file, or a TensorFlow checkpoint of a training.
+        model: the model that receives the weights.
+        path: a workdir (its best model), a .keras file, or a TensorFlow checkpoint of a run.
 
     Returns:
-        Names of the layers that stay as they were.
+        Names of the layers that keep their own weights.
 
     Raises:
-        UserError: there is no such file, it is damaged or not finite, or its model is another one. The model is
-            unchanged then.
+        UserError: the file is missing or damaged, has a value that is not finite, or holds another model. Then the
+            model is unchanged.
     """
     source = _read(model, path)
     if type(source) is not type(model):
         raise UserError(
-            f"config.init_from={path} is a {type(source).__name__}, the recipe's model a {type(model).__name__}"
+            f"config.init_from={path} is a {type(source).__name__}, but the recipe's model is a {type(model).__name__}"
         )
     layers = {layer.name: layer for layer in source.layers}
     values, left = {}, []
@@ -43,17 +43,17 @@ def load_initial_weights(model: tf.keras.Model, path: str) -> list[str]:
         else:
             raise UserError(
                 f"config.init_from={path} does not fit {model.name}: layer {layer.name} has weights of shapes "
-                f"{given or 'none'}, the model's {shapes}"
+                f"{given or 'none'}, expected {shapes}"
             )
     if extra := layers.keys() - {layer.name for layer in model.layers}:
-        raise UserError(f"config.init_from={path} does not fit {model.name}: it has a layer {min(extra)} more")
+        raise UserError(f"config.init_from={path} does not fit {model.name}: unexpected layer {min(extra)}")
     for layer, weights in values.items():
         layer.set_weights(weights)
     return left
 
 
 def _read(model, path):
-    """The model that a path holds."""
+    """The model stored at a path."""
     file = os.path.join(path, "best.keras") if os.path.exists(os.path.join(path, "best.keras")) else path
     if os.path.isfile(file):
         try:
@@ -67,25 +67,25 @@ def _read(model, path):
     folder, name = (folder, None) if os.path.isdir(folder) else os.path.split(folder)
     if name and set(name) & set("[*?\\"):
         raise UserError(
-            f"config.init_from={path}: TensorFlow takes '{name}' for a pattern; rename the checkpoint's files"
+            f"config.init_from={path}: TensorFlow reads '{name}' as a pattern; rename the checkpoint's files"
         )
     if os.path.isdir(folder or "."):
-        with files.plain_name(folder or ".") as plain:  # TensorFlow may not read a name as it is
+        with files.plain_name(folder or ".") as plain:  # TensorFlow expands patterns in names
             prefix = _find_checkpoint(plain, name)
             if prefix and os.path.exists(prefix + ".index"):
                 return _restore(model, prefix, prefix.replace(plain, folder or ".", 1))
-    raise UserError(f"config.init_from={path} is no workdir, .keras file or checkpoint")
+    raise UserError(f"config.init_from={path} is not a workdir, .keras file or checkpoint")
 
 
 def _find_checkpoint(folder, name):
-    """Prefix of a checkpoint's files: of the one that has the name, of a training's, or of the newest of several."""
+    """Prefix of a checkpoint's files: the named one, else the `ckpt` of a run, else the newest in the folder."""
     if name is None and not os.path.exists(os.path.join(folder, "ckpt.index")):
         return tf.train.latest_checkpoint(folder)
     return os.path.join(folder, name or "ckpt")
 
 
 def _restore(model, prefix, shown):
-    """The model of a checkpoint, which a user knows as `shown`."""
+    """The model of a checkpoint. Messages call the checkpoint `shown`."""
     try:
         shapes = tf.train.load_checkpoint(prefix).get_variable_to_shape_map()
         config = model.get_config()

@@ -1,4 +1,4 @@
-"""Stopping a training from outside, without losing what it has done."""
+"""Stopping a run from outside without losing its progress."""
 
 import contextlib
 import signal
@@ -11,20 +11,20 @@ from pose_tf.waiting import NEXT_WORD_SECONDS, end_process, say, signals_watched
 
 
 class Interruption:
-    """Notices SIGTERM and Ctrl-C at once, even in the middle of a call into TensorFlow that lasts for many steps.
+    """Notices SIGTERM and Ctrl-C immediately, even during a call into TensorFlow that takes many steps.
 
-    The training step looks at `requested`. A Ctrl-C after that interrupts the process at once. A training that waits
-    for its input, as for a tf.data service without workers, would never come to look; it is ended. Use this as a
-    context manager in the main thread; elsewhere it notices nothing.
+    The training step checks `requested`. A second Ctrl-C interrupts the process immediately. A run that waits for its
+    input, such as a tf.data service without workers, never reaches that check, so the process is ended. Use this as a
+    context manager in the main thread; in other threads it has no effect.
 
     Args:
-        source: what the input comes from, in words.
-        patience: how many seconds a training that is to stop waits for its input.
+        source: where the input comes from, for messages.
+        patience: how many seconds a run waits for its input after a stop was requested.
 
     Attributes:
-        requested: float32 variable on the host: 0, or 1 as soon as the training is to stop.
-        input_since: float64 variable on the host: the time, in seconds of the epoch, since when the training has been
-            waiting for its input, or 0.
+        requested: float32 variable on the host: 0, or 1 once a stop is requested.
+        input_since: float64 variable on the host: the time (seconds since the Unix epoch) at which the run began to
+            wait for its input, or 0 if it does not wait.
     """
 
     def __init__(self, source: str = "the input", patience: float = 4.0):
@@ -47,7 +47,7 @@ class Interruption:
 
     @contextlib.contextmanager
     def input(self) -> Iterator[None]:
-        """For a body that waits for input outside of the training step."""
+        """Marks a body that waits for input outside the training step."""
         self.input_since.assign(time.time())
         yield
         self.input_since.assign(0.0)
@@ -62,17 +62,17 @@ class Interruption:
         if not self._requested_at:
             self._requested_at = time.time()
             self.requested.assign(1.0)
-            say("stopping after the step in hand; Ctrl-C ends it at once, without a checkpoint")
+            say("stopping after the current step; Ctrl-C again stops immediately, without a checkpoint")
         elif number == signal.SIGINT:
             self._interrupted_at = self._interrupted_at or time.time()
 
     def _look(self):
         now, since = time.time(), float(self.input_since)
-        if self._interrupted_at and now - self._interrupted_at > 2:  # the main thread does not come to its handler
+        if self._interrupted_at and now - self._interrupted_at > 2:  # the main thread does not reach its handler
             end_process("error: interrupted", 1)
         if self._requested_at and since and now - max(since, self._requested_at) > self._patience:
             end_process(
-                f"stopped while waiting for {self._source}; the same command goes on from the last checkpoint", 0
+                f"stopped while waiting for {self._source}; the same command resumes from the last checkpoint", 0
             )
         if since and now - max(since, self._said) > NEXT_WORD_SECONDS:
             say(f"waiting for {self._source} ({now - since:.0f} s)")

@@ -13,15 +13,15 @@ from pose_tf.errors import UserError
 from pose_tf.models import FeedForward, SemGCN
 from pose_tf.models.estimator import lift, normalize_pose2d
 from pose_tf.models.statistics import PoseStatistics
-from pose_tf.training.stage import PICTURES, Stage, mean_errors
-from pose_tf.training.strategy import batch_sizes, first_worker_first
+from pose_tf.training.stage import SHEET_SAMPLES, Stage, mean_errors
+from pose_tf.training.strategy import batch_sizes, worker_0_first
 
 MODELS = {"feed_forward": FeedForward, "sem_gcn": SemGCN}
 VALIDATION_BATCH = 1024
 
 
 class LifterStage(Stage):
-    """2D joints to 3D joints. Joints outside the crop are kept: their coordinates say where they are.
+    """2D joints to 3D joints. Joints outside the crop count like all others, since their coordinates are known.
 
     Raises:
         UserError: no data, or damaged data.
@@ -35,14 +35,14 @@ class LifterStage(Stage):
         if config.data.poses:
             poses = read_pose_file(config.data.poses)
         elif data_dir:
-            with first_worker_first(strategy):
+            with worker_0_first(strategy):
                 poses = index_records(data_dir, config.data.on_damage).poses
         else:
-            raise UserError("neither --data_dir nor --config.data.poses says what to train on")
+            raise UserError("no training data: give data_dir or config.data.poses")
         self.config = config
         self.training, self.validation = poses.split(config.data.validation_subjects)
         self.num_samples = len(self.training)
-        self.shown = np.linspace(0, len(self.validation) - 1, PICTURES).astype(int)
+        self.shown = np.linspace(0, len(self.validation) - 1, SHEET_SAMPLES).astype(int)
         self.batch_size, _ = batch_sizes(config.data, strategy)
         self.statistics = PoseStatistics.of(self.training.pose3d, self.training.pose2d)
         options = config.model.to_dict()
@@ -60,7 +60,7 @@ class LifterStage(Stage):
         return self.augmenter(batch["pose2d_crop"], batch["pose3d"], seed)
 
     def losses(self, augmented) -> dict[str, tf.Tensor]:
-        """{"loss": in units of the poses' standard deviation, "mpjpe": mm}, each float32 [B]."""
+        """{"loss": in units of the training poses' standard deviation, "mpjpe": mm}, each float32 [B]."""
         pose2d, target = augmented
         target = geometry.hip_relative(target)
         standardized = self.model(normalize_pose2d(pose2d), training=True)
@@ -72,7 +72,7 @@ class LifterStage(Stage):
         return {"loss": loss, "mpjpe": metrics.mpjpe(pose3d, target)}
 
     def validate(self, interrupted=lambda: False) -> dict[str, float] | None:
-        """See `Stage.validate`; in mm, and shares of joints and thresholds."""
+        """See `Stage.validate`. Errors in mm, or as shares of joints and thresholds."""
 
         def predict(start):
             part = slice(start, start + VALIDATION_BATCH)
@@ -85,14 +85,14 @@ class LifterStage(Stage):
     def _lift(self, pose2d):
         return lift(self.model, self.statistics, pose2d, self.config.flip_test)
 
-    def augmented_pictures(self) -> np.ndarray:
+    def training_sheet(self) -> np.ndarray:
         """A sheet of training poses, uint8 [H, W, 3]."""
         batch = next(iter(self.training_batches(0, Share())))
         pose2d, pose3d = self.augment(batch, [self.config.seed, 0])
-        return viz.sheet_3d(pose2d[:PICTURES].numpy(), pose3d[:PICTURES].numpy())
+        return viz.sheet_3d(pose2d[:SHEET_SAMPLES].numpy(), pose3d[:SHEET_SAMPLES].numpy())
 
-    def pictures(self) -> np.ndarray:
-        """A sheet of validation poses, predicted and true, uint8 [H, W, 3]."""
+    def validation_sheet(self) -> np.ndarray:
+        """A sheet of predicted and true validation poses, uint8 [H, W, 3]."""
         shown = self.shown
         return viz.sheet_3d(self.validation.pose2d[shown], self.poses(), self.validation.pose3d[shown])
 

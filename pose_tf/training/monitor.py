@@ -1,4 +1,4 @@
-"""What a person watches while training runs: TensorBoard, a progress bar, and curves as a picture."""
+"""Progress reports of a run: TensorBoard, a progress bar, and training curves as an image."""
 
 import contextlib
 import json
@@ -18,7 +18,7 @@ from pose_tf.errors import UserError, reason
 from pose_tf.training.recipe import flatten
 
 GRAPH_COLUMNS = 3
-VALIDATION_TAGS = ("validation", "poses")  # what the tags of a validation's events begin with
+VALIDATION_TAGS = ("validation", "poses")  # prefixes of the tags of validation events
 SHOWN = ("loss", "pixel_error", "mpjpe", "pa_mpjpe")
 
 
@@ -27,13 +27,13 @@ class Monitor:
 
     Args:
         workdir: the run's `Workdir`.
-        start_step: reports of later steps, left by a run that was killed, are dropped.
-        validated_step: step of the last validation that counts; reports of later ones are dropped.
-        total_steps: of the whole run.
-        worker: number of this process among the workers of the training; only 0 reports.
+        start_step: the step to start from. Training reports of later steps, which a killed run left, are dropped.
+        validated_step: step of the last validation before that. Reports of later validations are dropped.
+        total_steps: steps of the whole run.
+        worker: number of this process among the workers of the run; only worker 0 reports.
 
     Raises:
-        UserError: from every method, if a file cannot be written.
+        UserError: raised by every method if a file cannot be written.
     """
 
     def __init__(self, workdir, start_step: int, validated_step: int, total_steps: int, worker: int = 0):
@@ -77,14 +77,14 @@ class Monitor:
         self._steps, self._sums, self._waited, self._seconds = 0, {}, 0.0, 0.0
 
     def advance(self, step: int, steps: int, sums: dict, waited: float, seconds: float) -> None:
-        """Takes in what was computed since the last call, and moves the progress bar.
+        """Adds the results of the steps since the last call, and moves the progress bar.
 
         Args:
             step: the training step.
-            steps: how many there were.
+            steps: number of steps since the last call.
             sums: values by name, added up over these steps.
-            waited: seconds spent on waiting for input.
-            seconds: that they took.
+            waited: seconds spent waiting for input.
+            seconds: duration of these steps.
         """
         self._seconds += seconds
         self._steps += steps
@@ -93,13 +93,13 @@ class Monitor:
         self._bar.update(step - self._bar.n)
 
     def report_training(self, step: int, batch_size: int, learning_rate: float, counters=()) -> None:
-        """Reports the means over the steps since the last report, and how fast they were.
+        """Reports means over the steps since the last report, and their speed.
 
         Args:
             step: the training step.
-            batch_size: of all replicas together.
-            learning_rate: of the last step.
-            counters: names of values of which the sum is reported instead.
+            batch_size: samples of a step, over all replicas.
+            learning_rate: learning rate of the last step.
+            counters: names of values to report as sums instead of means.
         """
         values = {name: value / self._steps for name, value in self._sums.items() if name != "stop_requested"}
         values |= {name: self._sums[name] for name in counters}
@@ -115,7 +115,7 @@ class Monitor:
         Args:
             step: the training step.
             split: `train` or `validation`.
-            values: by name.
+            values: scalars by name.
         """
         if self._silent:
             return
@@ -133,21 +133,21 @@ class Monitor:
         self._shown |= {f"{split[:3]} {name}": f"{value:.4g}" for name, value in values.items() if name in SHOWN}
         self._bar.set_postfix(self._shown)
 
-    def picture(self, step: int, name: str, image) -> None:
-        """Shows a uint8 [H, W, 3] picture in TensorBoard."""
+    def image(self, step: int, name: str, image) -> None:
+        """Shows an image, uint8 [H, W, 3], in TensorBoard."""
         with self._writer.as_default(step):
             tf.summary.image(name, image[None])
         self._flush()
 
     def poses(self, step: int, name: str, pose3d) -> None:
-        """Shows 3D poses, float [N, 17, 3] mm, as bodies that can be turned in TensorBoard."""
+        """Shows 3D poses, float [N, 17, 3] mm, as rotatable meshes in TensorBoard."""
         vertices, colors, faces = viz.mesh(pose3d)
         with self._writer.as_default(step):
             mesh_summary.mesh(name, vertices[None], faces=faces[None], colors=colors[None], step=step)
         self._flush()
 
     def recipe(self, config) -> None:
-        """Shows the recipe in TensorBoard, as a text and as hyper-parameters to compare runs by."""
+        """Shows the recipe in TensorBoard, as text and as hyperparameters for comparing runs."""
         with self._writer.as_default(0):
             tf.summary.text("config", f"```\n{config}\n```")
             if not self._silent:
@@ -161,7 +161,7 @@ class Monitor:
             raise UserError(f"{self._workdir.file('tensorboard')} cannot be written: {reason(error)}") from None
 
     def draw_curves(self) -> None:
-        """Draws every metric over the steps, training and validation together, to `curves.png`."""
+        """Plots every metric against the step, training and validation in one plot, to `curves.png`."""
         if self._silent:
             return
         names = sorted({name for line in self._lines for name in line} - {"step", "split"})
@@ -184,15 +184,15 @@ class Monitor:
 
 
 def _settings(config):
-    """{"section.key": number, text or truth value}."""
+    """{"section.key": number, string or bool}."""
     flat = flatten(config.to_dict())
     return {key: value if isinstance(value, bool | int | float | str) else str(value) for key, value in flat.items()}
 
 
 def _drop_lost_events(path, start_step, validated_step):
-    """Takes out of an event file what a run that was killed will report again when it is resumed.
+    """Removes the events from a file that a killed run will write again after it is resumed.
 
-    A run that starts again at step 0 reports everything again, and the file is removed.
+    A run that restarts at step 0 writes every event again, so the file is removed.
     """
     if not start_step:
         os.remove(path)
@@ -211,5 +211,5 @@ def _drop_lost_events(path, start_step, validated_step):
 
 
 def _read_events(path):
-    with contextlib.suppress(tf.errors.DataLossError):  # the process was killed while it wrote the last one
+    with contextlib.suppress(tf.errors.DataLossError):  # the process was killed while it wrote the last event
         yield from tf.data.TFRecordDataset(path).as_numpy_iterator()

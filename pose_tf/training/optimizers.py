@@ -6,18 +6,18 @@ import tensorflow as tf
 class AdamW(tf.keras.optimizers.legacy.Adam):
     """Adam with weight decay.
 
-    Decoupled (Loshchilov and Hutter, ICLR 2019): w ← w − η·λ·w beside Adam's own step. Coupled: λ·w is added to the
-    gradient, as that of the penalty λ/2·w² on the loss.
+    Decoupled (Loshchilov and Hutter, ICLR 2019): w ← w − η·λ·w in addition to the step of Adam. Coupled: λ·w, the
+    gradient of an L2 penalty λ/2·w² on the loss, is added to the gradient.
 
-    Kernels decay; biases, batch normalization and other vectors do not, unless `decay_biases`. The legacy base class
-    updates a variable with one fused op, where the newer one writes out twenty: HRNet has 900 variables, and its
-    training step traces and starts twice as fast.
+    Kernels decay. Biases, batch normalization and other vectors do not, unless `decay_biases`. The legacy base class
+    updates a variable with one fused op; the newer one uses twenty. HRNet has 900 variables, so its training step
+    traces and starts twice as fast.
 
     Args:
         learning_rate: η, a number or a schedule.
         weight_decay: λ.
-        coupled: which of the two forms.
-        decay_biases: whether vectors decay too, as with PyTorch's optimizers.
+        coupled: whether the decay is coupled.
+        decay_biases: whether vectors decay, too, as in PyTorch's optimizers.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class AdamW(tf.keras.optimizers.legacy.Adam):
         if self._coupled:
             return super()._resource_apply_dense(grad + self._weight_decay * var, var, apply_state)
         learning_rate = apply_state[(var.device, var.dtype.base_dtype)]["lr_t"]
-        # The product's memory becomes the variable's, where `assign_sub` would read and write everything once more.
+        # `assign` takes over the buffer of the product; `assign_sub` would read and write everything once more.
         with tf.control_dependencies([var.assign((1 - learning_rate * self._weight_decay) * var)]):
             return super()._resource_apply_dense(grad, var, apply_state)
 
@@ -50,10 +50,10 @@ def make_optimizer(config, total_steps: int, steps_per_epoch: int) -> AdamW:
 
     Args:
         config: the recipe's `optimizer` section: `learning_rate`, `weight_decay`, `weight_decay_form` (decoupled or
-            coupled), `decay_biases`, `schedule` (constant, cosine, or step: a tenth after each epoch), `warmup_steps`
-            (constant and cosine), `final_fraction` (of the learning rate, at the end of a cosine).
-        total_steps: of the whole run.
-        steps_per_epoch: of each epoch.
+            coupled), `decay_biases`, `schedule` (constant, cosine, or step: divided by ten after each epoch),
+            `warmup_steps` (constant and cosine), `final_fraction` (of the learning rate, at the end of a cosine).
+        total_steps: steps of the whole run.
+        steps_per_epoch: steps of an epoch.
     """
     return AdamW(
         _make_schedule(config, total_steps, steps_per_epoch),

@@ -1,4 +1,4 @@
-"""Recipes: which keys they have, which values these may take, and which may change when a run is resumed."""
+"""The keys of recipes, their valid values, and the keys that may change when a run is resumed."""
 
 import dataclasses
 import json
@@ -10,15 +10,15 @@ from pose_tf.geometry import CROP_SIZE
 from pose_tf.models.decoding import ALIGNMENTS, METHODS
 
 MIN_REPLICA_BATCH = 8
-"""Samples of each of several replicas whose batch normalization is over its own. With fewer, errors rise steeply
-(Wu and He, Group Normalization, ECCV 2018, figure 1)."""
+"""The fewest samples per replica if each of several replicas normalizes over its own samples. With fewer, errors rise
+steeply (Wu and He, Group Normalization, ECCV 2018, figure 1)."""
 MOST = 2**31 - 1
-HRNET_STRIDE = 32  # the lowest resolution of HRNet: image sides have to be multiples of it
+HRNET_STRIDE = 32  # of HRNet's lowest resolution; the sides of images must be multiples of it
 
 
 @dataclasses.dataclass(frozen=True)
 class Range:
-    """Numbers from `low` to `high`; `above` and `below` exclude the ends, `whole` admits whole numbers only."""
+    """Numbers from `low` to `high`. `above` and `below` exclude the ends; `whole` allows only whole numbers."""
 
     low: float
     high: float
@@ -32,7 +32,7 @@ class Range:
             return False
         is_high = value > self.low if self.above else value >= self.low
         is_low = value < self.high if self.below else value <= self.high
-        return is_high and is_low  # neither, for NaN
+        return is_high and is_low  # both are False for NaN
 
     def __str__(self):
         low = f"{'above' if self.above else 'at least'} {self.low}"
@@ -42,7 +42,7 @@ class Range:
 
 @dataclasses.dataclass(frozen=True)
 class Several:
-    """Tuples of whole numbers of at least `low`; as many as one of `counts` says, or any number of them."""
+    """Tuples of whole numbers of at least `low`. `counts` lists the allowed lengths; by default any length."""
 
     low: int
     text: str
@@ -168,8 +168,8 @@ MODELS = {
         "model.non_local": SWITCH,
     },
 }
-LATER_KEYS = ("tf32",)  # which recipes of earlier versions lack
-HOW_IT_RUNS = (  # keys that may change when a run is resumed: how it is computed and watched, not what it is
+OPTIONAL_KEYS = ("tf32",)  # recipes of earlier versions lack them
+EXECUTION_KEYS = (  # control how a run is computed and reported, not its results; may change when a run is resumed
     "init_from",
     "strategy",
     "tf32",
@@ -184,17 +184,14 @@ HOW_IT_RUNS = (  # keys that may change when a run is resumed: how it is compute
     "train.checkpoint_every_minutes",
     "train.checkpoints_kept",
 )
-WHERE_DATA_LIES = (
-    "data.poses",
-    "occlusion.bank",
-)  # may change, too: the run keeps fingerprints of the content
+PATH_KEYS = ("data.poses", "occlusion.bank")  # may change, too: the run stores fingerprints of the content
 
 
 def check_values(config: ml_collections.ConfigDict) -> None:
-    """Checks every key and value of a recipe, before anything is read or written.
+    """Checks every key and value of a recipe.
 
     Raises:
-        UserError: names the key at fault, its value, and what it can be.
+        UserError: names the invalid key, its value, and the valid values.
     """
     values = flatten(config.to_dict())
     rules = dict(COMMON)
@@ -202,7 +199,7 @@ def check_values(config: ml_collections.ConfigDict) -> None:
         _check(values, key, rules.get(key))
         rules |= more[values[key]]
     for key in rules:
-        if key in values or key not in LATER_KEYS:
+        if key in values or key not in OPTIONAL_KEYS:
             _check(values, key, rules[key])
     if unknown := sorted(values.keys() - rules.keys()):
         raise UserError(f"config.{unknown[0]} is not a key of recipes for {values['model.name']}")
@@ -249,88 +246,90 @@ def flatten(values: dict, prefix: str = "") -> dict:
 
 
 def may_split_batches(config) -> bool:
-    """Whether several replicas would take the step that the recipe describes for one.
+    """Whether several replicas take the same training step as the one that the recipe describes.
 
-    They do if the recipe says what each gets, or if batch normalization is not over the samples of each alone.
+    They do if the recipe sets the batch size of each replica, or if batch normalization does not use the statistics of
+    each replica separately.
     """
     return config.data.replica_batch_size > 0 or config.batch_norm != "replica"
 
 
 def check_batch_norm(config, replicas: int) -> None:
-    """Refuses batches that are too small for batch normalization.
+    """Rejects batches that are too small for batch normalization.
 
     Args:
         config: the recipe, with both batch sizes.
-        replicas: how many share a batch.
+        replicas: number of replicas that share a batch.
 
     Raises:
-        UserError: names the batch size, and what to do.
+        UserError: names the batch size and possible fixes.
     """
     total, each = config.data.batch_size, config.data.replica_batch_size
     if config.batch_norm == "replica" and replicas > 1 and each < MIN_REPLICA_BATCH:
         raise UserError(
-            f"batches of {total} = {replicas} x {each}: each replica would normalize over {each} samples of its own, "
-            f"and {MIN_REPLICA_BATCH} are the least; take --config.data.batch_size=0 "
-            f"--config.data.replica_batch_size={max(total, MIN_REPLICA_BATCH)}, fewer devices "
-            "(--config.strategy=one_device), or --config.batch_norm=synchronized"
+            f"batches of {total} = {replicas} x {each}: each replica would normalize over its own {each} samples, but "
+            f"needs at least {MIN_REPLICA_BATCH}; set config.data.batch_size = 0 and config.data.replica_batch_size = "
+            f"{max(total, MIN_REPLICA_BATCH)}, use fewer devices (config.strategy = one_device), or set "
+            "config.batch_norm = synchronized"
         )
     samples = each if config.batch_norm == "replica" else total
     if config.batch_norm != "frozen" and config.stage == "lifter" and samples < 2:
         raise UserError(
-            "config.data.batch_size is 1, and a batch of one pose has no variance to normalize with; "
-            "it has to be at least 2, or config.batch_norm frozen"
+            "config.data.batch_size is 1, but one pose has no variance for batch normalization; "
+            "set it to at least 2, or set config.batch_norm = frozen"
         )
 
 
 def check_switches(config, replicas: int) -> None:
-    """Refuses combinations of switches that cannot train.
+    """Rejects combinations of settings that cannot train.
 
     Args:
         config: the recipe.
-        replicas: how many there are, over all workers.
+        replicas: number of replicas of all workers.
 
     Raises:
-        UserError: names the keys, what is wrong with their values together, and what to do.
+        UserError: names the keys, why their values conflict, and the fix.
     """
     if config.jit_compile and config.batch_norm == "synchronized" and replicas > 1:
         raise UserError(
             "config.jit_compile is True and config.batch_norm 'synchronized', which do not work together on "
-            f"{replicas} replicas: XLA cannot compile messages between them; set one of them to False or 'replica'"
+            f"{replicas} replicas: XLA cannot compile the communication between replicas; set config.jit_compile = "
+            "False or config.batch_norm = replica"
         )
 
 
 def check_same_recipe(config: ml_collections.ConfigDict, before: ml_collections.ConfigDict, workdir: str) -> None:
-    """Checks that a recipe may resume a run: a directory holds one run, and what it computes does not change.
+    """Checks that a recipe may resume a run. A directory holds one run, and its computation must not change.
 
-    The run may become longer, if no step depends on its length.
+    The run may become longer if no step depends on its length.
 
     Args:
         config: the recipe.
-        before: the one that the run was started with. Keys that it lacks, of an earlier version, are not compared.
+        before: the recipe that started the run. Keys that it lacks, because an earlier version wrote it, are ignored.
         workdir: directory of the run, for the message.
 
     Raises:
-        UserError: names the keys that differ, with both values, and those that may change.
+        UserError: names the keys that differ, with both values, and the keys that may change.
     """
     given, kept = (flatten(json.loads(json.dumps(values.to_dict()))) for values in (config, before))
     differ = [key for key in given if key in kept and given[key] != kept[key]]
-    differ = [key for key in differ if key not in HOW_IT_RUNS + WHERE_DATA_LIES]
+    differ = [key for key in differ if key not in EXECUTION_KEYS + PATH_KEYS]
     if differ == ["train.epochs"]:
         _check_longer(given, kept, workdir)
     elif differ:
         what = ", ".join(f"config.{key} = {kept[key]!r} (now {given[key]!r})" for key in differ[:4])
         more = f" and {len(differ) - 4} more keys that differ" if len(differ) > 4 else ""
         raise UserError(
-            f"--workdir={workdir} holds a run with {what}{more}: resume it with its own values, or use another "
-            f"--workdir. These may change: config.{', config.'.join(HOW_IT_RUNS + WHERE_DATA_LIES)}"
+            f"{workdir} contains a run with {what}{more}: resume it with its own values, or use another "
+            f"directory. These may change: config.{', config.'.join(EXECUTION_KEYS + PATH_KEYS)}"
         )
 
 
 def _check_longer(given, kept, workdir):
     epochs, before = given["train.epochs"], kept["train.epochs"]
-    run = f"--workdir={workdir} holds a run with config.train.epochs = {before}"
+    run = f"{workdir} contains a run with config.train.epochs = {before}"
     if epochs < before:
-        raise UserError(f"{run}, which cannot be shortened to {epochs}: use another --workdir")
+        raise UserError(f"{run}, which cannot be shortened to {epochs}: use another directory")
     for key, value, what in (
         ("optimizer.schedule", given["optimizer.schedule"] == "cosine", "its learning rate"),
         ("train.half_size_until", given.get("train.half_size_until"), "the size of its images"),
@@ -338,6 +337,6 @@ def _check_longer(given, kept, workdir):
         if value:
             raise UserError(
                 f"{run}, which cannot be extended to {epochs}: {what} depends on the length "
-                f"(config.{key} = {given[key]!r}). To train on from its weights, give "
-                f"--config.init_from={workdir} and another --workdir"
+                f"(config.{key} = {given[key]!r}). To continue from its weights, use another directory and set "
+                f"config.init_from = {workdir}"
             )

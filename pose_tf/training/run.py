@@ -1,4 +1,4 @@
-"""A run at work: the parts of the training loop, and what they share."""
+"""The parts of the training loop, and their shared state."""
 
 import contextlib
 import dataclasses
@@ -17,25 +17,25 @@ from pose_tf.training.monitor import Monitor
 from pose_tf.training.stage import Stage
 from pose_tf.training.state import TrainingState
 from pose_tf.training.step import make_train_steps
-from pose_tf.training.strategy import add_up, distribute, say_to_all, worker_index
+from pose_tf.training.strategy import add_up, broadcast, distribute, worker_index
 from pose_tf.workdir import Workdir
 
-FINISHED = 1 << 20  # what worker 0 adds to the workers' requests to stop when its validation is done
+FINISHED = 1 << 20  # worker 0 adds this to the number of stop requests when its validation is done
 
 
 @dataclasses.dataclass
 class Run:
-    """The run of a recipe in a directory. Its loop is in `trainer.py`.
+    """The run of a recipe in a directory. The loop is in `trainer.py`.
 
     Attributes:
         config: the recipe, with the batch sizes that fit the devices.
         workdir: the run's directory.
-        strategy: of the variables.
-        stage: what is trained.
-        state: what a checkpoint holds.
-        steps_per_epoch: of each epoch.
-        total_steps: of the whole run.
-        errors: of the last validation that this process made.
+        strategy: the strategy under which the variables were made.
+        stage: the stage to train.
+        state: the state that checkpoints hold.
+        steps_per_epoch: steps of an epoch.
+        total_steps: steps of the whole run.
+        errors: errors by name of the last validation in this process.
     """
 
     config: ml_collections.ConfigDict
@@ -57,33 +57,33 @@ class Run:
         self._is_profiling = False
 
     def say(self, text: str) -> None:
-        """Prints a line on standard error, on worker 0."""
+        """Prints a line on standard error, on worker 0 only."""
         if not self.worker:
             print(text, file=sys.stderr)
 
     # ---- before the loop
 
     def restore(self, before: ml_collections.ConfigDict | None) -> None:
-        """Sets the state to the newest checkpoint, or a new run's to the recipe's initial weights.
+        """Restores the newest checkpoint, or loads the recipe's initial weights into a new run.
 
         Args:
-            before: the recipe that the run was started with; None for a new run.
+            before: the recipe that started the run; None for a new run.
 
         Raises:
-            UserError: checkpoints that cannot be restored, workers that do not find the same one, or initial weights
-                that do not fit.
+            UserError: the checkpoints cannot be restored, the workers find different ones, or the initial weights do
+                not fit.
         """
         path, state, init_from = self.workdir.path, self.state, self.config.init_from
         state.step = self._checkpoints.restore()
-        if state.step != (first := say_to_all(self.strategy, state.step)):
+        if state.step != (first := broadcast(self.strategy, state.step)):
             raise UserError(
-                f"worker {self.worker} finds step {state.step} in --workdir={path}, worker 0 step {first}; "
-                "all workers have to share one directory"
+                f"worker {self.worker} finds step {state.step} in {path}, worker 0 finds step {first}; "
+                "all workers must share one directory"
             )
         if state.step:
             self.say(f"resuming {path} at step {state.step} of {self.total_steps}")
             if before and init_from != before.get("init_from"):
-                self.say(f"config.init_from={init_from} is not read again: the run has its own weights")
+                self.say(f"config.init_from={init_from} is ignored: the run resumes with its own weights")
         elif init_from:
             left = load_initial_weights(state.model, init_from)
             self.say(f"starting from {init_from}" + (f", with a new {', '.join(left)}" if left else ""))
@@ -92,10 +92,10 @@ class Run:
 
     @contextlib.contextmanager
     def prepared(self, interruption: Interruption):
-        """Builds the step and opens the reports and the input, for the loop in the `with` block.
+        """Builds the training step and opens the reports and the input for the loop in the `with` block.
 
         Args:
-            interruption: how the loop is stopped from outside.
+            interruption: reports requests to stop.
         """
         state, self._interruption = self.state, interruption
         first, validated = state.step, int(state.validated_step)
@@ -103,12 +103,12 @@ class Run:
             if not first and not self.worker:
                 self._monitor.recipe(self.config)
                 with interruption.input():
-                    picture = self.stage.augmented_pictures()
-                self._monitor.picture(0, "augmented", picture)
+                    sheet = self.stage.training_sheet()
+                self._monitor.image(0, "augmented", sheet)
             self._take_steps = make_train_steps(
                 self.config, self.stage, state, self.strategy, self.total_steps, interruption
             )
-            job = f"{self.workdir.path} {say_to_all(self.strategy, time.time_ns())}"
+            job = f"{self.workdir.path} {broadcast(self.strategy, time.time_ns())}"
             self._batches = iter(
                 distribute(self.strategy, lambda share: self.stage.training_batches(first, share, job))
             )
@@ -117,10 +117,10 @@ class Run:
             finally:
                 self._stop_profiler()
 
-    # ---- when what is due
+    # ---- what to do next
 
     def is_finished(self) -> bool:
-        """Whether all steps have been taken and the last one is validated."""
+        """Whether all steps have been taken and the last one has been validated."""
         return self.state.step >= self.total_steps and not self.must_validate()
 
     def must_validate(self) -> bool:
@@ -137,7 +137,7 @@ class Run:
     # ---- the parts of the loop
 
     def step(self) -> bool:
-        """Takes training steps in one call, up to the next at which something is due; see `step.make_replica_step`.
+        """Takes training steps in one call until the next report, validation or profile; see `step.make_train_steps`.
 
         Returns:
             Whether a stop was requested.
@@ -161,17 +161,17 @@ class Run:
         return float(last["stop_requested"]) > 0
 
     def maybe_report(self) -> None:
-        """Reports the means over the steps since the last report, if that is due."""
+        """Reports the means over the steps since the last report, if a report is due."""
         if self._is_due(self.config.train.report_every_steps) or self._is_due(self.validate_every):
             stage, step = self.stage, self.state.step
             self._monitor.report_training(step, stage.batch_size, self._learning_rate(), stage.counters)
 
     def maybe_save(self, stopped: bool) -> None:
-        """Writes a checkpoint after a validation, at a stop, and every few minutes.
+        """Writes a checkpoint after a validation, before a stop, and every `checkpoint_every_minutes`.
 
         Raises:
-            UserError: the state is not finite, which the loss of the last step does not tell, or a checkpoint cannot
-                be written.
+            UserError: a weight or an optimizer variable is not finite, which the loss of the last step does not show,
+                or the checkpoint cannot be written.
         """
         minutes = (time.monotonic() - self._saved_at) / 60
         if not (stopped or self._is_validated() or minutes > self.config.train.checkpoint_every_minutes):
@@ -184,9 +184,9 @@ class Run:
         self._saved_at = time.monotonic()
 
     def validate(self) -> bool:
-        """Measures errors on the validation subjects, and keeps the weights if they are the best so far.
+        """Measures the errors on the validation subjects, and saves the weights if they are the best so far.
 
-        Worker 0 does it. After each batch all workers tell each other whether they are to stop.
+        Only worker 0 validates. After each batch all workers exchange their requests to stop.
 
         Returns:
             Whether a stop was requested.
@@ -210,21 +210,21 @@ class Run:
 
     def _validate_here(self, interrupted):
         state, stage, metric = self.state, self.stage, self.stage.validation_metric
-        with state.average.in_force() if state.average else contextlib.nullcontext():
+        with state.average.applied() if state.average else contextlib.nullcontext():
             errors = stage.validate(interrupted)
             if errors is None:
                 return True
             add_up(self.strategy, FINISHED)
             if not math.isfinite(errors[metric]):
                 self._stop_as_not_finite(f"the validation's {metric} is not finite")
-            picture, poses = stage.pictures(), stage.poses()
+            sheet, poses = stage.validation_sheet(), stage.poses()
             if errors[metric] < float(state.best):
                 state.best.assign(errors[metric])
                 state.best_step.assign(state.step)
                 self.workdir.save_best(state.model)
         self.errors = errors
         self._monitor.report(state.step, "validation", errors)
-        self._monitor.picture(state.step, "validation", picture)
+        self._monitor.image(state.step, "validation", sheet)
         if poses is not None:
             self._monitor.poses(state.step, "poses", poses)
         self._monitor.draw_curves()
@@ -238,7 +238,7 @@ class Run:
             self._is_profiling = False
 
     def _learning_rate(self):
-        """That of the last step."""
+        """The learning rate of the last step."""
         return float(self.state.optimizer.learning_rate(max(self.state.step - 1, 0)))
 
     def _check_finite(self, values):
@@ -249,5 +249,5 @@ class Run:
 
     def _stop_as_not_finite(self, what):
         steps = self._checkpoints.steps()
-        good = f"the last good checkpoint is {self._checkpoints.path(steps[-1])}" if steps else "none was saved"
+        good = f"the last good checkpoint is {self._checkpoints.path(steps[-1])}" if steps else "no checkpoint exists"
         raise UserError(f"{what} at step {self.state.step}, learning rate {self._learning_rate():.3g}; {good}")

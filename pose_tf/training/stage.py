@@ -1,4 +1,4 @@
-"""The interface of a stage: what the trainer and the training step need of it."""
+"""The interface between a stage and the trainer."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
@@ -10,24 +10,24 @@ from pose_tf import metrics
 from pose_tf.data.pipeline import Share
 from pose_tf.models.statistics import PoseStatistics
 
-PICTURES = 8
-"""Samples on a sheet."""
+SHEET_SAMPLES = 8
+"""The number of samples on a sheet."""
 
 
 class Stage(Protocol):
-    """What one of the two stages trains, on which samples, with which losses, and how it is judged.
+    """The network, samples, losses and validation of the detector or the lifter.
 
-    A stage is made from a recipe and the directory of records, under the strategy's scope. It only reads.
+    A stage is made from a recipe and the directory of records, under the strategy's scope. It never writes files.
 
     Attributes:
         model: the network to train.
-        num_samples: samples to train on.
+        num_samples: number of training samples.
         batch_size: samples of a step, over all replicas.
-        loss_names: what `losses` returns.
-        validation_metric: the error among those of `validate` that is lowest for the best weights.
-        counters: entries of a batch that are counted: their sum is reported, not their mean.
-        shards: paths of the records that training and validation read, for errors that name them.
-        statistics: mean and deviation of the training poses in mm, to be kept with the run; None if there are none.
+        loss_names: keys of the result of `losses`.
+        validation_metric: the error of `validate` that selects the best weights: lowest is best.
+        counters: entries of a batch that are reported as sums instead of means.
+        shards: paths of the records that training and validation read, for error messages.
+        statistics: mean and standard deviation of the training poses in mm, saved with the run; None for a detector.
     """
 
     model: tf.keras.Model
@@ -43,24 +43,24 @@ class Stage(Protocol):
         """Endless batches for the replicas of one host in turn.
 
         Args:
-            start_step: the step that the first batches belong to.
-            share: which replicas are fed.
-            job: name of the run for a tf.data service; ignored by a stage that needs none.
+            start_step: the step of the first batches.
+            share: the replicas of this host.
+            job: name of the run for a tf.data service; ignored by a stage that does not use one.
 
         Returns:
-            Dataset of {name: tensor [B, …]}, B being the samples of one replica.
+            Dataset of {name: tensor [B, …]}, where B is the number of samples of one replica.
         """
 
     def augment(self, batch: dict, seed, progress=1.0):
-        """What the network sees of a replica's batch.
+        """Augments a replica's batch.
 
         Args:
             batch: an element of `training_batches`.
-            seed: int [2] for stateless randomness.
-            progress: float scalar in 0…1: the share of the run that is done.
+            seed: int [2], seed of stateless random operations.
+            progress: float scalar in 0…1, the completed share of the run.
 
         Returns:
-            What `losses` takes.
+            The argument of `losses`.
         """
 
     def losses(self, augmented) -> dict[str, tf.Tensor]:
@@ -69,11 +69,11 @@ class Stage(Protocol):
     def validate(self, interrupted: Callable[[], bool] = lambda: False) -> dict[str, float] | None:
         """Errors on the validation subjects by name; None as soon as `interrupted()` is true."""
 
-    def augmented_pictures(self) -> np.ndarray:
-        """A sheet of training samples as the network sees them first, uint8 [H, W, 3]."""
+    def training_sheet(self) -> np.ndarray:
+        """A sheet of augmented training samples of step 0, uint8 [H, W, 3]."""
 
-    def pictures(self) -> np.ndarray:
-        """A sheet of validation samples, predicted and true, uint8 [H, W, 3]."""
+    def validation_sheet(self) -> np.ndarray:
+        """A sheet of validation samples with predicted and true joints, uint8 [H, W, 3]."""
 
     def poses(self) -> np.ndarray | None:
         """Some predicted validation poses, float32 [N, 17, 3] mm; None for a stage that predicts no 3D poses."""
@@ -81,13 +81,13 @@ class Stage(Protocol):
 
 
 def mean_errors(names: Iterable[str], batches: Iterable, predict, interrupted) -> dict[str, float] | None:
-    """Means of errors over batches.
+    """Mean errors over batches.
 
     Args:
-        names: of the metrics, see `metrics.PoseMetric`.
-        batches: of anything.
+        names: names of the metrics, see `metrics.PoseMetric`.
+        batches: batches of any type.
         predict: batch -> (true poses [B, J, D], predicted poses [B, J, D], weights of the joints [B, J] or None).
-        interrupted: asked before each batch.
+        interrupted: called before each batch; True ends the loop.
 
     Returns:
         {name: error}; None as soon as `interrupted()` is true.

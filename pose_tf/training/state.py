@@ -1,4 +1,4 @@
-"""The state of a run: all that its checkpoints hold."""
+"""The state of a run, as checkpoints hold it."""
 
 import dataclasses
 import math
@@ -12,16 +12,16 @@ from pose_tf.training.weight_average import WeightAverage
 
 @dataclasses.dataclass
 class TrainingState:
-    """What a step, a validation and a checkpoint change.
+    """Everything that training and validation change.
 
     Attributes:
         model: the network.
-        optimizer: with its moments; a `LossScaleOptimizer` if the precision is mixed_float16.
+        optimizer: the optimizer and its moments; a `LossScaleOptimizer` if the precision is mixed_float16.
         average: moving average of the weights, or None.
-        best: lowest error of a validation, infinite before the first one.
+        best: lowest validation error so far; infinite before the first validation.
         best_step: step of that validation.
         validated_step: step of the last validation.
-        step: how many steps were taken. The optimizer may count fewer: it skips gradients that overflow in float16.
+        step: number of steps taken. The optimizer may count fewer, since it skips gradients that overflow in float16.
     """
 
     model: tf.keras.Model
@@ -33,7 +33,7 @@ class TrainingState:
     step: int = 0
 
     def checkpoint(self) -> tf.train.Checkpoint:
-        """What is saved, under the names that all checkpoints have."""
+        """The saved variables, under the names that all checkpoints use."""
         parts = {"model": self.model, "optimizer": self.optimizer}
         parts |= {"best": self.best, "best_step": self.best_step, "validated_step": self.validated_step}
         return tf.train.Checkpoint(**parts, **(self.average.state if self.average else {}))
@@ -44,16 +44,16 @@ def make_state(config, model, strategy, total_steps: int, steps_per_epoch: int) 
 
     Args:
         config: the recipe.
-        model: made under the strategy's scope.
-        strategy: of the variables.
-        total_steps: of the whole run, which learning-rate schedules depend on.
-        steps_per_epoch: of each epoch.
+        model: the network, made under the strategy's scope.
+        strategy: the strategy under which to make the variables.
+        total_steps: steps of the whole run, for the learning-rate schedule.
+        steps_per_epoch: steps of an epoch.
     """
     with variable_scope(strategy):
         optimizer = make_optimizer(config.optimizer, total_steps, steps_per_epoch)
         if config.precision == "mixed_float16":
             optimizer = tf.keras.mixed_precision.LossScaleOptimizer(optimizer)
-        # A checkpoint needs all variables from the beginning: one may be written before the first step.
+        # Create all variables now, because a checkpoint may be written before the first step.
         optimizer._create_all_weights(model.trainable_weights)
         average = WeightAverage(model, config.optimizer.ema) if config.optimizer.ema else None
     return TrainingState(model, optimizer, average)

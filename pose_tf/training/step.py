@@ -1,4 +1,4 @@
-"""The training step, from a batch to new weights, and many of them in one call."""
+"""The training step, from a batch to new weights, and the loop that takes many steps in one call."""
 
 import tensorflow as tf
 
@@ -10,17 +10,17 @@ def make_replica_step(config, stage, state, total_steps: int):
 
     The loss is the mean over the global batch: each replica sums over its own samples and divides by the global batch
     size, and gradients are added up over the replicas. So one replica with 16 samples and two with 8 take the same
-    step, up to batch normalization, which sees other samples unless it is synchronized.
+    step, except for batch normalization, which normalizes over each replica's samples unless it is synchronized.
 
     Args:
         config: the recipe.
         stage: see `Stage`.
         state: see `TrainingState`.
-        total_steps: of the whole run.
+        total_steps: steps of the whole run.
 
     Returns:
-        A function of a replica's batch that changes the state and returns {name: float32 scalar}, to be added up over
-        the replicas: the stage's losses, `gradient_norm` and the stage's counters.
+        A function of a replica's batch. It updates the state and returns {name: float32 scalar}, which the caller adds
+        up over the replicas: the stage's losses, `gradient_norm` and the stage's counters.
     """
     optimizer, weights = state.optimizer, state.model.trainable_weights
     scales_loss = isinstance(optimizer, tf.keras.mixed_precision.LossScaleOptimizer)
@@ -36,7 +36,7 @@ def make_replica_step(config, stage, state, total_steps: int):
         compute_gradients = tf.function(compute_gradients, jit_compile=True)
 
     def replica_step(batch):
-        step = tf.identity(optimizer.iterations)  # before it is counted up
+        step = tf.identity(optimizer.iterations)  # before it is incremented
         context = tf.distribute.get_replica_context()
         replicas = context.num_replicas_in_sync
         draw = step * replicas + tf.cast(context.replica_id_in_sync_group, tf.int64)
@@ -55,7 +55,7 @@ def make_replica_step(config, stage, state, total_steps: int):
         if state.average:
             state.average.update(step)
 
-        values["gradient_norm"] = norm / replicas  # all replicas have the same, and values are added up
+        values["gradient_norm"] = norm / replicas  # it is the same on all replicas, and values are added up
         if "skipped_records" in stage.counters:
             values["skipped_records"] = tf.cast(tf.reduce_sum(batch["skipped"]), tf.float32)
         return values
@@ -68,19 +68,19 @@ def make_train_steps(config, stage, state, strategy, total_steps: int, interrupt
 
     Args:
         config, stage, state, total_steps: see `make_replica_step`.
-        strategy: of the variables.
-        interruption: see `Interruption`: when a stop is requested on any worker, all stop after the step that they are
-            in, and it is told since when a step has been waiting for its input.
+        strategy: the strategy under which the variables were made.
+        interruption: see `Interruption`. If it requests a stop on any worker, all workers stop after the current step.
+            The loop keeps its `input_since` up to date.
 
     Returns:
         A function of a distributed iterator and a number of steps, int32. It stops early when a stop is requested or
-        the loss is not finite, and returns: how many steps it took; {name: value} of the last one and {name: sum} over
-        all, with the stage's losses, `gradient_norm`, the stage's counters and `stop_requested`; and the seconds it
-        waited for input.
+        the loss is not finite. It returns the number of steps taken; {name: value} of the last step and {name: sum}
+        over all, with the stage's losses, `gradient_norm`, the stage's counters and `stop_requested`; and the seconds
+        spent waiting for input.
     """
     replica_step = make_replica_step(config, stage, state, total_steps)
     names = [*stage.loss_names, "gradient_norm", *stage.counters, "stop_requested"]
-    # With loss scaling, gradients that overflow are skipped, and the scale becomes smaller.
+    # With loss scaling, the optimizer skips gradients that overflow and lowers the scale.
     num_finite = len(stage.loss_names) + (0 if config.precision == "mixed_float16" else 1)
 
     def step_and_stack(batch):
@@ -88,7 +88,7 @@ def make_train_steps(config, stage, state, strategy, total_steps: int, interrupt
         return tf.stack([values[name] for name in names])
 
     def next_batch(batches):
-        """A batch, and the seconds until it was there."""
+        """The next batch, and the seconds spent waiting for it."""
         start = tf.timestamp()
         with tf.control_dependencies([interruption.input_since.assign(start)]):
             batch = next(batches)
@@ -100,15 +100,15 @@ def make_train_steps(config, stage, state, strategy, total_steps: int, interrupt
 
     @tf.function
     def train_steps(batches, count):
-        done, go_on, waited = tf.constant(0), tf.constant(True), tf.constant(0.0, tf.float64)
+        done, proceed, waited = tf.constant(0), tf.constant(True), tf.constant(0.0, tf.float64)
         values = sums = tf.zeros([len(names)])
-        while done < count and go_on:
+        while done < count and proceed:
             batch, seconds = next_batch(batches)
             waited += seconds
             values = strategy.reduce("SUM", strategy.run(step_and_stack, args=(batch,)), axis=None)
             sums += tf.where(tf.math.is_finite(values), values, 0)
             done += 1
-            go_on = tf.reduce_all(tf.math.is_finite(values[:num_finite])) and values[-1] == 0
+            proceed = tf.reduce_all(tf.math.is_finite(values[:num_finite])) and values[-1] == 0
         named = [dict(zip(names, tf.unstack(vector))) for vector in (values, sums)]
         return done, *named, waited
 

@@ -1,4 +1,4 @@
-"""Makes a workdir of a PyTorch checkpoint, as if its model had been trained here."""
+"""Imports a PyTorch checkpoint into a workdir, as if its model had been trained here."""
 
 import os
 import re
@@ -16,7 +16,7 @@ from pose_tf.workdir import Workdir
 
 ARCHITECTURES = ("hrnet_w<width>", "sem_gcn", "feed_forward", "released_sem_gcn", "released_feed_forward")
 JOINTS = 17
-METRE = 1000.0
+METER_MM = 1000.0
 
 
 def import_torch(
@@ -31,23 +31,24 @@ def import_torch(
     """Imports a checkpoint.
 
     Args:
-        architecture: one of ARCHITECTURES. The `released` ones see raw pixels, as in the paper's released code.
+        architecture: one of ARCHITECTURES. The `released` ones take raw pixels, as in the paper's released code.
         checkpoint: file to read, see `load_torch_weights`.
-        workdir_path: directory to make.
+        workdir_path: directory to write.
         map_joints: see `load_torch_weights`.
-        mean, std: .npy files [17, 3] in mm that turn a lifter's output into millimetres; by default 0 and 1000, for
-            the public SemGCN code's networks predict metres. The released ones need them.
-        state_dict: where in the file the weights lie, see `read_state_dict`.
+        mean, std: paths of .npy files [17, 3], mean and standard deviation in mm by which a lifter's output is
+            converted to mm. The default is 0 and 1000, because the networks of the public SemGCN code predict meters.
+            The `released` architectures require both.
+        state_dict: the weights to take from the file, see `read_state_dict`.
 
     Returns:
-        What was loaded, and what not.
+        The names of the weights that were loaded, skipped and initialized.
 
     Raises:
-        UserError: an impossible argument, a file that does not fit, or a directory that holds a run.
+        UserError: invalid arguments, a file that does not fit, or a directory that already contains a run.
     """
     workdir = Workdir(workdir_path)
     if os.path.exists(workdir.file("config.json")):
-        raise UserError(f"--workdir={workdir_path} holds a run already")
+        raise UserError(f"{workdir_path} already contains a run; use another directory")
     config = {
         "model": _options(architecture, checkpoint, state_dict),
         "flip_test": False,
@@ -60,7 +61,7 @@ def import_torch(
         config |= {"stage": "lifter", "normalized_by": "crop" if architecture.startswith("released_") else "image"}
         statistics = _statistics(architecture, mean, std)
     options = dict(config["model"])
-    tf.keras.utils.set_random_seed(0)  # for what the file may lack
+    tf.keras.utils.set_random_seed(0)  # for weights that the file may lack
     model = {"hrnet": HRNet, "sem_gcn": SemGCN, "feed_forward": FeedForward}[options.pop("name")](**options)
     loaded = load_torch_weights(model, checkpoint, map_joints, state_dict)
     workdir.create()
@@ -72,10 +73,10 @@ def import_torch(
 
 
 def _options(architecture, checkpoint, state_dict):
-    """The model's section of a recipe, as far as the architecture's name and the shapes in the file tell it."""
+    """The `model` section of a recipe, derived from the architecture's name and the shapes in the file."""
     hrnet = re.fullmatch(r"hrnet_w(\d+)", architecture)
     if not hrnet and architecture not in ARCHITECTURES[1:]:
-        raise UserError(f"--arch={architecture} is not known; it can be {', '.join(ARCHITECTURES)}")
+        raise UserError(f"architecture {architecture} is not known; it can be {', '.join(ARCHITECTURES)}")
     state = read_state_dict(checkpoint, state_dict)
     if hrnet:
         return {"name": "hrnet", "width": int(hrnet[1])}
@@ -99,11 +100,11 @@ def _options(architecture, checkpoint, state_dict):
 
 def _statistics(architecture, mean, std):
     if (mean is None) != (std is None):
-        raise UserError("give --pose_mean and --pose_std together")
+        raise UserError("give pose_mean and pose_std together")
     if mean is None:
         if architecture.startswith("released_"):
-            raise UserError(f"--arch={architecture} predicts standardized poses: give --pose_mean and --pose_std")
-        return PoseStatistics(np.zeros((JOINTS, 3), np.float32), np.full((JOINTS, 3), METRE, np.float32))
+            raise UserError(f"{architecture} predicts standardized poses: give pose_mean and pose_std")
+        return PoseStatistics(np.zeros((JOINTS, 3), np.float32), np.full((JOINTS, 3), METER_MM, np.float32))
     return PoseStatistics(_read_array(mean), np.maximum(_read_array(std), 1e-6))
 
 

@@ -1,4 +1,4 @@
-"""The training loop: one for both stages, on one device or many."""
+"""The training loop of both stages, on one or several devices."""
 
 import contextlib
 import math
@@ -39,32 +39,32 @@ STAGES = {"detector": DetectorStage, "lifter": LifterStage}
 
 
 class WorkerLost(UserError):
-    """Another worker of a run on several machines is gone. The run resumes when all have been started again."""
+    """The connection to another worker was lost. The run resumes once all workers have been restarted."""
 
 
 def train(config, data_dir: str | None, workdir_path: str) -> dict[str, float] | None:
-    """Trains a stage, or resumes the run that `workdir_path` holds.
+    """Trains a stage, or resumes the run in `workdir_path`.
 
-    With `config.strategy` `multi_worker`, every worker calls this with the same arguments; they share `workdir_path`.
-    Nothing of an earlier run in the directory is touched before all has been found to fit.
+    With `config.strategy` `multi_worker`, every worker calls this with the same arguments, and all share
+    `workdir_path`. The files of an earlier run in the directory stay unchanged until all checks have passed.
 
     Args:
         config: a recipe, see `configs/`.
-        data_dir: directory of records; a lifter that trains on `config.data.poses` needs none.
-        workdir_path: where everything is written, see `workdir.py`.
+        data_dir: directory of records; not needed by a lifter that trains on `config.data.poses`.
+        workdir_path: directory of the run, see `workdir.py`.
 
     Returns:
-        The last validation's errors by name, and `best`, the lowest of the stage's validation metric; nothing in all
-        workers but the first. None if SIGTERM or Ctrl-C ended the run; a checkpoint has been written then, unless
-        another worker was lost before.
+        The errors of the last validation by name, and `best`, the lowest value of the stage's validation metric; an
+        empty dict on all workers except worker 0. None if SIGTERM or Ctrl-C ended the run; a checkpoint was written
+        first, unless the connection to another worker was lost.
 
     Raises:
-        WorkerLost: another worker is gone.
-        UserError: bad data, an unwritable directory, an impossible recipe, or a loss that is not finite.
+        WorkerLost: the connection to another worker was lost.
+        UserError: bad data, an unwritable directory, an invalid recipe, or a loss that is not finite.
     """
     check_values(config)
     with _named_failures(config), contextlib.ExitStack() as held:
-        # ---- Set up: the devices, the recipe for them, the run's directory, the data
+        # ---- Set up: devices, batch sizes, the run's directory, data
         strategy = make_strategy(config.strategy, may_split_batches(config))
         config = _fit_to_devices(config, strategy)
         workdir = Workdir(workdir_path)
@@ -84,26 +84,26 @@ def train(config, data_dir: str | None, workdir_path: str) -> dict[str, float] |
         steps_per_epoch = stage.num_samples // stage.batch_size
         if not steps_per_epoch:
             raise UserError(
-                f"config.data.batch_size is {stage.batch_size}, but there are only {stage.num_samples} samples"
+                f"config.data.batch_size is {stage.batch_size}, but the data has only {stage.num_samples} samples"
             )
         if before:
             workdir.check_same_data(data, stage.num_samples)
             workdir.check_same_statistics(stage.statistics)
 
-        # ---- Optimizer and state: that of the newest checkpoint, else with initial weights
+        # ---- Optimizer and state: from the newest checkpoint, else from initial weights
         total_steps = math.ceil(config.train.epochs * steps_per_epoch)
         state = make_state(config, stage.model, strategy, total_steps, steps_per_epoch)
         run = Run(config, workdir, strategy, stage, state, steps_per_epoch, total_steps)
         run.restore(before)
 
-        # ---- Everything fits: the directory is this run's
+        # ---- All checks have passed: write to the directory
         if not run.worker:
             if stage.statistics:
                 files.write_json(workdir.file("statistics.json"), stage.statistics.to_json())
             files.write_json(workdir.file("data.json"), data | {"samples": stage.num_samples})
             files.write_json(workdir.file("config.json"), config.to_dict())
         if not config.data.validation_subjects:
-            run.say("config.data.validation_subjects is empty: validation is on the training data")
+            run.say("config.data.validation_subjects is empty: validating on the training data")
         run.say(
             f"batches of {stage.batch_size} = {strategy.num_replicas_in_sync} x {config.data.replica_batch_size}, "
             f"{steps_per_epoch} steps an epoch; results in {workdir_path}"
@@ -117,7 +117,7 @@ def train(config, data_dir: str | None, workdir_path: str) -> dict[str, float] |
             except WorkerLost as lost:
                 if not float(interruption.requested):
                     raise
-                print(f"stopped, but {lost}; the same command goes on from the last checkpoint", file=sys.stderr)
+                print(f"stopped, but {lost}; the same command resumes from the last checkpoint", file=sys.stderr)
                 return None
 
 
@@ -129,7 +129,7 @@ def make_stage(config, data_dir: str | None) -> Stage:
 
 
 def _fit_to_devices(config, strategy):
-    """A copy of a recipe with both batch sizes, that of all replicas and that of each."""
+    """A copy of a recipe with both batch sizes set: over all replicas and per replica."""
     check_switches(config, strategy.num_replicas_in_sync)
     config = config.copy_and_resolve_references()
     config.data.batch_size, config.data.replica_batch_size = batch_sizes(config.data, strategy)
@@ -138,7 +138,7 @@ def _fit_to_devices(config, strategy):
 
 
 def _set_globals(config):
-    """Makes the settings of a recipe that hold for the whole process."""
+    """Applies the settings of a recipe that affect the whole process."""
     tf.keras.mixed_precision.set_global_policy(config.precision)
     tf.config.experimental.enable_tensor_float_32_execution(config.get("tf32", False))
     tf.keras.utils.set_random_seed(config.seed)
@@ -147,15 +147,15 @@ def _set_globals(config):
 
 
 def _interruption(config):
-    """What notices that the run is to stop."""
+    """The `Interruption` of a run."""
     service = config.data.get("service")
     source = f"config.data.service={service}" if service else "the input"
-    # In a cluster the input of a step begins when all are there, and worker 0 may have something to write before.
+    # In a cluster a step's input waits for all workers, and worker 0 may still have to write files.
     return Interruption(source, patience=60.0 if in_cluster(config.strategy) else 4.0)
 
 
 def _loop(run: Run, interruption: Interruption):
-    """Takes all steps that are left, or those until a stop is requested; see `train` for what it returns."""
+    """Takes the remaining steps, until the end or until a stop is requested. Returns the result of `train`."""
     with named_errors(run.stage.shards, records.H36M), run.prepared(interruption):
         while not run.is_finished():
             if run.must_validate():
@@ -165,21 +165,21 @@ def _loop(run: Run, interruption: Interruption):
                 run.maybe_report()
             run.maybe_save(stopped)
             if stopped:
-                run.say(f"stopped at step {run.state.step}; the same command goes on from there")
+                run.say(f"stopped at step {run.state.step}; the same command resumes from there")
                 return None
     return {} if run.worker else {**run.errors, "best": float(run.state.best)}
 
 
 @contextlib.contextmanager
 def _named_failures(config) -> Iterator[None]:
-    """Turns TensorFlow's errors about memory and lost connections into sentences."""
+    """Turns TensorFlow's errors about memory and lost connections into a `UserError`."""
     try:
         yield
     except tf.errors.ResourceExhaustedError as error:
-        raise UserError(f"out of memory; a smaller config.data.batch_size needs less ({reason(error)})") from None
+        raise UserError(f"out of memory; reduce config.data.batch_size ({reason(error)})") from None
     except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.DeadlineExceededError) as error:
         if in_cluster(config.strategy):
-            raise WorkerLost(f"another worker is gone ({reason(error)})") from None
+            raise WorkerLost(f"the connection to another worker was lost ({reason(error)})") from None
         if config.data.get("service"):
             raise UserError(f"config.data.service={config.data.service} does not answer: {reason(error)}") from None
         raise

@@ -22,10 +22,10 @@ def test_objects_survive_saving(tmp_path, rng):
 
 
 def test_an_empty_bank_is_refused(tmp_path):
-    with pytest.raises(UserError, match="holds no objects"):
+    with pytest.raises(UserError, match="contains no objects"):
         OccluderBank(())
     np.savez(tmp_path / "empty.npz", pixels=np.zeros((0, 4), np.uint8), shapes=np.zeros((0, 2), np.int32))
-    with pytest.raises(UserError, match="empty.npz holds no objects"):
+    with pytest.raises(UserError, match="empty.npz contains no objects"):
         OccluderBank.load(f"{tmp_path}/empty.npz")
 
 

@@ -138,7 +138,7 @@ def test_a_directory_without_annotations_or_usable_objects_is_refused(tmp_path):
     with pytest.raises(UserError, match="has no Annotations"):
         OccluderBank.from_voc(str(tmp_path))
     write_image(tmp_path, "a", [(80, 20, 150, 110, "person", 0, 0)])
-    with pytest.raises(UserError, match="no object to use"):
+    with pytest.raises(UserError, match="no usable object"):
         OccluderBank.from_voc(str(tmp_path))
 
 

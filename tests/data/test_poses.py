@@ -160,7 +160,7 @@ def spoiled(key, place, value):
         (lambda arrays: arrays.update(subject=np.array(1)), r"'subject' has shape \(\)"),
         (lambda arrays: arrays.update(action=np.zeros(5)), r"'action' has shape \(5,\)"),
         (lambda arrays: arrays.update(subject=np.array(["S1"] * 4)), "'subject'"),
-        (lambda arrays: arrays.update({key: value[:0] for key, value in arrays.items()}), "holds no poses"),
+        (lambda arrays: arrays.update({key: value[:0] for key, value in arrays.items()}), "contains no poses"),
         (spoiled("pose2d_crop", (2, 5, 1), np.nan), r"poses.npz pose 2: 'pose2d_crop' holds NaN or infinity"),
         (spoiled("pose3d", (3, 0, 0), -np.inf), r"poses.npz pose 3: 'pose3d' holds NaN or infinity"),
         (spoiled("subject", 1, np.nan), r"poses.npz pose 1: 'subject' holds NaN or infinity"),

@@ -233,5 +233,5 @@ def test_no_records(tmp_path):
     with pytest.raises(UserError, match=re.escape(str(tmp_path / "h36"))):
         index_records(str(tmp_path))
     records.write(str(tmp_path / "h36" / "a"), [], records.H36M)
-    with pytest.raises(UserError, match="holds no records"):
+    with pytest.raises(UserError, match="contains no records"):
         index_records(str(tmp_path))

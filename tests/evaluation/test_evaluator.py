@@ -98,4 +98,4 @@ def test_joints_that_are_never_in_the_crop_have_no_error():
     assert set(report["total"].values()) == {None}
     evaluation = {"samples": 2, "subjects": [8], "pose2d": report}
     evaluation["detected_2d"] = evaluator.report_3d(np.zeros((2, 17, 3)), np.zeros((2, 17, 3)), np.full(2, -1))
-    assert "none lies in its crop (without 34 joints" in format_report(evaluation)
+    assert "no joint is inside its crop (without 34 joints" in format_report(evaluation)

@@ -91,9 +91,9 @@ def test_a_missing_recipe_is_named(fails, tmp_path):
 
 
 def test_missing_data_is_named(fails, tmp_path):
-    assert "--data_dir" in fails(*train_flags(tmp_path / "run"))
+    assert "data_dir is missing" in fails(*train_flags(tmp_path / "run"))
     (tmp_path / "empty" / "h36").mkdir(parents=True)
-    assert "empty/h36 holds no records" in fails(*train_flags(tmp_path / "run", f"--data_dir={tmp_path}/empty"))
+    assert "empty/h36 contains no records" in fails(*train_flags(tmp_path / "run", f"--data_dir={tmp_path}/empty"))
     assert "empty" in fails("inspect_records", f"--data_dir={tmp_path}/empty")
 
 
@@ -121,7 +121,7 @@ def test_a_second_training_in_a_workdir_is_refused_and_the_first_goes_on(fails, 
         assert process.poll() is None, process.errors.read_text()
         time.sleep(0.1)
     message = fails(*flags)
-    assert f"--workdir={tmp_path}/run is in use by process {process.pid} on " in message
+    assert f"{tmp_path}/run is in use by process {process.pid} on " in message
     process.send_signal(signal.SIGTERM)
     assert process.wait(60) == 0, process.errors.read_text()
 
@@ -151,7 +151,7 @@ def test_evaluation_says_what_is_missing(fails, sample_data, lifter, tmp_path):
     assert "--data_dir and --poses" in fails("evaluate", f"--lifter={lifter}")
     assert "--detector" in fails("evaluate", f"--lifter={lifter}", f"--data_dir={sample_data}")
     both = (f"--data_dir={sample_data}", f"--lifter={lifter}")
-    assert f"{lifter} holds a lifter" in fails("evaluate", *both, f"--detector={lifter}")
+    assert f"{lifter} contains a lifter" in fails("evaluate", *both, f"--detector={lifter}")
     assert "no config.json" in fails("evaluate", *both, f"--detector={tmp_path}")
     poses = (f"--poses={sample_data}/poses.npz", f"--lifter={lifter}")
     assert "--occluders needs images" in fails("evaluate", *poses, "--occluders=occluders.npz")

@@ -130,7 +130,7 @@ def test_a_training_that_is_asked_to_stop_leaves_a_checkpoint_of_its_last_step(
     assert process.wait(20) == 0, process.errors.read_text()
     step = newest(tmp_path / "run")
     assert 2 < step < 10000
-    assert f"stopped at step {step}; the same command goes on from there" in process.errors.read_text()
+    assert f"stopped at step {step}; the same command resumes from there" in process.errors.read_text()
 
 
 @pytest.fixture
@@ -177,7 +177,7 @@ def test_two_workers_of_which_one_is_killed_end_as_if_it_had_not_been(start_work
             assert worker.wait(100) == 0, worker.errors.read_text()
         assert newest(tmp_path / name) == 120
     assert_same_state(tmp_path / "killed", tmp_path / "whole")
-    assert "another worker is gone" in workers[1 - lost].errors.read_text()
+    assert "the connection to another worker was lost" in workers[1 - lost].errors.read_text()
 
 
 def test_all_workers_stop_when_one_is_asked_to(start_workers, tmp_path):

@@ -78,10 +78,10 @@ def test_a_worker_says_what_else_it_finds_at_the_others_addresses(start_worker):
         worker = start_worker(addresses, 0)
         start_worker([me, addresses[1], third, other], 3)
         start_worker([me, third], 1)
-        wait_for_output(worker, f"worker 2 at {other} (there answers the process whose TF_CONFIG says worker 3)")
+        wait_for_output(worker, f"worker 2 at {other} (its TF_CONFIG says that it is worker 3)")
         text = worker.errors.read_text()
         assert f"worker 1 at {addresses[1]} (does not answer)" in text or "is another kind of server" in text
-        assert f"worker 3 at {third} (there answers the process whose TF_CONFIG says worker 1)" in text
+        assert f"worker 3 at {third} (its TF_CONFIG says that it is worker 1)" in text
         server.shutdown()
 
 
@@ -116,7 +116,7 @@ def test_a_worker_whose_peer_hangs_is_ended(start_workers, tmp_path, hanging, nu
     workers[1 - hanging].send_signal(number)
     assert workers[1 - hanging].wait(40) == 0, workers[1 - hanging].errors.read_text()
     text = workers[1 - hanging].errors.read_text()
-    assert "stopped, but another worker is gone" in text
+    assert "stopped, but the connection to another worker was lost" in text
     assert "Traceback" not in text
 
 
@@ -186,7 +186,7 @@ lifter_stage.LifterStage.validate = validate
     for worker in workers:
         assert worker.wait(60) == 0, worker.errors.read_text()
     assert newest(tmp_path / "run") == 3
-    assert "stopped at step 3; the same command goes on from there" in workers[0].errors.read_text()
+    assert "stopped at step 3; the same command resumes from there" in workers[0].errors.read_text()
 
 
 @pytest.mark.parametrize("number", SIGNALS)

@@ -154,7 +154,7 @@ def test_what_a_killed_process_left_half_written_is_not_seen(save, checkpoints, 
 def test_a_vanished_directory_is_one_sentence(save, checkpoints, tmp_path):
     save(3)
     shutil.rmtree(tmp_path / "run")
-    with pytest.raises(UserError, match=f"{tmp_path}/run/checkpoints/00000004 cannot be written: .*vanished"):
+    with pytest.raises(UserError, match=f"{tmp_path}/run/checkpoints/00000004 cannot be written: .*no longer exists"):
         checkpoints.save(4, 0)
     assert not (tmp_path / "run").exists()
 

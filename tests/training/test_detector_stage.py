@@ -56,7 +56,7 @@ def test_training_images_are_occluded_and_jittered_and_validation_images_are_not
     (validation,) = stage.validation_images
     (truth,) = [sample for sample in records.read(f"{data_dir}/h36/a.tfrecord", records.H36M) if sample["subject"] == 8]
     np.testing.assert_array_equal(validation["image"][0], truth["image"])
-    assert stage.augmented_pictures().shape == (256, 512, 3)
+    assert stage.training_sheet().shape == (256, 512, 3)
 
 
 def test_without_held_out_subjects_the_training_images_are_validated(config, data_dir):
@@ -79,7 +79,9 @@ def test_joints_outside_the_crop_do_not_choose_the_best_weights(config, data_dir
 
 def test_a_missing_bank_says_what_to_do(config, data_dir):
     config.occlusion.bank = "nowhere.npz"
-    with pytest.raises(UserError, match=r"config.occlusion.bank: nowhere.npz does not exist; tools/build_occluders.py"):
+    with pytest.raises(
+        UserError, match=r"config.occlusion.bank: nowhere.npz does not exist; create it with pose-tf build-occluders"
+    ):
         make_stage(config, data_dir)
 
 

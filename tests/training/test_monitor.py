@@ -16,7 +16,7 @@ def workdir(tmp_path):
     workdir = Workdir(str(tmp_path))
     with Monitor(workdir, 0, 0, 8) as monitor:
         monitor.recipe(recipe("feed_forward"))
-        monitor.picture(0, "augmented", np.zeros((8, 8, 3), np.uint8))
+        monitor.image(0, "augmented", np.zeros((8, 8, 3), np.uint8))
         for step in (4, 8):
             report(monitor, step)
     return workdir
@@ -25,7 +25,7 @@ def workdir(tmp_path):
 def report(monitor, step):
     monitor.report(step, "train", {"loss": float(step)})
     monitor.report(step, "validation", {"mpjpe": float(step)})
-    monitor.picture(step, "validation", np.zeros((8, 8, 3), np.uint8))
+    monitor.image(step, "validation", np.zeros((8, 8, 3), np.uint8))
     monitor.poses(step, "poses", np.random.default_rng(0).normal(size=(1, 17, 3)))
 
 

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from pose_tf.training import detector_stage, trainer
 from pose_tf.training.monitor import Monitor
-from pose_tf.training.strategy import first_worker_first, make_strategy, worker_index
+from pose_tf.training.strategy import make_strategy, worker_0_first, worker_index
 from tests.training.test_switches import make_config, make_data, tf_configs, use_devices
 
 STEPS = 4
@@ -37,7 +37,7 @@ def train_and_resume(name, folder, tf_config):
     config.train.epochs, config.train.steps_per_call = float(STEPS), 1
     config.train.validate_every_epochs, config.train.checkpoint_every_minutes = 2.0, 0.0
     trainer.train(config, folder, f"{folder}/{name}")
-    with first_worker_first(strategy):
+    with worker_0_first(strategy):
         if not worker_index(strategy):
             shutil.copytree(f"{folder}/{name}", f"{folder}/{name}-resumed")
             for step in range(3, STEPS + 1):

@@ -176,8 +176,8 @@ def test_a_refused_resume_names_the_key_both_values_and_what_may_change():
     with pytest.raises(UserError) as caught:
         resume({"model.units": 32}, {"model.units": 64})
     assert str(caught.value).startswith(
-        "--workdir=runs/lifter holds a run with config.model.units = 32 (now 64): resume it with its own values, or "
-        "use another --workdir. These may change: config.init_from, config.strategy, "
+        "runs/lifter contains a run with config.model.units = 32 (now 64): resume it with its own values, or "
+        "use another directory. These may change: config.init_from, config.strategy, "
     )
     assert str(caught.value).endswith("config.data.poses, config.occlusion.bank")
     with pytest.raises(UserError, match=r"subjects = \[8\] \(now \[1, 8\]\), config.loss = 'squared' \(now "):
@@ -196,7 +196,7 @@ def test_a_run_whose_steps_do_not_depend_on_its_length_can_be_extended(schedule)
     resume({"optimizer.schedule": schedule}, {"optimizer.schedule": schedule, "train.epochs": 21.0})
     with pytest.raises(UserError, match="config.train.epochs = 20.0, which cannot be shortened to 3.0"):
         resume({}, {"train.epochs": 3.0})
-    with pytest.raises(UserError, match=r"holds a run with config.seed = 0 \(now 1\), config.train.epochs = 20.0 "):
+    with pytest.raises(UserError, match=r"contains a run with config.seed = 0 \(now 1\), config.train.epochs = 20.0 "):
         resume({}, {"train.epochs": 21.0, "seed": 1})
 
 
@@ -205,9 +205,9 @@ def test_a_run_whose_steps_depend_on_its_length_says_how_to_train_on():
     with pytest.raises(UserError) as caught:
         resume(cosine, cosine | {"train.epochs": 30.0})
     assert str(caught.value) == (
-        "--workdir=runs/lifter holds a run with config.train.epochs = 20.0, which cannot be extended to 30.0: its "
-        "learning rate depends on the length (config.optimizer.schedule = 'cosine'). To train on from its weights, "
-        "give --config.init_from=runs/lifter and another --workdir"
+        "runs/lifter contains a run with config.train.epochs = 20.0, which cannot be extended to 30.0: its "
+        "learning rate depends on the length (config.optimizer.schedule = 'cosine'). To continue from its weights, "
+        "use another directory and set config.init_from = runs/lifter"
     )
     half = {"train.half_size_until": 0.5}
     with pytest.raises(UserError, match=r"the size of its images depends .* \(config.train.half_size_until = 0.5\)"):

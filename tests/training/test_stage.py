@@ -45,7 +45,7 @@ def test_an_interruption_ends_a_validation_before_the_next_batch():
 @pytest.mark.parametrize("stage", [DetectorStage, LifterStage])
 def test_stages_have_the_interface_and_its_defaults(stage):
     assert Stage in stage.__mro__
-    for name in ("training_batches", "augment", "losses", "validate", "augmented_pictures", "pictures"):
+    for name in ("training_batches", "augment", "losses", "validate", "training_sheet", "validation_sheet"):
         assert name in vars(stage), name
     assert stage.validation_metric in ("pixel_error", "mpjpe")
     assert stage.counters == stage.shards == ()

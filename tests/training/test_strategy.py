@@ -280,27 +280,27 @@ def tf_config(workers=("a:1", "b:2"), type_="worker", index=0, **jobs):
         (tf_config(ps=["c:1"]), "its cluster has 'ps'"),
         (tf_config(evaluator=["c:1"]), "its cluster has 'evaluator'"),
         (tf_config(type_="evaluator"), 'type is "evaluator"'),
-        (tf_config(type_="chief"), "index is 0; it has to be of a chief that it lists"),
+        (tf_config(type_="chief"), "index is 0; it must be that of a chief in its cluster"),
         (tf_config(type_=None), "type is null"),
-        (tf_config(index=2), "index is 2; it has to be a whole number from 0 to 1"),
-        (tf_config(index=-1), "index is -1; it has to be a whole number from 0 to 1"),
-        (tf_config(index=True), "index is true; it has to be a whole number from 0 to 1"),
-        (tf_config(index=0.0), "index is 0.0; it has to be a whole number from 0 to 1"),
-        (tf_config(index="0"), 'index is "0"; it has to be a whole number from 0 to 1, without quotes'),
+        (tf_config(index=2), "index is 2; it must be a whole number from 0 to 1"),
+        (tf_config(index=-1), "index is -1; it must be a whole number from 0 to 1"),
+        (tf_config(index=True), "index is true; it must be a whole number from 0 to 1"),
+        (tf_config(index=0.0), "index is 0.0; it must be a whole number from 0 to 1"),
+        (tf_config(index="0"), 'index is "0"; it must be a whole number from 0 to 1, without quotes'),
         (tf_config(index=None), "index is null"),
     ],
 )
 @pytest.mark.parametrize("name", ["auto", "multi_worker"])
 def test_a_tf_config_that_is_none_is_refused_in_a_sentence(monkeypatch, name, text, words):
     monkeypatch.setenv("TF_CONFIG", text)
-    with pytest.raises(UserError, match=f"^TF_CONFIG: .*{words}.*; it has to be of the form {{"):
+    with pytest.raises(UserError, match=f"^TF_CONFIG: .*{words}.*; the expected form is {{"):
         strategy.make_strategy(name)
 
 
 @pytest.mark.parametrize("text", ["", " "])
 def test_an_empty_tf_config_is_none(monkeypatch, text):
     monkeypatch.setenv("TF_CONFIG", text)
-    with pytest.raises(UserError, match="there is no TF_CONFIG"):
+    with pytest.raises(UserError, match="the environment variable TF_CONFIG is not set"):
         strategy.make_strategy("multi_worker")
     assert isinstance(strategy.make_strategy("auto"), tf.distribute.OneDeviceStrategy)
 
@@ -331,16 +331,16 @@ def test_auto_takes_several_gpus_where_that_leaves_the_step_as_it_is(
     for made in ("OneDeviceStrategy", "MirroredStrategy"):
         monkeypatch.setattr(tf.distribute, made, lambda *_, made=made: made)
     assert strategy.make_strategy(config.strategy, may_split_batches(config)) == expected
-    told = "one of 8 GPUs is used; --config.data.batch_size=0 --config.data.replica_batch_size=16"
+    told = "using one of 8 GPUs; to use all of them, with batches of 16 on each, set config.data.batch_size = 0 and "
     assert (told in capsys.readouterr().err) == (expected == "OneDeviceStrategy")
 
 
 @pytest.mark.parametrize(
     ("name", "total", "each", "batch_norm", "replicas", "words"),
     [
-        ("feed_forward", 16, 0, "replica", 8, "batches of 16 = 8 x 2: .*replica_batch_size=16"),
+        ("feed_forward", 16, 0, "replica", 8, "batches of 16 = 8 x 2: .*replica_batch_size = 16"),
         ("sem_gcn", 14, 0, "replica", 2, "batches of 14 = 2 x 7"),
-        ("hrnet_w32", 0, 2, "replica", 4, "batches of 8 = 4 x 2: .*replica_batch_size=8"),
+        ("hrnet_w32", 0, 2, "replica", 4, "batches of 8 = 4 x 2: .*replica_batch_size = 8"),
         ("feed_forward", 1, 0, "replica", 1, "config.data.batch_size is 1"),
         ("sem_gcn", 1, 0, "synchronized", 1, "config.data.batch_size is 1"),
     ],

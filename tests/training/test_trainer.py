@@ -128,7 +128,7 @@ def test_another_global_batch_needs_another_directory(config, tmp_path):
     kept = Workdir(str(tmp_path / "run")).config().data
     assert (kept.batch_size, kept.replica_batch_size) == (8, 8)
     config.data.replica_batch_size = 16
-    with pytest.raises(UserError, match=r"holds a run with config.data.batch_size = 8 \(now 16\)"):
+    with pytest.raises(UserError, match=r"contains a run with config.data.batch_size = 8 \(now 16\)"):
         trainer.train(config, None, str(tmp_path / "run"))
     config.data.batch_size, config.data.replica_batch_size = 8, 0
     trainer.train(config, None, str(tmp_path / "run"))
@@ -147,12 +147,12 @@ def test_a_refused_command_leaves_a_run_as_it_was(config, poses, tmp_path):
         np.savez(tmp_path / "half.npz", **{name: arrays[name][::2] for name in arrays})
         np.savez(tmp_path / "moved.npz", **arrays)
     config.data.poses = str(tmp_path / "half.npz")
-    with pytest.raises(UserError, match="holds a run on other data: pose2d_crop.npy of the poses was "):
+    with pytest.raises(UserError, match="contains a run on other data: pose2d_crop.npy of the poses was "):
         trainer.train(config, None, str(tmp_path / "run"))
     config.data.batch_size = 64
     with pytest.raises(UserError, match=r"config.data.batch_size = 8 \(now 64\)"):
         trainer.train(config, None, str(tmp_path / "run"))
-    with pytest.raises(UserError, match="config.data.batch_size is 64, but there are only 24 samples"):
+    with pytest.raises(UserError, match="config.data.batch_size is 64, but the data has only 24 samples"):
         trainer.train(config, None, str(tmp_path / "new"))
     assert contents(tmp_path / "run") == before
     assert not contents(tmp_path / "new")
@@ -178,7 +178,7 @@ def test_a_run_that_was_extended_ends_as_if_it_had_been_as_long_from_the_beginni
 def test_without_held_out_subjects_validation_is_on_the_training_data_and_says_so(config, tmp_path, capsys):
     config.data.validation_subjects, config.train.epochs = (), 1.0
     assert trainer.train(config, None, str(tmp_path / "run"))["mpjpe"] > 0
-    assert "config.data.validation_subjects is empty: validation is on the training data" in capsys.readouterr().err
+    assert "config.data.validation_subjects is empty: validating on the training data" in capsys.readouterr().err
 
 
 def test_one_mirrored_replica_trains_as_one_device_does(config, tmp_path):
@@ -194,7 +194,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_is_not_saved(config, tmp_pa
     config.optimizer.learning_rate = 1e30
     config.optimizer.clip_norm = 0.0
     config.train.validate_every_epochs = 100.0
-    with pytest.raises(UserError, match=r"the \w+ is (nan|inf) at step \d+, learning rate 1e\+30; none was saved"):
+    with pytest.raises(UserError, match=r"the \w+ is (nan|inf) at step \d+, learning rate 1e\+30; no checkpoint"):
         trainer.train(config, None, str(tmp_path / "run"))
     assert not (tmp_path / "run" / "best.keras").exists()
 

@@ -44,7 +44,7 @@ def test_the_model_has_the_averages_for_a_while_whatever_happens(model):
     average = WeightAverage(model, 0.9)
     average.start()
     set_weights(model, 5.0)
-    with pytest.raises(KeyError), average.in_force():
+    with pytest.raises(KeyError), average.applied():
         assert values(model.weights) == [1.0, 1.0]
         raise KeyError
     assert values(model.weights) == [5.0, 5.0]

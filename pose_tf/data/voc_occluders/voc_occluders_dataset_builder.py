@@ -15,7 +15,7 @@ ARCHIVE = "VOCtrainval_11-May-2012.tar"
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
-    """Cuts the objects out of VOC 2012, whose archive is downloaded unless `manual_dir` has it."""
+    """Cuts the objects out of VOC 2012. The archive is downloaded unless `manual_dir` contains it."""
 
     VERSION = tfds.core.Version("1.0.0")
 
@@ -36,7 +36,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
 
 def load_occluders(data_dir: str | None, manual_dir: str | None) -> Iterator[np.ndarray]:
-    """The dataset's objects, uint8 [h, w, 4]; prepares the dataset if need be. See `OccluderBank.from_tfds`."""
+    """The dataset's objects, uint8 [h, w, 4]. Prepares the dataset if necessary. See `OccluderBank.from_tfds`."""
     if manual_dir and not os.path.exists(os.path.join(manual_dir, ARCHIVE)):
         raise UserError(f"{manual_dir} has no {ARCHIVE}")
     builder = Builder(data_dir=data_dir)
