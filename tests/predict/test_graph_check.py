@@ -129,7 +129,7 @@ def test_what_runs_while_a_model_is_loaded_is_refused(tmp_path):
         -1,
     )
     save(tmp_path / "model", module=module)
-    assert "is refused: tools/export.py did not write it" in refusal(tmp_path / "model")
+    assert "is refused: pose-tf export did not write it" in refusal(tmp_path / "model")
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
@@ -143,7 +143,7 @@ def test_a_model_of_another_kind_is_named(tmp_path):
     assert "image_and_box" in refusal(tmp_path / "empty")
     model = tf.keras.Sequential([tf.keras.layers.Dense(1, input_shape=(2,))])
     tf.saved_model.save(model, str(tmp_path / "keras"))
-    assert "is refused: tools/export.py did not write it" in refusal(tmp_path / "keras")
+    assert "is refused: pose-tf export did not write it" in refusal(tmp_path / "keras")
 
 
 def test_any_damage_is_harmless_or_one_sentence(tmp_path, rng):

@@ -160,12 +160,12 @@ def test_an_address_loads_a_client(address):
 
 
 BAD_IMAGES = {
-    "dtype": (np.zeros((8, 8, 3)), "an image has to be uint8 [H, W, 3] RGB, not float64 [8, 8, 3]"),
-    "gray": (np.zeros((8, 8), np.uint8), "an image has to be uint8 [H, W, 3] RGB, not uint8 [8, 8]"),
-    "empty": (np.zeros((0, 8, 3), np.uint8), "an image has to be uint8 [H, W, 3] RGB, not uint8 [0, 8, 3]"),
+    "dtype": (np.zeros((8, 8, 3)), "an image must be uint8 [H, W, 3] RGB, not float64 [8, 8, 3]"),
+    "gray": (np.zeros((8, 8), np.uint8), "an image must be uint8 [H, W, 3] RGB, not uint8 [8, 8]"),
+    "empty": (np.zeros((0, 8, 3), np.uint8), "an image must be uint8 [H, W, 3] RGB, not uint8 [0, 8, 3]"),
     "missing": ("nowhere.jpg", "nowhere.jpg does not exist"),
     "text": (b"Dear reader", "the image is not an image that can be read"),
-    "none": (None, "an image has to be uint8 [H, W, 3] RGB, not object []"),
+    "none": (None, "an image must be uint8 [H, W, 3] RGB, not object []"),
 }
 
 
@@ -182,10 +182,10 @@ BAD_BOXES = {
     "large": ([[0, 0, 1e8, 10]], "the image: the box 0,0,1e+08,10 is too large for its 640x480 pixels"),
     "small": ([[5, 5, 0.5, 10]], "the image: the box 5,5,0.5,10 is smaller than a pixel"),
     "not finite": ([[5, np.nan, 5, 10]], "the image: the box 5,nan,5,10 is not finite"),
-    "one box": ([5, 5, 10, 10], "the image: boxes have to be [N, 4]: x, y, width, height in pixels"),
-    "corners": (np.zeros((2, 2, 2)), "the image: boxes have to be [N, 4]: x, y, width, height in pixels"),
-    "text": ("whole", "the image: boxes have to be [N, 4]: x, y, width, height in pixels"),
-    "ragged": ([[1, 2], [3]], "the image: boxes have to be [N, 4]: x, y, width, height in pixels"),
+    "one box": ([5, 5, 10, 10], "the image: boxes must be [N, 4]: x, y, width, height in pixels"),
+    "corners": (np.zeros((2, 2, 2)), "the image: boxes must be [N, 4]: x, y, width, height in pixels"),
+    "text": ("whole", "the image: boxes must be [N, 4]: x, y, width, height in pixels"),
+    "ragged": ([[1, 2], [3]], "the image: boxes must be [N, 4]: x, y, width, height in pixels"),
 }
 
 
@@ -203,7 +203,7 @@ def test_a_bad_box_is_one_sentence(image, name):
 def test_bad_crops_are_one_sentence(crops):
     with pytest.raises(UserError) as error:
         MARKS.crops(crops)
-    wanted = "crops have to be uint8 [N, 256, 256, 3], N ≥ 1"
+    wanted = "crops must be uint8 [N, 256, 256, 3], N ≥ 1"
     assert str(error.value) == f"{wanted}, not {crops.dtype} {list(crops.shape)}"
 
 
@@ -259,7 +259,7 @@ BAD_SOURCES = {
     "both": ({"source": "model", "detector": "a", "lifter": "b"}, WHAT_TO_LOAD),
     "no directory": (
         {"source": "nowhere"},
-        "nowhere does not exist, and is not an address such as localhost:8500",
+        "nowhere does not exist and is not an address such as localhost:8500",
     ),
 }
 

@@ -248,7 +248,7 @@ def test_exported_model_predicts_as_the_submission_does(run_tool, fails, sample_
     message = fails("predict", *flags, f"--input={sample_data}/photos/person0.png", "--box=9000,0,50,50")
     assert "person0.png: the box 9000,0,50,50 is outside of its 256x256 pixels" in message
     done = run_tool("predict", *flags, "--input=-7", ok=False)
-    assert (done.returncode, done.stderr) == (1, "error: there is no camera 7\n")
+    assert (done.returncode, done.stderr) == (1, "error: camera 7 cannot be opened\n")
     (tmp_path / "broken.mp4").write_text("not a video")
     done = run_tool("predict", *flags, f"--input={tmp_path}/broken.mp4", ok=False)
     assert (done.returncode, done.stderr) == (1, f"error: {tmp_path}/broken.mp4 is not a video that can be read\n")
