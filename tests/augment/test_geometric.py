@@ -1,4 +1,4 @@
-"""Tests of the geometric augmentation: joints stay on what they mark, options mean what they say, seeds decide."""
+"""Tests of the geometric augmentation: joints stay on their landmarks, options work as documented, seeds decide."""
 
 import warnings
 

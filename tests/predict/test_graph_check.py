@@ -1,4 +1,4 @@
-"""Tests of which SavedModels are loaded: those that only compute."""
+"""Tests that only SavedModels without side effects are loaded."""
 
 import os
 import shutil
@@ -15,7 +15,7 @@ SIGNATURE = [tf.TensorSpec([None], tf.string, "image_bytes"), tf.TensorSpec([Non
 
 
 def save(path, action=lambda box: box, module=None):
-    """Writes a model whose `pose2d` is what an action makes of the box."""
+    """Writes a model whose `pose2d` is `action(box)`."""
 
     @tf.function(input_signature=SIGNATURE)
     def estimate(image_bytes, box):
@@ -25,7 +25,7 @@ def save(path, action=lambda box: box, module=None):
 
 
 def refusal(path):
-    """What the user reads."""
+    """The error message."""
     with pytest.raises(UserError) as error:
         SavedModel(str(path))
     assert str(error.value).startswith(str(path))

@@ -1,4 +1,4 @@
-"""Reading the photos and videos that people have."""
+"""Tests of reading users' photos and videos."""
 
 import os
 import struct
@@ -70,7 +70,7 @@ LEVELS = np.linspace(0, 1, 48).reshape(6, 8)
 
 
 def write_tiff(path, samples, order="<", bits=None, compress=False, orientation=1):
-    """A TIFF of samples [H, W] or [H, W, 3], written by hand: some kinds no library here writes."""
+    """Writes a TIFF of samples [H, W] or [H, W, 3] without a library: none here supports all sample types."""
     height, width, channels = (*samples.shape, 1)[:3]
     kind = {"u": 1, "i": 2, "f": 3}[samples.dtype.kind]
     pixels = samples.astype(samples.dtype.newbyteorder(order)).tobytes()
@@ -268,7 +268,7 @@ def test_results_of_earlier_runs_are_no_photos(photo, tmp_path, caplog):
     photo.save(tmp_path / "c.png")
     assert find_inputs(str(tmp_path)) == [f"{tmp_path}/c.png"]
     assert caplog.messages == [f"{tmp_path}: skipped 2 results of earlier runs"]
-    assert find_inputs(f"{tmp_path}/a.png") == [f"{tmp_path}/a.png"]  # who names it wants it
+    assert find_inputs(f"{tmp_path}/a.png") == [f"{tmp_path}/a.png"]  # a file that the user names is used
     assert is_result(f"{tmp_path}/b.mp4") and not is_result(f"{tmp_path}/c.png") and not is_result(f"{tmp_path}/none")
     np.testing.assert_array_equal(read_photo(f"{tmp_path}/a.png"), np.asarray(photo))
 
@@ -289,7 +289,7 @@ LIKE = (64, 48, 10.0)  # width, height, frames per second
 
 
 def write_levels(path, levels):
-    """A video of even frames of some gray levels, the upper half darker."""
+    """A video with one frame per gray level, whose upper half is darker."""
     with writing_video(path, *LIKE) as write:
         for number, level in enumerate(levels):
             image = np.full((48, 64, 3), (level, 128, 128), np.uint8)
@@ -326,7 +326,7 @@ def test_a_video_is_turned_upright(tmp_path):
     assert (video.width, video.height) == (48, 64)
     _, image = next(iter(video))
     assert image.shape == (64, 48, 3)
-    assert image[:, :20].mean() > image[:, 28:].mean() + 20  # what was above is now on the right
+    assert image[:, :20].mean() > image[:, 28:].mean() + 20  # the upper part is now on the right
 
 
 @pytest.mark.parametrize("fps", [0.5, 29.97, 66.6667, 119.8765, 960.0123])
@@ -347,7 +347,7 @@ def test_a_video_that_is_not_finished_is_not_there(tmp_path):
 
 
 def test_a_video_that_lacks_frames_is_not_there(tmp_path):
-    """OpenCV leaves out what it cannot write, and tells nobody."""
+    """OpenCV silently drops frames that it cannot write."""
     with (
         pytest.raises(UserError, match=r"a.mp4 cannot be written"),
         writing_video(f"{tmp_path}/a.mp4", *LIKE) as write,
@@ -394,7 +394,7 @@ def test_rates():
     assert average == pytest.approx(40 / 4.497, rel=1e-3)
     assert finest == pytest.approx(30, rel=0.01)
     assert frame_rates(steady, 1000.0) == pytest.approx((29.97, 29.97))
-    assert frame_rates([0, 0.001, 1], 30.0) == pytest.approx((2, 60))  # so fine that one is not seen
+    assert frame_rates([0, 0.001, 1], 30.0) == pytest.approx((2, 60))  # so fine that one frame is not shown
     assert frame_rates(np.arange(1000) / 240, 30.0) == pytest.approx((240, 240))
 
 

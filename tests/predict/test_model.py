@@ -1,4 +1,4 @@
-"""The Python API: every kind of model, image and bad input; videos as the command has them."""
+"""Tests of the Python API: every kind of model, image and bad input; the same results for videos as the command."""
 
 import json
 import pathlib
@@ -59,7 +59,7 @@ def model(exported):
 
 @pytest.fixture(scope="module")
 def models(model, exported, exported_before, runs):
-    """The same model by all ways in."""
+    """The same model, loaded in every way."""
     with PredictionService(exported) as service:
         yield {
             "directory": model,
@@ -106,7 +106,7 @@ def test_every_kind_of_model_finds_the_same(models, image, kind):
 
 @pytest.mark.parametrize("kind", ("directory", *KINDS))
 def test_crops_are_estimated_as_they_are(models, estimator, kind):
-    count = 35 if kind == "directory" else 2  # more than are computed at once
+    count = 35 if kind == "directory" else 2  # more than one batch
     crops = np.random.default_rng(1).integers(0, 256, (count, 8, 8, 3), np.uint8).repeat(32, 1).repeat(32, 2)
     found, expected = models[kind].crops(crops), estimator(crops)
     assert set(found) == {"pose2d", "pose3d", "confidence"}
@@ -154,7 +154,7 @@ def test_people_are_found_where_no_boxes_are_given(model):
 
 @pytest.mark.parametrize("address", ["localhost:8500", "http://localhost:8501"])
 def test_an_address_loads_a_client(address):
-    """Which connects when it is used."""
+    """The client connects on first use."""
     card = pose_tf.load(address).card
     assert (card["server"], card["model"]) == (address, "pose")
 
@@ -209,7 +209,7 @@ def test_bad_crops_are_one_sentence(crops):
 
 @pytest.fixture
 def walk(tmp_path):
-    """A mark on something coarse that goes right by 2 px a frame; 12 frames of 10 a second."""
+    """A mark on a coarse texture that moves right by 2 px per frame; 12 frames at 10 fps."""
     writer = cv2.VideoWriter(f"{tmp_path}/walk.avi", cv2.VideoWriter_fourcc(*"FFV1"), 10, (200, 100))
     coarse = np.random.default_rng(0).integers(20, 120, (60, 60, 3), np.uint8)
     for x in range(60, 84, 2):

@@ -1,4 +1,4 @@
-"""Finding people, and boxes that users give."""
+"""Tests of finding people, and of boxes from users."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from pose_tf.synthetic.sample import render_sample
 
 @pytest.fixture(scope="module")
 def standing():
-    """A rendered person who stands, uint8 [256, 256, 3], and the box around the joints."""
+    """A rendered standing person, uint8 [256, 256, 3], and the box around the joints."""
     sample = render_sample(0, 54, 9)
     low, high = sample["pose2d_crop"].min(axis=0), sample["pose2d_crop"].max(axis=0)
     return sample["image"], np.concatenate([low, high - low])

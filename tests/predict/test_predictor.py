@@ -1,4 +1,4 @@
-"""From photos and videos to files of results, with a model that is known exactly."""
+"""Tests of prediction from photos and videos to result files, with a model of exactly known results."""
 
 import errno
 import json
@@ -75,7 +75,7 @@ def test_results_beside_the_photos_are_the_same_after_a_second_run(tmp_path):
 
 
 def test_a_users_own_photo_stays_one(tmp_path):
-    """Not every PNG beside a JPEG is a result."""
+    """A PNG beside a JPEG is not always a result."""
     for name in ("a.jpg", "a.png"):
         write_photo(tmp_path / name, (50, 40))
     before = contents(tmp_path)
@@ -95,7 +95,7 @@ def test_nothing_that_is_no_result_is_replaced(tmp_path, ending, capsys):
     out = tmp_path / "out"
     out.mkdir()
     (out / f"a.{ending}").write_text('{"labels": []}')
-    for _ in range(2):  # results, too, may be there
+    for _ in range(2):  # the second time, results exist
         with pytest.raises(UserError, match="1 of 2 files could not be used"):
             predict(MARKS, f"{tmp_path}/in", Options(str(out), GivenBoxes("whole")))
         words = f"skipped: {tmp_path}/in/a.jpg: results would replace {out}/a.{ending}; choose another output directory"
@@ -230,7 +230,7 @@ def test_only_what_is_asked_for_is_written(tmp_path):
 
 @pytest.fixture
 def video(tmp_path):
-    """A mark on something coarse that goes right by 2 px a frame and trembles by 1 px up and down; 30 frames."""
+    """A mark on a coarse texture that moves right by 2 px per frame and jitters up and down by 1 px; 30 frames."""
     path = f"{tmp_path}/walk.avi"
     writer = cv2.VideoWriter(path, cv2.VideoWriter_fourcc(*"FFV1"), 10, (200, 100))  # lossless
     coarse = np.random.default_rng(0).integers(20, 120, (60, 60, 3), np.uint8)
@@ -307,7 +307,7 @@ def test_a_recording_without_a_duration_is_not_called_damaged(tmp_path, caplog):
 
 
 def test_a_person_is_there_from_the_first_frame_to_the_last_that_was_found(tmp_path):
-    """Although it takes a while to be sure, and a while to give up."""
+    """This holds although confirmation and time-out of a track take a while."""
     person = render_sample(0, 54, 9)["image"]
     writer = cv2.VideoWriter(f"{tmp_path}/a.avi", cv2.VideoWriter_fourcc(*"FFV1"), 15, (700, 300))
     for i in range(40):
@@ -397,7 +397,7 @@ def test_a_camera_is_read_until_ctrl_c(video, tmp_path, monkeypatch, source, num
     capture = cv2.VideoCapture
 
     def camera(source, *backend):
-        if isinstance(source, str):  # what was written is looked at
+        if isinstance(source, str):  # checks the written files
             return capture(source, *backend)
         opened.append(source)
         return capture(video)
