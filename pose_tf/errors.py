@@ -32,7 +32,7 @@ def check_choice(name: str, value, choices: Iterable[str]) -> None:
         choices: the values that are allowed.
 
     Raises:
-        UserError: it is none of them.
+        UserError: the value is not one of them.
     """
     choices = tuple(choices)
     if value not in choices:

@@ -9,7 +9,7 @@ _OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "Directory of the results.
 _BOX = flags.DEFINE_string(
     "box",
     None,
-    "Box of the person in every photo, or in the first frame of a video: x,y,width,height in pixels, or whole.",
+    "Box of the person in each photo or a video's first frame: x,y,width,height in pixels; whole: the entire image.",
 )
 _BOXES = flags.DEFINE_string(
     "boxes", None, "CSV file with one line per person: file,x,y,width,height; file names without folders."
