@@ -66,7 +66,7 @@ def test_an_object_one_pixel_wide_is_no_error(tmp_path):
     assert [picture.shape for picture in OccluderBank.from_voc(str(tmp_path)).objects] == [(350, 1, 4)]
 
 
-@pytest.mark.skipif(os.fsencode("\udcff") != b"\xff", reason="this file system's names are all UTF-8")
+@pytest.mark.skipif(os.fsencode("\udcff") != b"\xff", reason="all names on this file system are UTF-8")
 def test_an_image_whose_name_is_not_utf_8_is_read(tmp_path):
     write_image(tmp_path, "a", [(10, 20, 70, 60, "chair", 0, 0)])
     for folder in ("Annotations", "JPEGImages", "SegmentationObject"):

@@ -76,7 +76,7 @@ READ = {
     "JPEG of YCCK": GOOD["CMYK JPEG"].replace(b"Adobe\0d\0\0\0\0\0", b"Adobe\0d\0\0\0\0\2"),
     "JPEG with more behind it": GOOD["JPEG"] + GOOD["PNG"],
 }
-"""As Pillow reads them, pixel for pixel."""
+"""Files that decode pixel for pixel like Pillow."""
 
 NOT_READ = {
     "1-bit BMP": encode("BMP", "1"),

@@ -87,7 +87,7 @@ print(peak - before)
 """
 
 
-@pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="the operating system does not tell the memory")
+@pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="the operating system does not report memory")
 def test_people_share_the_image(exported):
     """The image takes 48 MiB. Eight copies would take 384 MiB."""
     done = subprocess.run([sys.executable, "-I", "-c", MEMORY, exported], capture_output=True, text=True)

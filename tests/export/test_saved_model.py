@@ -169,7 +169,7 @@ print(peak - before)
 """
 
 
-@pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="the operating system does not tell the memory")
+@pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="the operating system does not report memory")
 @pytest.mark.parametrize(("side", "at_once"), [(4096, 4), (4104, 1)])
 def test_a_request_of_large_images_takes_no_more_memory_than_the_largest(exported, tmp_path, side, at_once):
     """Ten images, together 2.5 times the maximum size of one.

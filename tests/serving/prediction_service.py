@@ -34,7 +34,7 @@ HTTP_STATUS = {
     tf.errors.NOT_FOUND: 404,
     tf.errors.UNAVAILABLE: 503,
 }
-"""As `http_server.cc` translates them."""
+"""HTTP status codes by error code, as in `http_server.cc`."""
 
 
 class PredictionService:

@@ -19,7 +19,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 OTHER = ROOT / (".venv-latest" if tf.__version__.startswith("2.15.") else ".venv") / "bin" / "python"
 MODELS = ("hrnet", "feed_forward", "sem_gcn", "sem_gcn_grouped", "pose_estimator")
 pytestmark = pytest.mark.skipif(
-    not OTHER.exists(), reason=f"the other TensorFlow is not installed: there is no {OTHER}"
+    not OTHER.exists(), reason=f"the other TensorFlow is not installed: {OTHER} does not exist"
 )
 
 
