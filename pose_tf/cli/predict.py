@@ -33,10 +33,12 @@ def main():
     start_tensorflow()
     from pose_tf.errors import argument
     from pose_tf.predict.backends import SavedModel
+    from pose_tf.predict.media import InputError
     from pose_tf.predict.model import PoseModel
     from pose_tf.predict.predictor import predict
 
     options = _photos.options()
     with argument("--model"):
         model = PoseModel(SavedModel(_MODEL.value))
-    predict(model, _photos.INPUT.value, options)
+    with argument("--input", InputError):
+        predict(model, _photos.INPUT.value, options)

@@ -22,6 +22,7 @@ flags.adopt_module_key_flags(_photos)
 def main():
     start_tensorflow()
     from pose_tf.errors import argument
+    from pose_tf.predict.media import InputError
     from pose_tf.predict.model import PoseModel
     from pose_tf.predict.predictor import predict
     from pose_tf.serving.client import Client, ServerError
@@ -29,6 +30,7 @@ def main():
     options = _photos.options()
     with (
         argument("--server", ServerError),
+        argument("--input", InputError),
         Client(_SERVER.value, _MODEL_NAME.value, _TIMEOUT_S.value, _ATTEMPTS.value) as client,
     ):
         predict(PoseModel(client), _photos.INPUT.value, options)

@@ -35,6 +35,10 @@ class MediaError(UserError):
     """One photo or video cannot be used. Others still can."""
 
 
+class InputError(UserError):
+    """A path given as input cannot be used. The message begins with the path."""
+
+
 def is_video(path: str) -> bool:
     """Whether the suffix of a path is that of a video."""
     return path.lower().endswith(VIDEO_SUFFIXES)
@@ -44,13 +48,13 @@ def find_inputs(path: str) -> list[str]:
     """The file itself, or the photos and videos of a folder, sorted, without hidden files and results of earlier runs.
 
     Raises:
-        UserError: the path does not exist, cannot be read, or is a folder without photos and videos.
+        InputError: the path does not exist, cannot be read, or is a folder without photos and videos.
     """
     if os.path.isdir(path):
         try:
             names = os.listdir(path)
         except OSError as error:
-            raise UserError(f"{path} cannot be read: {error.strerror}") from None
+            raise InputError(f"{path} cannot be read: {error.strerror}") from None
         suffixes = PHOTO_SUFFIXES + VIDEO_SUFFIXES
         names = sorted(name for name in names if name.lower().endswith(suffixes) and not name.startswith("."))
         there = [os.path.join(path, name) for name in names]
@@ -59,12 +63,12 @@ def find_inputs(path: str) -> list[str]:
         results = len(there) - len(found)
         if not found:
             but = f" but {results} results of earlier runs" if results else f" ({', '.join(suffixes)})"
-            raise UserError(f"{path} holds no photos or videos{but}")
+            raise InputError(f"{path} holds no photos or videos{but}")
         if results:
             logger.warning("%s: skipped %d results of earlier runs", path, results)
         return found
     if not os.path.exists(path):
-        raise UserError(f"{path} does not exist")
+        raise InputError(f"{path} does not exist")
     return [path]
 
 

@@ -62,6 +62,7 @@ def predict(model: PoseModel, source: str, options: Options) -> None:
         options: see `Options`.
 
     Raises:
+        InputError: the source does not exist, or holds no photos or videos.
         UserError: a file could not be used, results cannot be written, or the model fails.
         KeyboardInterrupt: the user stopped a video; the results up to then have been written.
     """

@@ -55,6 +55,8 @@ def test_a_server_that_is_busy_is_asked_again(run_tool, fails, sample_data, serv
 def test_mistakes_are_told(fails, sample_data, service, tmp_path):
     photo = (f"--input={sample_data}/photos/person0.png", "--box=whole", f"--output_dir={tmp_path}/out")
     assert "--server=nowhere must be HOST:PORT" in fails("serving_client", "--server=nowhere", *photo)
+    message = fails("serving_client", f"--server={service.rest}", "--input=nowhere.jpg", *photo[1:])
+    assert "--input=nowhere.jpg does not exist" in message
     message = fails("serving_client", f"--server={service.rest}", *photo, "--model_name=hands")
     assert "has no model 'hands'" in message
     assert not list(tmp_path.glob("out/*"))
