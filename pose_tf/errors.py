@@ -1,8 +1,8 @@
-"""`UserError`, for mistakes that a user can fix, and TensorFlow's errors in one line."""
+"""`UserError` for problems that a user can fix, and TensorFlow errors in one line."""
 
 import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 
 class UserError(Exception):
@@ -11,16 +11,32 @@ class UserError(Exception):
 
 @contextlib.contextmanager
 def argument(flag: str, kind: type[UserError] = UserError) -> Iterator[None]:
-    """Puts `flag=` before what is wrong with its value: the library names the value, the command names the flag.
+    """Adds `flag=` to errors about its value: the library names the value, the command names the flag.
 
     Args:
-        flag: such as `--model`.
-        kind: of the errors in the block that begin with the flag's value.
+        flag: name of the flag, such as `--model`.
+        kind: type of the errors raised in the block whose message begins with the value of the flag.
     """
     try:
         yield
     except kind as error:
         raise UserError(f"{flag}={error}") from None
+
+
+def check_choice(name: str, value, choices: Iterable[str]) -> None:
+    """Checks that a value is one of several.
+
+    Args:
+        name: name of the value for the error message.
+        value: the value.
+        choices: the values that are allowed.
+
+    Raises:
+        UserError: the value is not one of them.
+    """
+    choices = tuple(choices)
+    if value not in choices:
+        raise UserError(f"{name} is '{value}'; it can be {', '.join(choices)}")
 
 
 def reason(error) -> str:

@@ -1,4 +1,4 @@
-"""Writing files and directories so that nothing is ever half-written, and names that TensorFlow can open."""
+"""Writes files and directories completely or not at all, and gives any path a name that TensorFlow can open."""
 
 import contextlib
 import errno
@@ -14,21 +14,21 @@ import numpy as np
 from pose_tf.errors import UserError
 
 PARTIAL = ".partial-"
-"""How the names of unfinished files and directories begin."""
+"""Prefix of the names of unfinished files and directories."""
 LONGEST_ENDING = 32
 NO_FLUSH = (errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES)
-"""What file systems that flush no directories answer, and directories that can be written and not read."""
+"""Errors from file systems that cannot flush directories, and from directories that are writable but not readable."""
 
 
 @contextlib.contextmanager
 def replacing(path: str) -> Iterator[str]:
-    """Yields a temporary name beside `path`; flushes it to the disk and renames it to `path`, or removes it on error.
+    """Yields a temporary name beside `path`; flushes the file to disk and renames it to `path`, or removes it on error.
 
-    The name is new at every call, so several processes can write the same file: the last one wins. It keeps the ending
-    of `path`, from which some writers choose their format.
+    Each call uses a new name, so several processes can write the same file: the last one wins. The name keeps the
+    suffix of `path`, from which some writers choose their format.
 
     Raises:
-        UserError: the file system refuses.
+        UserError: the file cannot be written.
     """
     folder, name = os.path.split(os.path.abspath(path))
     temporary = _temporary(folder, os.path.splitext(name)[1])
@@ -50,7 +50,7 @@ def completing_directory(path: str) -> Iterator[str]:
     """Yields a new temporary directory beside `path`; flushes it and renames it to `path`, or removes it on error.
 
     Raises:
-        OSError: the file system refuses, or `path` exists and is not empty.
+        OSError: the directory cannot be written, or `path` exists and is not empty.
     """
     folder = os.path.dirname(os.path.abspath(path))
     temporary = _temporary(folder)
@@ -74,14 +74,14 @@ def _temporary(folder, ending=""):
 
 @contextlib.contextmanager
 def plain_name(path: str) -> Iterator[str]:
-    """Yields another name of a file or directory, valid inside the `with` block, that every library can take.
+    """Yields another name of a file or directory that every library can open. It is valid inside the `with` block.
 
-    TensorFlow reads `[`, `*`, `?` and a backslash in the path of a checkpoint as a pattern, and cannot open names that
-    are not UTF-8. OpenCV crashes on these, and on names that are not ASCII where the locale is. FFmpeg takes the
+    TensorFlow interprets `[`, `*`, `?` and backslashes in the path of a checkpoint as a pattern, and cannot open names
+    that are not UTF-8. OpenCV crashes on these, and in an ASCII locale on names that are not ASCII. FFmpeg takes the
     beginning of `12:30.mp4` for a protocol.
 
     Raises:
-        OSError: it cannot be opened.
+        OSError: the path cannot be opened.
     """
     descriptor = os.open(path, os.O_RDONLY)
     try:
@@ -91,10 +91,10 @@ def plain_name(path: str) -> Iterator[str]:
 
 
 def flush(path: str) -> None:
-    """Waits until a file, or the list of names in a directory, is on the disk.
+    """Waits until the content of a file, or the list of names in a directory, is on disk.
 
     Raises:
-        OSError: a file cannot be flushed. Some file systems flush no directories, which is no error.
+        OSError: a file cannot be flushed. Directories that cannot be flushed are ignored: some file systems lack it.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY)
@@ -108,12 +108,12 @@ def flush(path: str) -> None:
 
 
 def remove_partial(folder: str) -> None:
-    """Removes what killed processes have left unfinished in a directory that nobody else writes to."""
+    """Removes unfinished files that killed processes left in a directory. No other process may be writing to it."""
     for name in os.listdir(folder) if os.path.isdir(folder) else ():
         if name.startswith(PARTIAL):
             path = os.path.join(folder, name)
             shutil.rmtree(path, ignore_errors=True)
-            with contextlib.suppress(OSError):  # a file, or gone already
+            with contextlib.suppress(OSError):  # fails if it was a directory
                 os.remove(path)
 
 
@@ -127,10 +127,10 @@ def read_npz(path: str, what: str, keys: Iterable[str], optional: Iterable[str] 
     """Reads arrays of an .npz file. Nothing in the file is executed.
 
     Args:
-        path: of the file.
-        what: the file should be, for error messages: "an occluder bank".
-        keys: the arrays that it must hold.
-        optional: the arrays that are read if it holds them.
+        path: file to read.
+        what: content that the file should have, for error messages: "an occluder bank".
+        keys: names of required arrays.
+        optional: names of arrays that are read if present.
 
     Raises:
         UserError: the file is missing or damaged, or lacks one of `keys`.
@@ -140,7 +140,7 @@ def read_npz(path: str, what: str, keys: Iterable[str], optional: Iterable[str] 
             arrays = {key: file[key] for key in (*keys, *optional) if key in file}
     except FileNotFoundError:
         raise UserError(f"{path} does not exist") from None
-    except Exception as error:  # zipfile, zlib and NumPy each raise their own
+    except Exception as error:  # zipfile, zlib and NumPy each raise their own exceptions
         raise UserError(f"{path} cannot be read as {what}: {error}") from None
     for key in keys:
         if key not in arrays:
@@ -150,7 +150,7 @@ def read_npz(path: str, what: str, keys: Iterable[str], optional: Iterable[str] 
 
 def write_npz(path: str, compress: bool = False, **arrays) -> None:
     """Writes an .npz file."""
-    content = io.BytesIO()  # NumPy's archive, left to write to a full disk, complains on standard error
+    content = io.BytesIO()  # NumPy's archive prints to standard error if it cannot write to a full disk
     (np.savez_compressed if compress else np.savez)(content, **arrays)
     with replacing(path) as temporary, open(temporary, "wb") as file:
         file.write(content.getbuffer())

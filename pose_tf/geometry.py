@@ -1,7 +1,7 @@
 """Geometry of poses: crop, image and camera coordinates, and rigid alignment.
 
-Pixels: x right, y down, centers at integers. 3D: mm, x right, y down, z away from the camera. All functions take any
-leading batch dimensions.
+Pixels: x right, y down, pixel centers at integers. 3D: mm, x right, y down, z away from the camera. All functions
+accept any leading batch dimensions.
 """
 
 from typing import NamedTuple
@@ -10,15 +10,15 @@ import numpy as np
 import tensorflow as tf
 
 CROP_SIZE = 256
-"""Side of the crops of people that models see, in pixels."""
+"""Side of the square crops that detectors take, in pixels."""
 
 
 class Crop(NamedTuple):
-    """A square of an image that is scaled to the 256x256 pixels that models see. For NumPy arrays and tensors alike.
+    """A square region of an image, which is scaled to the crop's 256x256 pixels. Holds NumPy arrays or tensors.
 
     Positions have pixel centers at integers, in the image and in the crop: pixel i spans i − 0.5 … i + 0.5. Boxes and
-    squares are measured from the image's outer edge, as x, y, width, height: the whole image is 0, 0, W, H. `to_crop`
-    and `to_image` account for the half pixel between the two.
+    squares are measured from the image's outer edge as x, y, width, height: the whole image is 0, 0, W, H. `to_crop`
+    and `to_image` account for this difference of half a pixel.
 
     Attributes:
         corner: float [..., 2] px: x, y of the upper left corner.
@@ -30,7 +30,7 @@ class Crop(NamedTuple):
 
     @classmethod
     def around(cls, box, margin: float) -> "Crop":
-        """The square with the center of a box.
+        """The square around the center of a box.
 
         Args:
             box: float [..., 4] px: x, y, width, height.
@@ -43,11 +43,11 @@ class Crop(NamedTuple):
 
     @classmethod
     def from_offset_scale(cls, offset, scale) -> "Crop":
-        """The crop of a record, which holds its map: position in the crop = (position in the image − offset) · scale.
+        """The crop of a record, which stores the map (position in the image − offset) · scale = position in the crop.
 
         Args:
-            offset: float [..., 2] px: the position in the image of the center of the crop's first pixel.
-            scale: float [...]: pixels of the crop for each pixel of the image.
+            offset: float [..., 2] px: position in the image of the center of the crop's first pixel.
+            scale: float [...]: crop pixels per image pixel.
         """
         return cls(offset + 0.5 - 0.5 / scale[..., None], CROP_SIZE / scale)
 
@@ -63,16 +63,16 @@ class Crop(NamedTuple):
 
 
 def inside_crop(pose2d_crop):
-    """Which joints lie in the crop, and so in a heatmap. float [..., J, 2] crop px -> float32 [..., J]: 1 or 0."""
+    """1 for joints inside the crop, and so in the heatmap; else 0. float [..., J, 2] crop px -> float32 [..., J]."""
     inside = (pose2d_crop >= -0.5) & (pose2d_crop <= CROP_SIZE - 0.5)
     return tf.cast(tf.reduce_all(inside, axis=-1), tf.float32)
 
 
 def project(pose3d, intrinsics):
-    """Perspective projection without lens distortion. For NumPy arrays and tensors alike.
+    """Perspective projection without lens distortion. Accepts NumPy arrays and tensors.
 
     Args:
-        pose3d: float [..., J, 3] in the camera frame, absolute.
+        pose3d: float [..., J, 3], absolute positions in the camera frame.
         intrinsics: float [..., 4]: fx, cx, fy, cy in pixels.
 
     Returns:
@@ -83,7 +83,7 @@ def project(pose3d, intrinsics):
 
 
 def hip_relative(pose3d):
-    """Moves joint 0, the hip, to the origin. float [..., J, 3] in and out, NumPy arrays and tensors alike."""
+    """Moves joint 0, the hip, to the origin: float [..., J, 3] in and out. Accepts NumPy arrays and tensors."""
     return pose3d - pose3d[..., :1, :]
 
 
@@ -93,7 +93,7 @@ def mirror_pose(pose, mirror, width: float | None = None):
     Args:
         pose: float [..., J, D].
         mirror: J indices that swap left and right (`Skeleton.mirror`).
-        width: of the image, for poses in pixels (x becomes width − 1 − x); None for 3D poses (x becomes −x).
+        width: width of the image for poses in pixels (x becomes width − 1 − x); None for 3D poses (x becomes −x).
 
     Returns:
         float [..., J, D].
@@ -104,18 +104,18 @@ def mirror_pose(pose, mirror, width: float | None = None):
 
 
 def procrustes_align(predicted, target):
-    """Brings a prediction onto the truth by the best similarity transform.
+    """Aligns a predicted pose to the true one by the best similarity transform.
 
     Rotation (without reflection), scale and translation minimize the sum of squared distances (Umeyama, PAMI 1991).
-    Computed in float64. The gradient is exact, and finite for every pair of poses: where the best rotation is not
-    unique, it is treated as a constant.
+    Computed in float64. The gradient is exact, and finite for every pair of poses: a rotation that is not unique is
+    treated as a constant.
 
     Args:
         predicted: float [..., J, D].
         target: float [..., J, D].
 
     Returns:
-        [..., J, D] of predicted's dtype: predicted, aligned to target.
+        `predicted`, aligned to `target`: [..., J, D] in the dtype of `predicted`.
     """
     dtype = predicted.dtype
     predicted, target = tf.cast(predicted, tf.float64), tf.cast(target, tf.float64)
@@ -128,11 +128,11 @@ def procrustes_align(predicted, target):
 
 
 def _best_rotation(covariance):
-    """The rotation R, without reflection, for which the trace of Rᵀ·covariance is largest. float64 [..., D, D].
+    """The rotation R, without reflection, that maximizes the trace of Rᵀ·covariance. float64 [..., D, D].
 
-    With covariance = U·S·Vᵀ, in which a reflection has turned the sign of the least of S, R = U·Vᵀ, and its derivative
-    is U·Ω·Vᵀ with Ω = (A − Aᵀ)ᵢⱼ / (sᵢ + sⱼ), A = Uᵀ·d(covariance)·V. TensorFlow's own, of the singular vectors, has no
-    value where two singular values are equal.
+    Let covariance = U·S·Vᵀ; the smallest singular value and its column of U change sign if U·Vᵀ would be a reflection.
+    Then R = U·Vᵀ. Its derivative is U·Ω·Vᵀ with Ω = (A − Aᵀ)ᵢⱼ / (sᵢ + sⱼ), A = Uᵀ·d(covariance)·V. TensorFlow's
+    derivative of the singular vectors is undefined where two singular values are equal.
     """
     s, u, v = (tf.stop_gradient(part) for part in tf.linalg.svd(covariance))
     sign = tf.sign(tf.linalg.det(tf.matmul(u, v, transpose_b=True)))
@@ -143,5 +143,5 @@ def _best_rotation(covariance):
     sums = s[..., :, None] + s[..., None, :]
     unique = sums > 1e-9 * s[..., :1, None]
     turn = tf.where(unique, (turn - tf.linalg.matrix_transpose(turn)) / tf.where(unique, sums, 1.0), 0.0)
-    turn -= tf.stop_gradient(turn)  # its value is 0 but for rounding
+    turn -= tf.stop_gradient(turn)  # its value is 0 except for rounding
     return tf.matmul(u + tf.matmul(u, turn), v, transpose_b=True)

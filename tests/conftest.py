@@ -1,4 +1,4 @@
-"""What all tests share."""
+"""Fixtures of all tests."""
 
 import os
 
@@ -16,7 +16,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 @pytest.fixture(scope="session")
 def shared_data():
-    """Path of the reference inputs and outputs that lie beside a checkout; they are not part of the repository."""
+    """Path of the reference inputs and outputs beside a checkout; they are not part of the repository."""
     path = ROOT.parent / "shared" / "data"
     if not path.is_dir():
         pytest.skip(f"no reference data at {path}")
@@ -25,7 +25,7 @@ def shared_data():
 
 @pytest.fixture(autouse=True)
 def seeded():
-    """Weights start alike in every run."""
+    """Gives weights the same initial values in every run."""
     random.seed(0)
     tf.random.set_seed(0)
 
@@ -59,7 +59,7 @@ def random_rotation(rng):
 
 @pytest.fixture(scope="session")
 def estimator():
-    """A small PoseEstimator whose weights are such as training leaves; tests do not change it."""
+    """A small PoseEstimator with weights like those after training; tests do not change it."""
     from tests.export.models import make_estimator
 
     return make_estimator()
@@ -67,7 +67,7 @@ def estimator():
 
 @pytest.fixture(scope="session")
 def exported(estimator, tmp_path_factory):
-    """Directory of the first version of its exported model; tests do not change it."""
+    """Directory of the estimator's exported model, version 1; tests do not change it."""
     from pose_tf.export.saved_model import export
 
     return export(estimator, str(tmp_path_factory.mktemp("export") / "model"), card={"data": "none"})

@@ -1,4 +1,4 @@
-"""What `deploy/` says of containers, TF Serving and Prometheus. No container is started."""
+"""Tests of the configuration in `deploy/` for containers, TF Serving and Prometheus. They start no container."""
 
 import pathlib
 import re
@@ -36,11 +36,11 @@ KNOWN_FLAGS = {
 
 
 def message(name, **fields):
-    """A message class of tensorflow.serving that the package of TF Serving's messages leaves out.
+    """A message class of tensorflow.serving that is missing in the package of TF Serving's messages.
 
     Args:
-        name: of the message.
-        fields: name: (number, type, whether it is repeated); the type is a class, or a scalar's name.
+        name: name of the message.
+        fields: {name: (number, type, whether it is repeated)}; the type is a class, or the name of a scalar type.
     """
     proto = descriptor_pb2.FieldDescriptorProto
     file = descriptor_pb2.FileDescriptorProto(name=f"{name}.proto", package="tensorflow.serving", syntax="proto3")
@@ -170,9 +170,9 @@ def test_batching_fits_the_model_and_itself(name):
     batching = read(f"batching.{name}.config", BatchingParameters)
     largest, splits = batching.max_batch_size.value, batching.enable_large_batch_splitting.value
     executed = batching.max_execution_batch_size.value if splits else largest
-    assert max(BATCH_SIZES) <= largest  # or TF Serving could not warm the model up
+    assert max(BATCH_SIZES) <= largest  # otherwise warm-up requests would fail
     assert 1 <= executed <= largest
-    assert executed * batching.max_enqueued_batches.value >= largest  # or the largest request were never accepted
+    assert executed * batching.max_enqueued_batches.value >= largest  # else the largest request would always fail
     assert batching.num_batch_threads.value >= 1
     assert batching.batch_timeout_micros.value >= 0
     if sizes := list(batching.allowed_batch_sizes):
@@ -184,7 +184,7 @@ def test_batching_fits_the_model_and_itself(name):
 
 @pytest.mark.parametrize("name", ["cpu", "gpu"])
 def test_images_fit_beside_the_model(name):
-    """6 GB is the model while its next version is loaded; 0.75 GB is the largest image, see test_export.py."""
+    """The model takes 6 GB while its next version is loaded; the largest image takes 0.75 GB, see tests/export."""
     batching = read(f"batching.{name}.config", BatchingParameters)
     (memory,) = re.findall(r"^\$\{MEMORY:-(\d+)g\}$", SERVICES[name]["deploy"]["resources"]["limits"]["memory"])
     assert 6 + 0.75 * batching.num_batch_threads.value <= int(memory)
@@ -201,7 +201,7 @@ def test_the_health_check_asks_whether_the_model_is_there(exported):
     check = SERVICES["cpu"]["healthcheck"]
     assert SERVICES["gpu"]["healthcheck"] == check
     assert check["test"][:3] == ["CMD", "bash", "-c"]
-    assert "$" not in check["test"][3]  # Compose would put a variable there
+    assert "$" not in check["test"][3]  # Compose would insert a variable there
 
     def healthy(address):
         command = check["test"][3].replace(FLAGS["--rest_api_port"], address.split(":")[-1])

@@ -1,4 +1,4 @@
-"""What the documents say to type: files, flags, recipe keys and values exist; links lead somewhere; Python runs."""
+"""Tests of the documents: files, flags, recipe keys and values exist; links resolve; Python examples run."""
 
 import ast
 import pathlib
@@ -32,7 +32,7 @@ ABSL = {"help", "flagfile"}
 
 
 def texts():
-    """(where, text) of the documents and of the docstrings of commands, benchmarks and recipes."""
+    """(place, text) for each document and each docstring of a command, benchmark or recipe."""
     for path in DOCUMENTS:
         yield path.name, path.read_text()
     for path in PROGRAMS + RECIPE_FILES:
@@ -41,7 +41,7 @@ def texts():
 
 
 def commands():
-    """(where, program, flags) of everything that runs a command, a tool or a benchmark."""
+    """(place, program, flags) for each line that runs a command, a tool or a benchmark."""
     for where, text in texts():
         for match in COMMAND.finditer(re.sub(r"\s*\\\n\s*", " ", text)):
             command = re.sub(r"  +.*|[…)].*", "", match["flags"].strip())
@@ -54,7 +54,7 @@ def module_of(command):
 
 
 def defined_flags(program):
-    """Names of the flags that a program and the modules beside it define."""
+    """Names of the flags that a program and the modules beside it define, without dashes."""
     source = (ROOT / program).read_text()
     if command := re.search(r'_checkout\.run\("(.*)"\)', source):
         return defined_flags(module_of(command[1]))
@@ -155,7 +155,7 @@ def test_the_python_for_a_server_runs(exported, in_a_folder_with_a_photo):
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
 def test_shell_commands_are_well_formed(path):
-    """As bash parses them: a value with parentheses needs quotes."""
+    """Checks command lines as bash parses them: a value with parentheses needs quotes."""
     words = "python |pose-tf |tools/\\w+\\.sh|docker |curl |tensorboard |export |pip |{ printf|\\S*\\.venv\\S*/bin/"
     for block in re.findall(rf"^ {{4,}}(?:{words}).*\n(?: {{4,}}\S.*\n)*", path.read_text(), re.MULTILINE):
         done = subprocess.run(["bash", "-n"], input=block, capture_output=True, text=True)

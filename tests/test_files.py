@@ -1,4 +1,4 @@
-"""Files and directories are whole, or not there."""
+"""Tests that files and directories are complete or absent."""
 
 import os
 import pathlib
@@ -72,7 +72,7 @@ def test_a_directory_appears_with_all_its_files(tmp_path):
 
 
 def test_what_is_renamed_has_been_flushed_and_the_folder_afterwards(tmp_path, monkeypatch):
-    """A power failure right after the rename must find the content, not an empty file of that name."""
+    """After a power failure right after the rename, the file must have its content; it must not be empty."""
     events = []
     monkeypatch.setattr(files.os, "fsync", lambda descriptor: events.append(os.readlink(f"/proc/self/fd/{descriptor}")))
     rename, replace = os.rename, os.replace

@@ -1,4 +1,4 @@
-"""Images: sizes, and bytes that read back as the same pixels."""
+"""Tests of images: sizes, and bytes that decode to the same pixels."""
 
 import io
 

@@ -1,4 +1,4 @@
-"""Imports inside the package point one way: no circle, and no arrow from a lower floor to a higher one."""
+"""Tests that imports inside the package point one way: no cycles, and no import of a higher layer by a lower one."""
 
 import ast
 import graphlib
@@ -16,7 +16,7 @@ PATHS = {module_name(path): path for path in (ROOT / "pose_tf").rglob("*.py")}
 
 
 def imports(name):
-    """The modules of the package that a module imports, inside of functions too."""
+    """The modules of the package that a module imports, including imports inside functions."""
     found = set()
     for node in ast.walk(ast.parse(PATHS[name].read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):

@@ -1,4 +1,4 @@
-"""The package has Keras 2 or says what to do."""
+"""Tests that the package uses Keras 2 or explains how to get it."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Tests of the losses: hand-computed values, NumPy counterparts, and joints that must not count."""
+"""Tests of the losses: hand-computed values, NumPy counterparts, and joints that must be ignored."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from pose_tf import losses
 
 
 def cells(pixels):
-    """Cells of 4 px, of which number i is centered at 4·i + 1.5."""
+    """Cells of 4 px; cell i is centered at 4·i + 1.5."""
     return (np.float32(pixels) - np.float32(1.5)) / 4
 
 

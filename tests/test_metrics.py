@@ -166,7 +166,7 @@ def central_difference(function, predicted, target, direction, step=1e-4):
 
 
 def slope(function, predicted, target, direction):
-    """Of each pose's error along a direction, by the gradient."""
+    """Derivative of each pose's error along a direction, computed from the gradient."""
     return (gradient(function, predicted, target) * direction).sum((-2, -1))
 
 
@@ -174,7 +174,7 @@ def slope(function, predicted, target, direction):
 def test_gradient_of_pa_mpjpe_agrees_with_finite_differences(rng, predicted, target, case):
     if case == "mirrored":
         predicted = predicted * [-1, 1, 1]
-    if case == "equal singular values":  # the SVD itself has no gradient here, the best rotation has
+    if case == "equal singular values":  # the SVD has no gradient here, but the best rotation does
         target = 1000 * np.linalg.qr(target - target.mean(1, keepdims=True))[0]
         noise = rng.normal(size=target.shape) * 60
         predicted = target + noise - target @ (target.swapaxes(1, 2) @ noise) / 1e6

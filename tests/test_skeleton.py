@@ -1,4 +1,4 @@
-"""Tests of the skeletons: literal orders, and what mirroring and maps between skeletons must satisfy."""
+"""Tests of the skeletons: literal orders, and properties of mirroring and of maps between skeletons."""
 
 import dataclasses
 

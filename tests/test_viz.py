@@ -1,4 +1,4 @@
-"""Tests of the pictures: right colors in the right places, shapes of sheets, and bad input."""
+"""Tests of the drawings: right colors in the right places, shapes of sheets, and bad input."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ BLACK = np.zeros((256, 256, 3), np.uint8)
 
 @pytest.fixture
 def pose2d():
-    """A spread-out person who faces the camera: the own right is on the left of the image."""
+    """A person with spread limbs who faces the camera: the person's right is on the left of the image."""
     x = [128, 108, 104, 100, 148, 152, 156, 128, 128, 128, 128, 158, 188, 218, 98, 68, 38]
     y = [130, 130, 180, 230, 130, 180, 230, 105, 80, 60, 30, 80, 80, 80, 80, 80, 80]
     return np.stack([x, y], -1).astype(np.float32)
@@ -143,7 +143,7 @@ def test_a_sheet_of_samples_has_a_labeled_skeleton_for_each(pose2d):
 
 
 def person(number, x, y, size):
-    """Someone who fills a square, with joints on its diagonal."""
+    """A person who fills a square, with joints on its diagonal."""
     steps = np.linspace(0, size, 17)
     pose2d = np.stack([x + steps, y + steps], axis=1)
     pose3d = np.stack([steps, 10 * steps, -steps], axis=1)

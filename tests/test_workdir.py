@@ -1,4 +1,4 @@
-"""A run's directory: one training at a time, on the data that it began with."""
+"""Tests of the workdir: one process at a time trains in it, on the data with which the run began."""
 
 import errno
 import fcntl
@@ -32,9 +32,9 @@ with Workdir(sys.argv[1]).locked():
 
 @pytest.fixture
 def holder(tmp_path):
-    """A process that trains in a directory."""
+    """A process that trains in a workdir."""
     process = subprocess.Popen([sys.executable, "-c", HOLD, tmp_path, ROOT], stdout=subprocess.PIPE, text=True)
-    while process.stdout.readline() != "locked\n":  # libraries may say something first
+    while process.stdout.readline() != "locked\n":  # libraries may print something first
         assert process.poll() is None
     yield process
     process.kill()
@@ -150,7 +150,7 @@ def test_damaged_data_is_named(tmp_path, content):
 
 
 def test_a_run_without_fingerprints_is_known_by_its_statistics(tmp_path, rng):
-    """Runs of earlier versions have none."""
+    """Runs of earlier versions lack it."""
     pose2d, pose3d = rng.uniform(0, 256, (9, 17, 2)), rng.normal(0, 300, (9, 17, 3))
     workdir = Workdir(str(tmp_path))
     workdir.check_same_statistics(PoseStatistics.of(pose3d, pose2d))

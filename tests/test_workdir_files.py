@@ -1,4 +1,4 @@
-"""Tests of reading a run's directory: whatever has happened to its files is one sentence that names the file."""
+"""Tests of reading a workdir: any damage to its files gives one sentence that names the file."""
 
 import json
 import os
@@ -17,7 +17,7 @@ DEEP = "[" * 100_000
 
 @pytest.fixture
 def workdir(tmp_path):
-    """The directory of a lifter's run."""
+    """The workdir of a lifter's run."""
     workdir = Workdir(str(tmp_path))
     FeedForward(units=8, num_blocks=1).save(workdir.file("best.keras"))
     for name, values in (("config", CONFIG), ("statistics", STATISTICS)):
@@ -26,7 +26,7 @@ def workdir(tmp_path):
 
 
 def write(workdir, name, value):
-    """JSON of a value; text as it is."""
+    """JSON of a value; text stays unchanged."""
     with open(workdir.file(name), "wb") as file:
         file.write(
             value
@@ -38,7 +38,7 @@ def write(workdir, name, value):
 
 
 def refusal(workdir, name, read):
-    """What the user reads."""
+    """The error message."""
     with pytest.raises(UserError) as error:
         read()
     message = str(error.value)
@@ -99,7 +99,7 @@ def test_a_damaged_recipe_is_named(workdir, value, words):
         ({key: [[1.0] * 3] * 16 for key in ("mean_mm", "std_mm")}, "describes poses with 16 joints"),
         (STATISTICS | {"mean_mm": [[float("nan")] * 3] * 17}, "mean_mm has numbers that are not finite"),
         (STATISTICS | {"std_mm": [[float("inf")] * 3] * 17}, "std_mm has numbers that are not finite"),
-        (STATISTICS | {"std_mm": [[0.0] * 3] * 17}, "std_mm has to be above 0"),
+        (STATISTICS | {"std_mm": [[0.0] * 3] * 17}, "std_mm must be above 0"),
         *(
             (STATISTICS | {"crop_margin": value}, "crop_margin is")
             for value in (0, -1.0, float("nan"), "wide", None, [1])

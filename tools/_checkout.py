@@ -12,7 +12,7 @@ def run(command: str) -> None:
     try:
         from pose_tf import cli
     except ModuleNotFoundError as error:
-        sys.exit(f"error: {error}; BUILD.md says what has to be installed")
+        sys.exit(f"error: {error}; BUILD.md lists the required packages")
     except ImportError as error:  # Keras 3
         sys.exit(f"error: {' '.join(str(error).split())}")
     cli.run_command(command, lambda other: f"python tools/{TOOLS.get(other, other.replace('-', '_'))}.py")

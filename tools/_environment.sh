@@ -1,11 +1,11 @@
-# Sourced by the scripts beside it: changes to the repository and installs the package and what it needs into $venv.
-# With --latest as the script's first argument, that includes TensorFlow 2.21.
+# The scripts beside this file source it. It changes to the root of the repository and installs the package and its
+# dependencies into $venv. If the first argument of the script is --latest, it installs TensorFlow 2.21.
 set -euo pipefail
 if [ "${1-}" = --latest ]; then
   shift
   venv=.venv-latest requirements=requirements-latest.txt versions='3.11 3.12 3.13' instead=''
 else
-  venv=.venv requirements=requirements.txt versions='3.11' instead=', or give --latest for current TensorFlow'
+  venv=.venv requirements=requirements.txt versions='3.11' instead=', or use --latest for current TensorFlow'
 fi
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -21,7 +21,7 @@ if ! cmp -s $requirements $venv/installed.txt ||
     found=
   done
   if [ -z "$found" ]; then
-    echo "error: Python ${versions// / or } is needed; name one as PYTHON=/path/to/python$instead" >&2
+    echo "error: Python ${versions// / or } is needed; set PYTHON=/path/to/python$instead" >&2
     exit 1
   fi
   echo "== Installing into $venv"

@@ -1,33 +1,33 @@
 #!/usr/bin/env bash
-# From nothing to 3D poses in ten minutes on two cores: sample data, training, evaluation, export, prediction.
-# Everything is written to quickstart/; run it again and it goes on from where it was. With --latest: current TensorFlow
-# in .venv-latest, and quickstart-latest/.
+# From scratch to 3D poses in ten minutes on two cores: sample data, training, evaluation, export, prediction.
+# Writes everything to quickstart/. Run it again to resume. --latest uses current TensorFlow in .venv-latest and writes
+# to quickstart-latest/.
 set -euo pipefail
 source "$(dirname "$0")/_environment.sh"
 python=$venv/bin/python
 out=quickstart${venv#.venv}
 if [ $# != 0 ]; then
-  echo "error: '$1' is not an argument; there is --latest" >&2
+  echo "error: unknown argument '$1'; the only one is --latest" >&2
   exit 1
 fi
-# Where a CPU has no instructions for bfloat16, a step in it takes four times as long as in float32.
+# On a CPU without bfloat16 instructions, a step in bfloat16 takes four times as long as in float32.
 grep -qE 'avx512_bf16|amx_bf16' /proc/cpuinfo && precision=mixed_bfloat16 || precision=float32
 begin=$SECONDS
 step() { printf '\n== %s  [%d:%02d]\n' "$1" $(((SECONDS - begin) / 60)) $(((SECONDS - begin) % 60)); }
 
 if [ ! -e $out/data/poses.npz ]; then
-  step "Sample data: pictures of procedural people, in the format of the course's records"
+  step "Sample data: images of procedural people, in the course's record format"
   $python tools/make_sample_data.py --output_dir=$out/data --num_train=2600 --num_test=200 --num_poses=20000
 fi
-step "The records, checked"
+step "Checking the records"
 $python tools/inspect_records.py --data_dir=$out/data --preview=$out/records.png
-step "Stage 1: the detector, image to 2D joints"
+step "Stage 1: the detector, from image to 2D joints"
 $python tools/train.py --config=configs/quickstart_detector.py --config.precision=$precision --data_dir=$out/data \
   --workdir=$out/detector
-step "Stage 2: the lifter, 2D joints to 3D joints"
+step "Stage 2: the lifter, from 2D joints to 3D joints"
 $python tools/train.py --config=configs/quickstart_lifter.py --config.data.poses=$out/data/poses.npz \
   --workdir=$out/lifter
-step "Evaluation on a person that neither stage has seen"
+step "Evaluation on a person whom neither stage has seen"
 $python tools/evaluate.py --data_dir=$out/data/test --detector=$out/detector --lifter=$out/lifter \
   --output=$out/report.json --preview=$out/test.png
 step "Export for TF Serving"

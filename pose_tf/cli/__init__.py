@@ -1,4 +1,4 @@
-"""The program `pose-tf`: flags in, one call, exit status out. Each command is a module here.
+"""The program `pose-tf`. Each command is a module here: it parses flags, makes one call and returns an exit status.
 
 No command imports TensorFlow before its flags are parsed.
 """
@@ -49,7 +49,7 @@ def run_command(command: str, spell: Callable[[str], str]) -> None:
 
     Args:
         command: one of `COMMANDS`.
-        spell: command -> how the user starts it, for the help.
+        spell: maps a command to the way the user starts it, for the help text.
     """
     module = importlib.import_module(_module(command))
     others = rf"pose-tf ({'|'.join(COMMANDS)})\b"

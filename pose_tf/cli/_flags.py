@@ -1,4 +1,4 @@
-"""Flags that several commands have."""
+"""Flags that several commands share."""
 
 import pathlib
 
@@ -10,7 +10,7 @@ from pose_tf.errors import UserError
 
 RECIPES = pathlib.Path(__file__).parents[1] / "configs"
 
-flags.disclaim_key_flags()  # they are the flags of the module that calls these functions
+flags.disclaim_key_flags()  # the flags belong to the module that calls these functions
 
 
 def detector():
@@ -22,15 +22,15 @@ def lifter():
 
 
 def flip_test():
-    return flags.DEFINE_bool("flip_test", None, "Average with the mirror image; by default as the recipes specify.")
+    return flags.DEFINE_bool("flip_test", None, "Average with the mirror image; default: as in the recipes.")
 
 
 def batch_size():
-    return flags.DEFINE_integer("batch_size", 16, "Images in a batch.", lower_bound=1)
+    return flags.DEFINE_integer("batch_size", 16, "Images per batch.", lower_bound=1)
 
 
 def recipe():
-    """--config=RECIPE, by name or path, and --config.section.key=value: a locked ConfigDict."""
+    """Defines --config=RECIPE, by name or path, and --config.section.key=value. Its value is a locked ConfigDict."""
     text = "Recipe: a name such as hrnet_w32 or released/sem_gcn, or a Python file."
     holder = config_flags.DEFINE_config_file("config", None, text, lock_config=True)
     flags.FLAGS["config"].parser = _RecipeParser("config")
@@ -49,7 +49,7 @@ def find_recipe(name: str) -> str:
         name: a path, or the name of a file in `configs/` without `.py`.
 
     Raises:
-        UserError: there is no such file; it lists the recipes.
+        UserError: the file does not exist; the message lists the recipes.
     """
     if pathlib.Path(name).is_file():
         return name

@@ -1,4 +1,4 @@
-"""Runs the `main()` of a program: help that exits 0, `~` in paths, one-line errors, output that never fails halfway."""
+"""Runs the `main()` of a program: help, `~` in paths, one-line errors, and output that survives a closed pipe."""
 
 import contextlib
 import io
@@ -17,15 +17,15 @@ from pose_tf.errors import UserError
 def run(main: Callable[[], None], module: str | None = None, edit_help: Callable[[str], str] = str) -> None:
     """Runs `main()` after parsing the flags.
 
-    `--help` prints the module's docstring and flags and exits 0. A `UserError`, a flag that does not parse, a recipe
-    key that does not exist, or a missing package is one sentence on standard error and exit status 1. Output that
-    nobody reads any more, as after `| head`, is dropped and ends nothing; output that cannot be written makes the exit
-    status 1 at the end.
+    `--help` prints the module's docstring and flags and exits with status 0. A `UserError`, a flag that does not parse,
+    an unknown recipe key, or a missing package prints one sentence to standard error and exits with status 1. If the
+    reader of the output has gone, as after `| head`, output is dropped and the program continues. If output cannot be
+    written for another reason, the program continues and exits with status 1.
 
     Args:
-        main: what to run; it calls `start_tensorflow()` when it needs TensorFlow.
-        module: name of the module with the docstring and the flags; by default the script that Python runs.
-        edit_help: applied to the text of `--help`.
+        main: function to run; it calls `start_tensorflow()` when it needs TensorFlow.
+        module: name of the module with the docstring and the flags; default: the script that Python runs.
+        edit_help: function applied to the text of `--help`.
     """
     _prepare_streams()
     os.environ.setdefault("OPENCV_LOG_LEVEL", "OFF")
@@ -37,10 +37,10 @@ def run(main: Callable[[], None], module: str | None = None, edit_help: Callable
 
 
 def start_tensorflow() -> None:
-    """Imports TensorFlow without its messages about the machine, checks that it has Keras 2, and switches TF32 off.
+    """Imports TensorFlow without its messages about the machine, checks that it has Keras 2, and disables TF32.
 
-    float32 is float32 on GPUs, too; a run that may use TF32 has `config.tf32`. With TF_CPP_MIN_LOG_LEVEL=0 in the
-    environment, all messages appear.
+    Without TF32, float32 keeps its full precision on GPUs. `config.tf32` enables it for a run. With
+    TF_CPP_MIN_LOG_LEVEL=0 in the environment, all messages appear.
 
     Raises:
         ModuleNotFoundError: TensorFlow is not installed.
@@ -60,7 +60,7 @@ def start_tensorflow() -> None:
 
 @contextlib.contextmanager
 def _without_messages():
-    """Versions of TensorFlow after 2.15 describe the machine before they read TF_CPP_MIN_LOG_LEVEL."""
+    """Hides messages about the machine. TensorFlow after 2.15 prints them before it reads TF_CPP_MIN_LOG_LEVEL."""
     with tempfile.TemporaryFile() as messages:
         terminal = os.dup(2)
         os.dup2(messages.fileno(), 2)
@@ -76,7 +76,7 @@ def _without_messages():
 
 
 def _guarded(main):
-    logging.disable(logging.INFO)  # progress reports of libraries, whatever levels they set; warnings stay
+    logging.disable(logging.INFO)  # hides progress reports of libraries at any level they set; warnings stay
     logging.getLogger("pose_tf").addHandler(logging.StreamHandler())  # plain sentences, without absl's prefix
     logging.getLogger("pose_tf").propagate = False
     try:
@@ -86,7 +86,7 @@ def _guarded(main):
     except UserError as error:
         fail(error)
     except ModuleNotFoundError as error:
-        fail(f"{error}; BUILD.md says what has to be installed")
+        fail(f"{error}; BUILD.md lists the required packages")
     except KeyboardInterrupt:
         fail("interrupted")
     sys.stdout.flush()
@@ -95,16 +95,16 @@ def _guarded(main):
 
 
 def _help(module):
-    name = sys.argv[0] if module is None else module  # absl files the flags of a script under its path
+    name = sys.argv[0] if module is None else module  # absl registers the flags of a script under its path
     _, _, of_flags = flags.FLAGS.module_help(name).strip().partition("\n")  # without the module's name
     return f"{sys.modules[module or '__main__'].__doc__}\nflags:\n{of_flags}"
 
 
 class _Output(io.FileIO):
-    """Drops what cannot be written.
+    """A stream that drops output that it cannot write.
 
     Attributes:
-        problem: why something was dropped; None if nothing was, or if the reader has gone.
+        problem: reason why output was dropped; None if none was, or if the reader has gone.
     """
 
     problem = None
@@ -120,7 +120,7 @@ class _Output(io.FileIO):
 
 
 def _prepare_streams():
-    """Makes standard output and error accept names of any kind and never fail, and opens closed ones on nothing."""
+    """Lets standard output and error accept any file name and never fail. Closed streams write to the null device."""
     while (spare := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass
     os.close(spare)
@@ -144,25 +144,25 @@ def _parse_flags(arguments):
         missing = re.match(r"flag (--\w+)=None: Flag --\w+ must have a value", str(error))
         fail(f"{missing[1]} is missing; see --help" if missing else error)
     except (AttributeError, KeyError) as error:
-        fail(f"--config: the recipe has no such key: {error.args[0]}")
+        fail(f"--config: the recipe lacks this key: {error.args[0]}")
     except (TypeError, ValueError, OSError, SyntaxError, ImportError) as error:
         fail(f"--config: {error}")
     if rest[1:]:
         fail(f"'{rest[1]}' is not a flag; see --help")
     for name in flags.FLAGS:
         flag = flags.FLAGS[name]
-        if flag.present and flag.value in ("", []) and "." not in name:  # a recipe's texts may be empty
-            fail(f"--{name}= has no value, perhaps from an empty shell variable; give one, or leave the flag out")
+        if flag.present and flag.value in ("", []) and "." not in name:  # strings in a recipe may be empty
+            fail(f"--{name}= has no value, perhaps because a shell variable is empty; give a value or omit the flag")
     return rest
 
 
 def _expand(argument):
-    """Expands `~` and `~user` at the beginning of a flag's value, as shells do elsewhere."""
+    """Expands `~` and `~user` at the beginning of a flag's value, where shells do not."""
     flag, value = re.fullmatch(r"(-[^=]*=)?(.*)", argument, re.DOTALL).groups(default="")
     return flag + os.path.expanduser(value)
 
 
 def fail(message) -> None:
-    """Ends the program with one sentence on standard error and exit status 1."""
+    """Prints one sentence to standard error and exits with status 1."""
     print(f"error: {' '.join(str(message).split())}", file=sys.stderr)
     sys.exit(1)

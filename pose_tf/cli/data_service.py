@@ -4,8 +4,8 @@
     pose-tf data-service --port=5051 --dispatcher=HOST:5050              a worker
     pose-tf train --config.data.service=HOST:5050 …
 
-Workers open the records by the paths of the run, so these must be the same on every machine. Ctrl-C and SIGTERM stop
-the service.
+Workers open the records at the same paths as the run, so these must exist on every machine. Ctrl-C and SIGTERM stop the
+service.
 """
 
 import os
@@ -24,15 +24,15 @@ _PORT = flags.DEFINE_integer("port", 5050, "Port to listen on.", lower_bound=1, 
 _DISPATCHER = flags.DEFINE_string(
     "dispatcher", None, "host:port of the dispatcher; without it, this is the dispatcher."
 )
-_HOST = flags.DEFINE_string("host", None, "Name of this worker's machine, for the run; by default the host's name.")
+_HOST = flags.DEFINE_string("host", None, "Name under which the run reaches this worker; default: the host name.")
 _WORK_DIR = flags.DEFINE_string(
-    "work_dir", None, "Where the dispatcher keeps what it has handed out, so that it survives a restart."
+    "work_dir", None, "Directory in which the dispatcher saves its state, so that it survives a restart."
 )
 
 
 def main():
     try:
-        with socket.socket() as probe:  # the service itself would share the port with another one
+        with socket.socket() as probe:  # the service itself would silently share a port that is in use
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(("", _PORT.value))
     except OSError as error:
@@ -53,7 +53,7 @@ def main():
             port=_PORT.value, work_dir=_WORK_DIR.value, fault_tolerant_mode=bool(_WORK_DIR.value)
         )
         server = service.DispatchServer(config, start=False)
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Python's own handler would wait for the end of this call
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Python's own handler would run only after this call
     try:
         server.start()
     except tf.errors.OpError as error:
@@ -64,14 +64,14 @@ def main():
     what = f"worker of {_DISPATCHER.value}" if _DISPATCHER.value else "dispatcher"
     print(f"{what}, listening at {host}:{_PORT.value}", flush=True)
     stop.wait()
-    os._exit(0)  # a worker whose dispatcher has gone would wait for it
+    os._exit(0)  # a normal exit of a worker would wait for a dispatcher that has gone
 
 
 def _await_dispatcher():
-    """A worker would wait for it, too, in a call that no signal ends."""
+    """Waits for the dispatcher. The worker itself would wait in a call that no signal can interrupt."""
     from pose_tf.data.service import NoAnswer, count_workers
 
-    why = "not asked yet"
+    why = "not contacted yet"
     with waiting(lambda: f"the dispatcher at {_DISPATCHER.value} ({why})"):
         while why:
             try:

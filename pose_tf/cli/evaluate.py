@@ -18,24 +18,24 @@ _DATA_DIR = flags.DEFINE_string("data_dir", None, "Directory with h36/* records.
 _POSES = flags.DEFINE_string("poses", None, "An .npz with pose2d_crop, pose3d and subject, instead of --data_dir.")
 _DETECTOR = _flags.detector()
 _LIFTER = _flags.lifter()
-_SUBJECTS = flags.DEFINE_list("subjects", None, "Numbers of the subjects to evaluate on; all by default.")
-_OCCLUDERS = flags.DEFINE_string("occluders", None, "Bank of objects to paste over every image, 1 to 8 of them.")
+_SUBJECTS = flags.DEFINE_list("subjects", None, "Numbers of the subjects to evaluate on; default: all.")
+_OCCLUDERS = flags.DEFINE_string("occluders", None, "Occluder bank; 1 to 8 objects are pasted over every image.")
 _OUTPUT = flags.DEFINE_string("output", None, "JSON file to write.")
-_PREVIEW = flags.DEFINE_string("preview", None, "PNG to write: samples with predicted and true poses.")
+_PREVIEW = flags.DEFINE_string("preview", None, "PNG to write, with predicted and true poses of some samples.")
 _BATCH_SIZE = _flags.batch_size()
 _FLIP_TEST = _flags.flip_test()
 _DECODING = flags.DEFINE_enum(
     "decoding",
     None,
     METHODS,
-    "From heatmaps to 2D joints; by default as the recipe specifies.",
+    "Method that turns heatmaps into 2D joints; default: as in the recipe.",
 )
-_BETA = flags.DEFINE_float("beta", None, "Factor on heatmaps before the softmax; by default as the recipe specifies.")
+_BETA = flags.DEFINE_float("beta", None, "Factor on heatmaps before the softmax; default: as in the recipe.")
 _ALIGNMENT = flags.DEFINE_enum(
     "alignment",
     None,
     ALIGNMENTS,
-    "Pixel of heatmap cell i: 4i + 1.5 or 4i; by default as the recipe specifies.",
+    "Position of heatmap cell i in pixels: 4i + 1.5 or 4i; default: as in the recipe.",
 )
 flags.mark_flags_as_required(["lifter"])
 
@@ -64,7 +64,7 @@ def main():
 
     workdirs = [Workdir(path) for path in (_DETECTOR.value, _LIFTER.value) if path]
     for workdir in workdirs:
-        workdir.data()  # what is damaged is reported before the work
+        workdir.data()  # reports damage before the work starts
     if _POSES.value:
         samples = poses.read_pose_file(_POSES.value)
         samples = samples if subjects is None else samples.select(subjects)
@@ -85,4 +85,4 @@ def main():
         files.write_json(_OUTPUT.value, report)
         print(f"report {_OUTPUT.value}")
     if _PREVIEW.value:
-        print(f"picture {_PREVIEW.value}")
+        print(f"preview {_PREVIEW.value}")

@@ -1,11 +1,11 @@
-"""Writes trained models as a SavedModel that TF Serving can load.
+"""Exports trained models as a SavedModel that TF Serving can load.
 
     pose-tf export --detector=runs/detector --lifter=runs/lifter --output_dir=model
     pose-tf export --detector=runs/detector --lifter=runs/lifter --output_dir=model --precision=bfloat16
 
 Versions count up: model/1, then model/2. The SavedModel takes image files or pixels and returns 2D joints in pixels and
-3D joints in mm; it runs without the code of this project. Its assets.extra/ holds requests that warm TF Serving up, and
-model_card.json.
+3D joints in mm. It runs without this package. Its directory assets.extra/ holds model_card.json and warm-up requests
+for TF Serving.
 """
 
 import json
@@ -13,14 +13,14 @@ import json
 from absl import flags
 
 from pose_tf.cli import _flags, start_tensorflow
-from pose_tf.errors import UserError
+from pose_tf.errors import UserError, argument
 
 _DETECTOR = _flags.detector()
 _LIFTER = _flags.lifter()
 _OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "TF Serving model directory.")
 _FLIP_TEST = _flags.flip_test()
 _PRECISION = flags.DEFINE_enum("precision", "float32", ["float32", "bfloat16"], "Precision of the exported detector.")
-_REPORT = flags.DEFINE_string("report", None, "JSON report of pose-tf evaluate: its totals go into the model card.")
+_REPORT = flags.DEFINE_string("report", None, "JSON report of pose-tf evaluate, to add to the model card.")
 flags.mark_flags_as_required(["detector", "lifter", "output_dir"])
 
 
@@ -40,11 +40,13 @@ def main():
         card["validation_errors"][config.stage] = workdir.best_errors(STAGES[stage].validation_metric)
     if _REPORT.value:
         card["evaluation"] = _totals(_REPORT.value)
-    print(f"SavedModel {export(estimator, _OUTPUT_DIR.value, _PRECISION.value, card)}")
+    with argument("--output_dir"):
+        path = export(estimator, _OUTPUT_DIR.value, _PRECISION.value, card)
+    print(f"SavedModel {path}")
 
 
 def _totals(path):
-    """The part of an evaluation's report that is not by action or joint."""
+    """The part of an evaluation report that is not broken down by action or joint."""
     try:
         with open(path) as file:
             report = json.load(file)

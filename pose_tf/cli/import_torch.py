@@ -1,15 +1,15 @@
-"""Reads a PyTorch checkpoint into a workdir, which every other command takes like that of a run.
+"""Converts a PyTorch checkpoint into a workdir, which every other command accepts like that of a run.
 
     pose-tf import-torch --arch=hrnet_w32 --checkpoint=pose_hrnet_w32_256x256.pth --map_joints=mpii \\
         --workdir=runs/imported
     pose-tf train --config=hrnet_w32 --config.init_from=runs/imported --data_dir=DATA --workdir=runs/detector
 
-Reads official HRNet pose checkpoints and ImageNet classifiers, mmpose's HRNet, the public SemGCN code's SemGCN and
-linear model, and the networks of the paper's released code, as torch.save or safetensors wrote them. PyTorch is not
-needed, and nothing in the file is executed. Every weight must fit; the command names the weights that it leaves out.
+Supports official HRNet pose checkpoints and ImageNet classifiers, HRNet from mmpose, SemGCN and the linear model of the
+public SemGCN code, and the networks of the paper's released code, written by torch.save or safetensors. PyTorch is not
+needed, and nothing in the file is executed. Every weight must fit; the command lists the weights that it skips.
 
-The public code's lifters were trained on 2D joints normalized by the whole image. Here lifters get 2D joints normalized
-by the crop of the person, so fine-tune them before use: pose-tf train --config.init_from.
+Lifters of the public code were trained on 2D joints normalized by the whole image. Here lifters get 2D joints
+normalized by the crop of the person, so fine-tune them before use: pose-tf train --config.init_from.
 """
 
 import gc
@@ -24,22 +24,22 @@ _ARCH = flags.DEFINE_string(
 )
 _CHECKPOINT = flags.DEFINE_string("checkpoint", None, "File that torch.save or safetensors wrote.")
 _STATE_DICT = flags.DEFINE_string(
-    "state_dict", None, "Weights to take, such as ema_state_dict or teacher.model; by default the plain ones."
+    "state_dict", None, "Key of the weights, such as ema_state_dict or teacher.model; default: the regular weights."
 )
 _WORKDIR = flags.DEFINE_string("workdir", None, "Directory to write.")
 _MAP_JOINTS = flags.DEFINE_enum(
     "map_joints",
     None,
     ["mpii", "coco", "h36m"],
-    "Skeleton of an HRNet checkpoint; fills the joints shared with ours.",
+    "Skeleton of an HRNet checkpoint; the joints that it shares with ours are copied.",
 )
-_POSE_MEAN = flags.DEFINE_string("pose_mean", None, "An .npy [17, 3]: mean pose in mm of a lifter's training.")
-_POSE_STD = flags.DEFINE_string("pose_std", None, "An .npy [17, 3]: standard deviation in mm.")
+_POSE_MEAN = flags.DEFINE_string("pose_mean", None, "An .npy [17, 3]: mean pose in mm of the lifter's training data.")
+_POSE_STD = flags.DEFINE_string("pose_std", None, "An .npy [17, 3]: standard deviation in mm of the same data.")
 flags.mark_flags_as_required(["arch", "checkpoint", "workdir"])
 
 
 def main():
-    gc.disable()  # building HRNet's thousand layers makes no garbage, and looking for it takes a quarter of the time
+    gc.disable()  # building HRNet's thousand layers makes no garbage; searching for it takes a quarter of the time
     start_tensorflow()
     from pose_tf.training.torch_import import import_torch
     from pose_tf.workdir import Workdir
@@ -54,13 +54,13 @@ def main():
         state_dict=_STATE_DICT.value,
     )
     if loaded.others:
-        taken = f"under '{loaded.state_dict}'" if loaded.state_dict else "that lie in the file by themselves"
+        taken = f"under '{loaded.state_dict}'" if loaded.state_dict else "at the top level of the file"
         others = ", ".join(f"'{key}'" for key in loaded.others)
-        print(f"took the weights {taken}; --state_dict chooses others of the file: {others}")
+        print(f"read the weights {taken}; --state_dict selects others in the file: {others}")
     if loaded.skipped:
         print(f"skipped {len(loaded.skipped)} weights of the file: {loaded.skipped[0]} … {loaded.skipped[-1]}")
     if loaded.initialized:
-        print(f"not in the file, and random: {', '.join(loaded.initialized)}")
+        print(f"not in the file, initialized at random: {', '.join(loaded.initialized)}")
     for warning in Workdir(_WORKDIR.value).warnings():
         print(f"warning: {warning}", file=sys.stderr)
     print(f"model {_WORKDIR.value}/best.keras")

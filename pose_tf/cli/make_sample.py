@@ -2,9 +2,10 @@
 
     pose-tf make-sample --output_dir=sample --num_train=3000 --num_test=300
 
-Nothing is downloaded, and the same flags give the same images. The directory has the layout of the real data: h36/,
-test_set.tfrecords and mpii/. In addition, test/h36/ holds the images of the test set with their poses, photos/ some
-photos, and poses.npz poses without images for a lifter; like motion capture, they cost less than images.
+The command downloads nothing, and the same flags give the same images. The directory has the layout of the real data:
+h36/, test_set.tfrecords and mpii/. In addition, test/h36/ holds the images of the test set with their poses, photos/
+holds some photos, and poses.npz holds poses without images for a lifter. Like motion capture, these cost less than
+images.
 """
 
 from absl import flags
@@ -15,7 +16,7 @@ _OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "Directory to write.")
 _NUM_TRAIN = flags.DEFINE_integer("num_train", 3000, "Training images.", lower_bound=1)
 _NUM_TEST = flags.DEFINE_integer("num_test", 300, "Images of the test subject.", lower_bound=1)
 _NUM_POSES = flags.DEFINE_integer("num_poses", 2000, "Poses without images.", lower_bound=1)
-_SEED = flags.DEFINE_integer("seed", 0, "Seed of everything.", lower_bound=0)
+_SEED = flags.DEFINE_integer("seed", 0, "Random seed.", lower_bound=0)
 flags.mark_flags_as_required(["output_dir"])
 
 

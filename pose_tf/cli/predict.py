@@ -5,25 +5,26 @@
     pose-tf predict --model=model --input=walk.mp4 --output_dir=poses
     pose-tf predict --model=model --input=- --output_dir=poses
 
-For NAME.jpg or NAME.mp4, the output directory receives
+For NAME.jpg or NAME.mp4, the command writes to the output directory
 
-    NAME.png, NAME.mp4     the photo or video with everyone's skeleton
-    NAME.views.png         beside it, the 3D poses from three sides
-    NAME.html              a page for the browser: the poses can be rotated and played
+    NAME.png, NAME.mp4     the photo or video with skeletons
+    NAME.views.png         the same with 3D poses from three sides beside it
+    NAME.html              an interactive page: rotate the 3D poses, play the video
     NAME.json, .csv, .npz  2D joints in pixels of the photo, 3D joints in mm relative to the hip, confidence
 
-In a folder, hidden files and the results of earlier runs are skipped. Results replace nothing but earlier results, so
-they may lie beside the photos.
+In a folder, the command skips hidden files and the results of earlier runs. It replaces no files except earlier
+results, so you can write results beside the photos.
 
-OpenCV's pedestrian detector finds people who stand or walk, are whole, and are not too small; others need a box. In a
-video people are tracked, and times are the file's own time stamps. A camera runs until Ctrl-C.
+OpenCV's pedestrian detector finds people who stand or walk, are visible as a whole, and are not too small. Give the
+boxes of other people. In a video, people are tracked, and times are the time stamps of the file. A camera runs until
+Ctrl-C.
 """
 
 from absl import flags
 
 from pose_tf.cli import _photos, start_tensorflow
 
-_MODEL = flags.DEFINE_string("model", None, "Directory that pose-tf export has written.")
+_MODEL = flags.DEFINE_string("model", None, "Model directory that pose-tf export wrote.")
 flags.mark_flag_as_required("model")
 flags.adopt_module_key_flags(_photos)
 
@@ -32,10 +33,12 @@ def main():
     start_tensorflow()
     from pose_tf.errors import argument
     from pose_tf.predict.backends import SavedModel
+    from pose_tf.predict.media import InputError
     from pose_tf.predict.model import PoseModel
     from pose_tf.predict.predictor import predict
 
     options = _photos.options()
     with argument("--model"):
         model = PoseModel(SavedModel(_MODEL.value))
-    predict(model, _photos.INPUT.value, options)
+    with argument("--input", InputError):
+        predict(model, _photos.INPUT.value, options)

@@ -3,18 +3,18 @@
     pose-tf serve-client --server=localhost:8500 --input=photo.jpg --output_dir=poses
     pose-tf serve-client --server=http://localhost:8501 --input=FOLDER --boxes=boxes.csv --output_dir=poses
 
-HOST:PORT selects gRPC, http://HOST:PORT selects REST. This program finds the people and sends the image around each,
-many in a request; it asks again when the server is not available. pose-tf predict --help describes the results.
+HOST:PORT selects gRPC, http://HOST:PORT selects REST. The command finds the people and sends the image region around
+each, many per request. It retries if the server is not available. pose-tf predict --help describes the results.
 """
 
 from absl import flags
 
 from pose_tf.cli import _photos, start_tensorflow
 
-_SERVER = flags.DEFINE_string("server", None, "HOST:PORT of gRPC, or http://HOST:PORT of REST.")
+_SERVER = flags.DEFINE_string("server", None, "HOST:PORT for gRPC, or http://HOST:PORT for REST.")
 _MODEL_NAME = flags.DEFINE_string("model_name", "pose", "Name of the model on the server.")
 _TIMEOUT_S = flags.DEFINE_float("timeout_s", 10.0, "Deadline of a request in seconds.", lower_bound=0.001)
-_ATTEMPTS = flags.DEFINE_integer("attempts", 5, "How many times to ask a server that is not available.", lower_bound=1)
+_ATTEMPTS = flags.DEFINE_integer("attempts", 5, "Number of attempts if the server is not available.", lower_bound=1)
 flags.mark_flag_as_required("server")
 flags.adopt_module_key_flags(_photos)
 
@@ -22,6 +22,7 @@ flags.adopt_module_key_flags(_photos)
 def main():
     start_tensorflow()
     from pose_tf.errors import argument
+    from pose_tf.predict.media import InputError
     from pose_tf.predict.model import PoseModel
     from pose_tf.predict.predictor import predict
     from pose_tf.serving.client import Client, ServerError
@@ -29,6 +30,7 @@ def main():
     options = _photos.options()
     with (
         argument("--server", ServerError),
+        argument("--input", InputError),
         Client(_SERVER.value, _MODEL_NAME.value, _TIMEOUT_S.value, _ATTEMPTS.value) as client,
     ):
         predict(PoseModel(client), _photos.INPUT.value, options)

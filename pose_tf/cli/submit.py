@@ -3,7 +3,7 @@
     pose-tf submit --detector=runs/detector --lifter=runs/lifter --records=DATA/test_set.tfrecords \\
         --output=submission.csv.gz
 
-One line for each record, in record order: Id from 1 and 17 x 3 hip-relative coordinates in mm.
+The file has one line per record, in record order: Id from 1 and 17 x 3 hip-relative coordinates in mm.
 """
 
 from absl import flags

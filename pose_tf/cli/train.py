@@ -4,10 +4,10 @@
     pose-tf train --config=feed_forward --data_dir=DATA --workdir=runs/lifter --config.seed=1
     pose-tf train --config=hrnet_w32 --print_config
 
---config is the name of a recipe that comes with the package, or the path of a Python file. --config.section.key=value
-overrides any of its settings; --print_config lists them all. The directory --workdir receives checkpoints, the best
-model, curves.png and TensorBoard files, and the same command resumes the run in it. SIGTERM and Ctrl-C write a
-checkpoint first. With several machines, a worker that notices the loss of another starts again and waits for it.
+--config is the name of a recipe of the package, or the path of a Python file. --config.section.key=value overrides any
+of its settings; --print_config lists them all. The command writes checkpoints, the best model, curves.png and
+TensorBoard files to --workdir. The same command resumes the run. On SIGTERM and Ctrl-C, it writes a checkpoint first.
+With several machines, a worker that notices the loss of another one restarts and waits for it.
 """
 
 import os
@@ -39,7 +39,7 @@ def main():
     try:
         errors = train(_CONFIG.value, _DATA_DIR.value, _WORKDIR.value)
     except WorkerLost as lost:
-        print(f"warning: {lost}; starting again from the last checkpoint", file=sys.stderr, flush=True)
+        print(f"warning: {lost}; restarting from the last checkpoint", file=sys.stderr, flush=True)
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # a process cannot join its cluster twice
     if not errors:  # a signal stopped it, or it is not the first worker
         return
@@ -50,7 +50,7 @@ def main():
 
 
 def settings(config: ConfigDict, prefix: str = "config") -> Iterator[str]:
-    """Yields `config.section.key = value` for every setting, as a recipe says it."""
+    """Yields `config.section.key = value` for every setting, in the syntax of a recipe."""
     for key, value in config.items():
         if isinstance(value, ConfigDict):
             yield from settings(value, f"{prefix}.{key}")

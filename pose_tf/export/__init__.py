@@ -1,1 +1,1 @@
-"""Self-contained models: everything from the bytes of an image to its poses in one SavedModel."""
+"""Exports self-contained models: one SavedModel maps the bytes of an image to poses."""

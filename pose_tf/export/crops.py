@@ -1,8 +1,8 @@
-"""From the bytes of an image file to the square that the detector sees, in TensorFlow's graph.
+"""Turns the bytes of an image file into the crop for the detector, in TensorFlow's graph.
 
-Bytes and boxes are untrusted. Unusable ones raise `tf.errors.InvalidArgumentError`, which a server answers with
-INVALID_ARGUMENT. The size of an image is read from its header before its pixels are unpacked, and whatever the batch,
-the images unpacked at a time are together no larger than one image of the largest size.
+Bytes and boxes are untrusted. Invalid ones raise `tf.errors.InvalidArgumentError`, which a server reports as
+INVALID_ARGUMENT. The graph reads the size of an image from its header before it decodes any pixels. For any batch, the
+images decoded at the same time are together no larger than one image of maximum size.
 """
 
 import tensorflow as tf
@@ -12,13 +12,13 @@ from pose_tf.geometry import CROP_SIZE, Crop
 from pose_tf.models.estimator import IMAGENET_MEAN
 
 MAX_PIXELS = 1 << 26
-"""Most pixels of an image: 67 million, 192 MiB unpacked."""
+"""Maximum number of pixels of an image: 67 million, 192 MiB decoded."""
 MAX_SIDE = 1 << 15
-"""Longest side of an image in pixels. Resampling takes 3 KiB for each column: 96 MiB."""
+"""Maximum side of an image in pixels. Resampling takes 3 KiB per column: 96 MiB."""
 AT_ONCE = 4
-"""How many images are unpacked together, if none exceeds this fraction of the limits."""
+"""Number of images decoded in parallel, if each stays below this fraction of the limits."""
 MAX_BOX = 16
-"""Longest side of a box over that of its image."""
+"""Maximum longest side of a box over the longest side of its image."""
 CROP_SPEC = (
     tf.TensorSpec([CROP_SIZE, CROP_SIZE, 3], tf.uint8),
     tf.TensorSpec([2], tf.float32),
@@ -28,18 +28,24 @@ CROP_SPEC = (
 
 
 def refuse_unless(condition, sentence: str, *values):
-    """An operation that raises `tf.errors.InvalidArgumentError`; each {} of the sentence stands for a value."""
+    """An operation that raises `tf.errors.InvalidArgumentError` unless the condition holds.
+
+    Args:
+        condition: bool scalar.
+        sentence: the error message, with {} for each value.
+        values: tensors.
+    """
     return tf.debugging.Assert(condition, [tf.strings.format(sentence, values)])
 
 
 def not_empty(batch):
-    """The batch itself, after a check that it is not empty, which convolutions do not support."""
+    """Returns the batch after a check that it is not empty. Convolutions do not support empty batches."""
     with tf.control_dependencies([refuse_unless(tf.shape(batch)[0] > 0, "the batch is empty")]):
         return tf.identity(batch)
 
 
 def crop_all(crop, image_bytes, *others):
-    """Crops of many files: `crop` of each file and of its element of the others, stacked."""
+    """Applies `crop` to each file and the corresponding elements of `others`; returns the stacked crops."""
 
     def crops(at_once):
         return tf.map_fn(
@@ -54,7 +60,7 @@ def crop_all(crop, image_bytes, *others):
 
 
 def crop_whole(data):
-    """The whole image of one file, with borders if it is not square: crop, corner, side."""
+    """The whole image of a file, with borders if it is not square: crop, corner, side."""
     image, turn = decode(data), orientation(data)
     size = _upright_size(image, turn)
     crop = Crop.around(tf.concat([tf.zeros(2), size], axis=0), 1.0)
@@ -65,8 +71,8 @@ def crop_box(data, box, margin: float):
     """The square around one person in the image of a file: crop, corner, side.
 
     Args:
-        data: string scalar, the file's bytes.
-        box: float32 [4]: x, y, width, height in pixels of the image as it is seen, turned as its EXIF data says.
+        data: string scalar, the bytes of the file.
+        box: float32 [4]: x, y, width, height in pixels of the upright image, turned as its EXIF data says.
         margin: side of the square over the longest side of the box.
     """
     image, turn = decode(data), orientation(data)
@@ -77,7 +83,7 @@ def crop_box(data, box, margin: float):
 def crop_people(image, boxes, margin: float):
     """The squares around N people in one image: crops [N, 256, 256, 3], corners [N, 2], sides [N].
 
-    The same map as that of `crop_box`. The image is there once, however many people are in it.
+    Uses the same map as `crop_box`. The image is in memory once for any number of people.
 
     Args:
         image: uint8 [H, W, 3], upright.
@@ -94,7 +100,7 @@ def crop_people(image, boxes, margin: float):
 
 
 def _crop_around(box, size, margin) -> Crop:
-    """The crop around a box that lies in an image of a size, float32 [2]: width and height."""
+    """The crop around a box, which must overlap the image. `size` is float32 [2]: width and height of the image."""
     start, extent = box[:2], box[2:]
     longest = tf.reduce_max(extent)
     with tf.control_dependencies(
@@ -117,14 +123,16 @@ def _crop_around(box, size, margin) -> Crop:
 
 @tf.function(input_signature=[FILE_SPEC])
 def decode(data):
-    """Bytes of a JPEG, PNG or BMP -> uint8 [H, W, 3], as they are stored: not yet turned upright."""
+    """Bytes of a JPEG, PNG or BMP -> uint8 [H, W, 3] in stored orientation, not yet turned upright."""
     size = encoded_size(data)
     with tf.control_dependencies(
         [
-            refuse_unless(tf.reduce_all(size > 0), "image is no JPEG, PNG or BMP: {} bytes", tf.strings.length(data)),
+            refuse_unless(
+                tf.reduce_all(size > 0), "image is not a JPEG, PNG or BMP: {} bytes", tf.strings.length(data)
+            ),
             refuse_unless(
                 _fits(size),
-                f"image has too many pixels, more than {MAX_PIXELS} or more than {MAX_SIDE} in a row or column; "
+                f"image has too many pixels: more than {MAX_PIXELS}, or more than {MAX_SIDE} in a row or column; "
                 "height and width: {}",
                 size,
             ),
@@ -132,7 +140,7 @@ def decode(data):
     ):
         image = by_format(
             data,
-            jpeg=lambda: tf.io.decode_jpeg(data, channels=3, dct_method="INTEGER_ACCURATE"),  # as Pillow and OpenCV
+            jpeg=lambda: tf.io.decode_jpeg(data, channels=3, dct_method="INTEGER_ACCURATE"),  # like Pillow, OpenCV
             png=lambda: tf.io.decode_png(data, channels=3),
             bmp=lambda: _decode_bmp(data),
             other=lambda: tf.zeros([0, 0, 3], tf.uint8),
@@ -142,9 +150,7 @@ def decode(data):
 
 def _decode_bmp(data):
     bits, known = bmp_format(data)
-    sentence = (
-        "image is a BMP that is compressed or has not 8, 24 or 32 bits a pixel; send one with 24, or a PNG or JPEG"
-    )
+    sentence = "image is a BMP with compression or without 8, 24 or 32 bits per pixel; send 24 bits, or a PNG or JPEG"
     with tf.control_dependencies([refuse_unless(known, sentence)]):
         return tf.cond(
             bits == 8,
@@ -154,26 +160,26 @@ def _decode_bmp(data):
 
 
 def _fits(size, images=1):
-    """Whether `images` images of a size, int64 [..., 2], are together within the limits of one."""
-    size = tf.minimum(size, MAX_SIDE + 1)  # products of larger ones may overflow
+    """Whether `images` images of a size, int64 [..., 2], together stay within the limits of one."""
+    size = tf.minimum(size, MAX_SIDE + 1)  # the product of larger sides may overflow
     return (images * tf.reduce_prod(size, axis=-1) <= MAX_PIXELS) & tf.reduce_all(images * size <= MAX_SIDE, axis=-1)
 
 
 def _upright_size(image, orientation):
-    """Width and height of an image as it is seen, float32 [2]."""
+    """Width and height of the upright image, float32 [2]."""
     size = tf.cast(tf.shape(image)[:2], tf.float32)
     return tf.where(orientation >= 5, size, size[::-1])
 
 
 def upright_crop(image, orientation, crop: Crop):
-    """`square_crop` of an image as it is seen, from its pixels as they are stored.
+    """`square_crop` of the upright image, computed from the pixels in stored orientation.
 
-    The crop is turned in place of the image, which may be a thousand times as large.
+    Turns the crop instead of the image, which may be a thousand times as large.
 
     Args:
-        image: uint8 [H, W, 3].
-        orientation: int64, as EXIF has it, 1 to 8.
-        crop: in the image as it is seen.
+        image: uint8 [H, W, 3] in stored orientation.
+        orientation: int64, EXIF orientation, 1 to 8.
+        crop: square in the upright image.
     """
     transposed = orientation >= 5
     mirrored = tf.reduce_any(orientation == tf.constant([[2, 3, 6, 7], [3, 4, 7, 8]], tf.int64), axis=-1)  # x, y
@@ -184,14 +190,14 @@ def upright_crop(image, orientation, crop: Crop):
 
 
 def square_crop(image, crop: Crop):
-    """Cuts a square out of an image and brings it to 256x256, smoothly and to a fraction of a pixel.
+    """Cuts a square out of an image and resamples it to 256x256, with antialiasing and subpixel accuracy.
 
     Args:
         image: uint8 [H, W, 3].
         crop: the square, float32.
 
     Returns:
-        uint8 [256, 256, 3]; what lies outside of the image has the mean color, which networks see as 0.
+        uint8 [256, 256, 3]. Pixels outside of the image have the mean color, which normalization maps to 0.
     """
     corner, scale = crop.corner, CROP_SIZE / crop.side
     height, width = tf.unstack(tf.shape(image)[:2])
@@ -206,7 +212,7 @@ def square_crop(image, crop: Crop):
             antialias=True,
         )[0]
 
-    # From bytes: the large image is never converted to floats.
+    # Resampling takes bytes, so the large image is never converted to floats.
     pixels = resample(image, [CROP_SIZE, CROP_SIZE], tf.stack([scale, scale]), corner[::-1])
     rows = resample(tf.ones([height, 1, 1]), [CROP_SIZE, 1], tf.stack([scale, 1.0]), tf.stack([corner[1], 0.0]))
     columns = resample(tf.ones([1, width, 1]), [1, CROP_SIZE], tf.stack([1.0, scale]), tf.stack([0.0, corner[0]]))

@@ -1,29 +1,29 @@
-"""What an image file's header says, read in TensorFlow's graph before any pixel is unpacked.
+"""Reads image headers in TensorFlow's graph, before any pixel is decoded.
 
-Files come from anyone. Whatever their bytes are, each function here takes a bounded time, and reads zeros past the end.
+Files are untrusted. For any bytes, each function here takes a bounded time, and reads zeros past the end.
 """
 
 import tensorflow as tf
 
 MAX_SEGMENTS = 256
-"""Of a JPEG or PNG, before its pixels. Cameras write about 20."""
+"""Maximum number of segments or chunks before the pixels of a JPEG or PNG. Cameras write about 20."""
 MAX_EXIF = 1 << 20
-"""Bytes of a file's EXIF data that are looked at. JPEG has no more than 64 KiB."""
+"""Number of bytes of EXIF data that are read. JPEG allows at most 64 KiB."""
 JPEG, PNG, BMP = b"\xff\xd8\xff", b"\x89PNG", b"BM"
 PNG_TAIL = 1 << 16
-"""Bytes at the end of a PNG in which EXIF data is looked for that comes after the pixels, in any number of chunks."""
+"""Number of bytes at the end of a PNG that are searched for EXIF data after the pixels."""
 ORIENTATION_TAG, SHORT, LONG = 0x0112, 3, 4
 BMP_HEADER = 40
-"""Bytes of the header that all BMP files but the oldest have; some have more."""
+"""Size in bytes of the BMP header. Headers of the oldest files are shorter, some are longer."""
 BMP_MASKS = b"\0\0\xff\0" + b"\0\xff\0\0" + b"\xff\0\0\0"
-"""Where red, green and blue lie in the 32 bits of a pixel, for `tf.io.decode_bmp`."""
+"""Masks of red, green and blue in the 32 bits of a pixel, as `tf.io.decode_bmp` expects them."""
 
 FILE_SPEC = tf.TensorSpec([], tf.string)
-"""Of a file's bytes. Functions of these alone are traced once for all places of the graph that call them."""
+"""Spec of the bytes of a file. A function with only this input is traced once for all its callers in the graph."""
 
 
 def by_format(data, jpeg, png, bmp, other):
-    """What one of four functions of nothing returns, chosen by an image file's first bytes."""
+    """Calls one of four functions without arguments, chosen by the first bytes of an image file."""
     head = _bytes(data, 0, 4)
     cases = ((JPEG, jpeg), (PNG, png), (BMP, bmp))
     return tf.case([(_starts_with(head, magic), function) for magic, function in cases], default=other)
@@ -31,10 +31,10 @@ def by_format(data, jpeg, png, bmp, other):
 
 @tf.function(input_signature=[FILE_SPEC])
 def encoded_size(data):
-    """Height and width that the header of an image file claims, int64 [2]; 0 for what is no image."""
+    """Height and width that the header of an image file claims, int64 [2]; 0 if the bytes are not an image."""
     head = _bytes(data, 0, 26)
 
-    def bmp_side(place, old_place):  # the oldest header has 16 bits for each
+    def bmp_side(place, old_place):  # the oldest header has 16 bits per side
         value = _number(head[place : place + 4])
         value = tf.abs(tf.where(value < 2**31, value, value - 2**32))
         return tf.where(_number(head[14:18]) < BMP_HEADER, _number(head[old_place : old_place + 2]), value)
@@ -49,7 +49,7 @@ def encoded_size(data):
 
 
 def bmp_format(data):
-    """Of a BMP: bits of a pixel, int64, and whether `tf.io.decode_bmp` can read how they are stored."""
+    """Bits per pixel of a BMP, int64, and whether `tf.io.decode_bmp` supports its storage format."""
     head = _bytes(data, 0, 66)
     header, bits, compression = _number(head[14:18]), _number(head[28:30]), _number(head[30:34])
     known_bits = (bits == 8) | (bits == 24) | (bits == 32)
@@ -58,7 +58,7 @@ def bmp_format(data):
 
 
 def bmp_palette(data):
-    """Colors of a BMP of 8 bits, uint8 [256, 3] RGB; black where it gives none."""
+    """Colors of an 8-bit BMP, uint8 [256, 3] RGB; black for colors that it does not define."""
     head = _bytes(data, 0, 50)
     start, used = 14 + _number(head[14:18]), _number(head[46:50])
     used = tf.where((used == 0) | (used > 256), tf.constant(256, tf.int64), used)
@@ -68,13 +68,13 @@ def bmp_palette(data):
 
 @tf.function(input_signature=[FILE_SPEC])
 def orientation(data):
-    """How the EXIF data of a JPEG or PNG wants its pixels to be turned, int64, 1 to 8; 1 is as they are stored.
+    """EXIF orientation of a JPEG or PNG, int64, 1 to 8. 1 means that the pixels are stored upright.
 
-    It is 1, too, where there is no EXIF data, or none that can be read. Source: CIPA DC-008-2019 (Exif 2.32), tag 274
-    of the first directory; in PNG, the chunk eXIf.
+    It is also 1 if EXIF data is missing or cannot be read. Source: CIPA DC-008-2019 (Exif 2.32), tag 274 of the first
+    directory; in PNG, the chunk eXIf.
 
     Raises:
-        tf.errors.InvalidArgumentError: more than `MAX_SEGMENTS` precede the pixels.
+        tf.errors.InvalidArgumentError: more than `MAX_SEGMENTS` segments precede the pixels.
     """
     return by_format(
         data,
@@ -86,10 +86,10 @@ def orientation(data):
 
 
 def _find_exif(data, first, read_segment):
-    """EXIF data among the segments of a file, the first of which begins at a place; an empty string if there is none.
+    """EXIF data among the segments of a file, the first of which begins at `first`; an empty string if it has none.
 
-    `read_segment` gives of the segment at a place: whether it is EXIF data, whether it is the last before the pixels,
-    and where its content and the next segment begin.
+    `read_segment` returns for the segment at a place: whether it is EXIF data, whether it is the last before the
+    pixels, and where its content and the next segment begin.
     """
     end = tf.cast(tf.strings.length(data), tf.int64)
 
@@ -122,7 +122,7 @@ def _png_exif(data):
 
 def _jpeg_segment(data, place):
     head = _bytes(data, place, 10)
-    is_marker = (head[0] == 0xFF) & (head[1] != 0) & (head[1] != 0xFF)  # others are filling, or damage
+    is_marker = (head[0] == 0xFF) & (head[1] != 0) & (head[1] != 0xFF)  # else fill bytes, or damage
     is_exif = is_marker & (head[1] == 0xE1) & _starts_with(head[4:], b"Exif\0\0")
     is_last = is_marker & ((head[1] == 0xDA) | (head[1] == 0xD9))
     return is_exif, is_last, place + 4, place + tf.where(is_marker, 2 + _number(head[2:4], True), 1)
@@ -152,18 +152,18 @@ def _tiff_orientation(tiff):
 
 
 def _part(data, place, size):
-    """Up to `size` bytes of a string, fewer where it ends."""
+    """Up to `size` bytes of a string, fewer if it ends earlier."""
     return tf.strings.substr(data, tf.minimum(place, tf.cast(tf.strings.length(data), tf.int64)), size)
 
 
 def _bytes(data, place, count):
-    """`count` bytes of a string from a place on, int64 [count]; zeros past its end."""
+    """`count` bytes of a string that begin at `place`, int64 [count]; zeros past its end."""
     part = _part(data, tf.cast(place, tf.int64), tf.constant(count, tf.int64))
     return tf.cast(tf.io.decode_raw(part, tf.uint8, fixed_length=count), tf.int64)
 
 
 def _number(values, big_endian=False):
-    """The unsigned number that bytes stand for: int64 [..., N] -> [...]."""
+    """The unsigned integer that bytes encode: int64 [..., N] -> [...]."""
     weights = tf.constant([256**i for i in range(values.shape[-1])], tf.int64)
     return tf.reduce_sum(values * tf.where(big_endian, weights[::-1], weights), axis=-1)
 

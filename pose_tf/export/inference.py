@@ -1,36 +1,35 @@
-"""Networks for inference alone: fewer operations, constants in place of variables."""
+"""Networks for inference only: fewer operations, and constants instead of variables."""
 
 import numpy as np
 import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-from pose_tf.errors import UserError
+from pose_tf.errors import check_choice
 
 PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
-IN_FLOAT32 = {"final_layer"}  # of detectors in any precision: coordinates come from its heatmaps
+IN_FLOAT32 = {"final_layer"}  # float32 in any precision, since its heatmaps determine the coordinates
 
 
 def fold_batch_norm(model: tf.keras.Model, precision: str) -> tf.keras.Model:
-    """A copy of a network in which convolutions have taken in the batch normalization that follows them.
+    """Copies a network and folds each batch normalization into the convolution before it.
 
     γ·(W∗x + b − μ) / √(σ² + ε) + β = (γ/√(σ² + ε)·W) ∗ x + γ·(b − μ)/√(σ² + ε) + β.
 
     Args:
-        model: a functional Keras model. It stays as it is.
-        precision: `float32` or `bfloat16`, of the copy, whatever the model was trained in.
+        model: a functional Keras model, which stays unchanged.
+        precision: `float32` or `bfloat16`: precision of the copy, independent of the model's.
 
     Returns:
         A model with the same inputs and outputs for inference.
 
     Raises:
-        UserError: an unknown precision.
+        UserError: unknown precision.
     """
-    if precision not in PRECISIONS:
-        raise UserError(f"--precision={precision} is not known; it can be {' or '.join(PRECISIONS)}")
-    folded = {}  # name of the convolution: its batch normalization
+    check_choice("precision", precision, PRECISIONS)
+    folded = {}  # batch normalizations by the name of their convolution
     for layer in model.layers:
         if isinstance(layer, tf.keras.layers.BatchNormalization):
-            before = layer.inbound_nodes[0].inbound_layers  # one layer, as it has one input
+            before = layer.inbound_nodes[0].inbound_layers  # a single layer, not a list, for one input
             seen_by_others = len(before.outbound_nodes) > 1 or before.name in model.output_names
             if isinstance(before, tf.keras.layers.Conv2D) and not seen_by_others:
                 folded[before.name] = layer
@@ -62,14 +61,14 @@ def _folded_weights(conv, bn):
 
 
 def freeze(function, spec: tf.TensorSpec):
-    """A function whose variables have become constants, so that TensorFlow computes what follows from them only once.
+    """Replaces the variables of a function by constants, so that TensorFlow folds what depends only on them.
 
     Args:
-        function: of one tensor.
-        spec: of that tensor.
+        function: a function of one tensor.
+        spec: spec of that tensor.
 
     Returns:
-        A function of a tensor with the same results, in the same structure.
+        A function of one tensor with the same results in the same structure.
     """
     traced = tf.function(function).get_concrete_function(spec)
     frozen = convert_variables_to_constants_v2(traced)

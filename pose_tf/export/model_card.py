@@ -1,4 +1,4 @@
-"""The card beside an exported model, which describes it."""
+"""The model card, which describes an exported model."""
 
 import tensorflow as tf
 
@@ -8,7 +8,7 @@ from pose_tf.geometry import CROP_SIZE
 
 
 def describe(estimator) -> dict:
-    """What a model card says of any estimator: joints, units, conventions, and how it computes."""
+    """The part of the model card that any estimator has: joints, units, conventions and options."""
     return {
         "pose_tf": pose_tf.__version__,
         "tensorflow": tf.__version__,

@@ -1,4 +1,4 @@
-"""SavedModels that need nothing of this package: decoding, cropping, both stages and all units are in the graph."""
+"""Exports self-contained SavedModels, which run without this package: image decoding, cropping and both stages."""
 
 import errno
 import os
@@ -19,33 +19,33 @@ from pose_tf.models.estimator import detect
 def export(estimator: PoseEstimator, output_dir: str, precision: str = "float32", card: dict | None = None) -> str:
     """Writes the next version of a TF Serving model directory.
 
-    Signatures, each with the outputs `pose2d` [N, 17, 2] (pixels of the image that was sent, as it is seen), `pose3d`
-    [N, 17, 3] (mm, relative to the hip, camera frame) and, where there is an image, `confidence` [N, 17]:
+    Signatures, each with the outputs `pose2d` [N, 17, 2] (pixels of the upright image), `pose3d` [N, 17, 3] (mm,
+    relative to the hip, camera frame) and `confidence` [N, 17]:
 
         serving_default   image_bytes string [N]: JPEG, PNG or BMP of one person's crop, any size
         images            images uint8 [N, 256, 256, 3] RGB
         image_and_box     image_bytes string [N]; box float32 [N, 4]: x, y, width, height of the person in pixels
         people            image uint8 [H, W, 3] RGB; box float32 [N, 4] of the N people in it
-        lift              pose2d float32 [N, 17, 2] crop pixels; outputs pose3d alone
+        lift              pose2d float32 [N, 17, 2] crop pixels; the only output is pose3d
 
-    `people` is for programs that load the model; the others also work on a server that batches requests. Beside the
-    model, `assets.extra/` holds `tf_serving_warmup_requests`, requests to these that TF Serving replays before it takes
-    others, and `model_card.json`.
+    `people` is for programs that load the model. The others also work on a server that batches requests. Beside the
+    model, `assets.extra/` holds `model_card.json` and `tf_serving_warmup_requests`, requests to these signatures that
+    TF Serving replays before it accepts others.
 
-    Images are turned upright as their EXIF data says; joints and boxes are in the image as it is then seen. What cannot
-    be estimated is an INVALID_ARGUMENT that says why: see `crops.py`.
+    Images are turned upright as their EXIF data says; joints and boxes refer to the upright image. Invalid inputs raise
+    INVALID_ARGUMENT with a reason: see `crops.py`.
 
     Args:
-        estimator: what to export.
-        output_dir: M; versions are M/1, M/2, …
-        precision: `float32` or `bfloat16`, of the detector; the lifter stays in float32.
-        card: what the model card says beside what the estimator knows of itself.
+        estimator: the model to export.
+        output_dir: model directory M; versions are M/1, M/2, …
+        precision: `float32` or `bfloat16`: precision of the detector. The lifter stays in float32.
+        card: additional entries of the model card.
 
     Returns:
-        Path of the version written. It appears complete or not at all, and takes no other export's place.
+        Path of the new version. It appears complete or not at all, and never replaces another export.
 
     Raises:
-        UserError: the directory cannot be written, or an unknown precision.
+        UserError: the directory cannot be written, or unknown precision.
     """
     detector = fold_batch_norm(estimator.detector, precision)
     images_spec, pose2d_spec = input_specs(estimator)
@@ -69,9 +69,9 @@ def export(estimator: PoseEstimator, output_dir: str, precision: str = "float32"
         except OSError as error:
             if error.errno in (errno.EEXIST, errno.ENOTEMPTY) and os.path.isdir(path):
                 continue  # another export has completed this version
-            raise UserError(f"--output_dir={output_dir} cannot be written: {error.strerror or error}") from None
+            raise UserError(f"{output_dir} cannot be written: {error.strerror or error}") from None
         except tf.errors.OpError as error:
-            raise UserError(f"--output_dir={output_dir} cannot be written: {reason(error)}") from None
+            raise UserError(f"{output_dir} cannot be written: {reason(error)}") from None
 
 
 def _versions(output_dir):

@@ -1,4 +1,4 @@
-"""The signatures of exported models, as functions: images, files or pixels in, poses out."""
+"""The signatures of exported models as functions, from images, files or pixels to poses."""
 
 from collections.abc import Callable
 
@@ -17,7 +17,7 @@ from pose_tf.models import PoseEstimator
 
 
 def input_specs(estimator: PoseEstimator) -> tuple[tf.TensorSpec, tf.TensorSpec]:
-    """Of the crops that detectors take, and of the 2D joints that lifters take."""
+    """Specs of the detector's input, crops, and of the lifter's input, 2D joints."""
     joints = len(estimator.statistics.mean)
     return (
         tf.TensorSpec([None, CROP_SIZE, CROP_SIZE, 3], tf.uint8, "images"),
@@ -26,12 +26,12 @@ def input_specs(estimator: PoseEstimator) -> tuple[tf.TensorSpec, tf.TensorSpec]
 
 
 def make_signatures(estimator: PoseEstimator, find_joints, lift_joints) -> dict[str, Callable]:
-    """What `export` writes, as functions: each takes tensors by the names of its inputs and returns its outputs.
+    """Makes the signatures that `export` writes. Each takes tensors by input name and returns tensors by output name.
 
     Args:
-        estimator: whose margin and number of joints they have.
-        find_joints: as `PoseEstimator.detect`.
-        lift_joints: as `PoseEstimator.lift`.
+        estimator: provides the crop margin and the number of joints.
+        find_joints: function like `PoseEstimator.detect`.
+        lift_joints: function like `PoseEstimator.lift`.
     """
     images_spec, pose2d_spec = input_specs(estimator)
     margin = estimator.statistics.margin

@@ -1,4 +1,4 @@
-"""Requests that TF Serving replays to warm an exported model up."""
+"""Warm-up requests, which TF Serving replays when it loads an exported model."""
 
 import numpy as np
 import tensorflow as tf
@@ -11,15 +11,14 @@ BATCH_SIZES = (1, 8)  # of the warm-up requests
 
 
 def write_warmup_requests(path: str, model_name: str) -> None:
-    """Writes requests to the signatures that TF Serving serves, as it reads them from
-    `assets.extra/tf_serving_warmup_requests`.
+    """Writes warm-up requests in the format of `assets.extra/tf_serving_warmup_requests`.
 
-    `people` has none: a server that batches requests joins all inputs along their first dimension, which is not the
-    number of people in an image. A warm-up request that fails would keep the model from being loaded.
+    It writes none for `people`: a server that batches requests concatenates all inputs along their first dimension,
+    which is the image's height here. TF Serving does not load a model if a warm-up request fails.
 
     Args:
-        path: of the file, TFRecords of `PredictionLog`.
-        model_name: that the server gives the model; it ignores it.
+        path: file to write, TFRecords of `PredictionLog`.
+        model_name: name of the model in the requests, which the server ignores.
     """
     gray = np.full((CROP_SIZE, CROP_SIZE, 3), 128, np.uint8)
     encoded = images.encode(gray, ".jpg")

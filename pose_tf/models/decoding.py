@@ -5,7 +5,7 @@ import dataclasses
 import tensorflow as tf
 
 from pose_tf.choices import ALIGNMENTS, METHODS
-from pose_tf.errors import UserError
+from pose_tf.errors import UserError, check_choice
 from pose_tf.geometry import CROP_SIZE
 from pose_tf.layers import SoftArgmax2D
 from pose_tf.layers.soft_argmax import half_pixel_offset
@@ -16,16 +16,19 @@ class Decoding:
     """How heatmaps become coordinates.
 
     Attributes:
-        method: `soft_argmax`, the expectation under the softmax (equations 1 and 2 of the paper); `debiased`, the same
-            without the pull of a background of logit 0 to the center (Gu et al., ICCV 2021); `argmax`, the highest
-            cell, a quarter of a cell toward its higher neighbors, as HRNet is evaluated (Sun et al., CVPR 2019);
-            `unshifted_argmax`, the highest cell itself, as the paper's released code takes it.
-        beta: factor on the logits before the softmax; the paper's released code takes 1e7.
-        alignment: `half_pixel`, where cell i is at the center of the pixels that it covers, 4·i + 1.5 for the usual
-            heatmaps; `corner`, where it is the first of them, 4·i, as in the public HRNet.
+        method: one of
+            `soft_argmax`: expectation under the softmax (equations 1 and 2 of the paper).
+            `debiased`: the same without the bias toward the center that a background of logit 0 causes (Gu et al., ICCV
+            2021).
+            `argmax`: highest cell, moved a quarter of a cell toward its higher neighbors. HRNet is evaluated this way
+            (Sun et al., CVPR 2019).
+            `unshifted_argmax`: highest cell, as in the paper's released code.
+        beta: factor on the logits before the softmax. The paper's released code uses 1e7.
+        alignment: position of cell i in crop pixels. `half_pixel`: the center of the pixels that the cell covers,
+            4·i + 1.5 for the usual heatmaps. `corner`: the first of these pixels, 4·i, as in the public HRNet.
 
     Raises:
-        UserError: there is no such method or alignment, or `beta` is not above 0.
+        UserError: unknown method or alignment, or `beta` is not above 0.
     """
 
     method: str = "soft_argmax"
@@ -33,15 +36,14 @@ class Decoding:
     alignment: str = "half_pixel"
 
     def __post_init__(self):
-        for name, value, values in (("method", self.method, METHODS), ("alignment", self.alignment, ALIGNMENTS)):
-            if value not in values:
-                raise UserError(f"decoding.{name} is '{value}'; it can be {', '.join(values)}")
+        check_choice("decoding.method", self.method, METHODS)
+        check_choice("decoding.alignment", self.alignment, ALIGNMENTS)
         if not self.beta > 0:
-            raise UserError(f"decoding.beta is {self.beta}; it has to be above 0")
+            raise UserError(f"decoding.beta is {self.beta}; it must be above 0")
 
     @property
     def takes_argmax(self) -> bool:
-        """Whether coordinates are those of a cell, and so have no gradient."""
+        """Whether the method takes the highest cell, so that the coordinates have no gradient."""
         return self.method in ("argmax", "unshifted_argmax")
 
     def to_pixels(self, cells, heatmaps):
@@ -58,7 +60,7 @@ class Decoding:
         return half_pixel_offset(stride) if self.alignment == "half_pixel" else 0.0
 
     def __call__(self, heatmaps):
-        """Coordinates of heatmaps of any size: float32 [B, H, W, J] logits -> float32 [B, J, 2] crop px."""
+        """Decodes heatmaps of any size: float32 [B, H, W, J] logits -> float32 [B, J, 2] crop px."""
         if self.takes_argmax:
             cells = _argmax(heatmaps, shifted=self.method == "argmax")
         else:
@@ -69,12 +71,12 @@ class Decoding:
 
 
 def _stride(heatmaps):
-    """Crop pixels for each cell: float32 scalar; 4 for an HRNet at full size."""
+    """Crop pixels per cell: float32 scalar; 4 for an HRNet at full size."""
     return CROP_SIZE / tf.cast(tf.shape(heatmaps)[1], tf.float32)
 
 
 def _argmax(heatmaps, shifted):
-    """The highest cell; if `shifted`, moved as `get_final_preds` of the public HRNet does. Float32 [B, J, 2] x, y."""
+    """Highest cell, float32 [B, J, 2] x, y. `shifted` moves it as `get_final_preds` of the public HRNet does."""
     shape = tf.shape(heatmaps)
     height, width = shape[1], shape[2]
     flat = tf.reshape(tf.transpose(heatmaps, [0, 3, 1, 2]), [shape[0], shape[3], -1])
@@ -94,10 +96,10 @@ def _argmax(heatmaps, shifted):
 
 
 def _without_background(logits, cells):
-    """Takes the background out of an expectation.
+    """Removes the background from an expectation.
 
-    With C the mean of exp(logit), a background of logits 0 has the share 1/C of all mass, and its mean is the center c:
-    the rest is at c + (x − c)·C/(C − 1). A map need not have such a background; where C is not above 1, x stays.
+    Let C be the mean of exp(logit). A background of logits 0 has the share 1/C of the mass, and its mean is the center
+    c. The mean of the rest is c + (x − c)·C/(C − 1). A map may lack such a background; where C is not above 1, x stays.
     """
     shape = tf.shape(logits)
     size = tf.cast(tf.stack([shape[2], shape[1]]), tf.float32)

@@ -1,4 +1,4 @@
-"""The product: one model from the image of a person to its joints in 2D and 3D."""
+"""The complete model, from the crop of a person to 2D and 3D joints."""
 
 import dataclasses
 
@@ -23,18 +23,18 @@ def normalize_images(images):
 
 
 def normalize_pose2d(pose2d):
-    """Crop pixels -> what the lifters see: x / 128 − 1."""
+    """Crop pixels -> lifter inputs: x / 128 − 1."""
     return pose2d / (CROP_SIZE / 2) - 1
 
 
 def detect(detector, images, flip_test: bool = False, decoding: Decoding = DECODING):
-    """2D joints of crops.
+    """Detects the 2D joints in crops.
 
     Args:
-        detector: normalized images -> heatmap logits.
+        detector: maps normalized images to heatmap logits.
         images: uint8 [B, 256, 256, 3] RGB.
         flip_test: average the heatmaps with those of the mirrored images.
-        decoding: from heatmaps to coordinates.
+        decoding: method that turns heatmaps into coordinates.
 
     Returns:
         pose2d float32 [B, J, 2] crop pixels, confidence float32 [B, J] in 0…1.
@@ -47,19 +47,19 @@ def detect(detector, images, flip_test: bool = False, decoding: Decoding = DECOD
             mirrored = tf.concat([mirrored[:, :, :1], mirrored[:, :, :-1]], axis=2)
         heatmaps = (heatmaps + tf.gather(mirrored, skeleton.H36M.mirror, axis=-1)) / 2
     pose2d = decoding(heatmaps)
-    if decoding.takes_argmax:  # of heatmaps that are trained to be 1 at the joint
+    if decoding.takes_argmax:  # these heatmaps are trained to be 1 at the joint
         return pose2d, tf.clip_by_value(tf.reduce_max(heatmaps, axis=[1, 2]), 0.0, 1.0)
     return pose2d, heatmap_confidence(decoding.beta * heatmaps, decoding.to_cells(pose2d, heatmaps))
 
 
 def lift(lifter, statistics: PoseStatistics, pose2d, flip_test: bool = False):
-    """3D joints from 2D joints.
+    """Estimates 3D joints from 2D joints.
 
     Args:
-        lifter: normalized 2D -> standardized 3D.
-        statistics: of the lifter's training poses.
+        lifter: maps normalized 2D joints to standardized 3D joints.
+        statistics: statistics of the lifter's training poses.
         pose2d: float32 [B, J, 2] crop pixels.
-        flip_test: average with the lifted mirror image.
+        flip_test: average the 3D pose with that of the mirrored 2D pose.
 
     Returns:
         float32 [B, J, 3] mm, relative to the hip.
@@ -75,7 +75,7 @@ def lift(lifter, statistics: PoseStatistics, pose2d, flip_test: bool = False):
 
 @tf.keras.utils.register_keras_serializable("pose_tf")
 class PoseEstimator(tf.keras.Model):
-    """Image of a person -> 2D joints -> 3D joints.
+    """Estimates 2D joints from the crop of a person, and 3D joints from the 2D joints.
 
     Args:
         detector: maps normalized images to heatmap logits, such as `HRNet`.
@@ -83,7 +83,7 @@ class PoseEstimator(tf.keras.Model):
         statistics: mean and standard deviation of the lifter's training poses.
         flip_detector: average the heatmaps with those of the mirrored image.
         flip_lifter: average the 3D pose with that of the mirrored 2D pose.
-        decoding: from heatmaps to 2D joints.
+        decoding: method that turns heatmaps into 2D joints.
 
     Call arguments:
         images: uint8 [B, 256, 256, 3] RGB.
@@ -91,7 +91,7 @@ class PoseEstimator(tf.keras.Model):
     Returns:
         {"pose2d": float32 [B, J, 2] crop pixels, "pose3d": float32 [B, J, 3] mm, relative to the hip, in the camera
         frame, "confidence": float32 [B, J] in 0…1: share of the heatmap's mass within 16 px of the joint, or the
-        height of its peak if `decoding` takes the argmax}.
+        height of the heatmap's peak if `decoding` takes the argmax}.
     """
 
     def __init__(

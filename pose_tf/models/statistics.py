@@ -9,8 +9,8 @@ from pose_tf.geometry import CROP_SIZE, hip_relative
 
 CHUNK = 65536
 MIN_STD_MM = 1.0
-DEFAULT_MARGIN = 1.25  # as the public HRNet crops people
-BODY_OVER_JOINTS = 1.05  # size of the box around a body over that around its joints, which excludes soles and hands
+DEFAULT_MARGIN = 1.25  # the public HRNet's crops have this margin
+BODY_OVER_JOINTS = 1.05  # side of a body's box over that of its joints' box, which excludes soles and hands
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,7 +19,7 @@ class PoseStatistics:
 
     Attributes:
         mean: float32 [J, 3] mm.
-        std: float32 [J, 3] mm; at least 1, so that the hip, which never moves, can be divided by it.
+        std: float32 [J, 3] mm; at least 1, which avoids a division by 0 for the hip, which never moves.
         margin: side of the square crops over the longest side of the box around the person.
     """
 
@@ -29,11 +29,11 @@ class PoseStatistics:
 
     @classmethod
     def of(cls, pose3d: np.ndarray, pose2d: np.ndarray) -> "PoseStatistics":
-        """Streams over poses and accumulates in float64.
+        """Computes the statistics of poses in float64, chunk by chunk.
 
         Args:
-            pose3d: float [N, J, 3] mm, absolute or relative.
-            pose2d: float [N, J, 2] crop pixels; the margin is the median over them.
+            pose3d: float [N, J, 3] mm, absolute or relative to the hip.
+            pose2d: float [N, J, 2] crop pixels; their median size determines the margin.
         """
         count, total, squares = 0, 0.0, 0.0
         for start in range(0, len(pose3d), CHUNK):
@@ -56,15 +56,15 @@ class PoseStatistics:
         return tf.cast(standardized, tf.float32) * self.std + self.mean
 
     def to_json(self) -> dict:
-        """The statistics as plain lists in mm, and the margin."""
+        """The statistics as plain lists in mm, and the crop margin."""
         return {"mean_mm": self.mean.tolist(), "std_mm": self.std.tolist(), "crop_margin": self.margin}
 
     @classmethod
     def from_json(cls, values: dict) -> "PoseStatistics":
-        """Inverse of `to_json`; files of earlier versions have no margin.
+        """Inverse of `to_json`. Files of earlier versions lack the margin.
 
         Raises:
-            ValueError: a key is missing, or its value is not of that kind.
+            ValueError: a key is missing, or its value has the wrong type or shape or is not finite.
         """
         if not isinstance(values, dict):
             raise ValueError("it is not an object with mean_mm and std_mm")
@@ -72,15 +72,15 @@ class PoseStatistics:
         if mean.shape != std.shape:
             raise ValueError(f"mean_mm has {len(mean)} joints, std_mm {len(std)}")
         if not (std > 0).all():
-            raise ValueError("std_mm has to be above 0")
+            raise ValueError("std_mm must be above 0")
         margin = values.get("crop_margin", DEFAULT_MARGIN)
         if type(margin) not in (int, float) or not 0 < margin < float("inf"):
-            raise ValueError(f"crop_margin is {margin}; it has to be a number above 0")
+            raise ValueError(f"crop_margin is {margin}; it must be a number above 0")
         return cls(mean, std, margin)
 
 
 def _joints(values, key):
-    """The numbers of a key, float32 [J, 3]."""
+    """The values under a key, float32 [J, 3]."""
     if key not in values:
         raise ValueError(f"it has no {key}")
     try:

@@ -1,4 +1,4 @@
-"""Where a model computes: in a SavedModel or two Keras models in this process, or on a server."""
+"""Backends that run a model: a SavedModel or two Keras models in this process, or a server."""
 
 import json
 import os
@@ -19,18 +19,18 @@ from pose_tf.models import PoseEstimator
 from pose_tf.predict.graph_check import check_saved_model
 
 SENT_PX = 512
-"""Longest side of a person, at least, in an image that is sent: twice as much as models use."""
+"""Sent images are not shrunk below this size: the person's longest side in pixels, twice what models use."""
 REACH = 1.0
-"""Half the side of the region around a person that is sent, in longest sides of the box. Crops reach
-half their margin."""
+"""Half the side of the region that is sent around a person, over the longest side of the box. A crop needs half its
+margin."""
 
 
 class Backend(Protocol):
-    """What computes the signatures of an exported model; `pose_tf.export.saved_model.export` lists them.
+    """Computes the signatures of an exported model, which `pose_tf.export.saved_model.export` lists.
 
     Attributes:
-        card: what is known of the model, with the keys of an exported model's card.
-        takes_pixels: whether it has the signature `people`. If not, people are sent to `image_and_box` as files.
+        card: description of the model, with the keys of an exported model's card.
+        takes_pixels: whether the model has the signature `people`. If not, people are sent to `image_and_box` as files.
     """
 
     card: dict
@@ -41,21 +41,21 @@ class Backend(Protocol):
 
         Args:
             signature: its name.
-            inputs: arrays, or lists of files' bytes, by name.
+            inputs: arrays, or lists of file contents as bytes, by name.
 
         Raises:
-            UserError: the model cannot compute them.
+            UserError: the model cannot compute the outputs.
         """
 
 
 class SavedModel:
-    """The newest version of an exported model's directory, or one version; a `Backend`.
+    """A `Backend` that runs an exported model.
 
     Args:
-        path: of the directory.
+        path: the model directory, of which the newest version is loaded, or the directory of one version.
 
     Raises:
-        UserError: there is none, it cannot be loaded, or its graph could do more than compute.
+        UserError: the directory holds no model, it cannot be loaded, or its graph could do more than compute.
     """
 
     def __init__(self, path: str):
@@ -63,7 +63,7 @@ class SavedModel:
         self._model = _load(path)  # signatures do not keep their model alive
         self._signatures = getattr(self._model, "signatures", {})
         if not self._has("image_and_box", {"image_bytes", "box"}):
-            raise UserError(f"{path} has no signature image_and_box: tools/export.py did not write it")
+            raise UserError(f"{path} has no signature image_and_box: pose-tf export did not write it")
         self.takes_pixels = self._has("people", {"image", "box"})
         self.card = _read_card(path)
 
@@ -78,7 +78,7 @@ class SavedModel:
 
 
 class KerasModels:
-    """A detector and a lifter as they were trained; a `Backend`."""
+    """A `Backend` that runs a detector and a lifter as they were trained."""
 
     takes_pixels = True
 
@@ -104,7 +104,7 @@ def _newest_version(path):
         if versions:
             path = os.path.join(path, max(versions, key=int))
     if not os.path.exists(os.path.join(path, "saved_model.pb")):
-        raise UserError(f"{path} is not a SavedModel, nor a directory of numbered ones")
+        raise UserError(f"{path} is neither a SavedModel nor a directory of numbered SavedModels")
     return path
 
 
@@ -115,13 +115,13 @@ def _load(path):
             return tf.saved_model.load(folder)
     except UserError:
         raise
-    except Exception as error:  # TensorFlow raises nearly anything at damaged bytes
+    except Exception as error:  # damaged bytes make TensorFlow raise almost anything
         text = re.sub(r"/proc/self/fd/\d+", lambda _: path, str(error)) or type(error).__name__
         raise UserError(f"{path} cannot be loaded: {text}") from None
 
 
 def _read_card(path):
-    """The model card beside a SavedModel; empty if there is none, as with models of other programs."""
+    """The model card beside a SavedModel; empty if it has none, as models of other programs."""
     try:
         with open(os.path.join(path, "assets.extra", "model_card.json"), encoding="utf-8") as file:
             card = json.load(file)
@@ -137,12 +137,12 @@ def _read_card(path):
 def estimate_people(
     backend: Backend, images: Sequence[tuple[np.ndarray, np.ndarray]], batch_size: int
 ) -> list[list[dict[str, np.ndarray]]]:
-    """Estimates the poses of everyone in some images.
+    """Estimates the poses of all people in several images.
 
     Args:
-        backend: what computes.
+        backend: runs the model.
         images: for each image uint8 [H, W, 3] RGB and its boxes, float32 [N, 4] px, which `check_boxes` has accepted.
-        batch_size: people to compute at once.
+        batch_size: number of people per call.
 
     Returns:
         For each image its N poses: {"pose2d" [17, 2] px of the image, "pose3d" [17, 3] mm, "confidence" [17]}.
@@ -163,12 +163,12 @@ def _estimate_pixels(backend, image, boxes, batch_size):
 
 
 def _estimate_files(backend, cuts, batch_size):
-    """Poses of people of any images: their surroundings are sent as files, which compress well."""
+    """Poses of people from any images. The region around each is sent as a file, which is smaller than its pixels."""
     poses = []
     for start in range(0, len(cuts), batch_size):
         data, boxes, corners, shrinks = zip(*cuts[start : start + batch_size], strict=True)
         found = backend.predict("image_and_box", {"image_bytes": list(data), "box": np.float32(boxes)})
-        sent = Crop(np.float32(corners), CROP_SIZE * np.float32(shrinks))  # maps as a crop of as many pixels does
+        sent = Crop(np.float32(corners), CROP_SIZE * np.float32(shrinks))  # `shrinks` image pixels per pixel sent
         poses += _each(found | {"pose2d": sent.to_image(found["pose2d"])})
     return poses
 
@@ -178,7 +178,7 @@ def _each(outputs):
 
 
 def _cut(image, box):
-    """A person's surroundings: a PNG's bytes, the box in it, its corner in the image, and how far it was shrunk."""
+    """The region around a person: bytes of a PNG, the box in it, its corner in the image, and the shrink factor."""
     longest = max(box[2:])
     middle = box[:2] + box[2:] / 2
     size = image.shape[1::-1]
@@ -187,7 +187,7 @@ def _cut(image, box):
     part = image[top:bottom, left:right]
     shrink = max(int(min(longest / SENT_PX, *box[2:], *part.shape[:2])), 1)
     if shrink > 1:
-        missing = [-side % shrink for side in part.shape[:2]]  # to be divided into squares of that size
+        missing = [-side % shrink for side in part.shape[:2]]  # up to a multiple of `shrink`
         part = cv2.copyMakeBorder(part, 0, missing[0], 0, missing[1], cv2.BORDER_REPLICATE)
         part = cv2.resize(part, [side // shrink for side in part.shape[1::-1]], interpolation=cv2.INTER_AREA)
     data = images.encode(part, ".png", cv2.IMWRITE_PNG_COMPRESSION, 1)  # 1: fast

@@ -1,4 +1,4 @@
-"""Checks that a SavedModel only computes: TensorFlow executes its graph, which could write files or run Python."""
+"""Checks that a SavedModel does nothing but compute. TensorFlow would also execute a graph that writes files."""
 
 import os
 
@@ -33,32 +33,33 @@ DecodePng DecodeRaw ExtractJpegShape ImageProjectiveTransformV3 RegexFullMatch R
 ResizeBicubic ResizeBilinear ResizeNearestNeighbor ScaleAndTranslate StaticRegexFullMatch StaticRegexReplace
 StringFormat StringJoin StringLength StringSplitV2 StringStrip StringToNumber Substr UnicodeDecode
 """
-"""Operations that only compute their results: flow, parts of tensors, numbers, networks, images and bytes."""
+"""Operations without side effects: control flow, slicing, arithmetic, network layers, images and bytes."""
 CHECKPOINT = {"MergeV2Checkpoints", "RestoreV2", "SaveV2", "ShardedFilename"}
-"""What TensorFlow adds to every SavedModel to save and restore it; nothing else may call that."""
+"""Operations that TensorFlow adds to every SavedModel to save and restore it. No other part of the graph may call
+them."""
 
 
 def check_saved_model(path: str) -> None:
-    """Refuses a SavedModel that could do more than to compute.
+    """Refuses a SavedModel that could do more than compute.
 
     Args:
         path: its directory.
 
     Raises:
-        UserError: it is damaged, `tools/export.py` did not write it, it has an operation that is not of COMPUTING, or a
-            constant that is not finite.
+        UserError: it is damaged, `pose-tf export` did not write it, it has an operation that COMPUTING does not list,
+            or a constant that is not finite.
     """
     try:
         with open(os.path.join(path, "saved_model.pb"), "rb") as file:
             (model,) = saved_model_pb2.SavedModel.FromString(file.read()).meta_graphs
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}") from None
-    except Exception:  # of protobuf, which differs from version to version
-        raise UserError(f"{path} is damaged: its saved_model.pb is not that of one model") from None
+    except Exception:  # the type depends on the version of protobuf
+        raise UserError(f"{path} is damaged: its saved_model.pb does not hold exactly one model") from None
     functions = model.graph_def.library.function
     names = {function.signature.name for function in functions}
     if not model.HasField("object_graph_def") or not all(map(_is_plain, model.object_graph_def.nodes)):
-        raise UserError(f"{path} is refused: tools/export.py did not write it")
+        raise UserError(f"{path} is refused: pose-tf export did not write it")
     nodes = [node for part in (model.graph_def.node, *(function.node_def for function in functions)) for node in part]
     known = {*COMPUTING.split(), *CHECKPOINT, *names}
     for node in nodes:
@@ -69,13 +70,13 @@ def check_saved_model(path: str) -> None:
     for function in functions:
         uses_files = CHECKPOINT & {node.op for node in function.node_def}
         if uses_files and (function.signature.name in callable_ or "api_implements" in function.attr):
-            raise UserError(f"{path} is refused: its graph has the operation {min(uses_files)} on a path")
+            raise UserError(f"{path} is refused: its graph accesses files with the operation {min(uses_files)}")
     for node in nodes:
         _check_constant(path, node)
 
 
 def _is_plain(node):
-    """Whether an object of a SavedModel is a function or the map of them: others can run code while they are loaded."""
+    """Whether an object of a SavedModel is a function or the map of functions. Others can run code during loading."""
     kind = node.WhichOneof("kind")
     plain = kind == "bare_concrete_function" or (
         kind == "user_object" and node.user_object.identifier in ("_generic_user_object", "signature_map")

@@ -1,4 +1,4 @@
-"""Photos and videos as people have them: found, checked, and read as upright RGB images."""
+"""Photos and videos of users: finds them, checks them, and reads them as upright RGB images."""
 
 import contextlib
 import io
@@ -24,19 +24,23 @@ VIDEO_SUFFIXES = (
     ".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".3gp", ".ogv", ".flv", ".ts", ".mts",
 )  # fmt: skip
 DEPTHS = (8, 10, 12, 14, 16, 24)
-"""Bits of a sample that cameras and programs make, whatever the file has room for."""
+"""Bit depths that cameras and programs produce, whatever the file has room for."""
 LONGEST_STEP_S = 3600.0
-"""From one frame of a video to the next; time stamps farther apart are damaged."""
+"""Longest time from one frame of a video to the next. A larger step means damaged time stamps."""
 FINEST_FPS = 60.0
-"""Frames per second that show what a video of a variable rate shows, unless it has more on average."""
+"""Highest frame rate at which a video of variable rate is written, unless its average is higher."""
 
 
 class MediaError(UserError):
-    """A photo or video cannot be used; others may."""
+    """One photo or video cannot be used. Others still can."""
+
+
+class InputError(UserError):
+    """A path given as input cannot be used. The message begins with the path."""
 
 
 def is_video(path: str) -> bool:
-    """Whether a file's name says that it is a video."""
+    """Whether the suffix of a path is that of a video."""
     return path.lower().endswith(VIDEO_SUFFIXES)
 
 
@@ -44,13 +48,13 @@ def find_inputs(path: str) -> list[str]:
     """The file itself, or the photos and videos of a folder, sorted, without hidden files and results of earlier runs.
 
     Raises:
-        UserError: there is nothing.
+        InputError: the path does not exist, cannot be read, or is a folder without photos and videos.
     """
     if os.path.isdir(path):
         try:
             names = os.listdir(path)
         except OSError as error:
-            raise UserError(f"--input={path} cannot be read: {error.strerror}") from None
+            raise InputError(f"{path} cannot be read: {error.strerror}") from None
         suffixes = PHOTO_SUFFIXES + VIDEO_SUFFIXES
         names = sorted(name for name in names if name.lower().endswith(suffixes) and not name.startswith("."))
         there = [os.path.join(path, name) for name in names]
@@ -59,19 +63,19 @@ def find_inputs(path: str) -> list[str]:
         results = len(there) - len(found)
         if not found:
             but = f" but {results} results of earlier runs" if results else f" ({', '.join(suffixes)})"
-            raise UserError(f"--input={path} holds no photos or videos{but}")
+            raise InputError(f"{path} holds no photos or videos{but}")
         if results:
-            logger.warning("--input=%s: left out %d results of earlier runs", path, results)
+            logger.warning("%s: skipped %d results of earlier runs", path, results)
         return found
     if not os.path.exists(path):
-        raise UserError(f"--input={path} does not exist")
+        raise InputError(f"{path} does not exist")
     return [path]
 
 
 def read_photo(source: str | os.PathLike | bytes) -> np.ndarray:
-    """Reads a photo as uint8 [H, W, 3] RGB, upright as its EXIF data says; transparency is ignored.
+    """Reads a photo as uint8 [H, W, 3] RGB, turned upright as its EXIF data says. Ignores transparency.
 
-    Samples of more than 8 bits become 8 bits, see `to_8_bits`; what had to be guessed is logged as a warning.
+    Samples of more than 8 bits become 8 bits, see `to_8_bits`. If their range has to be guessed, a warning says so.
 
     Args:
         source: path of a file, or the bytes of one.
@@ -82,13 +86,15 @@ def read_photo(source: str | os.PathLike | bytes) -> np.ndarray:
     name = "the image" if isinstance(source, bytes) else os.fspath(source)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what Pillow thinks large or odd
+            warnings.simplefilter("ignore")  # Pillow warns of large and odd files
             file = io.BytesIO(source) if isinstance(source, bytes) else source
             with PIL.Image.open(file) as photo:  # reads the header
                 if photo.width * photo.height > MAX_PIXELS:
                     raise MediaError(_too_large(name))
                 if photo.format in ("GIF", "PNG", "WEBP") and getattr(photo, "is_animated", False):
-                    raise MediaError(f"{name} is an animation of {photo.n_frames} frames; make it a video or a photo")
+                    raise MediaError(
+                        f"{name} is an animation of {photo.n_frames} frames; convert it to a video or a photo"
+                    )
                 return _read_pixels(source, name, photo)
     except PIL.Image.DecompressionBombError:
         raise MediaError(_too_large(name)) from None
@@ -97,39 +103,41 @@ def read_photo(source: str | os.PathLike | bytes) -> np.ndarray:
     except FileNotFoundError:
         raise MediaError(f"{name} does not exist") from None
     except PermissionError:
-        raise MediaError(f"{name} may not be read") from None
-    except Exception:  # each of Pillow's readers raises its own
+        raise MediaError(f"{name} cannot be read: Permission denied") from None
+    except Exception:  # each of Pillow's readers raises its own exceptions
         raise MediaError(f"{name} is not an image that can be read") from None
 
 
 def _too_large(name):
-    return f"{name} has too many pixels, more than {MAX_PIXELS:,}"
+    return f"{name} has too many pixels: more than {MAX_PIXELS:,}"
 
 
 def _read_pixels(source, name, photo):
     """uint8 [H, W, 3] RGB of an open Pillow image."""
-    in_file = str(photo.tile[0].args) if photo.tile else ""  # how the samples lie there
+    in_file = str(photo.tile[0].args) if photo.tile else ""  # how the file stores samples
     is_tiff = photo.format == "TIFF"
     if is_tiff and photo.info.get("compression") != "raw" and any(kind in in_file for kind in ("BS'", "BF'")):
-        raise MediaError(f"{name} is a compressed big-endian TIFF, which is not read right; save it in another format")
+        raise MediaError(
+            f"{name} is a compressed big-endian TIFF, which Pillow decodes incorrectly; save it in another format"
+        )
     upright = PIL.ImageOps.exif_transpose(photo)
-    if upright.mode[0] in "IF":  # one sample of more than 8 bits for each pixel
+    if upright.mode[0] in "IF":  # one sample of more than 8 bits per pixel
         samples = np.asarray(upright)
         if upright.mode == "I" and not is_tiff:
             samples = np.uint16(np.clip(samples, 0, 65535))
         for kind, mode in ((np.uint32, "'I;32N'"), (np.int16, "'I;16S'"), (np.int16, "'I;16BS'")):
-            if mode in in_file:  # Pillow makes all of them int32
+            if mode in in_file:  # Pillow converts all of these to int32
                 samples = samples.astype(kind)
         declared = 12 if "I;12" in in_file else None
     else:
         image = np.asarray(upright.convert("RGB"))
         if ";16" not in in_file or not (is_tiff or photo.format == "PNG") or image.max() >= 64:
             return image
-        # Pillow keeps the upper 8 of 16 bits, which hold too little of this image.
+        # Pillow keeps the upper 8 of 16 bits, which lose too much of this image.
         data = np.frombuffer(source, np.uint8) if isinstance(source, bytes) else np.fromfile(source, np.uint8)
         samples = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
         if samples is None or not np.array_equal(samples[..., ::-1] >> 8, image):
-            raise MediaError(f"{name} has samples of 16 bits that cannot be read in full; save it with 8 bits")
+            raise MediaError(f"{name} has 16-bit samples that cannot be read in full; save it with 8 bits")
         samples, declared = samples[..., ::-1], None
     image, guess = to_8_bits(samples, declared)
     if guess:
@@ -138,18 +146,18 @@ def _read_pixels(source, name, photo):
 
 
 def to_8_bits(samples: np.ndarray, declared: int | None = None) -> tuple[np.ndarray, str]:
-    """Samples of any kind in the levels that images have, so that none is black for the kind's sake.
+    """Converts samples of any type to 8 bits so that no image turns black because of its type.
 
-    Integers have the bits that the file declares, or as few of `DEPTHS` as hold the largest, or else all; the lower
-    bits are dropped. Floats in 0…1 are integers of 16 bits. Others are scaled: white is the largest, black is 0 or the
-    least.
+    The bit depth of integers is the declared one, or the smallest of `DEPTHS` that holds the largest sample, or else
+    that of the type; the lower bits are dropped. Floats in 0…1 are treated as 16-bit integers. All other samples are
+    scaled: the largest becomes white, 0 or the smallest becomes black.
 
     Args:
-        samples: of any shape, integers or floats.
-        declared: bits that the integers have, where the file says so.
+        samples: integers or floats of any shape.
+        declared: bit depth of the integers, if the file declares it.
 
     Returns:
-        uint8, the same shape; and what was guessed, in words, or nothing.
+        uint8 of the same shape; and a sentence that says what was guessed, empty if nothing was.
     """
     if samples.dtype.kind == "f":
         samples = np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0)
@@ -159,30 +167,30 @@ def to_8_bits(samples: np.ndarray, declared: int | None = None) -> tuple[np.ndar
     if samples.dtype.kind == "f" or low < 0:
         black, white = min(float(low), 0.0), max(float(high), 0.0)
         image = np.uint8(np.round((np.float64(samples) - black) * (255 / (white - black))))
-        return image, f"its values are {low:g} to {high:g}; white is taken for {white:g}"
+        return image, f"its values are {low:g} to {high:g}; {white:g} becomes white"
     room = declared or int(np.iinfo(samples.dtype).max).bit_length()
     bits = declared or next((depth for depth in DEPTHS if depth < room and high < 1 << depth), room)
-    guess = f"its values end at {high} of {(1 << room) - 1}; white is taken for {(1 << bits) - 1}"
+    guess = f"its values reach {high} of {(1 << room) - 1}; {(1 << bits) - 1} becomes white"
     return np.uint8(samples >> (bits - 8)), "" if bits == room else guess
 
 
 class Video:
-    """The frames of a video or a camera, from the first to the last.
+    """The frames of a video or a camera.
 
-    Iterating gives (seconds since the first, uint8 [H, W, 3] RGB), upright as the file says.
+    Iterating yields (seconds since the first frame, uint8 [H, W, 3] RGB), turned upright as the file says.
 
     Args:
-        source: a file, or the number of a camera.
+        source: path of a file, or the number of a camera.
 
     Attributes:
-        source: the file, or `camera N`.
-        live: whether it is a camera.
-        width, height: in pixels.
+        source: path of the file, or `camera N`.
+        live: whether the source is a camera.
+        width, height: size of the frames in pixels.
         fps: frames per second, as the file or the camera claims.
-        length: how many frames the file claims to have; None where it is not known.
+        length: number of frames that the file claims to have; None if it claims none.
 
     Raises:
-        MediaError: it cannot be opened, or its frames are too large.
+        MediaError: the source cannot be opened, or its frames are too large.
     """
 
     def __init__(self, source: str | os.PathLike | int):
@@ -197,7 +205,8 @@ class Video:
             except OSError as error:
                 raise MediaError(f"{source} cannot be read: {error.strerror}") from None
         if not self._capture.isOpened():
-            raise MediaError(f"there is no {self.source}" if self.live else f"{source} is not a video that can be read")
+            wrong = "cannot be opened" if self.live else "is not a video that can be read"
+            raise MediaError(f"{self.source} {wrong}")
         self._capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)
         self.width, self.height = (
             int(self._capture.get(name)) for name in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)
@@ -226,11 +235,11 @@ class Video:
 
 
 def frame_rates(times: Sequence[float], claimed: float) -> tuple[float, float]:
-    """Frames per second of a video: on average, and of one with a constant rate that shows the same.
+    """Average frame rate of a video, and the constant rate at which a copy shows the same frames.
 
     Args:
-        times: of its frames, in seconds from the first.
-        claimed: frames per second as the file says; both, if the times keep to it.
+        times: time stamps of its frames, in seconds from the first.
+        claimed: frames per second as the file claims. Both rates equal it if the time stamps agree with it.
     """
     if len(times) < 2 or np.abs(np.arange(len(times)) / claimed - times).max() < 1 / claimed:
         return claimed, claimed
@@ -243,21 +252,21 @@ def frame_rates(times: Sequence[float], claimed: float) -> tuple[float, float]:
 def writing_video(path: str, width: int, height: int, fps: float) -> Iterator[Callable[[float, np.ndarray], None]]:
     """Yields a function that adds a frame to an MP4 file.
 
-    The function takes the frame's time in seconds and uint8 [H, W, 3] RGB; a frame is shown until the next one's time.
-    The file appears when it is complete.
+    The function takes the frame's time in seconds and uint8 [H, W, 3] RGB. A frame is shown until the time of the next
+    one. The file appears when it is complete.
 
     Args:
-        path: of the file.
-        width: of the frames in pixels.
-        height: of the frames in pixels.
+        path: file to write.
+        width: width of the frames in pixels.
+        height: height of the frames in pixels.
         fps: frames per second.
 
     Raises:
-        UserError: it cannot be written.
+        UserError: the file cannot be written.
     """
     fps = round(fps, 3) if fps < 65 else round(fps)  # MPEG-4 counts time in at most 65535 parts of a second
     with files.replacing(path) as temporary:
-        open(temporary, "wb").close()  # OpenCV gives no reasons, the system does
+        open(temporary, "wb").close()  # unlike OpenCV, the system gives a reason if this fails
         folder, name = os.path.split(temporary)
         with files.plain_name(folder) as folder:
             codec = cv2.VideoWriter_fourcc(*"mp4v")
@@ -285,6 +294,6 @@ def writing_video(path: str, width: int, height: int, fps: float) -> Iterator[Ca
         with files.plain_name(temporary) as name:
             found = int(cv2.VideoCapture(name, cv2.CAP_FFMPEG).get(cv2.CAP_PROP_FRAME_COUNT))
         with open(temporary, "ab") as file:
-            file.write(VIDEO_MARK if found == written else bytes(1 << 16))  # a disk that is full says so here
+            file.write(VIDEO_MARK if found == written else bytes(1 << 16))  # fails here if the disk is full
         if found != written:
             raise UserError(f"{path} cannot be written: OpenCV wrote {found} of its {written} frames")

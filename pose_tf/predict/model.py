@@ -1,4 +1,4 @@
-"""The Python API: people in images and videos, with a model from a directory, a server or two runs."""
+"""The Python API: loads a model from a directory, a server or two runs, and applies it to images and videos."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -17,7 +17,7 @@ from pose_tf.predict.video import PeopleInVideo, estimate_frames
 
 PEOPLE_AT_ONCE = 8
 CROPS_AT_ONCE = 32
-"""As many as one request to a server may hold."""
+"""The most that one request to a server may hold."""
 Image = np.ndarray | str | os.PathLike | bytes
 
 
@@ -30,13 +30,13 @@ def load(
     """Loads a model that estimates people's poses.
 
     Args:
-        source: directory of an exported model (M, of which the newest version is taken, or M/1), or address of a TF
-            Serving server that serves one: `localhost:8500` (gRPC) or `http://localhost:8501` (REST).
-        detector: directory of a run that trained a detector; goes with `lifter`, in place of `source`.
-        lifter: directory of a run that trained a lifter.
+        source: directory of an exported model (M for its newest version, or M/1), or address of a TF Serving server:
+            `localhost:8500` (gRPC) or `http://localhost:8501` (REST).
+        detector: workdir of a detector's run; requires `lifter` and replaces `source`.
+        lifter: workdir of a lifter's run.
 
     Raises:
-        UserError: neither or both are given, or what is given cannot be loaded.
+        UserError: the arguments do not name exactly one model, or the model cannot be loaded.
     """
     runs = [run for run in (detector, lifter) if run is not None]
     if source is None and len(runs) == 2:
@@ -54,20 +54,20 @@ def load(
 
         if is_address(source):
             return PoseModel(Client(source))
-        raise UserError(f"{source} does not exist, and is not an address such as localhost:8500")
+        raise UserError(f"{source} does not exist and is not an address such as localhost:8500")
     return PoseModel(SavedModel(source))
 
 
 class PoseModel:
-    """Estimates the poses of people in photos, videos and crops. `pose_tf.load` makes one.
+    """Estimates the poses of people in photos, videos and crops. Use `pose_tf.load` to create one.
 
     Args:
-        backend: where it computes.
+        backend: runs the model.
 
     Attributes:
-        joint_names: the names of the 17 joints, in the order in which poses have them.
+        joint_names: names of the 17 joints, in the order of the poses.
         bones: (child, parent) index pairs of joints.
-        card: what is known of the model, with the keys of an exported model's card.
+        card: description of the model, with the keys of an exported model's card.
     """
 
     def __init__(self, backend: Backend):
@@ -84,14 +84,14 @@ class PoseModel:
                 says.
             boxes: float [N, 4]: x, y, width, height of each person in pixels of the upright image; None to find
                 people who stand or walk, see `pose_tf.predict.people.find_people`.
-            min_score: of the people to find; a lower one finds more people and makes more mistakes.
+            min_score: minimum score of a person; a lower value finds more people and more false positives.
 
         Returns:
-            One `Person` for each box, or for each person found, the most certain first.
+            One `Person` for each box, or for each person found, the highest score first.
 
         Raises:
-            UserError: the image cannot be read or is not such an array, a box is not in the image, or the model
-                cannot compute.
+            UserError: the image cannot be read or is not such an array, a box lies outside of the image, or the model
+                fails.
         """
         image, name = _read(image)
         if boxes is None:
@@ -102,20 +102,19 @@ class PoseModel:
     def estimate(
         self, images: Sequence[tuple[np.ndarray, np.ndarray]], batch_size: int = PEOPLE_AT_ONCE
     ) -> list[list[Person]]:
-        """Estimates the poses of the people in several images, whose boxes are known.
+        """Estimates the poses of people with known boxes in several images.
 
-        A server computes people of different images together.
+        People from different images can share a request to a server.
 
         Args:
-            images: for each, uint8 [H, W, 3] RGB and boxes float32 [N, 4] px, N ≥ 0, each at least in part in the
-                image.
-            batch_size: people to compute at once.
+            images: for each, uint8 [H, W, 3] RGB and boxes float32 [N, 4] px, N ≥ 0, each of which overlaps the image.
+            batch_size: number of people per call of the model.
 
         Returns:
-            For each image a `Person` for each box.
+            For each image a list with one `Person` per box.
 
         Raises:
-            UserError: the model cannot compute.
+            UserError: the model fails.
         """
         poses = estimate_people(self._backend, images, batch_size)
         return [
@@ -126,21 +125,21 @@ class PoseModel:
     def video(
         self, path: str | os.PathLike, boxes=None, *, min_score: float = MIN_SCORE, smooth: bool = True
     ) -> Iterator[Frame]:
-        """Follows the people in a video and estimates their poses, frame by frame.
+        """Tracks the people in a video and estimates their poses frame by frame.
 
-        The file is read twice: first to find and follow people, before the first frame is returned.
+        Reads the file twice. The first pass finds and tracks people, before the first frame is returned.
 
         Args:
-            path: of the file.
-            boxes: float [N, 4] of the people in the first frame, who are then followed; None to find people.
+            path: video file.
+            boxes: float [N, 4]: boxes of the people to track, in the first frame; None to find people.
             min_score: see `people`.
             smooth: smooth the poses over time.
 
         Returns:
-            An iterator over the frames, in which a person has the same `number` throughout.
+            An iterator over the frames. A person has the same `number` in all of them.
 
         Raises:
-            UserError: the file is not a video, or, while iterating, it has no frames or the model cannot compute.
+            UserError: the file is not a video; or, during iteration, it has no frames or the model fails.
         """
         video = Video(path)
         if boxes is not None:
@@ -153,7 +152,7 @@ class PoseModel:
             yield frame
 
     def crops(self, images: np.ndarray) -> dict[str, np.ndarray]:
-        """Estimates the poses of people who fill their images.
+        """Estimates the poses of people in images that are crops already.
 
         Args:
             images: uint8 [N, 256, 256, 3] RGB, N ≥ 1.
@@ -163,12 +162,12 @@ class PoseModel:
             17]}.
 
         Raises:
-            UserError: the images are not such an array, or the model cannot compute.
+            UserError: the images are not such an array, or the model fails.
         """
         images = np.asarray(images)
         if images.dtype != np.uint8 or images.shape[1:] != (CROP_SIZE, CROP_SIZE, 3) or not len(images):
             wanted = f"uint8 [N, {CROP_SIZE}, {CROP_SIZE}, 3], N ≥ 1"
-            raise UserError(f"crops have to be {wanted}, not {images.dtype} {list(images.shape)}")
+            raise UserError(f"crops must be {wanted}, not {images.dtype} {list(images.shape)}")
         parts = [
             self._backend.predict("images", {"images": images[start : start + CROPS_AT_ONCE]})
             for start in range(0, len(images), CROPS_AT_ONCE)
@@ -177,14 +176,14 @@ class PoseModel:
 
 
 def _read(image):
-    """uint8 [H, W, 3] of any kind of image, and what errors call it."""
+    """Any kind of image as uint8 [H, W, 3], and its name for error messages."""
     if isinstance(image, str | os.PathLike):
         return read_photo(image), os.fspath(image)
     if isinstance(image, bytes):
         return read_photo(image), "the image"
     image = np.asarray(image)
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
-        raise MediaError(f"an image has to be uint8 [H, W, 3] RGB, not {image.dtype} {list(image.shape)}")
+        raise MediaError(f"an image must be uint8 [H, W, 3] RGB, not {image.dtype} {list(image.shape)}")
     if image.size > 3 * MAX_PIXELS:
-        raise MediaError(f"the image has too many pixels, more than {MAX_PIXELS:,}")
+        raise MediaError(f"the image has too many pixels: more than {MAX_PIXELS:,}")
     return image, "the image"

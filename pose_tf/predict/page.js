@@ -6,8 +6,8 @@ const isVideo = poses.fps !== null;
 const duration = isVideo ? poses.frames.at(-1).time_s + 1 / poses.fps : 0;
 const jointColors = poses.joints.map((name) => poses.colors[{R: "right", L: "left"}[name[0]] ?? "middle"]);
 const STAGE = [32, 34, 40], FLOOR = "#50545f";
-const VIEW = {azimuth: 20, elevation: 12, zoom: 1};  // degrees: as the camera saw the people, turned a bit
-const PLACE_MM = 1000;  // from one person to the next
+const VIEW = {azimuth: 20, elevation: 12, zoom: 1};  // degrees from the direction of the camera
+const PLACE_MM = 1000;  // distance between neighboring people
 const BONE_MM = 44;
 
 const overlay = {canvas: find("#overlay canvas"), tip: find("#overlay .tip"), joints: []};
@@ -16,14 +16,14 @@ const state = {number: 0, clock: 0, playing: false, turning: false, person: 0, h
 
 const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
 const clockText = (seconds) => {
-  const hundredths = Math.round(100 * seconds);  // first of all, or there would be a 0:60.00
+  const hundredths = Math.round(100 * seconds);  // round first, or 59.999 would become 0:60.00
   return `${Math.floor(hundredths / 6000)}:${(hundredths % 6000 / 100).toFixed(2).padStart(5, "0")}`;
 };
 const written = (value, digits) => (Number.isFinite(value) ? value.toFixed(digits).replace("-", "−") : "–");
 const isShown = ({number}) => !state.person || number === state.person;
 const isHovered = ({number}, joint) => state.hovered?.person === number && state.hovered.joint === joint;
 
-/** Where each person stands in 3D, from 0 on the left. People who are never seen together may share a place. */
+/** Place of each person in the 3D view, from 0 on the left. People who never appear together may share a place. */
 function findPlaces() {
   const seen = new Map();
   poses.frames.forEach(({people}, number) => people.forEach((person) => {
@@ -41,7 +41,7 @@ function findPlaces() {
 const places = findPlaces();
 const lastPlace = Math.max(0, ...places.values());
 
-// ---- The state, and drawing it: whatever changes, everything is drawn again
+// ---- State and drawing: every change redraws everything
 
 let waiting = 0, lastDrawn = null;
 function redraw() {
@@ -121,7 +121,7 @@ function showNumbers({time_s: time, people}) {
 
 // ---- Pointers and keys
 
-const pointers = new Map();  // those down on the 3D view: one turns, two zoom
+const pointers = new Map();  // pressed on the 3D view: one rotates, two zoom
 
 body.canvas.addEventListener("pointerdown", (event) => {
   if (pointers.size === 2) return;
@@ -198,7 +198,7 @@ find("#play").addEventListener("click", togglePlaying);
 find("#slider").addEventListener("input", ({target}) => goTo(Number(target.value)));
 find("#person").addEventListener("change", ({target}) => change({person: Number(target.value)}));
 
-// ---- What does not change
+// ---- Static content
 
 document.title = find("h1").textContent = poses.source;
 document.documentElement.style.setProperty("--aspect", clamp(poses.width / poses.height, 0.5, 2));
@@ -206,8 +206,8 @@ for (const [side, color] of Object.entries(poses.colors)) find(`[data-side=${sid
 find("#facts").textContent = `${poses.width} × ${poses.height} pixels, `
   + ({0: "no person", 1: "1 person"}[places.size] ?? `${places.size} people`)
   + (isVideo ? `, ${duration.toFixed(1)} s at ${Number(poses.fps.toFixed(2))} fps` : "");
-find("#placing").textContent = places.size > 1 ? "Side by side, not where they were: poses are relative to the hip."
-  : "The pose is relative to the hip: where the person stood is not known.";
+find("#placing").textContent = places.size > 1 ? "People are placed side by side; their absolute positions are unknown."
+  : "The pose is relative to the hip; its absolute position is unknown.";
 find("#player").hidden = find("#playing-keys").hidden = !isVideo;
 find("#slider").max = poses.frames.length - 1;
 find("#person").hidden = places.size < 2;

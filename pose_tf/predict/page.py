@@ -1,4 +1,4 @@
-"""Results as one page for the browser: frames with their skeletons, and bodies that can be turned and played."""
+"""Results as one interactive HTML page: frames with skeletons, and 3D poses that can be rotated and played."""
 
 import base64
 import dataclasses
@@ -14,30 +14,30 @@ IN_PAGE = Digits(time_s=3, box_px=1, pose2d_px=1, pose3d_mm=0, confidence=2)
 
 
 def write_page(path: str, poses: Poses, images: dict[int, bytes]) -> None:
-    """Writes an HTML page that needs nothing else, neither files nor a network.
+    """Writes a self-contained HTML page, which loads no other files and needs no network.
 
     Args:
-        path: of the page.
-        poses: what was found. Of `source`, only the file's name gets into the page.
-        images: JPEGs by the number of their frame, from 0: the shape of the original frames, but any size. Where a
-            frame has none, the page shows the nearest earlier one.
+        path: file to write.
+        poses: people and their poses. The page contains the file name of `source`, not its folder.
+        images: JPEGs by frame number, from 0, with the aspect ratio of the frames and any size. For a frame without
+            an image, the page shows the nearest earlier one.
 
     Raises:
         UserError: the page cannot be written.
     """
     source = importlib.resources.files("pose_tf.predict")
     page, style, script, drawing = (source.joinpath(name).read_text("utf-8") for name in SOURCES)
-    # In JSON, `<` occurs only within strings; escaped, none of them can end the element that holds the data.
+    # In JSON, `<` occurs only in strings. Escaping it keeps them from closing the element that holds the data.
     data = json.dumps(_data(poses, images), separators=(",", ":"), allow_nan=False).replace("<", r"\u003c")
     parts = {"style": style, "script": script, "drawing": drawing, "poses": data}
-    for name, text in parts.items():  # the data last: it may name the others
+    for name, text in parts.items():  # the data last: it may contain the other placeholders
         page = page.replace("{{" + name + "}}", text)
     with files.replacing(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
         file.write(page)
 
 
 def _data(poses, images):
-    """What the page holds: the JSON of the result file in fewer digits, colors, and the images."""
+    """The data of the page: the JSON of the result file with fewer digits, colors, and the images."""
     return header_json(dataclasses.replace(poses, source=os.path.basename(poses.source))) | {
         "colors": {"right": viz.RIGHT, "left": viz.LEFT, "middle": viz.MIDDLE},
         "frames": [_short(frame_json(number, frame, IN_PAGE)) for number, frame in enumerate(poses.frames)],
@@ -46,7 +46,7 @@ def _data(poses, images):
 
 
 def _short(value):
-    """JSON whose whole numbers are integers: `-200` in place of `-200.0`."""
+    """Replaces whole floats by integers: `-200` instead of `-200.0`."""
     if isinstance(value, dict):
         return {key: _short(item) for key, item in value.items()}
     if isinstance(value, list):

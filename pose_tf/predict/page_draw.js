@@ -1,6 +1,6 @@
-// ---- Drawing: the image with its skeletons, and the bodies in 3D. Joined to page.js, whose state it draws.
+// ---- Drawing: the image with skeletons, and the 3D poses. Appended to page.js, whose state it draws.
 
-/** An empty canvas. Its unit is a CSS pixel, however fine the screen. */
+/** Clears a canvas and returns its context. Units are CSS pixels at any screen resolution. */
 function blank(canvas) {
   const [width, height] = [canvas.clientWidth, canvas.clientHeight].map((side) => Math.round(side * devicePixelRatio));
   if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, {width, height});
@@ -24,7 +24,7 @@ function drawBone(context, ends, color, width) {
   drawLines(context, [ends], {lineCap: "round", strokeStyle: `rgb(${color})`, lineWidth: width});
 }
 
-/** What parts a bone from those behind it. Near its ends it would cut into the next bone. */
+/** Dark rim that separates a bone from those behind it. It stops short of the ends, where it would cut into the next bone. */
 function drawRim(context, [a, b], width) {
   const between = (share) => ({x: a.x + share * (b.x - a.x), y: a.y + share * (b.y - a.y)});
   drawLines(context, [[between(0.15), between(0.85)]], {lineCap: "butt", strokeStyle: `rgb(${STAGE})`, lineWidth: width + 3});
@@ -62,7 +62,7 @@ function drawOverlay({people}) {
   const scale = Math.min(clientWidth / poses.width, clientHeight / poses.height);
   const left = (clientWidth - scale * poses.width) / 2, top = (clientHeight - scale * poses.height) / 2;
   const image = imageAt(state.number);
-  // Half a pixel more on each side: the canvas is a whole number of pixels wide, and a dark edge would show.
+  // Half a pixel more on each side: the canvas has a whole number of pixels, so a dark edge would show otherwise.
   if (image) context.drawImage(image, left - 0.5, top - 0.5, scale * poses.width + 1, scale * poses.height + 1);
   overlay.joints = [];
   for (const person of people) {
@@ -87,14 +87,14 @@ function drawOverlay({people}) {
   }
 }
 
-/** The camera of the 3D view: from mm (x right, y down, z away; 0 on the floor amidst the people) to the canvas. */
+/** Camera of the 3D view: maps mm (x right, y down, z away; origin on the floor, centered among the people) to the canvas. */
 function makeCamera(span) {
   const {clientWidth, clientHeight} = body.canvas;
   const azimuth = state.azimuth * Math.PI / 180, elevation = state.elevation * Math.PI / 180;
   const pixels = state.zoom * Math.min(clientWidth / (span + 1600), clientHeight / 2150);
   const distance = 5000 + 1.5 * span;
   return ([x, y, z]) => {
-    const down = y + 850;  // from half a person's height
+    const down = y + 850;  // relative to half a person's height
     const away = z * Math.cos(azimuth) - x * Math.sin(azimuth);
     const depth = away * Math.cos(elevation) + down * Math.sin(elevation);
     const scale = pixels * distance / (distance + depth);
@@ -165,11 +165,11 @@ let lastImage = null;
 
 const imageNumberAt = (number) => imageNumbers.findLast((other) => other <= number);  // or undefined
 
-/** The image of a frame or the nearest earlier one; until that is decoded, the one shown before. */
+/** Image of a frame or of the nearest earlier one; until it is decoded, the image shown before. */
 function imageAt(number) {
   const place = imageNumbers.indexOf(imageNumberAt(number));
   if (place < 0) return null;
-  for (const wanted of imageNumbers.slice(place, place + 8)) {  // the next ones will be needed soon
+  for (const wanted of imageNumbers.slice(place, place + 8)) {  // preload the next ones
     if (images.has(wanted)) continue;
     const image = new Image();
     image.onload = redraw;

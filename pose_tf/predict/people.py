@@ -1,4 +1,4 @@
-"""Where people are: found by OpenCV's person finder, or given by the user as boxes."""
+"""Boxes of people: found by OpenCV's pedestrian detector, or given by the user."""
 
 import csv
 import logging
@@ -15,28 +15,30 @@ from pose_tf.predict.media import MediaError
 
 logger = logging.getLogger(__name__)
 SCAN_SIZE = 1024
-"""Longest side of the image that is searched; people below a tenth of it are not found."""
+"""Images are searched at this size (longest side in pixels). People smaller than a tenth of it are not found."""
 MIN_SCORE = 0.9
-"""Score of a person; below it, the person finder takes window frames and trees for people."""
+"""Default minimum score. Below it, the pedestrian detector takes window frames and trees for people."""
 BODY = np.float32([0.25, 0.1, 0.5, 0.8])
-"""Where the body is in a window of the person finder: x, y, width, height as shares of the window's."""
+"""Box of the body in a window of the pedestrian detector: x, y, width, height in units of the window's size."""
 DUPLICATE_SHARE = 0.6
-"""Share of the smaller of two windows that lies in the other, from which both show one person: parts of people look
+"""Two windows are one person if the other one contains at least this share of the smaller one. Parts of people look
 like people, too."""
 BOX_COLUMNS = ("file", "x", "y", "width", "height")
 MOST_NAMED = 20
-"""Files that warnings name; more are counted."""
+"""Warnings name this many files and count the rest."""
 
-_finder = cv2.HOGDescriptor()
-_finder.setSVMDetector(cv2.HOGDescriptor_getDefaultPeopleDetector())
+_pedestrian_detector = cv2.HOGDescriptor()
+_pedestrian_detector.setSVMDetector(cv2.HOGDescriptor_getDefaultPeopleDetector())
 
 
 def find_people(image: np.ndarray, min_score: float = MIN_SCORE) -> tuple[np.ndarray, np.ndarray]:
-    """Upright people whose whole body is visible (histograms of oriented gradients, Dalal and Triggs, CVPR 2005).
+    """Finds upright people whose whole body is visible, with OpenCV's pedestrian detector.
+
+    Method: histograms of oriented gradients (Dalal and Triggs, CVPR 2005).
 
     Args:
         image: uint8 [H, W, 3] RGB.
-        min_score: of the person finder; a lower one finds more people and makes more mistakes.
+        min_score: minimum score of a person; a lower value finds more people and more false positives.
 
     Returns:
         boxes float32 [N, 4]: x, y, width, height in pixels; scores float32 [N], the highest first.
@@ -45,7 +47,7 @@ def find_people(image: np.ndarray, min_score: float = MIN_SCORE) -> tuple[np.nda
     scanned = images.resize(image, scale)
     if min(scanned.shape[:2]) < 64:
         return np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
-    windows, scores = _finder.detectMultiScale(
+    windows, scores = _pedestrian_detector.detectMultiScale(
         cv2.cvtColor(scanned, cv2.COLOR_RGB2BGR),
         hitThreshold=min_score,
         winStride=(8, 8),
@@ -64,7 +66,7 @@ def find_people(image: np.ndarray, min_score: float = MIN_SCORE) -> tuple[np.nda
 
 
 def overlap(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
-    """Intersection of two boxes [4], over their union and over the smaller."""
+    """Area of the intersection of two boxes [4], over that of their union and over that of the smaller box."""
     sides = np.minimum(a[:2] + a[2:], b[:2] + b[2:]) - np.maximum(a[:2], b[:2])
     shared = np.prod(np.maximum(sides, 0))
     areas = np.prod(a[2:]), np.prod(b[2:])
@@ -72,23 +74,24 @@ def overlap(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
 
 
 def touches(box: np.ndarray, width: int, height: int) -> bool:
-    """Whether any of a box [4] lies in an image."""
+    """Whether a box [4] overlaps an image."""
     return bool((box[:2] < (width, height)).all() and (box[:2] + box[2:] > 0).all())
 
 
 def check_boxes(boxes: np.ndarray, width: int, height: int, source: str) -> np.ndarray:
-    """Checks that boxes of people lie in an image.
+    """Checks that each box overlaps its image.
 
     Args:
         boxes: float [N, 4]: x, y, width, height in pixels.
-        width, height: of the image.
-        source: what errors call the image.
+        width, height: size of the image in pixels.
+        source: name of the image for error messages.
 
     Returns:
         The boxes, float32 [N, 4].
 
     Raises:
-        MediaError: one is not four finite numbers, is smaller than a pixel, outside of the image, or far too large.
+        MediaError: a box is not four finite numbers, is smaller than a pixel, lies outside of the image, or has a side
+            of more than `MAX_BOX` times the image's longest side.
     """
     try:
         boxes = np.asarray(boxes, np.float32)
@@ -96,7 +99,7 @@ def check_boxes(boxes: np.ndarray, width: int, height: int, source: str) -> np.n
     except (TypeError, ValueError):
         boxes = np.zeros(0)
     if boxes.ndim != 2 or boxes.shape[1] != 4:
-        raise MediaError(f"{source}: boxes have to be [N, 4]: x, y, width, height in pixels")
+        raise MediaError(f"{source}: boxes must be [N, 4]: x, y, width, height in pixels")
     for box in boxes:
         text = f"{source}: the box {','.join(f'{value:g}' for value in box)}"
         if not np.isfinite(box).all():
@@ -111,11 +114,11 @@ def check_boxes(boxes: np.ndarray, width: int, height: int, source: str) -> np.n
 
 
 class GivenBoxes:
-    """The people whose boxes the user gives, instead of having them searched for.
+    """Boxes that the user gives, which replace the search for people.
 
     Args:
-        box: `x,y,width,height` in pixels, of the one person in every image; or `whole` if this person fills it.
-        path: of a CSV file for `read_boxes`. At most one of both; with neither, people are searched for.
+        box: `x,y,width,height` in pixels of the one person in every image; or `whole` if this person fills it.
+        path: CSV file for `read_boxes`. Give at most one of `box` and `path`; without either, images are searched.
 
     Raises:
         UserError: both are given, or one is wrong.
@@ -123,7 +126,7 @@ class GivenBoxes:
 
     def __init__(self, box: str | None = None, path: str | None = None):
         if box is not None and path is not None:
-            raise UserError("give one of --box and --boxes")
+            raise UserError("give one box or a file of boxes, not both")
         self._box = box
         self._fixed = parse_box(box)[None] if box is not None and box != "whole" else None
         self._by_name = read_boxes(path) if path is not None else None
@@ -132,20 +135,20 @@ class GivenBoxes:
 
     @property
     def searching(self) -> bool:
-        """Whether people are to be searched for."""
+        """Whether images have to be searched for people."""
         return self._box is None and self._by_name is None
 
     def check(self, paths: list[str]) -> None:
-        """Compares the table's files with the inputs, and warns of those that only one of both has.
+        """Compares the files in the table with the inputs, and warns of files that only one of the two has.
 
         Raises:
-            UserError: they have nothing in common.
+            UserError: they have no file in common.
         """
         if self._by_name is None:
             return
         in_table = {path: self._name_in_table(path) for path in paths}
         if not any(in_table.values()):
-            raise UserError(f"--boxes={self._path} names none of the inputs; it needs file names without folders")
+            raise UserError(f"{self._path} names none of the inputs; it needs file names without folders")
         named = set(in_table.values())
         unused = [name for name in self._by_name if name not in named]
         self._warn("has a row for {}, but no input has that name", unused)
@@ -153,17 +156,17 @@ class GivenBoxes:
 
     def _warn(self, text, names):
         for name in names[:MOST_NAMED]:
-            logger.warning("--boxes=%s %s", self._path, text.format(name))
+            logger.warning("%s %s", self._path, text.format(name))
         if names[MOST_NAMED:]:
-            logger.warning("… and so for %d more", len(names) - MOST_NAMED)
+            logger.warning("… and the same for %d more", len(names) - MOST_NAMED)
 
     def _name_in_table(self, path):
-        """What the table calls a file, in whichever of Unicode's normal forms; None if it does not name it."""
+        """A file's name in the table, which may use another Unicode normal form; None if the table lacks it."""
         name = _as_text(os.path.basename(path))
         return name if name in self._by_name else self._names.get(_normalized(name))
 
     def __call__(self, path: str, width: int, height: int) -> np.ndarray | None:
-        """Boxes of an image of a file, float32 [N, 4] px; None if people are to be searched for."""
+        """Boxes in an image from a file, float32 [N, 4] px; None if the image has to be searched."""
         if self._by_name is not None:
             return self._by_name.get(self._name_in_table(path), np.zeros((0, 4), np.float32))
         if self._box == "whole":
@@ -172,7 +175,7 @@ class GivenBoxes:
 
 
 def _as_text(path):
-    """A path as a table has it, whatever the locale; bytes that are not UTF-8 are kept."""
+    """A path as a table spells it, in any locale. Bytes that are not UTF-8 are kept."""
     return os.fsencode(path).decode("utf-8", "surrogateescape")
 
 
@@ -184,27 +187,27 @@ def parse_box(text: str) -> np.ndarray:
     """`x,y,width,height` in pixels -> float32 [4].
 
     Raises:
-        UserError: it is not four numbers, or has no area.
+        UserError: the text is not four numbers, or the box is smaller than a pixel.
     """
     try:
         box = np.float32([float(value) for value in text.split(",")])
     except ValueError:
         box = np.zeros(0)
     if box.shape != (4,) or not np.isfinite(box).all():
-        raise UserError(f"--box={text} is not x,y,width,height")
+        raise UserError(f"{text} is not a box x,y,width,height")
     if min(box[2:]) < 1:
-        raise UserError(f"--box={text} has no area")
+        raise UserError(f"{text} is smaller than a pixel")
     return box
 
 
 def read_boxes(path: str) -> dict[str, np.ndarray]:
-    """Reads a CSV file of boxes, a person in each line: file,x,y,width,height, the file without its folder.
+    """Reads a CSV file of boxes: one person per line, with columns file,x,y,width,height, the file without its folder.
 
     Returns:
-        float32 [N, 4] for each file name.
+        float32 [N, 4] px by file name.
 
     Raises:
-        UserError: it cannot be read, or a line is not a box.
+        UserError: the file cannot be read, or a line is not a box.
     """
     boxes = {}
     try:
@@ -212,14 +215,14 @@ def read_boxes(path: str) -> dict[str, np.ndarray]:
             reader = csv.DictReader(file)
             missing = [column for column in BOX_COLUMNS if column not in (reader.fieldnames or ())]
             if missing:
-                raise UserError(f"--boxes={path} has no column {', '.join(missing)}; it needs {','.join(BOX_COLUMNS)}")
+                raise UserError(f"{path} has no column {', '.join(missing)}; it needs {','.join(BOX_COLUMNS)}")
             for row in reader:
                 text = ",".join(str(row[column]) for column in BOX_COLUMNS[1:])
                 try:
                     box = parse_box(text)
                 except UserError:
-                    raise UserError(f"--boxes={path} line {reader.line_num}: {text} is not a box") from None
+                    raise UserError(f"{path} line {reader.line_num}: {text} is not a box") from None
                 boxes.setdefault(row["file"], []).append(box)
     except (OSError, csv.Error) as error:
-        raise UserError(f"--boxes={path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+        raise UserError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
     return {name: np.stack(rows) for name, rows in boxes.items()}

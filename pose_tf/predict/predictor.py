@@ -1,4 +1,4 @@
-"""What the command does: every photo and video of a folder, or a camera, becomes files of results."""
+"""Estimates poses in photos, videos and camera streams, and writes result files. The commands run this."""
 
 import contextlib
 import dataclasses
@@ -10,7 +10,7 @@ import sys
 
 import tqdm
 
-from pose_tf.errors import UserError
+from pose_tf.errors import UserError, check_choice
 from pose_tf.predict.media import MediaError, Video, find_inputs, frame_rates, is_video, read_photo
 from pose_tf.predict.model import PEOPLE_AT_ONCE, PoseModel
 from pose_tf.predict.outputs import OUTPUTS, check_results, name_results, readable, result_files
@@ -20,21 +20,21 @@ from pose_tf.predict.video import PeopleInVideo, estimate_frames
 from pose_tf.predict.writers import WRITERS, video_writers, writing
 
 REFUSED_NAME = (errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL, errno.EISDIR)
-"""Errors of a file's name, after which other files may well be written."""
+"""Errors caused by the name of one file. Others may still be written."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """What to do with photos and videos.
+    """Options of `predict`.
 
     Attributes:
-        output_dir: where results go.
-        given: boxes that the user has given; without any, people are searched for.
-        min_score: of the people to find, see `find_people`.
-        outputs: which results, of OUTPUTS.
-        batch_size: photos, and people, to compute at once.
+        output_dir: directory of the results.
+        given: boxes from the user; without any, images are searched for people.
+        min_score: minimum score of a person, see `find_people`.
+        outputs: results to write, from OUTPUTS.
+        batch_size: number of photos, and of people, per batch.
         smooth: smooth the poses of a video over time.
-        max_frames: of a video; 0 for all.
+        max_frames: most frames of a video to process; 0 for all.
     """
 
     output_dir: str
@@ -47,24 +47,24 @@ class Options:
     max_frames: int = 0
 
     def __post_init__(self):
-        unknown = [name for name in self.outputs if name not in OUTPUTS]
-        if unknown or not self.outputs:
-            raise UserError(f"--outputs: '{''.join(unknown[:1])}' is not known; it can be {', '.join(OUTPUTS)}")
+        for name in self.outputs or ("",):
+            check_choice("outputs", name, OUTPUTS)
 
 
 def predict(model: PoseModel, source: str, options: Options) -> None:
-    """Estimates everyone in a photo, a video, a folder of them, or what a camera sees, and writes the results.
+    """Estimates the poses of all people in a photo, a video, a folder of both, or a camera stream. Writes the results.
 
-    A file that cannot be used is reported and left out; the others have their results.
+    Skips files that cannot be used, and reports them at the end.
 
     Args:
-        model: what computes.
+        model: estimates the poses.
         source: path, or `-` for the first camera, `-1` for the second, …
-        options: what to do.
+        options: see `Options`.
 
     Raises:
+        InputError: the source does not exist, or holds no photos or videos.
         UserError: a file could not be used, results cannot be written, or the model fails.
-        KeyboardInterrupt: after what was seen of a file has been written.
+        KeyboardInterrupt: the user stopped a video; the results up to then have been written.
     """
     camera = re.fullmatch(r"-(\d{0,4})", source)
     if camera:
@@ -80,27 +80,27 @@ def predict(model: PoseModel, source: str, options: Options) -> None:
     failures = {}
     inputs = {os.path.realpath(path) for path in paths}
     for path, base in bases.items():
-        with _left_out(path, failures):
+        with _skipped(path, failures):
             check_results(path, result_files(base, is_video(path), options.outputs), inputs)
     photos = [path for path in paths if not is_video(path) and path not in failures]
     if photos:
         _predict_photos(model, photos, bases, options, failures)
     for path in paths:
         if is_video(path) and path not in failures:
-            with _left_out(path, failures):
+            with _skipped(path, failures):
                 _predict_video(model, path, bases[path], options)
     if failures and len(paths) == 1:
         (failure,) = failures.values()
         raise UserError(failure)
     for failure in failures.values():
-        print(f"left out: {failure}", file=sys.stderr)
+        print(f"skipped: {failure}", file=sys.stderr)
     if failures:
         raise UserError(f"{len(failures)} of {len(paths)} files could not be used")
 
 
 @contextlib.contextmanager
-def _left_out(path, failures):
-    """Notes what is wrong with one file; errors that will be the same for others pass."""
+def _skipped(path, failures):
+    """Records why one file failed. Errors that other files would also meet propagate."""
     try:
         yield
     except UserError as error:
@@ -114,13 +114,13 @@ def _predict_photos(model, paths, bases, options, failures):
         for start in range(0, len(paths), options.batch_size):
             batch = {}
             for path in paths[start : start + options.batch_size]:
-                with _left_out(path, failures):
+                with _skipped(path, failures):
                     batch[path] = _read(path, options)
             found = model.estimate(list(batch.values()), options.batch_size)
             for (path, (image, _)), people in zip(batch.items(), found, strict=True):
                 poses = Poses(readable(path), *image.shape[1::-1], None)
                 files = result_files(bases[path], False, options.outputs)
-                with _left_out(path, failures):
+                with _skipped(path, failures):
                     with writing(WRITERS, files, poses) as add:
                         add(image, Frame(0.0, tuple(people)))
                     _report(path, len(people), "", bases[path], options)
@@ -138,7 +138,7 @@ def _read(path, options):
 
 
 def _predict_video(model, source, base, options):
-    """Ctrl-C ends a camera as its end does; of a file, the results of what was seen are kept, too."""
+    """Ctrl-C ends a camera stream normally. It also ends a video file, whose results up to then are kept."""
     video = Video(source)
     boxes = options.given(video.source, video.width, video.height)
     if boxes is not None:
@@ -164,7 +164,7 @@ def _predict_video(model, source, base, options):
 
 
 def _average_fps(frames, video):
-    if video.live and frames[-1].time:  # cameras seldom keep the rate that they claim
+    if video.live and frames[-1].time:  # cameras rarely keep the rate that they claim
         return (len(frames) - 1) / frames[-1].time
     return frame_rates([frame.time for frame in frames], video.fps)[0]
 

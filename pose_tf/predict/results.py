@@ -1,4 +1,4 @@
-"""The people found in a photo or a video, and the files that hold their poses."""
+"""Poses of the people in a photo or a video, and the JSON, CSV and NPZ files that hold them."""
 
 import csv
 import dataclasses
@@ -15,15 +15,15 @@ from pose_tf import files, images, skeleton
 COLUMNS = ("frame", "time_s", "person", "joint", "x_px", "y_px", "x_mm", "y_mm", "z_mm", "confidence")
 _SOFTWARE = b"tEXtSoftware\0pose_tf"
 PNG_MARK = struct.pack(">I", len(_SOFTWARE) - 4) + _SOFTWARE + struct.pack(">I", zlib.crc32(_SOFTWARE))
-"""The first chunk after the header of PNG files that `predict` writes, by which it recognizes them."""
+"""First chunk after the header of PNG files that `predict` writes. It recognizes its own files by this chunk."""
 VIDEO_MARK = struct.pack(">I4s7s", 15, b"free", b"pose_tf")
-"""The last box of MP4 files, likewise. Players skip it."""
+"""Last box of MP4 files that `predict` writes, for the same purpose. Players skip it."""
 BEGINNINGS = (
     b'{"source": ',
     ",".join(COLUMNS).encode(),
     b'<!doctype html>\n<html lang="en">\n<head>\n<meta name="generator" content="pose_tf">\n',
 )
-"""Of JSON, CSV and HTML files, likewise."""
+"""First bytes of the JSON, CSV and HTML files that `predict` writes, for the same purpose."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Person:
         pose2d: float32 [17, 2] px of the image.
         pose3d: float32 [17, 3] mm, relative to the hip; x right, y down, z away from the camera.
         confidence: float32 [17] in 0…1.
-        number: from 1; in a video the same person has the same number throughout.
+        number: number of the person, from 1; the same in all frames of a video.
     """
 
     box: np.ndarray
@@ -51,7 +51,7 @@ class Frame:
 
     Attributes:
         time: seconds since the first frame; 0 for a photo.
-        people: everyone found in it.
+        people: all people in the image.
     """
 
     time: float
@@ -60,14 +60,14 @@ class Frame:
 
 @dataclasses.dataclass
 class Poses:
-    """Everything found in one photo or video; `frames` grows while a video is read.
+    """All poses in one photo or video. `frames` grows while a video is read.
 
     Attributes:
-        source: the file.
-        width: of the frames in pixels.
-        height: of the frames in pixels.
+        source: path of the file.
+        width: width of the frames in pixels.
+        height: height of the frames in pixels.
         fps: frames per second, on average if the rate varies; None for a photo.
-        frames: one for each frame.
+        frames: the frames in order; one for a photo.
     """
 
     source: str
@@ -78,7 +78,7 @@ class Poses:
 
 
 class Digits(NamedTuple):
-    """How many decimals JSON has of each number."""
+    """Number of decimals of each quantity in JSON."""
 
     time_s: int
     box_px: int
@@ -91,7 +91,7 @@ IN_FILE = Digits(time_s=4, box_px=2, pose2d_px=3, pose3d_mm=3, confidence=4)
 
 
 def is_result(path: str) -> bool:
-    """Whether `predict` has written a file: it may be replaced, and is not a photo or video of the user's."""
+    """Whether `predict` wrote a file. Such a file may be replaced, and is not an input."""
     try:
         with open(path, "rb") as file:
             head = file.read(256)
@@ -109,7 +109,7 @@ def is_result(path: str) -> bool:
 
 
 def header_json(poses: Poses) -> dict:
-    """What the JSON of a result says before its frames."""
+    """The part of a result's JSON before its frames."""
     return {
         "source": poses.source,
         "width": poses.width,
@@ -121,7 +121,7 @@ def header_json(poses: Poses) -> dict:
 
 
 def frame_json(number: int, frame: Frame, digits: Digits) -> dict:
-    """A frame as JSON: numbers have units in their names; a joint whose coordinates are not finite is null."""
+    """A frame as JSON. Keys end in the unit; a joint with coordinates that are not finite becomes null."""
     return {
         "frame": number,
         "time_s": round(frame.time, digits.time_s),
@@ -143,7 +143,7 @@ def _rounded(values, digits):
 
 
 def write_json(path: str, poses: Poses) -> None:
-    """Everything, with names and units; each frame is a line of its own."""
+    """Writes a JSON file of all poses, with names and units. Each frame has its own line."""
     with files.replacing(path) as temporary, open(temporary, "w") as file:
         file.write(f'{json.dumps(header_json(poses))[:-1]}, "frames": [')
         for number, frame in enumerate(poses.frames):
@@ -153,7 +153,7 @@ def write_json(path: str, poses: Poses) -> None:
 
 
 def write_csv(path: str, poses: Poses) -> None:
-    """A line for each joint: frame, time, person, joint, its place in the image and in space, confidence."""
+    """Writes a CSV file with one line per joint: frame, time, person, joint, pixels, mm, confidence (see `COLUMNS`)."""
     with files.replacing(path) as temporary, open(temporary, "w", newline="") as file:
         table = csv.writer(file)
         table.writerow(COLUMNS)
@@ -167,7 +167,11 @@ def write_csv(path: str, poses: Poses) -> None:
 
 
 def write_npz(path: str, poses: Poses) -> None:
-    """Arrays over the N people in all frames: frame, time_s, person, box_px, pose2d_px, pose3d_mm, confidence."""
+    """Writes an .npz file of arrays over the N poses of all frames.
+
+    frame [N], time_s [N], person [N], box_px [N, 4], pose2d_px [N, 17, 2], pose3d_mm [N, 17, 3], confidence [N, 17],
+    and joints [17], their names.
+    """
     rows = [(number, frame.time, person) for number, frame in enumerate(poses.frames) for person in frame.people]
     people = [person for *_, person in rows]
     joints = len(skeleton.H36M.joints)

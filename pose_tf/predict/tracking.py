@@ -1,4 +1,4 @@
-"""People through a video: who is who from frame to frame, and poses that do not tremble."""
+"""Tracks people through a video, and smooths their poses over time."""
 
 import dataclasses
 import itertools
@@ -10,16 +10,16 @@ from pose_tf import images
 from pose_tf.predict.people import MIN_SCORE, SCAN_SIZE, find_people, overlap, touches
 
 FIND_EVERY_S = 0.17
-"""Between two searches for people; in between, boxes move with the image."""
+"""Time between two searches for people. In between, boxes move with the image."""
 PATIENCE_S = 1.5
-"""For which a person may go unseen before being given up."""
-CONFIRMED = 2  # searches that have to find a person
-SAME_PERSON_IOU = 0.3  # of the known and the found box, intersection over union
-SAME_PERSON_SHARE = 0.7  # of the smaller of both that lies in the other: a search may see a part only
-START_SCORE, KEEP_SCORE = 0.6, 0.4  # of min_score, to begin to follow, and to go on
-FOUND_WEIGHT = 0.8  # of a found box against the known one, if they overlap entirely and the score is high
-MIN_POINTS, MAX_POINTS = 5, 60  # that are followed on a person
-TRUNK = np.float32([(0.3, 0.05), (0.7, 0.55)])  # corners of where they are, as shares of the box: little background
+"""A track ends when no search has found its person for this time."""
+CONFIRMED = 2  # number of searches that have to find a person
+SAME_PERSON_IOU = 0.3  # intersection over union of the tracked and the found box
+SAME_PERSON_SHARE = 0.7  # share of the smaller box that lies in the other: a search may find only part of a person
+START_SCORE, KEEP_SCORE = 0.6, 0.4  # scores that start and that continue a track, in units of min_score
+FOUND_WEIGHT = 0.8  # weight of the found box against the tracked one, if they coincide and the score is high
+MIN_POINTS, MAX_POINTS = 5, 60  # number of points that the optical flow follows on a person
+TRUNK = np.float32([(0.3, 0.05), (0.7, 0.55)])  # corners of their region in units of the box: little background
 
 
 @dataclasses.dataclass
@@ -27,24 +27,24 @@ class _Track:
     key: int
     box: np.ndarray
     found: int = 1
-    score: float = 0.0  # the best
-    step: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(2, np.float32))  # px from frame to frame
+    score: float = 0.0  # highest so far
+    step: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(2, np.float32))  # px per frame
     last_seen: float = 0.0
 
 
 class PeopleTracker:
-    """Finds what may be people in a video and follows them.
+    """Finds candidates for people in a video and tracks them.
 
-    They are searched for a few times a second; between the searches their boxes move with the image (median of the
-    optical flow of Lucas and Kanade). Low scores are enough to be followed; a person is who has been found several
-    times, and once with `min_score`.
+    It searches the image a few times a second. Between searches, boxes move with the image (median of the optical flow
+    of Lucas and Kanade). A low score is enough to be tracked. A track counts as a person once `CONFIRMED` searches have
+    found it and its highest score has reached `min_score`.
 
     Args:
-        boxes: float [N, 4] of the people in the first frame, who are then followed; None to search for people.
+        boxes: float [N, 4]: boxes of the people to track, in the first frame; None to search for people.
         min_score: see `find_people`.
 
     Attributes:
-        people: those who have turned out to be people: the time when each was found last, by key.
+        people: the tracks that count as people: time when each was found last, by key.
     """
 
     def __init__(self, boxes: np.ndarray | None = None, min_score: float = MIN_SCORE):
@@ -58,14 +58,14 @@ class PeopleTracker:
         self._next_search = -np.inf
 
     def __call__(self, image: np.ndarray, time: float) -> dict[int, np.ndarray]:
-        """Who may be a person in the next frame.
+        """Tracks the candidates to the next frame.
 
         Args:
             image: uint8 [H, W, 3] RGB.
-            time: of the frame in seconds.
+            time: time of the frame in seconds.
 
         Returns:
-            The box, float32 [4], by a key that each keeps; those in `people` have turned out to be people by now.
+            Boxes, float32 [4], by key. A candidate keeps its key; the keys in `people` count as people so far.
         """
         scale = min(SCAN_SIZE / max(image.shape[:2]), 1.0)
         gray = images.resize(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), scale)
@@ -106,7 +106,7 @@ class PeopleTracker:
 
 
 def _motion(before, now, box):
-    """How far a person has moved from one gray image to the next: float32 [2] px; None if that cannot be seen."""
+    """Motion of a person from one gray image to the next, float32 [2] px; None if too few points can be followed."""
     mask = np.zeros_like(before)
     left, top = np.maximum(box[:2] + TRUNK[0] * box[2:], 0).astype(int)
     right, bottom = np.maximum(box[:2] + TRUNK[1] * box[2:], 0).astype(int)
@@ -121,13 +121,13 @@ def _motion(before, now, box):
 
 
 class OneEuroFilter:
-    """Takes the trembling out of a signal and follows fast changes (Casiez, Roussel and Vogel, CHI 2012).
+    """Removes jitter from a signal, yet follows fast changes (Casiez, Roussel and Vogel, CHI 2012).
 
-    A low pass whose cutoff frequency rises with the speed: `min_cutoff + beta·|speed|`.
+    A low-pass filter whose cutoff frequency rises with the speed: `min_cutoff + beta·|speed|`.
 
     Args:
-        min_cutoff: Hz, for what stands still.
-        beta: Hz for each unit a second.
+        min_cutoff: cutoff frequency in Hz at speed 0.
+        beta: increase of the cutoff frequency in Hz per unit of the signal per second.
     """
 
     SPEED_CUTOFF = 1.0  # Hz
@@ -138,14 +138,14 @@ class OneEuroFilter:
         self._time = None
 
     def __call__(self, values: np.ndarray, time: float) -> np.ndarray:
-        """Smooths the next values, of any shape; `time` in seconds has to rise from call to call."""
+        """Smooths the next values, an array of any shape. `time` in seconds must increase from call to call."""
         if self._time is None:
             self._value, self._speed = values, np.zeros_like(values)
         elif time > self._time:
             step = time - self._time
             speed = (values - self._value) / step
             self._speed = self._speed + _weight(self.SPEED_CUTOFF, step) * (speed - self._speed)
-            # One cutoff for all coordinates of a joint, so that its direction stays.
+            # One cutoff for all coordinates of a joint preserves the direction of its motion.
             magnitude = np.linalg.norm(self._speed, axis=-1, keepdims=True)
             weight = _weight(self._min_cutoff + self._beta * magnitude, step)
             self._value = self._value + weight * (values - self._value)
@@ -154,16 +154,16 @@ class OneEuroFilter:
 
 
 def _weight(cutoff, step):
-    """Of a new value in a low pass, for a cutoff in Hz and a time step in seconds."""
+    """Weight of a new value in a low-pass filter, for a cutoff in Hz and a time step in seconds."""
     rate = 2 * np.pi * cutoff * step
     return rate / (rate + 1)
 
 
 class PoseSmoother:
-    """Smooths the poses of each person of a video by themselves.
+    """Smooths the poses of each person in a video separately.
 
-    2D joints are filtered in units of the box's longest side, 3D joints in mm: what stands still at 1 Hz, an arm that
-    swings with 1 m/s at 6 Hz.
+    Filters 2D joints in units of the box's longest side and 3D joints in mm. The cutoff is 1 Hz for a joint at rest and
+    6 Hz for an arm that swings at 1 m/s.
     """
 
     def __init__(self):

@@ -1,4 +1,4 @@
-"""The people in a video: followed from frame to frame, and their poses."""
+"""Tracks the people in a video and estimates their poses."""
 
 import collections
 import dataclasses
@@ -22,25 +22,24 @@ def _no_bar(frames: Iterable, total: int | None, desc: str) -> Iterable:
 
 
 class PeopleInVideo:
-    """The frames of a video, each with the boxes of the people who are followed through it.
+    """The frames of a video, each with the boxes of the people who are tracked through it.
 
-    A camera is read once. A file is read here, and again in iteration, so that each person is reported from the first
-    frame in which they were followed to the last in which they were found, and not from when it was certain to when
-    they were given up.
+    A camera is read once. A file is read here and again during iteration. This way, each person is reported from the
+    first tracked frame to the last detection, not from confirmation to time-out.
 
-    Iterating gives (seconds, image uint8 [H, W, 3] RGB, boxes float32 [4] px by the people's numbers from 1).
+    Iterating yields (seconds, image uint8 [H, W, 3] RGB, boxes float32 [4] px by person number, from 1).
 
     Args:
-        video: to read.
-        boxes: float32 [N, 4] of the people in the first frame; None to search for people.
+        video: the video to read.
+        boxes: float32 [N, 4]: boxes of the people in the first frame; None to search for people.
         min_score: see `find_people`.
-        max_frames: of the video; 0 for all.
+        max_frames: most frames to read; 0 for all.
         progress: wraps an iterable in a progress bar, as `tqdm.tqdm` does with its `total` and `desc`.
 
     Attributes:
-        video: it.
-        times: of the frames in seconds; empty for a camera.
-        expected: how many frames the file claims to have, up to `max_frames`; None if it does not say so.
+        video: the video.
+        times: time stamps of the frames in seconds; empty for a camera.
+        expected: number of frames that the file claims to have, up to `max_frames`; None if it claims none.
     """
 
     def __init__(
@@ -83,20 +82,20 @@ class PeopleInVideo:
 def estimate_frames(
     model, followed: PeopleInVideo, smooth: bool, batch_size: int
 ) -> Iterator[tuple[Frame, np.ndarray]]:
-    """Estimates everyone's poses in each frame.
+    """Estimates the poses of all people in each frame.
 
     Args:
         model: a `PoseModel`.
         followed: the frames and their people.
         smooth: smooth the poses over time.
-        batch_size: people to compute at once.
+        batch_size: number of people per call of the model.
 
     Returns:
         An iterator over frames and their images, uint8 [H, W, 3] RGB.
 
     Raises:
-        MediaError: at the end, if there were no frames.
-        UserError: the model cannot compute.
+        MediaError: the video has no frames; raised at the end of the iteration.
+        UserError: the model fails.
     """
     smoother = PoseSmoother() if smooth else None
     video, count = followed.video, 0
@@ -109,7 +108,7 @@ def estimate_frames(
         yield Frame(time, tuple(people)), image
     if not count:
         raise MediaError(f"{video.source} has no frames that can be read")
-    # Where a file does not count its frames, it claims its duration in frames of equal length.
+    # A file that does not count its frames claims its duration in frames of equal length.
     if followed.expected and max(count, time * video.fps) < 0.95 * followed.expected:
         logger.warning("%s ends after %d of %d frames: it may be damaged", video.source, count, followed.expected)
 

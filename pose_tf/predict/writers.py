@@ -1,7 +1,8 @@
-"""Writers of results: each turns the frames of one photo or video into one file.
+"""Result writers. Each turns the frames of one photo or video into one file.
 
-A writer is a context manager of (path, poses). It yields a function of each frame's image, uint8 [H, W, 3] RGB, and
-`Frame`. At the end of the block, when `poses` has all frames, it writes the file. A block that fails writes nothing.
+A writer is a context manager with the arguments (path, poses). It yields a function that takes the image of each frame,
+uint8 [H, W, 3] RGB, and its `Frame`. At the end of the block, when `poses` has all frames, it writes the file. If the
+block fails, it writes nothing.
 """
 
 import contextlib
@@ -15,14 +16,14 @@ from pose_tf.predict.media import writing_video
 from pose_tf.predict.page import write_page
 from pose_tf.predict.results import PNG_MARK, Poses, write_csv, write_json, write_npz
 
-PAGE_PX, PAGE_IMAGES = 640, 300  # longest side of the images in a page, and how many there are at most
-VIEWS_FRAMES = 6  # of a video, in its sheet of views
+PAGE_PX, PAGE_IMAGES = 640, 300  # longest side of the images in a page, and their maximum number
+VIEWS_FRAMES = 6  # number of frames of a video in its sheet of views
 VIEWS_PX = 256
 JPEG_QUALITY = 80
 
 
 def numbers(write: Callable[[str, Poses], None]):
-    """The writer of a file that needs no images."""
+    """Makes a writer of a file that needs no images."""
 
     @contextlib.contextmanager
     def writer(path, poses):
@@ -34,7 +35,7 @@ def numbers(write: Callable[[str, Poses], None]):
 
 @contextlib.contextmanager
 def page(path, poses):
-    """A page for the browser, with small images."""
+    """Writes an interactive HTML page with small images."""
     thumbnails = Spread(PAGE_IMAGES)
     yield lambda image, frame: thumbnails.offer(len(poses.frames), lambda: _small_jpeg(image))
     write_page(path, poses, thumbnails.kept)
@@ -42,7 +43,7 @@ def page(path, poses):
 
 @contextlib.contextmanager
 def photo_overlay(path, poses):
-    """A photo with everyone's skeleton."""
+    """Writes a photo with skeletons."""
     drawn = []
     yield lambda image, frame: drawn.append(viz.draw_people(image, frame.people))
     images.write_png(path, *drawn, PNG_MARK)
@@ -50,14 +51,14 @@ def photo_overlay(path, poses):
 
 @contextlib.contextmanager
 def photo_views(path, poses):
-    """A photo with skeletons, and the 3D poses from three sides beside it."""
+    """Writes a photo with skeletons, and beside it the 3D poses from three sides."""
     drawn = []
     yield lambda image, frame: drawn.append(viz.side_by_side(image, frame.people))
     images.write_png(path, *drawn, PNG_MARK)
 
 
 def video_overlay(fps: float):
-    """The writer of a video with everyone's skeleton, at a constant rate."""
+    """Makes a writer of a video with skeletons, at a constant frame rate."""
 
     @contextlib.contextmanager
     def writer(path, poses):
@@ -69,14 +70,14 @@ def video_overlay(fps: float):
 
 @contextlib.contextmanager
 def video_views(path, poses):
-    """A few frames of a video as `photo_views` has them, one below the other; no file if there are no people."""
-    rows, inhabited = Spread(VIEWS_FRAMES), 0
+    """Writes a few frames of a video like `photo_views`, one below the other. Without people, it writes no file."""
+    rows, with_people = Spread(VIEWS_FRAMES), 0
 
     def add(image, frame):
-        nonlocal inhabited
+        nonlocal with_people
         if frame.people:
-            rows.offer(inhabited, lambda: viz.side_by_side(image, frame.people, VIEWS_PX, 1))
-            inhabited += 1
+            rows.offer(with_people, lambda: viz.side_by_side(image, frame.people, VIEWS_PX, 1))
+            with_people += 1
 
     yield add
     if rows.kept:
@@ -91,11 +92,11 @@ WRITERS = {
     "csv": numbers(write_csv),
     "npz": numbers(write_npz),
 }
-"""Of the results of a photo, by output."""
+"""Writers for the results of a photo, by output."""
 
 
 def video_writers(fps: float) -> dict:
-    """Those of a video; `fps` is the rate of the overlay."""
+    """Writers for the results of a video, by output. `fps` is the frame rate of the overlay."""
     return WRITERS | {"overlay": video_overlay(fps), "views": video_views}
 
 
@@ -103,7 +104,7 @@ def video_writers(fps: float) -> dict:
 def writing(writers: dict, files: dict[str, str], poses: Poses):
     """Writes several results at once: yields a function that adds a frame's image and `Frame` to all of them."""
     with contextlib.ExitStack() as stack:
-        # The last to enter is the first to write.
+        # The writer that is entered last writes first.
         used = [output for output in reversed(writers) if output in files]
         adds = [stack.enter_context(writers[output](files[output], poses)) for output in used]
 
@@ -121,7 +122,11 @@ def _small_jpeg(image):
 
 
 class Spread:
-    """A limited number of things out of a row of any length, evenly spread: `kept` by their numbers."""
+    """Keeps a limited number of items, evenly spaced, out of a sequence of unknown length.
+
+    Attributes:
+        kept: the items by number.
+    """
 
     def __init__(self, most: int):
         self.kept = {}
@@ -129,9 +134,9 @@ class Spread:
         self._every = 1
 
     def offer(self, number: int, make: Callable):
-        """Keeps what `make` returns, if it is the turn of this number."""
+        """Calls `make` and keeps its result if this number is one of the spaced ones."""
         if number % self._every == 0:
             self.kept[number] = make()
         if len(self.kept) > self._most:
             self._every *= 2
-            self.kept = {kept: thing for kept, thing in self.kept.items() if kept % self._every == 0}
+            self.kept = {kept: item for kept, item in self.kept.items() if kept % self._every == 0}

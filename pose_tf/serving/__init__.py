@@ -1,1 +1,1 @@
-"""The client of TF Serving."""
+"""A client of TF Serving."""

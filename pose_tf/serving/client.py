@@ -1,4 +1,4 @@
-"""Asks an exported model that TF Serving serves, over gRPC or REST."""
+"""Sends requests to an exported model on TF Serving, over gRPC or REST."""
 
 import base64
 import http.client
@@ -20,19 +20,19 @@ from pose_tf import skeleton
 from pose_tf.errors import UserError, reason
 
 FIRST_WAIT_S = 0.25
-"""Before the second attempt; it doubles each time, up to the longest. Half of it, at random, is added or taken away, so
-that clients who were turned away together do not come back together."""
+"""Wait before the second attempt. The wait doubles with each attempt, up to `LONGEST_WAIT_S`. It varies at random by up
+to half, so that clients that were rejected together do not return together."""
 LONGEST_WAIT_S = 5.0
 REASON_LENGTH = 500
-"""Characters of a server's reason that are told: some repeat the request."""
+"""Messages quote this many characters of the server's reason. Some reasons repeat the whole request."""
 HOST_AND_PORT = r"(\[[^\s\]]+\]|[^\s/:\[\]]+):[0-9]{1,5}"
 SINGLE_OUTPUT = "pose3d"
-"""Of `lift`. Over REST, TF Serving leaves out the name where a signature has one output."""
+"""Name of the only output of `lift`. Over REST, TF Serving omits the name if a signature has one output."""
 CHANNEL_OPTIONS = [
     ("grpc.max_send_message_length", -1),
-    ("grpc.max_receive_message_length", -1),  # 4 MiB otherwise
+    ("grpc.max_receive_message_length", -1),  # default: 4 MiB
     ("grpc.enable_http_proxy", 0),
-    ("grpc.initial_reconnect_backoff_ms", 100),  # 1 s otherwise, in which attempts fail without being made
+    ("grpc.initial_reconnect_backoff_ms", 100),  # default: 1 s, in which attempts fail without a connection
     ("grpc.max_reconnect_backoff_ms", 1000),
 ]
 STATUS_OF_HTTP = {
@@ -45,26 +45,26 @@ STATUS_OF_HTTP = {
 
 
 class ServerError(UserError):
-    """A server cannot be asked, or its answer cannot be used. The message begins with its address."""
+    """A server cannot be reached, or its answer cannot be used. The message begins with the server's address."""
 
 
 def is_address(text: str) -> bool:
-    """Whether a text is an address as `Client` takes them, of any host, rather than a path."""
+    """Whether a text is an address that `Client` accepts rather than a path."""
     return "://" in text or bool(re.fullmatch(HOST_AND_PORT, text))
 
 
 class Client:
-    """A model on a server, which threads may share. It connects directly, whatever proxies the environment names.
+    """A `Backend` that uses a model on a server. Threads can share it. It ignores proxies of the environment.
 
     Args:
-        server: `HOST:PORT` is asked over gRPC; `http://HOST:PORT` and `https://HOST:PORT` over REST.
-        model: its name there.
-        timeout_s: deadline of each attempt.
-        attempts: how often a server that is not available is asked.
+        server: `HOST:PORT` for gRPC; `http://HOST:PORT` or `https://HOST:PORT` for REST.
+        model: name of the model on the server.
+        timeout_s: deadline of each attempt in seconds.
+        attempts: number of attempts if the server is not available.
 
     Attributes:
-        card: the server, the model's name there, joints and bones: what is known of it here.
-        takes_pixels: False. `PoseModel` sends images as files, which compress well.
+        card: description of the model: server, name of the model, joints and bones.
+        takes_pixels: False. `PoseModel` sends images as files, which are smaller than pixels.
 
     Raises:
         ServerError: `server` is not such an address.
@@ -89,22 +89,22 @@ class Client:
         elif re.fullmatch(HOST_AND_PORT, server):
             self._channel = grpc.insecure_channel(server, options=CHANNEL_OPTIONS)
         if not (self._url or self._channel):
-            raise ServerError(f"{self._name} has to be HOST:PORT for gRPC, or http://HOST:PORT for REST")
+            raise ServerError(f"{self._name} must be HOST:PORT for gRPC, or http://HOST:PORT for REST")
 
     def predict(self, signature: str, inputs: dict[str, np.ndarray | list[bytes]]) -> dict[str, np.ndarray]:
-        """The model's answer.
+        """Computes the outputs of a signature on the server.
 
         Args:
-            signature: one of those that `export` describes.
-            inputs: what it takes, N of each. Files are a list of bytes or an array of objects; NumPy's own strings lose
-                zeros at their ends.
+            signature: name of a signature that `export` describes.
+            inputs: its inputs by name, each with N elements. Pass files as a list of bytes or an array of objects;
+                NumPy's own byte strings lose trailing zeros.
 
         Returns:
-            The signature's outputs, float32 [N, …].
+            The outputs by name, float32 [N, …].
 
         Raises:
-            ServerError: the server is not known, not available, late, or no TF Serving; it has no such model or
-                signature; or it refuses the inputs, with its reason.
+            ServerError: the host is unknown, the server is not available, does not answer in time or does not answer
+                like TF Serving; it lacks the model or the signature; or it refuses the inputs, with a reason.
         """
         arrays = {
             key: value if isinstance(value, np.ndarray) else np.array(value, object) for key, value in inputs.items()
@@ -115,12 +115,13 @@ class Client:
                 return ask(signature, arrays)
             except _UnavailableError as error:
                 if attempt >= self._attempts:
-                    raise ServerError(f"{self._name} is not available, asked {attempt} times: {error}") from None
+                    tries = "1 attempt" if attempt == 1 else f"{attempt} attempts"
+                    raise ServerError(f"{self._name} is not available after {tries}: {error}") from None
             wait_s = min(FIRST_WAIT_S * 2 ** (attempt - 1), LONGEST_WAIT_S)
             time.sleep(wait_s * random.uniform(0.5, 1.5))
 
     def close(self) -> None:
-        """Ends the connection."""
+        """Closes the connection."""
         if self._channel:
             self._channel.close()
 
@@ -144,36 +145,36 @@ class Client:
             if "errors resolving" in text:
                 raise self._unknown_host() from None
             if "parsing HTTP/2" in text or code == grpc.StatusCode.UNIMPLEMENTED:
-                raise self._stranger("it speaks another protocol; with http:// it is asked over REST") from None
+                raise self._not_tf_serving("it speaks another protocol; for REST, use http://HOST:PORT") from None
             raise self._failure(code, text, signature) from None
         if not answer.outputs:
-            raise self._stranger("it answered without outputs")
+            raise self._not_tf_serving("it answered without outputs")
         return {key: tf.make_ndarray(output) for key, output in answer.outputs.items()}
 
     def _ask_rest(self, signature, arrays):
         request = {"signature_name": signature, "inputs": {key: _to_json(array) for key, array in arrays.items()}}
         try:
             status, content_type, data = self._post(json.dumps(request, separators=(",", ":")).encode())
-        except (socket.gaierror, UnicodeError):  # no domain name has a part without letters, or of more than 63
+        except (socket.gaierror, UnicodeError):  # UnicodeError: a part of the name is empty or longer than 63 letters
             raise self._unknown_host() from None
         except TimeoutError:
             raise self._failure(grpc.StatusCode.DEADLINE_EXCEEDED, "", signature) from None
         except ssl.SSLError as error:
             problem = getattr(error, "verify_message", None) or error.reason
-            raise ServerError(f"{self._name} cannot be connected to securely: {problem}") from None
+            raise ServerError(f"{self._name} cannot be reached over TLS: {problem}") from None
         except (OSError, http.client.IncompleteRead) as error:
             raise _UnavailableError(getattr(error, "strerror", None) or "the connection was closed") from None
         except http.client.HTTPException:
-            raise self._stranger("it speaks another protocol; without http:// it is asked over gRPC") from None
+            raise self._not_tf_serving("it speaks another protocol; for gRPC, use HOST:PORT") from None
         try:
             answer = json.loads(data)
             if status == 200:
                 return _outputs_of(answer)
             text = str(answer["error"])
         except (ValueError, TypeError, KeyError):
-            if status == 503:  # of a proxy, which does not answer as TF Serving would
+            if status == 503:  # from a proxy, which does not answer in TF Serving's format
                 raise _UnavailableError("HTTP 503") from None
-            raise self._stranger(f"it answered HTTP {status} with {content_type} that holds no poses") from None
+            raise self._not_tf_serving(f"it answered HTTP {status} with {content_type} without poses") from None
         raise self._failure(STATUS_OF_HTTP.get(status, grpc.StatusCode.UNKNOWN), text, signature)
 
     def _post(self, data):
@@ -186,9 +187,9 @@ class Client:
         path = f"{self._url.path.rstrip('/')}/v1/models/{urllib.parse.quote(self._model, safe='')}:predict"
         try:
             connection.connect()
-            connected = connection.sock  # which the connection forgets when the answer will be the last
+            connected = connection.sock  # the connection drops it if the server closes after the answer
 
-            def keep_deadline():  # a socket's own limit is for each of its operations
+            def keep_deadline():  # a socket's own timeout applies to each operation
                 left_s = deadline - time.monotonic()
                 if left_s <= 0:
                     raise TimeoutError
@@ -209,7 +210,7 @@ class Client:
             connection.close()
 
     def _failure(self, code, text, signature):
-        """The exception that tells what a status of gRPC and the server's words mean."""
+        """The exception for a gRPC status and the server's message."""
         text = reason(tf.errors.UnknownError(None, None, text or code.name))[:REASON_LENGTH]
         if code == grpc.StatusCode.UNAVAILABLE:
             return _UnavailableError(re.sub(r"^failed to connect to all addresses; .*: (?=[^:]+$)", "", text))
@@ -223,19 +224,19 @@ class Client:
             return ServerError(f"{self._name} refused the request: {text}")
         return ServerError(f"{self._name} failed with {code.name}: {text}")
 
-    def _stranger(self, evidence):
-        return ServerError(f"{self._name} is no TF Serving: {evidence}")
+    def _not_tf_serving(self, evidence):
+        return ServerError(f"{self._name} does not answer like TF Serving: {evidence}")
 
     def _unknown_host(self):
-        return ServerError(f"{self._name} names a host that is not known")
+        return ServerError(f"{self._name} names an unknown host")
 
 
 class _UnavailableError(Exception):
-    """The server may answer a moment later."""
+    """The server is not available, but may answer later."""
 
 
 def _parse_url(server):
-    """Parts of the address, or None if it is none that can be asked."""
+    """Parts of the URL, or None if it is not a valid address of a server."""
     try:
         url = urllib.parse.urlsplit(server)
         usable = url.scheme in ("http", "https") and url.hostname and url.port != 0
@@ -245,14 +246,14 @@ def _parse_url(server):
 
 
 def _to_json(array):
-    """Numbers as they are, bytes in base 64, as TF Serving's REST interface wants them."""
+    """An array in the JSON of TF Serving's REST interface: numbers unchanged, bytes in base 64."""
     if array.dtype.kind in "OS":
         return [{"b64": base64.b64encode(item).decode()} for item in array]
     return array.tolist()
 
 
 def _outputs_of(answer):
-    """float32 arrays, as all outputs are. ValueError, TypeError or KeyError if the answer holds none."""
+    """Outputs in an answer, float32 arrays by name. Raises ValueError, TypeError or KeyError if it holds none."""
     outputs = answer["outputs"]
     if not isinstance(outputs, dict):
         outputs = {SINGLE_OUTPUT: outputs}

@@ -1,4 +1,4 @@
-"""Tests of the color jitter, against the definitions in NumPy."""
+"""Tests of the color jitter against its definition in NumPy."""
 
 import colorsys
 
@@ -63,7 +63,7 @@ def test_strengths_bound_the_factors(images, name):
 
 
 def test_every_order_occurs():
-    # Brightness up to white, then down in contrast, or the other way round, gives different gray.
+    # Raising brightness to white before or after lowering contrast gives different grays.
     images = np.full((200, 2, 2, 3), 200, np.float32)
     images[:, 0] = 20
     order = tf.argsort(tf.random.stateless_uniform([200, 3], [0, 0]))

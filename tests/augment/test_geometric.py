@@ -1,4 +1,4 @@
-"""Tests of the geometric augmentation: joints stay on what they mark, options mean what they say, seeds decide."""
+"""Tests of the geometric augmentation: joints stay on their landmarks, options work as documented, seeds decide."""
 
 import warnings
 
@@ -155,7 +155,7 @@ def test_what_comes_from_outside_is_black():
 def test_images_are_transformed_as_by_tensorflow_addons(rng, interpolation):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
-        tfa = pytest.importorskip("tensorflow_addons", reason="there is none for this TensorFlow")
+        tfa = pytest.importorskip("tensorflow_addons", reason="not available for this TensorFlow")
     images = rng.uniform(0, 255, (6, 30, 40, 3)).astype(np.float32)
     transforms = np.tile(np.float32([1, 0, 0, 0, 1, 0, 0, 0]), (6, 1)) + rng.normal(0, 0.2, (6, 8)).astype(np.float32)
     transforms[:, [2, 5]] *= 20

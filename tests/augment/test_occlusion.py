@@ -1,4 +1,4 @@
-"""Tests of pasting and of its random augmenter, against OpenCV."""
+"""Tests of pasting and of its random augmenter against OpenCV."""
 
 import cv2
 import numpy as np
@@ -13,7 +13,7 @@ SIZES = [(1, 1), (2, 3), (17, 40), (64, 64), (131, 90), (77, 201), (240, 250)]
 
 
 def smooth(rng, height, width):
-    """A random picture with the smoothness of a photograph, and an alpha channel with a shape."""
+    """A random image as smooth as a photograph, with an alpha channel that has a shape."""
     coarse = rng.integers(0, 256, (height // 9 + 2, width // 9 + 2, 4)).astype(np.uint8)
     picture = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
     picture[..., 3] = np.where(picture[..., 3] > 90, 255, 0)
@@ -27,7 +27,7 @@ def bank():
 
 
 def paste_with_opencv(image, objects, scales, centers):
-    """The published way of pasting, one object after another."""
+    """The published pasting method, one object after another."""
     canvas = image.astype(np.float64)
     for picture, scale, center in zip(objects, scales, centers):
         width, height = (round(float(side) * float(scale)) for side in picture.shape[1::-1])

@@ -1,4 +1,4 @@
-"""`pose-tf`: its commands, how they are started, and what is installed."""
+"""Tests of `pose-tf`: its commands, the ways to start them, and the installed package."""
 
 import os
 import pathlib
@@ -132,12 +132,12 @@ def test_a_run_that_has_lost_a_worker_starts_again(tmp_path, start):
     flags = ("--config=feed_forward", "--config.seed=3", f"--workdir={tmp_path}/run", "--data_dir=d")
     done = run(*start, *flags, PYTHONPATH=f"{tmp_path}:{ROOT}")
     assert (done.returncode, done.stdout) == (0, "again 3 d\n"), done.stderr
-    assert done.stderr == "warning: another worker is gone; starting again from the last checkpoint\n"
+    assert done.stderr == "warning: another worker is gone; restarting from the last checkpoint\n"
 
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory):
-    """The folder of programs of a virtual environment where the package is installed beside what this one has."""
+    """Program folder of a virtual environment with the package installed; it shares the other packages of this one."""
     folder = tmp_path_factory.mktemp("venv")
     assert run("-m", "venv", "--without-pip", folder).returncode == 0
     purelib = sysconfig.get_path("purelib", "venv", {"base": folder, "platbase": folder})

@@ -14,7 +14,7 @@ SUBJECTS = (1, 5, 6)
 
 
 def _make_sample(number, noise=12):
-    """A consistent sample; the image is gray `number` with a square of noise, so that its file stays small."""
+    """A consistent sample. The image has gray level `number` and a square of noise, which keeps its file small."""
     rng = np.random.default_rng(number)
     image = np.full(records.IMAGE_SHAPE, number, np.uint8)
     image[-noise:, -noise:] = rng.integers(0, 256, (noise, noise, 3))
@@ -44,7 +44,7 @@ def _make_sample(number, noise=12):
 
 @pytest.fixture(scope="session")
 def make_sample():
-    """make_sample(number, noise=12): a labeled sample whose numbers agree with each other."""
+    """make_sample(number, noise=12): a labeled sample whose values are consistent."""
     return _make_sample
 
 
@@ -73,7 +73,7 @@ def people(tmp_path_factory):
 
 
 def _rewrite(path, schema, change, samples):
-    """Writes samples after `change(number, example)`, which edits a tf.train.Example or returns bytes instead."""
+    """Writes samples after `change(number, example)`, which edits a tf.train.Example or returns bytes to replace it."""
     with tf.io.TFRecordWriter(str(path), tf.io.TFRecordOptions(compression_type=schema.compression)) as writer:
         for number, sample in enumerate(samples):
             example = tf.train.Example.FromString(records.encode(sample, schema))
@@ -82,13 +82,13 @@ def _rewrite(path, schema, change, samples):
 
 @pytest.fixture(scope="session")
 def rewrite():
-    """rewrite(path, schema, change, samples): writes a file of records, some of them wrong."""
+    """rewrite(path, schema, change, samples): writes a file of records, some of them invalid."""
     return _rewrite
 
 
 @pytest.fixture(scope="session")
 def frozen_heap():
-    """Takes what is imported out of garbage collection, which then takes milliseconds."""
+    """Excludes imported objects from garbage collection, which then takes milliseconds."""
     gc.collect()
     gc.freeze()
     yield
@@ -97,6 +97,6 @@ def frozen_heap():
 
 @pytest.fixture(autouse=True)
 def no_iterators_left(frozen_heap):
-    """Frees tf.data iterators that tracebacks still hold; freed in the midst of a later trace, they can block it."""
+    """Frees tf.data iterators that tracebacks still hold. Freeing them during a later trace can block it."""
     yield
     gc.collect()

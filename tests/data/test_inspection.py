@@ -1,4 +1,4 @@
-"""What an inspection of records reports beside damage."""
+"""Tests of what an inspection of records reports besides damage."""
 
 import re
 
@@ -10,7 +10,7 @@ from pose_tf.data.inspection import format_inspection, inspect, joints_outside, 
 
 
 def test_it_reports_how_subjects_and_actions_lie_in_the_files(make_sample, tmp_path):
-    """Videos, each a file, are what a shuffle has to mix."""
+    """Each video is a file, so a shuffle has to mix videos."""
     for number in range(4):
         samples = [make_sample(number) | {"subject": 1 + number % 2, "action": 2 + number} for _ in range(3)]
         records.write(f"{tmp_path}/h36/{number}.tfrecord", samples, records.H36M)
@@ -37,7 +37,7 @@ HUMAN36M_LENS = (-0.2083, 0.2555, -0.0025, -0.00076, -0.00161)  # of camera 5413
 
 
 def seen_through_a_lens(sample, offset, lens=HUMAN36M_LENS):
-    """The sample moved by `offset` mm, and seen by a camera of Human3.6M (its dataset's own camera model)."""
+    """The sample, moved by `offset` mm and projected by a camera of Human3.6M (the camera model of that dataset)."""
     pose3d = sample["pose3d"].astype(float) * [0.7, 0.7, 1] + offset
     fx, cx, fy, cy = sample["intrinsics"][0].astype(float)
     x, y = (pose3d[:, :2] / pose3d[:, 2:]).T

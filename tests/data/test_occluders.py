@@ -1,4 +1,4 @@
-"""The bank of occluders: its file, and its atlas on the device."""
+"""Tests of the occluder bank: its file, and its atlas on the device."""
 
 import pathlib
 import subprocess

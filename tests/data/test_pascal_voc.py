@@ -1,4 +1,4 @@
-"""Which objects of a VOC devkit become occluders, and how damage is reported."""
+"""Tests of the choice of VOC objects that become occluders, and of reports of damage."""
 
 import os
 import struct
@@ -35,7 +35,7 @@ def test_the_rim_of_an_object_is_softened(tmp_path):
     write_image(tmp_path, "a", [(10, 20, 70, 60, "chair", 0, 0)])
     objects = cv2.imread(str(tmp_path / "SegmentationObject" / "a.png"), cv2.IMREAD_UNCHANGED)
     assert objects is not None
-    # The box of the mask is larger than the object here, so that its rim lies inside.
+    # Here the box of the mask is larger than the object, so its rim lies inside.
     annotation = tmp_path / "Annotations" / "a.xml"
     annotation.write_text(annotation.read_text().replace(BOX.format(10, 20, 70, 60), BOX.format(0, 10, 80, 70)))
     (picture,) = OccluderBank.from_voc(str(tmp_path)).objects
@@ -48,7 +48,7 @@ def test_the_rim_of_an_object_is_softened(tmp_path):
 
 
 def test_a_difficult_object_whose_pixels_are_marked_255_leaves_the_others_of_its_image(tmp_path):
-    """As in VOC itself: the numbers count all objects, and only those that are used need pixels."""
+    """As in VOC: numbers count all objects, and only the objects that are used need pixels."""
     chair, sofa = (10, 20, 70, 60, "chair", 1, 0), (80, 20, 150, 110, "sofa", 0, 0)
     write_image(tmp_path, "a", [chair, sofa, (0, 100, 20, 120, "person", 0, 0)])
     path = tmp_path / "SegmentationObject" / "a.png"
@@ -66,7 +66,7 @@ def test_an_object_one_pixel_wide_is_no_error(tmp_path):
     assert [picture.shape for picture in OccluderBank.from_voc(str(tmp_path)).objects] == [(350, 1, 4)]
 
 
-@pytest.mark.skipif(os.fsencode("\udcff") != b"\xff", reason="this file system's names are all UTF-8")
+@pytest.mark.skipif(os.fsencode("\udcff") != b"\xff", reason="all names on this file system are UTF-8")
 def test_an_image_whose_name_is_not_utf_8_is_read(tmp_path):
     write_image(tmp_path, "a", [(10, 20, 70, 60, "chair", 0, 0)])
     for folder in ("Annotations", "JPEGImages", "SegmentationObject"):

@@ -1,4 +1,4 @@
-"""Tests of the pipelines: which samples come when, that they are the ones written, resuming, shares, and damage."""
+"""Tests of the pipelines: order and content of samples, resuming, shares of hosts, and damage."""
 
 import functools
 import itertools
@@ -39,7 +39,7 @@ def detector_batches(index, subjects=(1, 5), batch_size=BATCH, **options):
 
 
 def numbers(people, batch, key):
-    """The numbers of the samples in a batch, whose images and poses must be those written, to the bit."""
+    """The numbers of the samples in a batch; checks that images and poses equal the written ones to the bit."""
     found = batch["image"][:, 0, 0, 0].tolist()  # the gray of the image
     for number, image, pose2d in zip(found, batch["image"], batch[key], strict=True):
         np.testing.assert_array_equal(image, people.samples[number]["image"])
@@ -52,14 +52,14 @@ def take(people, dataset, steps):
 
 
 def take_samples(people, index, count, subjects=EVERYBODY, **options):
-    """The first samples, and how many were skipped before each."""
+    """The first samples, and the number of samples skipped before each."""
     batches = detector_batches(index, subjects, 1, **options).take(count).as_numpy_iterator()
     found = [(*numbers(people, batch, "pose2d_crop"), *batch["skipped"].tolist()) for batch in batches]
     return [number for number, _ in found], [skipped for _, skipped in found]
 
 
 def cut(stream, sizes):
-    """Cuts a stream of everybody's samples where so many shards are through, and so many others, …"""
+    """Splits a stream of all subjects' samples into chunks of whole shards; `sizes` are their numbers of shards."""
     chunks, stream = [], list(stream)
     for size in sizes:
         shards = list(dict.fromkeys(number % SHARDS for number in stream))[:size]
@@ -72,7 +72,7 @@ def cut(stream, sizes):
 
 @pytest.fixture
 def four_open(monkeypatch):
-    """No more than four shards are open at a time, so that an epoch has three chunks."""
+    """Opens at most four shards at a time, so that an epoch has three chunks."""
     monkeypatch.setattr(pipeline, "OPEN_SHARDS", 4)
 
 
@@ -89,7 +89,7 @@ def test_detector_batches_are_bytes_of_images_and_their_joints(index):
 
 @pytest.mark.parametrize("subjects", [(1,), (5, 6), (1, 5, 6), np.array([6, 1])])
 def test_an_epoch_visits_every_sample_of_the_subjects_once(people, index, subjects):
-    """The batches go on across epochs: ten, nineteen and 28 samples are no multiple of three."""
+    """Batches continue across epochs: ten, nineteen and 28 samples are not multiples of three."""
     expected = wanted(people, subjects)
     order = sum(take(people, detector_batches(index, subjects, 3), len(expected)), [])
     epochs = [order[start : start + len(expected)] for start in range(0, len(order), len(expected))]
@@ -145,7 +145,7 @@ def test_a_global_seed_changes_nothing(people, index, global_seed):
 
 @pytest.fixture(scope="module")
 def videos(tmp_path_factory):
-    """60 files as videos are: 5 to 36 frames of one subject and one action. The gray is the number of the video."""
+    """60 files like videos: 5 to 36 frames of one subject and one action. The gray level is the number of the video."""
     folder = tmp_path_factory.mktemp("videos")
     sample = _frame()
     for video in range(60):
@@ -166,7 +166,7 @@ def _frame():
 
 
 def test_batches_mix_videos_as_a_uniform_shuffle_does(videos):
-    """In 5 batches of 16, at any step of two epochs: 80 draws out of 60 videos by their lengths see 40 in the mean."""
+    """In any 5 batches of 16 in two epochs: 80 draws from 60 videos, weighted by length, hit 40 videos on average."""
     total = len(videos.poses)
     batches = detector_batches(videos, EVERYBODY, 16).take(2 * total // 16).as_numpy_iterator()
     drawn = np.concatenate([batch["image"][:, 0, 0, 0] for batch in batches])
@@ -176,7 +176,7 @@ def test_batches_mix_videos_as_a_uniform_shuffle_does(videos):
     shuffled = [len(set(rng.permutation(np.repeat(np.arange(60), lengths))[:80])) for _ in range(500)]
     assert abs(np.mean(windows) - np.mean(shuffled)) < 1.0
     assert min(windows) >= min(shuffled) - 2
-    # No drift either: every tenth of an epoch has its part of the short and of the long videos.
+    # No drift either: every tenth of an epoch has its share of short and of long videos.
     for tenth in np.array_split(drawn[:total], 10):
         np.testing.assert_allclose(lengths[tenth].mean(), (lengths**2).sum() / total, rtol=0.12)
 
@@ -232,7 +232,7 @@ def spoil(path):
 
 
 def test_shards_without_a_sample_of_the_subjects_are_not_opened(tmp_path, people):
-    """Neither for training nor for validation."""
+    """The data has samples neither for training nor for validation."""
     shutil.copytree(people.data_dir, tmp_path, dirs_exist_ok=True)
     index = index_records(str(tmp_path))
     order, found = take_samples(people, index, 10, subjects=(1,))[0], labeled_images(people, index, (1,), 3)[0]
@@ -277,7 +277,7 @@ def test_replicas_of_one_host_get_the_parts_of_the_global_batch_in_turn(people, 
     [(1000, [[5], [5]]), (1000, [[4], [3], [3]]), (1000, [[3], [3], [2], [2]]), (4, [[3, 2], [3, 2]])],
 )
 def test_hosts_share_the_shards_of_every_epoch(people, index, monkeypatch, most, sizes):
-    """`sizes`: how many shards each host has open at first, next, … in an epoch."""
+    """`sizes`: the number of shards that each host has open in the first, second, … chunk of an epoch."""
     monkeypatch.setattr(pipeline, "OPEN_SHARDS", most)
     epochs = []
     for host, of_epoch in enumerate(sizes):
@@ -293,7 +293,7 @@ def test_hosts_share_the_shards_of_every_epoch(people, index, monkeypatch, most,
 @pytest.mark.parametrize("start_step", [1, 2, 3, 5, 8])
 @pytest.mark.parametrize("first", [0, 2])
 def test_each_host_continues_as_if_never_stopped(people, index, first, start_step):
-    """Two hosts of two replicas; a host takes eight samples a step, an epoch has 28."""
+    """Two hosts with two replicas each. A host takes eight samples per step; an epoch has 28."""
     batches = functools.partial(detector_batches, index, EVERYBODY, 16, share=Share(first, 2, 4), seed=2)
     whole = take(people, batches(), 2 * (start_step + 3))
     assert {len(batch) for batch in whole} == {4}
@@ -321,7 +321,7 @@ def test_a_service_reads_in_the_place_of_the_host(people, index):
 
 @pytest.fixture
 def service():
-    """start(number) -> address of a tf.data service with so many workers."""
+    """start(number) -> address of a tf.data service with that many workers."""
     running = []
 
     def start(workers):
@@ -337,7 +337,7 @@ def service():
 
 
 def test_workers_of_a_service_share_the_shards_of_every_epoch(people, index, monkeypatch, service):
-    """Each worker takes the next part when it is through with one; here, one worker takes all parts of two."""
+    """Each worker takes the next part when it has finished one. Here one worker takes all parts of two."""
     monkeypatch.setattr(pipeline, "_await_workers", lambda _: 2)
     order = sum(take(people, detector_batches(index, EVERYBODY, 1, service=service(1), job="two"), 2 * 28), [])
     cut(order, [5, 5, 5, 5])
@@ -411,7 +411,7 @@ def test_images_of_the_test_set_come_in_record_order(tmp_path, people):
 
 @pytest.fixture
 def pose_set():
-    """23 poses; the 2D and the 3D one carry the same number."""
+    """23 poses; the 2D and the 3D pose carry the same number."""
     number = np.arange(23, dtype=np.float32)[:, None, None]
     return PoseSet(number * np.ones((1, 17, 2), np.float32), -number * np.ones((1, 17, 3), np.float32), *[[0] * 23] * 3)
 
@@ -520,7 +520,7 @@ def damage(tmp_path, people, rewrite):
 
 
 def without(order, damaged):
-    """What is left of a stream, and how many samples are missing right before each that is left."""
+    """The remaining samples of a stream, and the number of samples missing right before each."""
     found, missing, pending = [], [], 0
     for number in order:
         if number in damaged:
@@ -533,14 +533,14 @@ def without(order, damaged):
 
 
 def skipped_records(text):
-    """The numbers of the samples that were skipped, as standard error tells."""
+    """The numbers of the skipped samples, from standard error."""
     found = re.findall(r'skipping a damaged record: "?\S*/h36/(\d+)\.tfrecord"? record (\d+)$', text, re.MULTILINE)
     return {int(shard) + SHARDS * int(place) for shard, place in found}
 
 
 @pytest.mark.parametrize("fault", RECORD_FAULTS)
 def test_damaged_records_are_left_out_counted_and_named(people, index, damage, capfd, fault):
-    """The others come in the order that they have without damage."""
+    """The other samples keep the order that they have without damage."""
     damaged = {3: fault, 13: fault, 17: fault, 20: fault, 27: fault}
     now = index_records(damage(damaged).data_dir, on_damage="skip")
     np.testing.assert_array_equal(now.lengths, 8 * [3] + [2, 2])
@@ -554,7 +554,7 @@ def test_damaged_records_are_left_out_counted_and_named(people, index, damage, c
 
 @pytest.mark.parametrize("start_step", [1, 9, 20, 23, 31])
 def test_damaged_records_do_not_hinder_continuing(people, damage, start_step):
-    """23 samples are left of an epoch; a start at the boundary of chunks does not know of damage before it."""
+    """An epoch has 23 samples left. A start at a chunk boundary does not see the damage before it."""
     now = index_records(damage(dict.fromkeys((3, 13, 17, 20, 27), "image size")).data_dir, on_damage="skip")
     found, missing = take_samples(people, now, start_step + 12, on_damage="skip")
     again = take_samples(people, now, 12, on_damage="skip", start_step=start_step)
@@ -581,7 +581,7 @@ FILE_FAULTS = {
     [("cut", [13, 23]), ("flipped", [13, 23]), ("text", [3, 13, 23]), ("empty", [3, 13, 23]), ("gone", [3, 13, 23])],
 )
 def test_the_rest_of_a_file_that_breaks_off_is_one_damaged_record(people, index, damage, capfd, fault, lost):
-    """The index is from before the damage."""
+    """The index was made before the damage."""
     copy = damage({})
     before = index_records(copy.data_dir)
     FILE_FAULTS[fault](copy.paths[3])
@@ -602,7 +602,7 @@ def test_the_rest_of_a_file_that_breaks_off_is_one_damaged_record(people, index,
     ],
 )
 def test_an_index_of_a_file_that_breaks_off_counts_what_can_be_reached(people, damage, capfd, fault, length, words):
-    """So nothing is skipped later on, and continuing is exact."""
+    """Therefore nothing is skipped later, and resuming is exact."""
     copy = damage({})
     FILE_FAULTS[fault](copy.paths[3])
     now = index_records(copy.data_dir, on_damage="skip")
@@ -616,7 +616,7 @@ def test_an_index_of_a_file_that_breaks_off_counts_what_can_be_reached(people, d
 
 
 def test_damage_where_nothing_is_read_is_no_damage(people, damage, rewrite):
-    """Not in the index, and not in the batches: they have to agree."""
+    """The sample is missing in the index and in the batches: both have to agree."""
     copy = damage({13: "image size"})
     rewrite(copy.paths[4], records.H36M, lambda place, example: drop("camera")(example), people.samples[4::SHARDS])
     now = index_records(copy.data_dir, on_damage="skip")
@@ -627,7 +627,7 @@ def test_damage_where_nothing_is_read_is_no_damage(people, damage, rewrite):
 
 @pytest.mark.parametrize(("subjects", "met"), [(EVERYBODY, {3, 23, 20, 8}), ((5,), {3, 23, 20})])
 def test_labeled_images_leave_damage_out(people, index, damage, capfd, subjects, met):
-    """The file of sample 8 has none of subject 5, so it is not opened for it."""
+    """The file of sample 8 has no samples of subject 5, so it is not opened."""
     whole, _ = labeled_images(people, index, subjects, 6)
     copy = damage({3: "image size", 23: "no Example", 20: "NaN joints", 8: "missing action"})
     now = index_records(copy.data_dir, on_damage="skip")
@@ -651,7 +651,7 @@ def test_labeled_images_go_on_after_a_file_that_breaks_off(people, damage, capfd
 
 @pytest.mark.parametrize("round_", range(6))
 def test_random_damage(people, damage, round_):
-    """Of every kind, anywhere: what is sound comes once an epoch, and any step can be the first one.
+    """Damage of any kind, anywhere: each sound sample comes once per epoch, and any step can be the first.
 
     Files without a sound sample of the subjects are not opened, so their damage does not count.
     """
@@ -703,7 +703,7 @@ CONSUMERS = {"detector_batches": some_batches, "labeled_images": all_labeled, "i
 
 @pytest.fixture
 def two_shards(tmp_path, people):
-    """`.index` of a good shard and of one to be damaged with three samples, and `.bad`: the path of the latter."""
+    """`.index` of a good shard and of a shard with three samples, to be damaged later; `.bad`: path of the latter."""
     good, bad = tmp_path / "h36" / "0", tmp_path / "h36" / "1"
     records.write(str(good), people.samples[:3], records.H36M)
     records.write(str(bad), people.samples[3:6], records.H36M)

@@ -1,4 +1,4 @@
-"""Tests of pose sets: choosing subjects, and pose files that are wrong."""
+"""Tests of pose sets: selection of subjects, and invalid pose files."""
 
 import re
 
@@ -12,7 +12,7 @@ from pose_tf.errors import UserError
 
 @pytest.fixture
 def pose_set():
-    """Nine poses of subjects 1, 5 and 7, numbered in every array."""
+    """Nine poses of subjects 1, 5 and 7 whose arrays hold their numbers."""
     subject = np.array([1, 5, 7, 1, 1, 7, 5, 1, 7])
     number = np.arange(9, dtype=np.float32)
     pose2d = np.broadcast_to(number[:, None, None], (9, 17, 2))
@@ -20,7 +20,7 @@ def pose_set():
 
 
 def numbers(chosen):
-    """The numbers of the poses in a set whose arrays belong together."""
+    """The numbers of the poses in a set; checks that all its arrays agree."""
     found = chosen.pose2d[:, 0, 0].astype(int)
     np.testing.assert_array_equal(chosen.pose3d[:, 16, 2], 100 * found)
     np.testing.assert_array_equal(chosen.action, 2 + found)

@@ -1,4 +1,4 @@
-"""Tests of the index of records: it holds what the records hold, and belongs to the data."""
+"""Tests of the index of records: its content equals that of the records, and it is tied to the data."""
 
 import concurrent.futures
 import os
@@ -31,7 +31,7 @@ def data_dir(tmp_path, people):
 
 @pytest.fixture
 def unread(monkeypatch):
-    """unread(): from now on the test fails where records are inflated."""
+    """unread(): from now on, the test fails if records are inflated."""
 
     def forbid():
         for name in ("inflate", "read_serialized"):
@@ -114,7 +114,7 @@ def test_an_index_moves_with_its_data(tmp_path, data_dir, unread):
 
 @pytest.fixture
 def unwritable(data_dir):
-    """Data beside which nothing can be kept. Permissions alone do not stop an administrator."""
+    """Data in a directory that cannot be written. Permissions alone do not stop an administrator."""
     (data_dir / ".pose_tf").write_text("")
     return data_dir
 
@@ -213,7 +213,7 @@ def test_damaged_records_leave_no_index(data_dir):
 
 
 def test_damaged_records_are_named_each_time_and_stop_who_does_not_skip_them(tmp_path, data_dir, people, capsys):
-    """The index that leaves them out is kept, too."""
+    """The index without these samples is stored, too."""
     bad = people.samples[5] | {"pose3d": np.full((17, 3), np.nan, np.float32)}
     records.write(str(data_dir / "h36" / "b"), [people.samples[4], bad, people.samples[6]], records.H36M)
     first = index_records(str(data_dir), "skip")

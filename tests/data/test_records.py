@@ -1,4 +1,4 @@
-"""Tests of the records: exact bytes, round trips, and one clear sentence for every kind of damage."""
+"""Tests of records: exact bytes, round trips, and one clear sentence for every kind of damage."""
 
 import contextlib
 import gzip
@@ -60,7 +60,7 @@ def mpii_sample(number, size=(120, 80)):
 
 @pytest.fixture
 def make(make_sample):
-    """make(schema, count): samples with the keys of a schema."""
+    """make(schema, count): samples that have the keys of a schema."""
 
     def samples(schema, count):
         if schema is MPII:
@@ -78,7 +78,7 @@ def examples(path, compression):
 
 
 def message_of(path, schema):
-    """The one sentence that reading a bad file gives."""
+    """The error message of reading a bad file."""
     with pytest.raises(UserError) as caught:
         list(records.read(str(path), schema))
     message = str(caught.value)
@@ -87,7 +87,7 @@ def message_of(path, schema):
 
 
 def outcome(path, data, schema):
-    """The samples that a file of these bytes gives, or None if they are refused by name."""
+    """The samples in a file of these bytes, or None if an error names the file."""
     path.write_bytes(data)
     try:
         return list(records.read(str(path), schema))
@@ -293,7 +293,7 @@ def test_a_cut_inside_a_record_names_the_record(tmp_path, make):
 
 
 def test_a_cut_mpii_file_is_refused_unless_cut_between_records(tmp_path, make, same):
-    """Nothing in an uncompressed TFRecord file tells how many records follow."""
+    """An uncompressed TFRecord file does not contain its number of records."""
     path = tmp_path / "records"
     samples = make(MPII, 3)
     records.write(str(path), samples, MPII)

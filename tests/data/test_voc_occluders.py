@@ -1,4 +1,4 @@
-"""Tests of the dataset of occluders: by TensorFlow Datasets' own test case, and from an archive to a bank."""
+"""Tests of the occluder dataset: the test case of TensorFlow Datasets, and the way from an archive to a bank."""
 
 import hashlib
 import operator
@@ -67,7 +67,7 @@ def test_an_archive_of_the_registered_checksum_becomes_a_bank(archive, tmp_path,
     for picture, same in zip(sorted(bank.objects, key=key), sorted(expected.objects, key=key), strict=True):
         np.testing.assert_array_equal(picture, same)
 
-    archive.unlink()  # what is prepared is found again
+    archive.unlink()  # the prepared data set is reused
     assert len(OccluderBank.from_tfds(f"{tmp_path}/tfds")) == 3
 
 

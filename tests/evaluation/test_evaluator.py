@@ -1,4 +1,4 @@
-"""Reports of evaluations: what is averaged over what, and on whom."""
+"""Tests of evaluation reports: averages over joints, actions and subjects."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ def target(rng):
 
 
 def test_the_total_is_over_poses_and_the_mean_of_the_actions_over_actions(target):
-    """Three poses of walking are off by 17 mm in one joint, one of eating by 51 mm."""
+    """Three poses of walking have an error of 17 mm in one joint, one pose of eating has 51 mm."""
     predicted = target.copy()
     predicted[:3, 5, 0] += 17
     predicted[3, 5, 0] += 51

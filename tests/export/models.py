@@ -1,4 +1,4 @@
-"""Small models whose weights are such as training leaves."""
+"""Small models with weights like those after training."""
 
 import numpy as np
 import tensorflow as tf
@@ -8,7 +8,7 @@ from pose_tf.models.statistics import PoseStatistics
 
 
 def set_random_weights(model, rng):
-    """Weights and statistics such as training leaves, so that nothing vanishes or is an identity."""
+    """Sets weights and statistics to values like those after training, so that no layer is zero or an identity."""
     for layer in model.submodules:
         if isinstance(layer, tf.keras.layers.BatchNormalization):
             size = layer.moving_mean.shape

@@ -2,7 +2,7 @@
 
    run_model MODEL IMAGE INPUT OUTPUT:INDEX...
 
-   INPUT and OUTPUT are names of operations, as the signature gives them. Prints each output's numbers on a line. */
+   INPUT and OUTPUT are names of operations in the signature. Prints the numbers of each output on one line. */
 
 #include <stdio.h>
 #include <stdlib.h>

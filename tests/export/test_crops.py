@@ -1,4 +1,4 @@
-"""What anyone may send: images and boxes that cannot be used are refused with a reason, and the next request works."""
+"""Tests of untrusted input: invalid images and boxes are refused with a reason, and the next request works."""
 
 import io
 import struct
@@ -13,7 +13,7 @@ from pose_tf.export.crops import crop_box, crop_whole, decode, encoded_size
 
 
 def encode(format, mode="RGB", size=(70, 50), colors=None, **options):
-    """Bytes of a picture of coarse noise."""
+    """Bytes of an image of coarse noise."""
     rng = np.random.default_rng(0)
     channels = {"RGBA": 4, "CMYK": 4, "L": 1, "P": 1}.get(mode, 3)
     pixels = rng.integers(0, 256, (size[1], size[0], channels), np.uint8)
@@ -39,7 +39,7 @@ GOOD = {
 
 
 def bmp(bits, rows, width=10, height=8, palette=b"", compression=0, more=b""):
-    """A BMP file of rows as they are stored, each of whole 4 bytes."""
+    """A BMP file with the given rows in stored order, each a multiple of 4 bytes long."""
     header = struct.pack("<IiiHHIIiiII", 40, width, height, 1, bits, compression, len(rows), 0, 0, len(palette) // 4, 0)
     start = 14 + len(header) + len(more) + len(palette)
     return b"BM" + struct.pack("<IHHI", start + len(rows), 0, 0, start) + header + more + palette + rows
@@ -76,7 +76,7 @@ READ = {
     "JPEG of YCCK": GOOD["CMYK JPEG"].replace(b"Adobe\0d\0\0\0\0\0", b"Adobe\0d\0\0\0\0\2"),
     "JPEG with more behind it": GOOD["JPEG"] + GOOD["PNG"],
 }
-"""As Pillow reads them, pixel for pixel."""
+"""Files that decode pixel for pixel like Pillow."""
 
 NOT_READ = {
     "1-bit BMP": encode("BMP", "1"),
@@ -91,7 +91,7 @@ NOT_READ = {
 
 
 def png_header(width, height):
-    """A PNG that says it is large and has nearly no data."""
+    """A PNG that claims to be large but has almost no data."""
 
     def chunk(name, data):
         return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
@@ -135,15 +135,15 @@ def test_pixels_are_those_that_pillow_reads(name):
 
 @pytest.mark.parametrize("name", NOT_READ)
 def test_what_is_not_read_is_refused_with_what_to_send(name):
-    words = "image is a BMP that is compressed or has not 8, 24 or 32 bits a pixel; send one with 24, or a PNG or JPEG"
+    words = "image is a BMP with compression or without 8, 24 or 32 bits per pixel; send 24 bits, or a PNG or JPEG"
     with pytest.raises(tf.errors.InvalidArgumentError, match=words):
         decode(tf.constant(NOT_READ[name]))
 
 
 BAD_IMAGES = {
-    "nothing": (b"", "no JPEG, PNG or BMP:.*0.*bytes"),
-    "text": (b"Dear reader", "no JPEG, PNG or BMP:.*11.*bytes"),
-    "GIF": (encode("GIF", "P"), "no JPEG, PNG or BMP"),
+    "nothing": (b"", "not a JPEG, PNG or BMP:.*0.*bytes"),
+    "text": (b"Dear reader", "not a JPEG, PNG or BMP:.*11.*bytes"),
+    "GIF": (encode("GIF", "P"), "not a JPEG, PNG or BMP"),
     "half a JPEG": (GOOD["JPEG"][: len(GOOD["JPEG"]) // 2], None),
     "start of a JPEG": (GOOD["JPEG"][:3], None),
     "half a PNG": (GOOD["PNG"][: len(GOOD["PNG"]) // 2], None),
@@ -152,7 +152,7 @@ BAD_IMAGES = {
     "wide PNG of few pixels": (png_header(32_769, 1), "more than 32768 in a row or column; height and width: .1 32769"),
     "high PNG of few pixels": (png_header(1, 32_769), "more than 32768 in a row or column; height and width: .32769 1"),
     "overflowing PNG": (png_header(2**31, 2**31), "image has too many pixels"),
-    "empty PNG": (png_header(0, 10), "no JPEG, PNG or BMP"),
+    "empty PNG": (png_header(0, 10), "not a JPEG, PNG or BMP"),
     "huge JPEG": (jpeg_header(65_500, 65_500), "image has too many pixels.*65500 65500"),
     "huge BMP": (bmp_header(60_000, -60_000), "image has too many pixels"),
 }
@@ -218,7 +218,7 @@ def test_joints_that_are_no_numbers_are_refused(signatures):
 
 
 def test_a_thousand_damaged_requests_do_no_harm(signatures):
-    """Each is answered or refused, and a good one among them is answered as before."""
+    """Each request is answered or refused, and a good one among them is answered as before."""
     rng = np.random.default_rng(0)
     kinds = list(GOOD.values())
     good = {"image_bytes": tf.constant([GOOD["JPEG"]]), "box": tf.constant([[10.0, 5.0, 30.0, 40.0]])}

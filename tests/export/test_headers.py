@@ -1,4 +1,4 @@
-"""EXIF orientation as Pillow reads it, and files whose headers are damaged or set out to do harm."""
+"""Tests of EXIF orientation against Pillow, and of files with damaged or malicious headers."""
 
 import io
 import struct
@@ -19,7 +19,7 @@ ORIENTATION, SHORT, LONG = 0x0112, 3, 4
 
 
 def photo(size=(256, 160)):
-    """A picture in which each of the eight orientations looks different."""
+    """An image in which each of the eight orientations looks different."""
     x, y = np.meshgrid(np.linspace(0, 255, size[0]), np.linspace(0, 255, size[1]))
     return PIL.Image.fromarray(np.uint8(np.dstack([x, y, 128 + 60 * np.sin(x / 9) * np.cos(y / 30)])))
 
@@ -87,7 +87,7 @@ def as_png(picture):
 XMP = b"http://ns.adobe.com/xap/1.0/\0<x:xmpmeta>Exif\0\0</x:xmpmeta>"
 THUMBNAIL = struct.pack("<HHHII", 1, ORIENTATION, SHORT, 1, 3) + bytes(
     4
-)  # the second directory, which is of another image
+)  # the second directory, which describes another image
 
 KINDS = {
     "JPEG by Pillow": lambda value: save("JPEG", exif=pillow_exif(value)),
@@ -133,7 +133,7 @@ def test_orientations_are_those_that_pillow_sees(kind):
 @pytest.mark.parametrize("kind", ["JPEG by Pillow", "big-endian PNG"])
 @pytest.mark.parametrize("value", ORIENTATIONS)
 def test_crops_are_those_of_the_upright_image(kind, value):
-    """Decoded by Pillow and turned; a whole image 256 pixels wide is cropped pixel for pixel."""
+    """The image decoded and turned by Pillow. A whole image 256 pixels wide is cropped pixel for pixel."""
     data = KINDS[kind](value)
     picture = upright(data)
     assert picture.size == ((256, 160) if value < 5 else (160, 256))
@@ -214,7 +214,7 @@ def test_damaged_exif_data_is_never_an_unknown_error(kind):
 
 
 def test_reading_the_orientation_takes_little_time():
-    """A thousandth of a second or two, beside 100 for the network of one image."""
+    """It takes 1 or 2 ms, while the network takes 100 ms per image."""
     for data in (save("JPEG"), KINDS["JPEG by Pillow"](6), save("PNG")):
         data = tf.constant(data)
         read_orientation(data)

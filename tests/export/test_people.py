@@ -1,4 +1,4 @@
-"""The signature `people`: pixels and boxes give what files and boxes give, in memory that people share."""
+"""Tests of the signature `people`: it gives the same poses as files and boxes, and people share the image's memory."""
 
 import os
 import subprocess
@@ -87,9 +87,9 @@ print(peak - before)
 """
 
 
-@pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="the operating system does not tell the memory")
+@pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="the operating system does not report memory")
 def test_people_share_the_image(exported):
-    """The image takes 48 MiB. Eight copies of it would take 384."""
+    """The image takes 48 MiB. Eight copies would take 384 MiB."""
     done = subprocess.run([sys.executable, "-I", "-c", MEMORY, exported], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert float(done.stdout) < 200  # the network takes about 100

@@ -5,7 +5,7 @@ import tensorflow as tf
 from pose_tf.layers import Dropout
 from pose_tf.layers.dropout import dropout_seed
 
-SHAPE = (1001, 37)  # the number of elements is no multiple of four
+SHAPE = (1001, 37)  # the number of elements is not a multiple of four
 
 
 def drop(rate, seed=(0, 0), name="a", dtype="float32"):
@@ -21,7 +21,7 @@ def test_elements_are_dropped_with_the_given_rate_and_the_others_scaled(rate):
     np.testing.assert_allclose(values[kept], 1 / (1 - rate), rtol=1e-3)
     deviation = np.sqrt(rate * (1 - rate) / values.size)
     assert abs(kept.mean() - (1 - rate)) < 4 * deviation
-    for axis in (0, 1):  # neighbors know nothing of each other
+    for axis in (0, 1):  # neighbors are independent
         both = np.minimum(kept, np.roll(kept, 1, axis)).mean()
         assert abs(both - (1 - rate) ** 2) < 6 * deviation
 

@@ -1,4 +1,4 @@
-"""Tests of the non-local layer: the identity at start, and an independent NumPy implementation with explicit pairs."""
+"""Tests of the non-local layer: it starts as the identity, and agrees with a NumPy implementation of explicit pairs."""
 
 import json
 
@@ -15,7 +15,7 @@ LAYOUTS = pytest.mark.parametrize(
 
 
 def built(nodes, channels, groups, rng=None, **kwargs):
-    """A layer; with `rng`, of random weights and statistics."""
+    """A layer, with random weights and statistics if `rng` is given."""
     layer = NonLocal(groups, **kwargs)
     layer.build((None, nodes, channels))
     if rng is not None:

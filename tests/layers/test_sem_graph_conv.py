@@ -55,7 +55,7 @@ def test_a_single_node_is_a_dense_layer(rng):
 
 
 def gradients(layer, x, upstream):
-    """Of the sum of output times `upstream`: with respect to x, kernel, edge logits and bias."""
+    """Gradients of the sum of output times `upstream` with respect to x, kernel, edge logits and bias."""
     x = tf.constant(x, tf.float32)
     with tf.GradientTape() as tape:
         tape.watch(x)
@@ -100,7 +100,7 @@ def test_gradients_agree_with_finite_differences(rng, edges, nodes):
     values = [value.astype(np.float64) for value in (x, *(weight.numpy() for weight in layer.weights))]
 
     def slope(which, index, step=1e-5):
-        """Central difference in float64, of the NumPy implementation."""
+        """Central difference of the NumPy implementation in float64."""
         losses = []
         for sign in (1, -1):
             moved = [value.copy() for value in values]

@@ -10,7 +10,7 @@ from pose_tf.layers import SoftArgmax2D
 
 
 def peaks(*cells, height=64, width=64, logit=1000.0):
-    """One map whose cells (x, y) hold `logit`, and the others 0."""
+    """One map in which the cells (x, y) hold `logit` and all others 0."""
     heatmap = np.zeros((1, height, width, 1), np.float32)
     for x, y in cells:
         heatmap[0, y, x, 0] = logit

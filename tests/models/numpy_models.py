@@ -1,6 +1,6 @@
-"""The public PyTorch networks in NumPy: what their state_dicts hold, and what they compute in inference.
+"""The public PyTorch networks in NumPy: the content of their state_dicts and their forward passes.
 
-Arrays lie as in PyTorch, such as [out, in, height, width]; only images and heatmaps are [B, H, W, C].
+Arrays have PyTorch's layout, such as [out, in, height, width]; only images and heatmaps are [B, H, W, C].
 """
 
 import numpy as np
@@ -48,7 +48,7 @@ def relu(x):
 
 
 def count(state, name):
-    """How many numbered parts a module has."""
+    """The number of numbered children of a module."""
     return len({key.removeprefix(f"{name}.").split(".")[0] for key in state if key.startswith(f"{name}.")})
 
 
@@ -56,7 +56,7 @@ def count(state, name):
 
 
 def hrnet_shapes(width=32, joints=17, stem=64, modules=(1, 4, 3), blocks=4, all_outputs=False):
-    """The official pose_hrnet; with `all_outputs`, the last exchange yields four resolutions as in ImageNet's."""
+    """The official pose_hrnet. `all_outputs`: the last exchange yields four resolutions, as in the ImageNet model."""
     shapes = {}
 
     def conv_bn(conv, bn, inputs, outputs, size=3):
@@ -154,7 +154,7 @@ def hrnet(state, image):
 
 
 def sem_gcn_shapes(entries, channels=128, blocks=4, non_local=None, pooled=False):
-    """The public SemGCN; `non_local` is how its file spells the layers' name, None without them."""
+    """The public SemGCN. `non_local` is the name of these layers in its file; None for a model without them."""
 
     def graph_conv(name, inputs, outputs):
         return {f"{name}.W": (2, inputs, outputs), f"{name}.e": (1, entries), f"{name}.bias": (outputs,)}

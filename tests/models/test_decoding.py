@@ -1,4 +1,4 @@
-"""Tests of what makes heatmaps coordinates: each method on maps whose answer is known."""
+"""Tests of decoding: each method on heatmaps with known coordinates."""
 
 import numpy as np
 import pytest
@@ -78,7 +78,7 @@ def test_the_flip_test_of_a_detector_that_treats_both_sides_alike_changes_nothin
     images = np.zeros((1, 256, 256, 3), np.uint8)
     images[0, 100, 80] = 255
 
-    def detector(images, training):  # the cell that is nearest to the bright pixel
+    def detector(images, training):  # the cell nearest to the bright pixel
         x = float(tf.argmax(tf.reduce_sum(images[0], axis=(0, 2))))
         return tf.constant(np.tile(blob(round((x - offset) / 4), 25, top=50.0), (1, 1, 1, 17)))
 

@@ -1,4 +1,4 @@
-"""Tests of the estimator: from pixels to millimetres with known detectors and lifters, mirror images, round trips."""
+"""Tests of the estimator: from pixels to millimeters with known detectors and lifters, mirror images, round trips."""
 
 import pathlib
 import subprocess
@@ -23,12 +23,12 @@ def statistics(rng):
 
 @pytest.fixture
 def images(rng):
-    """Coarse noise, so that a small detector sees something."""
+    """Coarse noise, to which a small detector responds."""
     return rng.integers(0, 256, (3, 16, 16, 3), np.uint8).repeat(16, 1).repeat(16, 2)
 
 
 def small_detector():
-    """A detector of one convolution that has no symmetry."""
+    """A detector of one asymmetric convolution."""
     image = tf.keras.Input((256, 256, 3))
     x = tf.keras.layers.AveragePooling2D(4)(image)
     x = tf.keras.layers.Conv2D(17, 3, padding="same", kernel_initializer="random_normal", dtype="float32")(x)

@@ -21,7 +21,7 @@ def randomize(model, rng):
 
 
 def forward(model, pose2d, num_blocks, shared):
-    """The paper's figure 1: linear, batch normalization, ReLU; two of them in each residual block."""
+    """Figure 1 of the paper: linear, batch normalization, ReLU; two of each in a residual block."""
 
     def linear(x, name):
         layer = model.get_layer(name)

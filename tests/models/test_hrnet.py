@@ -26,7 +26,7 @@ def count(shapes):
 
 
 def resized(shapes, width):
-    """The same network of another width: outside of the stem and stage 1, channels are multiples of 32."""
+    """The same network with another width. Outside of the stem and stage 1, channels are multiples of 32."""
     result = dict(shapes)
     for name, shape in shapes.items():
         if not name.startswith(("conv1", "bn1", "conv2", "bn2", "layer1")):

@@ -1,4 +1,4 @@
-"""Tests of loading .keras files: ours come back, nothing in others is executed, and damage is one sentence."""
+"""Tests of loading .keras files: ours load, nothing in others is executed, and damage gives one sentence."""
 
 import io
 import json
@@ -47,7 +47,7 @@ def write(path, members, compression=zipfile.ZIP_STORED):
 
 
 def refusal(path):
-    """What the user reads."""
+    """The error message."""
     with pytest.raises(UserError) as error:
         load_keras(str(path))
     message = str(error.value)
@@ -79,7 +79,7 @@ def test_the_name_of_the_directory_does_not_matter(tmp_path, lifter, folder):
 
 
 class Runs(tf.keras.layers.Layer):
-    """Makes a file when it is called."""
+    """Creates a file when it is called."""
 
     def call(self, x):
         open(self.name, "w").close()

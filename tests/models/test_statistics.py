@@ -14,7 +14,7 @@ POSE2D = np.zeros((1, 17, 2))
 
 @pytest.fixture
 def pose3d():
-    """Poses as records hold them: absolute, some metres away."""
+    """Poses as in records: absolute, some meters away."""
     rng = np.random.default_rng(0)
     spread = rng.uniform(50, 400, (17, 3))
     return np.float32(rng.normal(0, spread, (1000, 17, 3)) + rng.normal(0, 300, (17, 3)) + (200, -100, 5000))
@@ -32,7 +32,7 @@ def test_statistics_are_those_of_hip_relative_poses(pose3d, monkeypatch, chunk):
 
 
 def test_statistics_by_hand():
-    """Joint 1 at 10 and 30 mm beside the hip, wherever the hip is; joint 2 always at the same place."""
+    """Joint 1 is 10 and 30 mm beside the hip, wherever the hip is. Joint 2 never moves."""
     hip = np.array([[1000.0, 0, 4000], [-7, 3, 9000]])
     pose3d = np.stack([hip, hip + [[10, 0, 0], [30, 0, 0]], hip + [0, -400, 0]], axis=1)
     computed = PoseStatistics.of(pose3d, POSE2D)

@@ -39,7 +39,7 @@ def assert_equal(state, expected):
 
 
 def refusal(path):
-    """What the user reads."""
+    """The error message."""
     with pytest.raises(UserError) as error:
         read_state_dict(str(path))
     message = str(error.value)
@@ -251,7 +251,7 @@ def test_a_compressed_archive_is_refused(path, tmp_path):
 
 
 class HistoryBuffer:
-    """As mmengine keeps its log: an object of a package that need not be there."""
+    """Like the log of mmengine: an object of a package that may not be installed."""
 
     def __init__(self, values):
         self.values = values
@@ -320,7 +320,7 @@ def test_weights_under_several_keys_are_told_and_can_be_chosen(path, write):
 
 
 def save_safetensors(path, arrays):
-    """Writes the format as its specification says: a header's length, the header, the numbers."""
+    """Writes the format according to its specification: length of the header, header, numbers."""
     header, data = {"__metadata__": {"format": "pt"}}, b""
     for name, (dtype, array) in arrays.items():
         header[name] = {"dtype": dtype, "shape": array.shape, "data_offsets": (len(data), len(data) + array.nbytes)}

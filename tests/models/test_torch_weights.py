@@ -1,4 +1,4 @@
-"""Tests of loading PyTorch weights: forward passes in NumPy from the file's own arrays, key by key strictness."""
+"""Tests of loading PyTorch weights: forward passes in NumPy from the arrays of the file, and strictness per key."""
 
 import pathlib
 import re
@@ -24,7 +24,7 @@ NOTHING = LoadedWeights((), ())
 
 
 def from_key(key):
-    """All weights were loaded, from under a key of the file."""
+    """Checks that all weights were loaded from under a key of the file."""
     return LoadedWeights((), (), state_dict=key)
 
 
@@ -65,7 +65,7 @@ def assert_is_small_hrnet(model, state, rng):
 
 
 def refusal(model, path, state, map_joints=None):
-    """What the user reads; no weight changes."""
+    """The error message; checks that no weight changes."""
     before = model.get_weights()
     with pytest.raises(UserError) as error:
         load(model, path, state, map_joints)
@@ -141,7 +141,7 @@ def test_weights_are_loaded_without_the_counts_of_batches(randomized, path, rng)
 
 
 def imagenet_state(rng):
-    """The small HRNet's backbone, and the keys that only the official classifier has."""
+    """The backbone of the small HRNet, and the keys that only the official classifier has."""
     state = small_state(rng, all_outputs=True)
     pose = {key: value for key, value in state.items() if not re.match(r"stage4\.0\.fuse_layers\.[123]|final", key)}
     extra = {key: value for key, value in state.items() if re.match(r"stage4\.0\.fuse_layers\.[123]", key)}

@@ -1,6 +1,7 @@
-"""Writes checkpoints as PyTorch does, without PyTorch and independently of the code that reads them.
+"""Writes checkpoints in PyTorch's formats, without PyTorch and independently of the code that reads them.
 
-NumPy arrays, and every `Tensor`, become tensors; uint16 arrays hold the bits of bfloat16. All else is pickled as it is.
+NumPy arrays and `Tensor` objects become tensors; uint16 arrays hold the bits of bfloat16. All other objects are
+pickled unchanged.
 """
 
 import collections
@@ -40,7 +41,7 @@ TORCH_UTILS._rebuild_tensor_v2 = _rebuild_tensor_v2
 
 @dataclasses.dataclass
 class Tensor:
-    """What a file says of a tensor, true or not: a flat array, and in its elements the offset and the strides."""
+    """Description of a tensor in a file, true or not: a flat array, and offset and strides in elements."""
 
     storage: np.ndarray
     offset: int
@@ -51,7 +52,7 @@ class Tensor:
 
 
 class Array:
-    """A NumPy array that stays one in a file."""
+    """A NumPy array that remains a NumPy array in the file."""
 
     def __init__(self, values, dtype=None):
         self.values = np.array(values, dtype)
@@ -91,7 +92,7 @@ class _Pickler(pickle.Pickler):
 
 
 def _view(array):
-    """An array as a view of the storage that it shares with others."""
+    """An array as a view of a storage that it shares with other arrays."""
     root = array
     while isinstance(root.base, np.ndarray):
         root = root.base
@@ -122,7 +123,7 @@ def write_zip(path, value, protocol=2, byteorder="little"):
 
 
 def write_legacy(path, value, protocol=2, system=SYSTEM, keys=None):
-    """The sequence of pickles and arrays of older PyTorch; `keys` are those of the arrays, by default the true ones."""
+    """The sequence of pickles and arrays of older PyTorch. `keys` are the arrays' keys; default: the true ones."""
     program, arrays = _pickled(value, protocol, view=(None,))
     keys = [str(key) for key in range(len(arrays))] if keys is None else keys
     with open(path, "wb") as file:

@@ -1,4 +1,4 @@
-"""A model that is known exactly, and images for it: all joints are in the middle of what is white."""
+"""A model with exactly known results, and images for it: it puts all joints at the center of the white pixels."""
 
 import cv2
 import numpy as np
@@ -7,7 +7,7 @@ from pose_tf.predict.model import PoseModel
 
 
 class Files:
-    """A back end that gives files' bytes and boxes to a function, in place of the signature `image_and_box`."""
+    """A backend that replaces the signature `image_and_box` by a function of file contents and boxes."""
 
     card = {}
     takes_pixels = False
@@ -21,7 +21,7 @@ class Files:
 
 
 def find_mark(image_bytes, box):
-    """All joints at the middle of what is white; in 3D, the mark's place in the box."""
+    """Puts all joints at the center of the white pixels; 3D joints are its position in the box."""
     places = []
     for data in image_bytes:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
@@ -40,7 +40,7 @@ MARKS = PoseModel(Files(find_mark))
 
 
 def marked(width, height, *centers, radius=2):
-    """A dark image with white squares, of 2·radius pixels, around some centers."""
+    """A dark image with white squares of side 2·radius pixels around the given centers."""
     image = np.full((height, width, 3), 20, np.uint8)
     for x, y in centers:
         image[y - radius : y + radius, x - radius : x + radius] = 255
@@ -48,5 +48,5 @@ def marked(width, height, *centers, radius=2):
 
 
 def write_photo(path, *centers):
-    """Writes a marked image of 100x80 pixels."""
+    """Writes a marked image of 100x80 pixels to a file."""
     cv2.imwrite(str(path), marked(100, 80, *centers))

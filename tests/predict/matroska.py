@@ -1,4 +1,4 @@
-"""Videos with any time stamps, written by hand: JPEGs in a Matroska file."""
+"""Writes videos with any time stamps, as JPEGs in a Matroska file."""
 
 import struct
 
@@ -6,7 +6,7 @@ import cv2
 
 
 def write_matroska(path, times, images) -> None:
-    """Writes RGB frames uint8 [H, W, 3] with time stamps in seconds, of which milliseconds are kept."""
+    """Writes RGB frames, uint8 [H, W, 3], with time stamps in seconds, rounded to milliseconds."""
     height, width = images[0].shape[:2]
     header = {"4286": 1, "42F7": 1, "42F2": 4, "42F3": 8, "4282": b"matroska", "4287": 4, "4285": 2}
     video = element("E0", {"B0": width, "BA": height})
@@ -15,14 +15,14 @@ def write_matroska(path, times, images) -> None:
     for time, image in zip(times, images, strict=True):
         jpeg = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
         clusters += element("1F43B675", {"E7": round(1000 * time), "A3": b"\x81\0\0\x80" + jpeg})
-    info = element("1549A966", {"2AD7B1": 1_000_000})  # ns in a unit of the stamps
+    info = element("1549A966", {"2AD7B1": 1_000_000})  # ns per unit of the time stamps
     segment = element("18538067", {}, info + element("1654AE6B", {}, track) + clusters)
     with open(path, "wb") as file:
         file.write(element("1A45DFA3", header) + segment)
 
 
 def element(number, values, more=b""):
-    """An EBML element of others: {number in hexadecimal: integer or bytes}, and more that are written already."""
+    """An EBML element that contains others: {hexadecimal ID: integer or bytes}, then elements already encoded."""
     content = b"".join(
         bytes.fromhex(key) + sized(value if isinstance(value, bytes) else struct.pack(">Q", value))
         for key, value in values.items()

@@ -1,4 +1,4 @@
-"""Where models compute: what is sent to them, and that exported models and those of runs compute the same."""
+"""Tests of backends: the data that they send, and agreement of exported models with those of runs."""
 
 import os
 import shutil

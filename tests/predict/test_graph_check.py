@@ -1,4 +1,4 @@
-"""Tests of which SavedModels are loaded: those that only compute."""
+"""Tests that only SavedModels without side effects are loaded."""
 
 import os
 import shutil
@@ -15,7 +15,7 @@ SIGNATURE = [tf.TensorSpec([None], tf.string, "image_bytes"), tf.TensorSpec([Non
 
 
 def save(path, action=lambda box: box, module=None):
-    """Writes a model whose `pose2d` is what an action makes of the box."""
+    """Writes a model whose `pose2d` is `action(box)`."""
 
     @tf.function(input_signature=SIGNATURE)
     def estimate(image_bytes, box):
@@ -25,7 +25,7 @@ def save(path, action=lambda box: box, module=None):
 
 
 def refusal(path):
-    """What the user reads."""
+    """The error message."""
     with pytest.raises(UserError) as error:
         SavedModel(str(path))
     assert str(error.value).startswith(str(path))
@@ -129,7 +129,7 @@ def test_what_runs_while_a_model_is_loaded_is_refused(tmp_path):
         -1,
     )
     save(tmp_path / "model", module=module)
-    assert "is refused: tools/export.py did not write it" in refusal(tmp_path / "model")
+    assert "is refused: pose-tf export did not write it" in refusal(tmp_path / "model")
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
@@ -143,7 +143,7 @@ def test_a_model_of_another_kind_is_named(tmp_path):
     assert "image_and_box" in refusal(tmp_path / "empty")
     model = tf.keras.Sequential([tf.keras.layers.Dense(1, input_shape=(2,))])
     tf.saved_model.save(model, str(tmp_path / "keras"))
-    assert "is refused: tools/export.py did not write it" in refusal(tmp_path / "keras")
+    assert "is refused: pose-tf export did not write it" in refusal(tmp_path / "keras")
 
 
 def test_any_damage_is_harmless_or_one_sentence(tmp_path, rng):

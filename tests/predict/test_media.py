@@ -1,4 +1,4 @@
-"""Reading the photos and videos that people have."""
+"""Tests of reading users' photos and videos."""
 
 import os
 import struct
@@ -70,7 +70,7 @@ LEVELS = np.linspace(0, 1, 48).reshape(6, 8)
 
 
 def write_tiff(path, samples, order="<", bits=None, compress=False, orientation=1):
-    """A TIFF of samples [H, W] or [H, W, 3], written by hand: some kinds no library here writes."""
+    """Writes a TIFF of samples [H, W] or [H, W, 3] without a library: none here supports all sample types."""
     height, width, channels = (*samples.shape, 1)[:3]
     kind = {"u": 1, "i": 2, "f": 3}[samples.dtype.kind]
     pixels = samples.astype(samples.dtype.newbyteorder(order)).tobytes()
@@ -99,18 +99,18 @@ def write_tiff(path, samples, order="<", bits=None, compress=False, orientation=
 @pytest.mark.parametrize(
     ("kind", "white", "words"),
     [
-        (np.uint16, 255, "its values end at 255 of 65535; white is taken for 255"),
-        (np.uint16, 4095, "its values end at 4095 of 65535; white is taken for 4095"),
-        (np.uint16, 16383, "its values end at 16383 of 65535; white is taken for 16383"),
+        (np.uint16, 255, "its values reach 255 of 65535; 255 becomes white"),
+        (np.uint16, 4095, "its values reach 4095 of 65535; 4095 becomes white"),
+        (np.uint16, 16383, "its values reach 16383 of 65535; 16383 becomes white"),
         (np.uint16, 65535, ""),
         (np.int16, 32767, ""),
-        (np.int32, 4095, "its values end at 4095 of 2147483647; white is taken for 4095"),
-        (np.int32, 65535, "its values end at 65535 of 2147483647; white is taken for 65535"),
+        (np.int32, 4095, "its values reach 4095 of 2147483647; 4095 becomes white"),
+        (np.int32, 65535, "its values reach 65535 of 2147483647; 65535 becomes white"),
         (np.int32, 2**31 - 1, ""),
         (np.float32, 1, ""),
-        (np.float32, 4095 / 65535, "its values end at 4095 of 65535; white is taken for 4095"),
-        (np.float32, 255, "its values are 0 to 255; white is taken for 255"),
-        (np.float32, 65535, "its values are 0 to 65535; white is taken for 65535"),
+        (np.float32, 4095 / 65535, "its values reach 4095 of 65535; 4095 becomes white"),
+        (np.float32, 255, "its values are 0 to 255; 255 becomes white"),
+        (np.float32, 65535, "its values are 0 to 65535; 65535 becomes white"),
     ],
 )
 def test_no_gray_tiff_is_black(tmp_path, kind, white, words, order, caplog):
@@ -142,7 +142,7 @@ def test_12_bits_in_16_are_not_black(tmp_path, channels, suffix, caplog):
     cv2.imwrite(f"{tmp_path}/a.{suffix}", samples)
     image = read_photo(f"{tmp_path}/a.{suffix}")
     np.testing.assert_allclose(image, np.broadcast_to(255 * levels[..., ::-1], (6, 8, 3)), atol=1)
-    assert caplog.messages == [f"{tmp_path}/a.{suffix}: its values end at 4095 of 65535; white is taken for 4095"]
+    assert caplog.messages == [f"{tmp_path}/a.{suffix}: its values reach 4095 of 65535; 4095 becomes white"]
 
 
 def test_deep_images_are_turned_upright_too(tmp_path):
@@ -203,7 +203,7 @@ def test_declared_bits_are_taken():
 @pytest.mark.parametrize("size", [(10_000, 10_000), (100_000, 100_000)])
 def test_an_image_that_would_fill_the_memory_is_named(tmp_path, size):
     (tmp_path / "bomb.png").write_bytes(png_header(*size))
-    with pytest.raises(MediaError, match=r"bomb.png has too many pixels, more than 67,108,864"):
+    with pytest.raises(MediaError, match=r"bomb.png has too many pixels: more than 67,108,864"):
         read_photo(f"{tmp_path}/bomb.png")
 
 
@@ -267,8 +267,8 @@ def test_results_of_earlier_runs_are_no_photos(photo, tmp_path, caplog):
         find_inputs(str(tmp_path))
     photo.save(tmp_path / "c.png")
     assert find_inputs(str(tmp_path)) == [f"{tmp_path}/c.png"]
-    assert caplog.messages == [f"--input={tmp_path}: left out 2 results of earlier runs"]
-    assert find_inputs(f"{tmp_path}/a.png") == [f"{tmp_path}/a.png"]  # who names it wants it
+    assert caplog.messages == [f"{tmp_path}: skipped 2 results of earlier runs"]
+    assert find_inputs(f"{tmp_path}/a.png") == [f"{tmp_path}/a.png"]  # a file that the user names is used
     assert is_result(f"{tmp_path}/b.mp4") and not is_result(f"{tmp_path}/c.png") and not is_result(f"{tmp_path}/none")
     np.testing.assert_array_equal(read_photo(f"{tmp_path}/a.png"), np.asarray(photo))
 
@@ -279,9 +279,9 @@ def test_a_folder_has_its_photos_and_videos(tmp_path):
     assert find_inputs(str(tmp_path)) == [f"{tmp_path}/{name}" for name in ("a.png", "b.JPG", "c.mp4")]
     assert find_inputs(f"{tmp_path}/notes.txt") == [f"{tmp_path}/notes.txt"]
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UserError, match="--input=.*/empty holds no photos or videos"):
+    with pytest.raises(UserError, match=".*/empty holds no photos or videos"):
         find_inputs(f"{tmp_path}/empty")
-    with pytest.raises(UserError, match="--input=.*/none does not exist"):
+    with pytest.raises(UserError, match=".*/none does not exist"):
         find_inputs(f"{tmp_path}/none")
 
 
@@ -289,7 +289,7 @@ LIKE = (64, 48, 10.0)  # width, height, frames per second
 
 
 def write_levels(path, levels):
-    """A video of even frames of some gray levels, the upper half darker."""
+    """A video with one frame per gray level, whose upper half is darker."""
     with writing_video(path, *LIKE) as write:
         for number, level in enumerate(levels):
             image = np.full((48, 64, 3), (level, 128, 128), np.uint8)
@@ -326,7 +326,7 @@ def test_a_video_is_turned_upright(tmp_path):
     assert (video.width, video.height) == (48, 64)
     _, image = next(iter(video))
     assert image.shape == (64, 48, 3)
-    assert image[:, :20].mean() > image[:, 28:].mean() + 20  # what was above is now on the right
+    assert image[:, :20].mean() > image[:, 28:].mean() + 20  # the upper part is now on the right
 
 
 @pytest.mark.parametrize("fps", [0.5, 29.97, 66.6667, 119.8765, 960.0123])
@@ -347,7 +347,7 @@ def test_a_video_that_is_not_finished_is_not_there(tmp_path):
 
 
 def test_a_video_that_lacks_frames_is_not_there(tmp_path):
-    """OpenCV leaves out what it cannot write, and tells nobody."""
+    """OpenCV silently drops frames that it cannot write."""
     with (
         pytest.raises(UserError, match=r"a.mp4 cannot be written"),
         writing_video(f"{tmp_path}/a.mp4", *LIKE) as write,
@@ -394,7 +394,7 @@ def test_rates():
     assert average == pytest.approx(40 / 4.497, rel=1e-3)
     assert finest == pytest.approx(30, rel=0.01)
     assert frame_rates(steady, 1000.0) == pytest.approx((29.97, 29.97))
-    assert frame_rates([0, 0.001, 1], 30.0) == pytest.approx((2, 60))  # so fine that one is not seen
+    assert frame_rates([0, 0.001, 1], 30.0) == pytest.approx((2, 60))  # so fine that one frame is not shown
     assert frame_rates(np.arange(1000) / 240, 30.0) == pytest.approx((240, 240))
 
 
@@ -435,5 +435,5 @@ def test_what_is_no_video_is_named(tmp_path):
     (tmp_path / "a.mp4").write_text("Dear reader")
     with pytest.raises(MediaError, match=r"a.mp4 is not a video"):
         Video(f"{tmp_path}/a.mp4")
-    with pytest.raises(MediaError, match="there is no camera 99"):
+    with pytest.raises(MediaError, match="camera 99 cannot be opened"):
         Video(99)

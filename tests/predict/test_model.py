@@ -1,4 +1,4 @@
-"""The Python API: every kind of model, image and bad input; videos as the command has them."""
+"""Tests of the Python API: every kind of model, image and bad input; the same results for videos as the command."""
 
 import json
 import pathlib
@@ -59,7 +59,7 @@ def model(exported):
 
 @pytest.fixture(scope="module")
 def models(model, exported, exported_before, runs):
-    """The same model by all ways in."""
+    """The same model, loaded in every way."""
     with PredictionService(exported) as service:
         yield {
             "directory": model,
@@ -106,7 +106,7 @@ def test_every_kind_of_model_finds_the_same(models, image, kind):
 
 @pytest.mark.parametrize("kind", ("directory", *KINDS))
 def test_crops_are_estimated_as_they_are(models, estimator, kind):
-    count = 35 if kind == "directory" else 2  # more than are computed at once
+    count = 35 if kind == "directory" else 2  # more than one batch
     crops = np.random.default_rng(1).integers(0, 256, (count, 8, 8, 3), np.uint8).repeat(32, 1).repeat(32, 2)
     found, expected = models[kind].crops(crops), estimator(crops)
     assert set(found) == {"pose2d", "pose3d", "confidence"}
@@ -154,18 +154,18 @@ def test_people_are_found_where_no_boxes_are_given(model):
 
 @pytest.mark.parametrize("address", ["localhost:8500", "http://localhost:8501"])
 def test_an_address_loads_a_client(address):
-    """Which connects when it is used."""
+    """The client connects on first use."""
     card = pose_tf.load(address).card
     assert (card["server"], card["model"]) == (address, "pose")
 
 
 BAD_IMAGES = {
-    "dtype": (np.zeros((8, 8, 3)), "an image has to be uint8 [H, W, 3] RGB, not float64 [8, 8, 3]"),
-    "gray": (np.zeros((8, 8), np.uint8), "an image has to be uint8 [H, W, 3] RGB, not uint8 [8, 8]"),
-    "empty": (np.zeros((0, 8, 3), np.uint8), "an image has to be uint8 [H, W, 3] RGB, not uint8 [0, 8, 3]"),
+    "dtype": (np.zeros((8, 8, 3)), "an image must be uint8 [H, W, 3] RGB, not float64 [8, 8, 3]"),
+    "gray": (np.zeros((8, 8), np.uint8), "an image must be uint8 [H, W, 3] RGB, not uint8 [8, 8]"),
+    "empty": (np.zeros((0, 8, 3), np.uint8), "an image must be uint8 [H, W, 3] RGB, not uint8 [0, 8, 3]"),
     "missing": ("nowhere.jpg", "nowhere.jpg does not exist"),
     "text": (b"Dear reader", "the image is not an image that can be read"),
-    "none": (None, "an image has to be uint8 [H, W, 3] RGB, not object []"),
+    "none": (None, "an image must be uint8 [H, W, 3] RGB, not object []"),
 }
 
 
@@ -182,10 +182,10 @@ BAD_BOXES = {
     "large": ([[0, 0, 1e8, 10]], "the image: the box 0,0,1e+08,10 is too large for its 640x480 pixels"),
     "small": ([[5, 5, 0.5, 10]], "the image: the box 5,5,0.5,10 is smaller than a pixel"),
     "not finite": ([[5, np.nan, 5, 10]], "the image: the box 5,nan,5,10 is not finite"),
-    "one box": ([5, 5, 10, 10], "the image: boxes have to be [N, 4]: x, y, width, height in pixels"),
-    "corners": (np.zeros((2, 2, 2)), "the image: boxes have to be [N, 4]: x, y, width, height in pixels"),
-    "text": ("whole", "the image: boxes have to be [N, 4]: x, y, width, height in pixels"),
-    "ragged": ([[1, 2], [3]], "the image: boxes have to be [N, 4]: x, y, width, height in pixels"),
+    "one box": ([5, 5, 10, 10], "the image: boxes must be [N, 4]: x, y, width, height in pixels"),
+    "corners": (np.zeros((2, 2, 2)), "the image: boxes must be [N, 4]: x, y, width, height in pixels"),
+    "text": ("whole", "the image: boxes must be [N, 4]: x, y, width, height in pixels"),
+    "ragged": ([[1, 2], [3]], "the image: boxes must be [N, 4]: x, y, width, height in pixels"),
 }
 
 
@@ -203,13 +203,13 @@ def test_a_bad_box_is_one_sentence(image, name):
 def test_bad_crops_are_one_sentence(crops):
     with pytest.raises(UserError) as error:
         MARKS.crops(crops)
-    wanted = "crops have to be uint8 [N, 256, 256, 3], N ≥ 1"
+    wanted = "crops must be uint8 [N, 256, 256, 3], N ≥ 1"
     assert str(error.value) == f"{wanted}, not {crops.dtype} {list(crops.shape)}"
 
 
 @pytest.fixture
 def walk(tmp_path):
-    """A mark on something coarse that goes right by 2 px a frame; 12 frames of 10 a second."""
+    """A mark on a coarse texture that moves right by 2 px per frame; 12 frames at 10 fps."""
     writer = cv2.VideoWriter(f"{tmp_path}/walk.avi", cv2.VideoWriter_fourcc(*"FFV1"), 10, (200, 100))
     coarse = np.random.default_rng(0).integers(20, 120, (60, 60, 3), np.uint8)
     for x in range(60, 84, 2):
@@ -259,7 +259,7 @@ BAD_SOURCES = {
     "both": ({"source": "model", "detector": "a", "lifter": "b"}, WHAT_TO_LOAD),
     "no directory": (
         {"source": "nowhere"},
-        "nowhere does not exist, and is not an address such as localhost:8500",
+        "nowhere does not exist and is not an address such as localhost:8500",
     ),
 }
 

@@ -1,4 +1,4 @@
-"""The page of results: what it holds, what cannot get into it, and how it behaves in a browser."""
+"""Tests of the result page: its content, its safety, and its behavior in a browser."""
 
 import base64
 import html.parser
@@ -19,7 +19,7 @@ JOINTS_2D += [[150, 60], [150, 40], [175, 70], [190, 95], [200, 115], [125, 70],
 
 
 def person(number=1, x=0.0, confidence=0.9):
-    """Someone 160 px tall who faces the camera, the hip at 150 + x, 120."""
+    """A person 160 px tall who faces the camera, with the hip at (150 + x, 120)."""
     pose2d = np.float32(JOINTS_2D) + np.float32([x, 0])
     pose3d = np.concatenate([(pose2d - pose2d[0]) * 10, np.zeros([17, 1])], -1)
     return Person(np.float32([100 + x, 40, 100, 160]), pose2d, pose3d, np.full(17, confidence, np.float32), number)
@@ -34,12 +34,12 @@ def video(*frames):
 
 
 def jpeg(red, green, blue):
-    """An image of one color, half as large as the original."""
+    """An image of one color, half the size of the original."""
     return cv2.imencode(".jpg", np.full((120, 200, 3), (blue, green, red), np.uint8))[1].tobytes()
 
 
 class Parser(html.parser.HTMLParser):
-    """Collects elements as (tag, attributes, text at its start)."""
+    """Collects elements as (tag, attributes, text at the start)."""
 
     def __init__(self, page):
         super().__init__()
@@ -59,7 +59,7 @@ class Parser(html.parser.HTMLParser):
 
 @pytest.fixture
 def write(tmp_path):
-    """Function that writes a page and returns its elements and the data in it."""
+    """Function that writes a page and returns its elements and its data."""
 
     def call(poses, images=None):
         write_page(f"{tmp_path}/page.html", poses, images or {})
@@ -155,7 +155,7 @@ def test_a_page_that_cannot_be_written_is_named(tmp_path):
 # Virtual time runs past the frames of the real screen.
 CLOCK = "<script>window.requestAnimationFrame = (draw) => setTimeout(() => draw(performance.now()), 16);</script>"
 
-# What a visitor does, and sees. `pixels` counts the pixels of a canvas that have nearly the given color, on black.
+# Helpers for visitors. `pixels` counts the pixels of a canvas that have nearly the given color, on black.
 VISIT = """<script>
 const frames = async (count) => { while (count--) await new Promise(requestAnimationFrame); };
 const press = async (key, options) => {
@@ -192,7 +192,7 @@ const act = async () => { %s };
 
 @pytest.fixture
 def visit(write, tmp_path):
-    """Function that opens a page in a browser, acts and returns what the visitor reports: JavaScript's `return`."""
+    """Function that opens a page in a browser, runs JavaScript there and passes on its `return` value."""
     browser = shutil.which("chromium")
     if not browser:
         pytest.skip("chromium is not installed")
@@ -303,7 +303,7 @@ def test_dragging_turns_the_body_and_resetting_brings_it_back(visit):
         photo(one),
     )
     assert seen[0] == [0, 1, 0, 3, 0, 5]
-    assert seen[1][1] > seen[1][0] + 20  # what is near follows the pointer
+    assert seen[1][1] > seen[1][0] + 20  # near parts follow the pointer
     assert seen[1][3] > seen[1][0] + 5
 
 

@@ -1,4 +1,4 @@
-"""From photos and videos to files of results, with a model that is known exactly."""
+"""Tests of prediction from photos and videos to result files, with a model of exactly known results."""
 
 import errno
 import json
@@ -75,7 +75,7 @@ def test_results_beside_the_photos_are_the_same_after_a_second_run(tmp_path):
 
 
 def test_a_users_own_photo_stays_one(tmp_path):
-    """Not every PNG beside a JPEG is a result."""
+    """A PNG beside a JPEG is not always a result."""
     for name in ("a.jpg", "a.png"):
         write_photo(tmp_path / name, (50, 40))
     before = contents(tmp_path)
@@ -95,10 +95,10 @@ def test_nothing_that_is_no_result_is_replaced(tmp_path, ending, capsys):
     out = tmp_path / "out"
     out.mkdir()
     (out / f"a.{ending}").write_text('{"labels": []}')
-    for _ in range(2):  # results, too, may be there
+    for _ in range(2):  # the second time, results exist
         with pytest.raises(UserError, match="1 of 2 files could not be used"):
             predict(MARKS, f"{tmp_path}/in", Options(str(out), GivenBoxes("whole")))
-        words = f"left out: {tmp_path}/in/a.jpg: results would replace {out}/a.{ending}; choose another --output_dir"
+        words = f"skipped: {tmp_path}/in/a.jpg: results would replace {out}/a.{ending}; choose another output directory"
         assert words in capsys.readouterr().err
         assert (out / f"a.{ending}").read_text() == '{"labels": []}'
         assert len(list(out.iterdir())) == 1 + 6
@@ -123,7 +123,7 @@ def test_long_names_have_results_too(tmp_path, length, caplog):
         names = [path.name for path in (tmp_path / "out").iterdir()]
         assert len(names) == 5 * 6
         assert "short.views.png" in names
-    assert ("is too long for its results" in caplog.text) == (length > 249)
+    assert ("is too long for result files" in caplog.text) == (length > 249)
     for name in stems:
         fits = len(name.encode()) <= 245
         assert (f"{name}.views.png" in names) == fits
@@ -163,9 +163,9 @@ def test_names_that_only_the_table_or_the_folder_has_are_reported(tmp_path, capl
     predict(MARKS, f"{tmp_path}/in", Options(f"{tmp_path}/out", given, outputs=("json",)))
     said = capsys.readouterr()
     assert caplog.messages == [
-        f"--boxes={tmp_path}/boxes.csv has a row for c.png, but no input has that name",
-        f"--boxes={tmp_path}/boxes.csv has a row for in/b.png, but no input has that name",
-        f"--boxes={tmp_path}/boxes.csv has no row for {tmp_path}/in/b.png",
+        f"{tmp_path}/boxes.csv has a row for c.png, but no input has that name",
+        f"{tmp_path}/boxes.csv has a row for in/b.png, but no input has that name",
+        f"{tmp_path}/boxes.csv has no row for {tmp_path}/in/b.png",
     ]
     assert "b.png: no box, results" in said.out and "nobody found" not in said.out
     counts = {
@@ -182,7 +182,7 @@ def test_many_names_are_counted(tmp_path, caplog):
     GivenBoxes(path=f"{tmp_path}/boxes.csv").check([f"{tmp_path}/a.png"])
     lines = caplog.messages
     assert len(lines) == 21
-    assert lines[-1] == "… and so for 980 more"
+    assert lines[-1] == "… and the same for 980 more"
 
 
 def test_a_table_of_other_files_is_told(tmp_path):
@@ -201,7 +201,7 @@ def test_a_folder_with_a_broken_photo_has_the_results_of_the_others(tmp_path, ca
     options = Options(f"{tmp_path}/out", GivenBoxes("30,20,40,40"))
     with pytest.raises(UserError, match="1 of 3 files could not be used"):
         predict(MARKS, f"{tmp_path}/in", options)
-    assert f"left out: {tmp_path}/in/b.png is not an image" in capsys.readouterr().err
+    assert f"skipped: {tmp_path}/in/b.png is not an image" in capsys.readouterr().err
     kinds = ("png", "views.png", "html", "json", "csv", "npz")
     expected = {f"{name}.{kind}" for name in "ac" for kind in kinds}
     assert {path.name for path in (tmp_path / "out").iterdir()} == expected
@@ -222,15 +222,15 @@ def test_only_what_is_asked_for_is_written(tmp_path):
     write_photo(tmp_path / "a.png", (50, 40))
     predict(MARKS, f"{tmp_path}/a.png", Options(f"{tmp_path}/out", GivenBoxes("whole"), outputs=("csv",)))
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.csv"]
-    with pytest.raises(UserError, match="--outputs: 'gif' is not known; it can be overlay, views, page"):
+    with pytest.raises(UserError, match="outputs is 'gif'; it can be overlay, views, page"):
         Options("out", outputs=("json", "gif"))
-    with pytest.raises(UserError, match="--outputs: '' is not known"):
+    with pytest.raises(UserError, match="outputs is ''; it can be"):
         Options("out", outputs=())
 
 
 @pytest.fixture
 def video(tmp_path):
-    """A mark on something coarse that goes right by 2 px a frame and trembles by 1 px up and down; 30 frames."""
+    """A mark on a coarse texture that moves right by 2 px per frame and jitters up and down by 1 px; 30 frames."""
     path = f"{tmp_path}/walk.avi"
     writer = cv2.VideoWriter(path, cv2.VideoWriter_fourcc(*"FFV1"), 10, (200, 100))  # lossless
     coarse = np.random.default_rng(0).integers(20, 120, (60, 60, 3), np.uint8)
@@ -307,7 +307,7 @@ def test_a_recording_without_a_duration_is_not_called_damaged(tmp_path, caplog):
 
 
 def test_a_person_is_there_from_the_first_frame_to_the_last_that_was_found(tmp_path):
-    """Although it takes a while to be sure, and a while to give up."""
+    """This holds although confirmation and time-out of a track take a while."""
     person = render_sample(0, 54, 9)["image"]
     writer = cv2.VideoWriter(f"{tmp_path}/a.avi", cv2.VideoWriter_fourcc(*"FFV1"), 15, (700, 300))
     for i in range(40):
@@ -397,7 +397,7 @@ def test_a_camera_is_read_until_ctrl_c(video, tmp_path, monkeypatch, source, num
     capture = cv2.VideoCapture
 
     def camera(source, *backend):
-        if isinstance(source, str):  # what was written is looked at
+        if isinstance(source, str):  # checks the written files
             return capture(source, *backend)
         opened.append(source)
         return capture(video)

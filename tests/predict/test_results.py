@@ -1,4 +1,4 @@
-"""Poses in files: what is written is what was found."""
+"""Tests of result files: they hold the poses that were found."""
 
 import csv
 import json

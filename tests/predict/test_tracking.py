@@ -1,4 +1,4 @@
-"""Following people through a video, and smoothing their poses."""
+"""Tests of tracking people through a video, and of smoothing their poses."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ FPS = 15
 
 @pytest.fixture(scope="module")
 def walker():
-    """A rendered person cut out along the box around the joints, uint8 [h, w, 3], and the box within the cut."""
+    """A rendered person cut out around the box of the joints, uint8 [h, w, 3], and the box within the cutout."""
     sample = render_sample(0, 54, 9)
     low, high = sample["pose2d_crop"].min(axis=0), sample["pose2d_crop"].max(axis=0)
     (left, top), (right, bottom) = (low - 24).astype(int), (high + 24).astype(int)
@@ -20,7 +20,7 @@ def walker():
 
 
 def street(walker, *places):
-    """An image with a walker at each place, over a ground with some texture: uint8 [400, 900, 3]."""
+    """An image with a walker at each place, on a textured background: uint8 [400, 900, 3]."""
     cut_out, _ = walker
     image = np.random.default_rng(0).integers(110, 146, (400, 900, 3), np.uint8)
     for x, y in places:
@@ -93,7 +93,7 @@ def test_trembling_becomes_less_and_motion_is_kept_up_with(rng):
 
 
 def test_by_hand():
-    """At 10 Hz: speeds 0 and 50/s; the speed is filtered at 1 Hz with weight w = 2π/10 / (2π/10 + 1)."""
+    """At 10 Hz, the speeds are 0 and 50/s. The speed is filtered at 1 Hz with weight w = 2π/10 / (2π/10 + 1)."""
     smooth = OneEuroFilter(2.0, 0.1)
     assert smooth(np.array([3.0]), 0.0) == 3
     rate = 2 * np.pi / 10

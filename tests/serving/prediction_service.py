@@ -1,9 +1,9 @@
-"""A stand-in for TF Serving, whose binary cannot be installed from a package registry.
+"""A replacement for TF Serving in tests. No package registry has the binary of TF Serving.
 
-It is not TF Serving: it answers the same two protocols, built from the same messages, over a SavedModel that Python has
-loaded. It has its status codes and its words, as the sources of TF Serving 2.15.1 have them, but does not put requests
-together into batches, watches no directory, and knows only the columnar format of REST. What the tests show with it is
-how the client behaves; that TF Serving itself behaves so, they do not.
+It answers the same two protocols, built from the same messages, with a SavedModel that Python has loaded. Status codes
+and messages are those of the sources of TF Serving 2.15.1. It does not put requests together into batches, watches no
+directory, and supports only the columnar format of REST. The tests with it show how the client behaves. They do not
+show that TF Serving behaves in the same way.
 """
 
 import base64
@@ -34,24 +34,24 @@ HTTP_STATUS = {
     tf.errors.NOT_FOUND: 404,
     tf.errors.UNAVAILABLE: 503,
 }
-"""As `http_server.cc` translates them."""
+"""HTTP status codes by error code, as in `http_server.cc`."""
 
 
 class PredictionService:
-    """One model on two ports of this machine, as long as the context lasts.
+    """Serves one model on two ports of this machine while the context lasts.
 
     Args:
-        path: of one version of an exported model.
-        model: the name it is served under.
-        grpc_port: 0 for a free one.
+        path: directory of one version of an exported model.
+        model: name of the model for clients.
+        grpc_port: port for gRPC; 0 for any free one.
 
     Attributes:
-        grpc: its address, HOST:PORT.
-        rest: its address, http://HOST:PORT.
-        ready: whether the model is there; a server that has just started is still loading it.
-        unavailable: how many of the next requests are turned away as if the queue were full.
-        delay_s: how long each request takes beside the model's time.
-        requests: how many there were.
+        grpc: address for gRPC, HOST:PORT.
+        rest: address for REST, http://HOST:PORT.
+        ready: whether the model is loaded; set it to False to act like a server that has just started.
+        unavailable: number of next requests to reject as if the queue were full.
+        delay_s: time in seconds added to each request.
+        requests: number of requests so far.
     """
 
     def __init__(self, path: str, model: str = "pose", grpc_port: int = 0):
@@ -86,7 +86,7 @@ class PredictionService:
         self._rest.server_close()
 
     def predict(self, request: predict_pb2.PredictRequest) -> predict_pb2.PredictResponse:
-        """What the model answers, or one of `tf.errors`."""
+        """Returns the model's outputs or raises one of `tf.errors`."""
         with self._lock:
             self.requests += 1
             turned_away = self.unavailable > 0
@@ -116,7 +116,7 @@ class PredictionService:
         return response
 
     def signature(self, model_spec, missing: str = 'Serving signature key "{}" not found.'):
-        """The function that a request asks for, or one of `tf.errors`."""
+        """Returns the function for a request or raises one of `tf.errors`."""
         if not self.ready or model_spec.name != self.model:
             raise tf.errors.NotFoundError(None, None, f"Servable not found for request: Latest({model_spec.name})")
         name = model_spec.signature_name or "serving_default"
@@ -125,7 +125,7 @@ class PredictionService:
         return self._loaded.signatures[name]
 
     def status(self, model: str) -> get_model_status_pb2.GetModelStatusResponse:
-        """Whether the model can be asked, or `tf.errors.NotFoundError`."""
+        """Returns whether the model is ready or raises `tf.errors.NotFoundError`."""
         if model != self.model:
             raise tf.errors.NotFoundError(None, None, f"Could not find any versions of model {model}")
         states = get_model_status_pb2.ModelVersionStatus
@@ -194,7 +194,7 @@ class _Rest(http.server.BaseHTTPRequestHandler):
 
     def _status(self, model):
         response = self.server.service.status(model)
-        # The argument that writes values out that are the default has another name from protobuf 5 on.
+        # protobuf 5 renamed the argument that includes default values.
         defaults = "including_default_value_fields"
         if int(google.protobuf.__version__.split(".")[0]) >= 5:
             defaults = "always_print_fields_with_no_presence"

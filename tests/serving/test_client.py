@@ -1,4 +1,4 @@
-"""The client against a stand-in for TF Serving: the model's answers, what is asked again, and what users are told."""
+"""Tests of the client against a replacement for TF Serving: answers, retries and error messages."""
 
 import concurrent.futures
 import http.server
@@ -47,7 +47,7 @@ def running(exported):
 
 @pytest.fixture
 def service(running, monkeypatch):
-    """The stand-in without faults, and a client that does not wait long."""
+    """The replacement without faults, and a client with short waits."""
     monkeypatch.setattr(client_module, "FIRST_WAIT_S", 0.01)
     running.ready, running.unavailable, running.delay_s, running.requests = True, 0, 0.0, 0
     return running
@@ -66,7 +66,7 @@ def client(address):
 
 @pytest.fixture
 def free_address():
-    """127.0.0.1:PORT where nobody listens, kept free for gRPC, which shares ports."""
+    """127.0.0.1:PORT on which no process listens, kept free for gRPC, which shares ports."""
     with socket.socket() as reserved:
         reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         reserved.bind(("127.0.0.1", 0))
@@ -75,7 +75,7 @@ def free_address():
 
 @pytest.fixture
 def answer_http():
-    """A function that starts a server of another kind, which answers all that it is sent alike."""
+    """A function that starts a different kind of server, which sends the same answer to everything."""
     servers = []
 
     def start(status, content_type, body):
@@ -105,7 +105,7 @@ def answer_http():
 
 @pytest.fixture
 def answer_socket():
-    """A function that starts a server which treats each connection as the given function does; `address.count`."""
+    """A function that starts a server that handles connections with a given function; `address.count` counts them."""
     listening = socket.create_server(("127.0.0.1", 0))
 
     class Address(str):
@@ -134,7 +134,7 @@ def answer_socket():
 
 @pytest.fixture
 def answer_grpc():
-    """A function that starts a gRPC server whose every answer is the given one; None: it knows no such request."""
+    """A function that starts a gRPC server that always sends the given answer; None: requests are unimplemented."""
     server = grpc.server(concurrent.futures.ThreadPoolExecutor(2), options=[("grpc.max_send_message_length", -1)])
 
     class Servicer(prediction_service_pb2_grpc.PredictionServiceServicer):
@@ -155,7 +155,7 @@ def answer_grpc():
 
 
 def complaint(client, signature="lift", inputs=None):
-    """What a user is told."""
+    """The error message."""
     with pytest.raises(UserError) as error:
         client.predict(signature, INPUTS["lift"] if inputs is None else inputs)
     message = str(error.value)
@@ -220,7 +220,7 @@ def test_in_the_end_the_client_gives_up(address, service):
     service.unavailable = 9
     message = complaint(Client(address, attempts=3))
     words = "The batch scheduling queue to which this task was submitted is full"
-    assert message == f"{address} is not available, asked 3 times: {words}"
+    assert message == f"{address} is not available after 3 attempts: {words}"
     assert service.requests == 3
 
 
@@ -241,7 +241,7 @@ def test_waits_grow_and_differ(address, service, monkeypatch):
 @pytest.mark.parametrize("scheme", ["", "http://"])
 def test_where_nobody_listens(free_address, service, scheme):
     message = complaint(Client(scheme + free_address, attempts=2))
-    assert message == f"{scheme}{free_address} is not available, asked 2 times: Connection refused"
+    assert message == f"{scheme}{free_address} is not available after 2 attempts: Connection refused"
 
 
 def test_a_server_that_starts_late_is_found(exported, free_address, service, monkeypatch):
@@ -259,7 +259,7 @@ def test_a_server_that_starts_late_is_found(exported, free_address, service, mon
 def test_a_closed_connection_is_tried_again(answer_socket, service):
     address = answer_socket(lambda connection: connection.recv(10))
     message = complaint(Client(f"http://{address}", attempts=4))
-    assert message.endswith("is not available, asked 4 times: Connection reset by peer")
+    assert message.endswith("is not available after 4 attempts: Connection reset by peer")
     assert address.count == 4
 
 
@@ -271,12 +271,12 @@ def test_an_answer_that_breaks_off_is_no_answer(answer_socket, service):
 
     address = answer_socket(break_off)
     message = complaint(Client(f"http://{address}", attempts=2))
-    assert message.endswith("is not available, asked 2 times: the connection was closed")
+    assert message.endswith("is not available after 2 attempts: the connection was closed")
     assert address.count == 2
 
 
 REFUSED = {
-    "no image": ("serving_default", {"image_bytes": [PHOTOS[0], b"Dear reader"]}, "image is no JPEG, PNG or BMP:"),
+    "no image": ("serving_default", {"image_bytes": [PHOTOS[0], b"Dear reader"]}, "image is not a JPEG, PNG or BMP:"),
     "boxes for one image": (
         "image_and_box",
         {"image_bytes": PHOTOS[:1], "box": np.float32([[10, 5, 30, 40], [2, 3, 20, 30]])},
@@ -295,7 +295,7 @@ REFUSED = {
     "BMP of 16 bits": (
         "serving_default",
         {"image_bytes": [bmp(16, bytes(10 * 8))]},
-        "image is a BMP that is compressed or has not 8, 24 or 32 bits a pixel; send one with 24, or a PNG or JPEG",
+        "image is a BMP with compression or without 8, 24 or 32 bits per pixel; send 24 bits, or a PNG or JPEG",
     ),
     "NaN box": ("image_and_box", {"image_bytes": PHOTOS[:1], "box": np.float32([[0, 0, np.nan, 9]])}, "box is not"),
     "infinite joint": ("lift", {"pose2d": np.full((1, 17, 2), np.inf, np.float32)}, "pose2d : Tensor had Inf"),
@@ -367,7 +367,7 @@ def test_models_and_signatures_that_are_not_there(address, service):
 
 @pytest.mark.parametrize("server", ["a..b:8500", "http://a..b:8501", "http://nobody.invalid:8501"])
 def test_hosts_that_are_not_known(server):
-    assert complaint(Client(server)) == f"{server} names a host that is not known"
+    assert complaint(Client(server)) == f"{server} names an unknown host"
 
 
 NO_ADDRESSES = ["", "localhost", "localhost:", "localhost:port", ":8500", "::1:8500", "a b:80"] + [
@@ -384,7 +384,7 @@ NO_ADDRESSES = ["", "localhost", "localhost:", "localhost:port", ":8500", "::1:8
 def test_what_is_no_address(server):
     with pytest.raises(UserError) as error:
         Client(server)
-    assert str(error.value) == f"{server} has to be HOST:PORT for gRPC, or http://HOST:PORT for REST"
+    assert str(error.value) == f"{server} must be HOST:PORT for gRPC, or http://HOST:PORT for REST"
 
 
 @pytest.mark.parametrize("status", [200, 302, 404, 502])
@@ -392,13 +392,15 @@ def test_a_web_server_is_no_tf_serving(answer_http, service, status):
     server = answer_http(status, "text/html; charset=utf-8", b"<html>Welcome</html>")
     url = f"http://127.0.0.1:{server.server_port}/proxy/"
     message = complaint(Client(url))
-    assert message == f"{url} is no TF Serving: it answered HTTP {status} with text/html that holds no poses"
+    assert message == f"{url} does not answer like TF Serving: it answered HTTP {status} with text/html without poses"
     assert server.paths == ["/proxy/v1/models/pose:predict"]
 
 
 def test_a_proxy_whose_server_is_away_is_asked_again(answer_http, service):
     server = answer_http(503, "text/html", b"<html>Come back later</html>")
-    assert complaint(Client(f"http://127.0.0.1:{server.server_port}", attempts=3)).endswith("asked 3 times: HTTP 503")
+    assert complaint(Client(f"http://127.0.0.1:{server.server_port}", attempts=3)).endswith(
+        "after 3 attempts: HTTP 503"
+    )
     assert len(server.paths) == 3
 
 
@@ -419,7 +421,7 @@ NO_POSES = {
 def test_answers_without_poses(answer_http, service, name):
     server = answer_http(200, "application/json", NO_POSES[name])
     message = complaint(Client(f"http://127.0.0.1:{server.server_port}"))
-    assert message.endswith("is no TF Serving: it answered HTTP 200 with application/json that holds no poses")
+    assert message.endswith("does not answer like TF Serving: it answered HTTP 200 with application/json without poses")
 
 
 def test_answers_without_poses_over_grpc(answer_grpc):
@@ -429,15 +431,17 @@ def test_answers_without_poses_over_grpc(answer_grpc):
 def test_the_protocols_taken_for_each_other(answer_http, answer_grpc, service):
     server = answer_http(200, "text/html", b"<html></html>")
     message = complaint(Client(f"127.0.0.1:{server.server_port}"))
-    assert message.endswith("is no TF Serving: it speaks another protocol; with http:// it is asked over REST")
+    assert message.endswith(
+        "does not answer like TF Serving: it speaks another protocol; for REST, use http://HOST:PORT"
+    )
     message = complaint(Client(f"http://{service.grpc}"))
-    assert message.endswith("is no TF Serving: it speaks another protocol; without http:// it is asked over gRPC")
-    assert "is no TF Serving" in complaint(Client(answer_grpc(None)))
+    assert message.endswith("does not answer like TF Serving: it speaks another protocol; for gRPC, use HOST:PORT")
+    assert "does not answer like TF Serving" in complaint(Client(answer_grpc(None)))
 
 
 def test_a_connection_that_is_not_secure(service):
     message = complaint(Client(service.rest.replace("http", "https"), attempts=2))
-    assert "cannot be connected to securely" in message
+    assert "cannot be reached over TLS" in message
 
 
 def test_the_stand_in_tells_its_state(service):

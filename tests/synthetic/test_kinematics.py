@@ -1,4 +1,4 @@
-"""Bodies and postures of the synthetic people: anatomy, plausibility, and what each action looks like."""
+"""Tests of bodies and postures of the synthetic people: anatomy, plausibility, and the look of each action."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ JOINT = {name: i for i, name in enumerate(H36M.joints)}
 
 @pytest.fixture(scope="module")
 def figures():
-    """Bodies and their figures before heading and camera, 20 of each action."""
+    """Bodies, and their figures before heading and camera are applied, 20 per action."""
     made = []
     for action in ACTIONS:
         rng = np.random.default_rng(action)

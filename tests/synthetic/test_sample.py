@@ -1,4 +1,4 @@
-"""Synthetic samples: labels agree with each other, with anatomy, and with the image."""
+"""Tests of synthetic samples: labels agree with each other, with anatomy, and with the image."""
 
 import hashlib
 import pathlib
@@ -148,7 +148,7 @@ def test_right_is_the_persons_own_right(samples):
             assert crop[JOINT["RShoulder"], 0] < crop[JOINT["LShoulder"], 0]
             assert crop[JOINT["RHip"], 0] < crop[JOINT["LHip"], 0]
     assert facing >= 5
-    assert forward_noses >= COUNT - 2  # who looks far over a shoulder has a nose beside it
+    assert forward_noses >= COUNT - 2  # the nose of a person who looks over a shoulder is beside the shoulder
 
 
 def test_joints_lie_on_the_drawn_person(drawn):
@@ -157,7 +157,7 @@ def test_joints_lie_on_the_drawn_person(drawn):
         x, y = np.rint(labels["pose2d_crop"]).astype(int).T
         shares.append(mask[y, x].mean())
         assert 0.05 < mask.mean() < 0.5
-    assert np.mean(shares) > 0.97  # A chair may hide the rest.
+    assert np.mean(shares) > 0.97  # A chair may hide the remaining joints.
     assert np.median(shares) == 1
 
 

@@ -1,4 +1,4 @@
-"""The ray caster of the synthetic people."""
+"""Tests of the ray caster of the synthetic people."""
 
 import numpy as np
 
@@ -17,7 +17,7 @@ def test_cast_finds_a_sphere_where_it_is():
     # |t (x, x, 1) - (0, 0, 3000)| = 300, up to the 1 mm between the sphere's two ends.
     nearest = (3000 - np.sqrt(3000**2 - (1 + 2 * x * x) * (3000**2 - 300**2))) / (1 + 2 * x * x)
     np.testing.assert_allclose(depth[127, 127], nearest, atol=0.1)
-    np.testing.assert_allclose(depth[127, 185], 3300, atol=0.1)  # The cylinder's front.
+    np.testing.assert_allclose(depth[127, 185], 3300, atol=0.1)  # The front of the cylinder.
     assert (number[127, 127], number[127, 185], number[10, 127]) == (0, 1, -1)
     rows, columns = np.nonzero(number == 0)
     tangent = 500 * 300 / np.sqrt(3000**2 - 300**2)

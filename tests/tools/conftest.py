@@ -1,4 +1,4 @@
-"""Runs the tools as a user does: as processes, from another directory."""
+"""Fixtures that run the tools like a user: as processes, from another directory."""
 
 import os
 import pathlib
@@ -14,9 +14,9 @@ ROOT = pathlib.Path(__file__).parents[2]
 
 @pytest.fixture(scope="session")
 def tool_command(tmp_path_factory):
-    """A function that gives the arguments of `subprocess` for `tools/NAME.py FLAGS`, with more of the environment.
+    """A function that returns the `subprocess` arguments for `tools/NAME.py FLAGS`, with added environment variables.
 
-    `program`, if given, is run in place of the tool.
+    `program`, if given, replaces the tool.
     """
     elsewhere = tmp_path_factory.mktemp("elsewhere")
 
@@ -32,7 +32,7 @@ def tool_command(tmp_path_factory):
 def run_tool(tool_command):
     """A function that runs `tools/NAME.py FLAGS` and returns the finished process, its output as text.
 
-    Without an environment of its own, the process is forked from one that has imported TensorFlow.
+    Without added environment variables, the process is forked from one that has imported TensorFlow.
     """
 
     def run(name, *flags, ok=True, **environment):
@@ -50,7 +50,7 @@ def run_tool(tool_command):
 
 @pytest.fixture
 def start_tool(tool_command, tmp_path):
-    """A function that starts a tool and returns the process, with its standard error in the file `errors`."""
+    """A function that starts a tool and returns the process, whose output goes to the file `errors`."""
     started = []
 
     def start(name, *flags, **environment):
@@ -69,7 +69,7 @@ def start_tool(tool_command, tmp_path):
 
 @pytest.fixture(scope="session")
 def fails(run_tool):
-    """A function that runs a tool, expects one sentence on stderr and exit status 1, and returns the sentence."""
+    """A function that runs a tool, checks for one sentence on stderr and exit status 1, and returns the sentence."""
 
     def run(name, *flags, **environment):
         done = run_tool(name, *flags, ok=False, **environment)
@@ -92,7 +92,7 @@ def sample_data(run_tool, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def train_lifter(run_tool, sample_data):
-    """A function that trains a lifter for a few steps in a workdir."""
+    """A function that trains a lifter in a workdir for a few steps."""
 
     def train(workdir):
         run_tool(

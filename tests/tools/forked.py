@@ -1,6 +1,6 @@
-"""Runs commands as processes that are forked from one that has imported TensorFlow, which saves five seconds each.
+"""Runs commands in processes forked from one that has imported TensorFlow, which saves five seconds per command.
 
-Everything else is as in a process of its own: arguments, working directory, streams, exit status.
+Each has its own arguments, working directory, streams and exit status, like a process that is started anew.
 """
 
 import io
@@ -22,7 +22,7 @@ def run(command: list[str], cwd, timeout: float) -> subprocess.CompletedProcess:
     """Runs [interpreter, script, flags…], as `subprocess.run` does with `capture_output` and `text`.
 
     Raises:
-        subprocess.TimeoutExpired: it did not end in time, and was killed.
+        subprocess.TimeoutExpired: the process did not end in time and was killed.
     """
     _context.set_forkserver_preload(PRELOADED)
     with tempfile.TemporaryDirectory() as folder:

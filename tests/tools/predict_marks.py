@@ -1,4 +1,4 @@
-"""`pose-tf predict` without a model: all joints are in the middle of what is white. Tests run it as a process."""
+"""`pose-tf predict` without a model: puts all joints at the center of the white pixels. Tests run it as a process."""
 
 import pathlib
 import sys

@@ -1,4 +1,4 @@
-"""Writes models of each kind, an input and what they make of it: python -m tests.tools.stack_models FOLDER"""
+"""Writes a model of each kind, with an input and its results: python -m tests.tools.stack_models FOLDER"""
 
 import sys
 
@@ -37,7 +37,7 @@ def main(folder):
     rng = np.random.default_rng(0)
     for name, model, x in models(rng):
         model(x)
-        for weight in model.weights:  # as after training: nothing vanishes, and no statistic is what it started as
+        for weight in model.weights:  # as after training: no weight is 0, and no statistic has its initial value
             fan_in = np.prod(weight.shape[:-1])
             deviation = (2 / fan_in) ** 0.5
             weight.assign(rng.normal(0, deviation, weight.shape) if fan_in > 1 else rng.uniform(0.5, 1.5, weight.shape))

@@ -1,4 +1,4 @@
-"""A user's mistakes: one sentence that names what is at fault, exit status 1, and nothing half-written."""
+"""Tests of bad input: one sentence that names the fault, exit status 1, and no half-written files."""
 
 import pathlib
 import signal
@@ -32,7 +32,7 @@ def test_what_is_not_installed_is_named_and_what_tensorflow_tells_of_the_machine
     assert done.returncode == 1
     assert done.stderr.splitlines() == [
         "E0000 no AVX",
-        "error: No module named this; BUILD.md says what has to be installed",
+        "error: No module named this; BUILD.md lists the required packages",
     ]
 
 
@@ -83,7 +83,7 @@ def test_a_recipe_key_at_fault_is_named(fails, sample_data, tmp_path, flags, wor
 def test_a_flag_without_a_value_is_not_taken_for_a_flag_that_is_not_there(fails, name, flag):
     needed = {"evaluate": ["--lifter=a"], "predict": ["--model=a", "--input=a", "--output_dir=a"]}
     flags = needed.get(name, ["--workdir=a", f"--config={ROOT}/configs/feed_forward.py"])
-    assert f"--{flag}= has no value, perhaps from an empty shell variable" in fails(name, *flags, f"--{flag}=")
+    assert f"--{flag}= has no value, perhaps because a shell variable is empty" in fails(name, *flags, f"--{flag}=")
 
 
 def test_a_missing_recipe_is_named(fails, tmp_path):

@@ -1,4 +1,4 @@
-"""Exports as processes."""
+"""Tests of simultaneous exports."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Models and directories that are damaged, hostile or of unusual names, through the command line."""
+"""Command-line tests of models and directories that are damaged, hostile or unusually named."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from tests.tools.conftest import ROOT
 
 
 def lifter_flags(workdir, sample_data, *more):
-    """A training of 6 epochs with a checkpoint after each."""
+    """A run of 6 epochs with a checkpoint after each."""
     return (
         "train",
         f"--config={ROOT}/configs/feed_forward.py",

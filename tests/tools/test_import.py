@@ -1,4 +1,4 @@
-"""PyTorch checkpoints through the command line: imported, evaluated, trained on, or refused."""
+"""Command-line tests of PyTorch checkpoints: importing, evaluating, fine-tuning, and refusing them."""
 
 import json
 import pathlib
@@ -59,7 +59,7 @@ def test_training_starts_from_an_imported_lifter(run_tool, sample_data, rng, tmp
         f"--pose_std={tmp_path}/std.npy",
     )
     done = run_tool("evaluate", f"--poses={sample_data}/poses.npz", f"--lifter={tmp_path}/imported")
-    assert "warning" not in done.stderr  # it was trained on the crop's pixels
+    assert "warning" not in done.stderr  # it was trained on crop pixels
     run_tool(
         "train",
         f"--config={ROOT}/configs/released/feed_forward.py",
@@ -75,7 +75,7 @@ def test_training_starts_from_an_imported_lifter(run_tool, sample_data, rng, tmp
 
 
 class Attack:
-    """Makes a file when it is unpickled."""
+    """Creates a file when it is unpickled."""
 
     def __init__(self, path):
         self.path = path
@@ -88,7 +88,7 @@ class Attack:
 def test_a_checkpoint_that_would_run_something_runs_nothing(run_tool, fails, rng, tmp_path, write):
     made = tmp_path / "made"
     state = random_state(numpy_models.sem_gcn_shapes(49, channels=8, blocks=2), rng)
-    pickle.loads(pickle.dumps(Attack(str(made)))).close()  # so it would
+    pickle.loads(pickle.dumps(Attack(str(made)))).close()  # without protection it runs
     made.unlink()
     flags = ("--arch=sem_gcn", f"--checkpoint={tmp_path}/evil.pth", f"--workdir={tmp_path}/run")
     write(tmp_path / "evil.pth", {"state_dict": {**state, "more": Attack(str(made))}})
@@ -107,7 +107,7 @@ def test_one_of_several_sets_of_weights_is_chosen(run_tool, fails, rng, tmp_path
         flags = ("--arch=sem_gcn", f"--checkpoint={tmp_path}/both.pth", f"--workdir={workdir}", *flags)
         done = run_tool("import_torch", *flags)
         taken, other = ("state_dict", "state_dict_ema")[:: 1 - 2 * number]
-        assert f"took the weights under '{taken}'; --state_dict chooses others of the file: '{other}'" in done.stdout
+        assert f"read the weights under '{taken}'; --state_dict selects others in the file: '{other}'" in done.stdout
         model = tf.keras.models.load_model(workdir / "best.keras")
         np.testing.assert_array_equal(model.get_layer("input.gconv").bias, sets[number][bias])
     message = fails("import_torch", *flags[:2], f"--workdir={tmp_path}/run2", "--state_dict=teacher")

@@ -1,4 +1,4 @@
-"""Trainings that are killed, stopped, damaged and watched, as processes."""
+"""Tests of runs that are killed, stopped, damaged and watched, as processes."""
 
 import json
 import pathlib
@@ -21,7 +21,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 
 @pytest.fixture(scope="session")
 def shards(sample_data, tmp_path_factory):
-    """The sample's 40 records, 8 of each of five subjects, in 8 files."""
+    """The 40 records of the sample data, 8 of each of five subjects, in 8 files."""
     folder = tmp_path_factory.mktemp("shards")
     (whole,) = (sample_data / "h36").iterdir()
     samples = list(records.read(str(whole), records.H36M))
@@ -32,7 +32,7 @@ def shards(sample_data, tmp_path_factory):
 
 @pytest.fixture
 def detector_flags(shards, tmp_path):
-    """A function that gives the flags of a small training in a directory: 5 epochs of 8 steps."""
+    """A function that returns the flags of a small run in a directory: 5 epochs of 8 steps."""
 
     def make(name, *more):
         return (
@@ -135,7 +135,7 @@ def test_a_training_that_is_asked_to_stop_leaves_a_checkpoint_of_its_last_step(
 
 @pytest.fixture
 def start_workers(start_tool, sample_data, tmp_path):
-    """A function that starts the two workers of a lifter's training, and one that starts one of them again."""
+    """A function that starts the two workers of a lifter's run, and one that restarts one of them."""
 
     def make(name, *more):
         addresses = [f"localhost:{free_port()}" for _ in range(2)]
@@ -214,7 +214,7 @@ def test_damaged_records_are_counted_and_named_or_stop_the_training(run_tool, fa
 
 
 def test_a_record_that_goes_bad_after_the_start_is_named(fails, run_tool, shards, detector_flags, tmp_path):
-    """The index of the data is from before the damage, so the training meets it on its way."""
+    """The index was made before the damage, so the run meets the damage later."""
     shutil.copytree(shards, tmp_path / "data")
     flags = detector_flags("run", f"--data_dir={tmp_path}/data")
     run_tool(*flags, "--config.train.epochs=1.0")

@@ -1,6 +1,6 @@
-"""What TensorFlow 2.15 with Addons and current TensorFlow write, each for the other.
+"""Tests that TensorFlow 2.15 with Addons and current TensorFlow read each other's files.
 
-Either suite reads what the other's Python writes here: so the two together test both ways.
+Each test suite reads files that the other version's Python writes, so the two suites together test both directions.
 """
 
 import pathlib
@@ -19,12 +19,12 @@ ROOT = pathlib.Path(__file__).parents[2]
 OTHER = ROOT / (".venv-latest" if tf.__version__.startswith("2.15.") else ".venv") / "bin" / "python"
 MODELS = ("hrnet", "feed_forward", "sem_gcn", "sem_gcn_grouped", "pose_estimator")
 pytestmark = pytest.mark.skipif(
-    not OTHER.exists(), reason=f"the other TensorFlow is not installed: there is no {OTHER}"
+    not OTHER.exists(), reason=f"the other TensorFlow is not installed: {OTHER} does not exist"
 )
 
 
 def assert_equal(found, expected, tolerance=1e-5):
-    """Within a share of the largest value."""
+    """Compares values within a share of the largest one."""
     np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance * np.abs(expected).max())
 
 
@@ -51,7 +51,7 @@ def run_there(tool_command):
 
 @pytest.fixture(scope="module")
 def detector_flags(sample_data):
-    """A function that gives the flags of a detector's training in a directory: 16 steps, a checkpoint after each."""
+    """A function that returns the flags of a detector's run in a directory: 16 steps, a checkpoint after each."""
 
     def make(workdir):
         return (
@@ -77,7 +77,7 @@ def detector_flags(sample_data):
 
 @pytest.fixture(scope="module")
 def their_runs(run_there, detector_flags, sample_data, tmp_path_factory):
-    """Directory of a detector and a lifter that the other TensorFlow has trained."""
+    """Directory of a detector and a lifter that the other TensorFlow trained."""
     folder = tmp_path_factory.mktemp("runs")
     run_there(*detector_flags(folder / "detector"))
     run_there(
@@ -150,7 +150,7 @@ def test_a_training_goes_on_where_the_other_one_was_killed(run_tool, their_runs,
     names = [name for name in theirs.get_variable_to_shape_map() if "OBJECT" not in name]
     weights = [name for name in names if name.startswith("model/") and not re.search("OPTIMIZER_SLOT|moving_", name)]
     averages = [name for name in names if name.startswith("average/")]
-    for kind in (weights, averages):  # rounding differs, and what Adam makes of it
+    for kind in (weights, averages):  # rounding differs, and Adam amplifies it
         way = np.sqrt(sum(np.sum((theirs.get_tensor(name) - before.get_tensor(name)) ** 2) for name in kind))
         apart = np.sqrt(sum(np.sum((theirs.get_tensor(name) - ours.get_tensor(name)) ** 2) for name in kind))
         assert apart < 0.01 * way

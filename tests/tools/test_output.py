@@ -1,4 +1,4 @@
-"""Where tools write, and what they say where it cannot be written or read: closed pipes, full disks, odd names."""
+"""Tests of output: closed pipes, full disks, unusual file names, and their error messages."""
 
 import json
 import os
@@ -20,7 +20,7 @@ KINDS = ("png", "views.png", "html", "json", "csv", "npz")
 
 
 def command(*flags, **environment):
-    """The arguments of `subprocess` for predict_marks.py."""
+    """The `subprocess` arguments for predict_marks.py."""
     return {
         "args": [sys.executable, PREDICT, "--box=whole", *flags],
         "env": os.environ | {"PYTHONCOERCECLOCALE": "0"} | environment,
@@ -49,7 +49,7 @@ def names(folder):
 
 @pytest.mark.parametrize("closed", ["1", "12"])
 def test_a_reader_that_goes_away_ends_nothing(photos, tmp_path, closed):
-    """As after `| head -1`, or `2>&1 | head -1`."""
+    """Closes the pipe like `| head -1` or `2>&1 | head -1`."""
     reader, writer = os.pipe()
     arguments = command(f"--input={photos}", f"--output_dir={tmp_path}/out", PYTHONUNBUFFERED="1")
     arguments |= {name: writer for number, name in (("1", "stdout"), ("2", "stderr")) if number in closed}
@@ -153,7 +153,7 @@ def test_photos_and_videos_may_have_any_name(tmp_path, environment):
 
 
 def test_the_home_directory_is_expanded_in_every_flag(monkeypatch, tmp_path):
-    """Shells do not do so after `--flag=`."""
+    """Shells do not expand `~` after `--flag=`."""
     monkeypatch.setenv("HOME", "/home/me")
     user = pwd.getpwuid(os.getuid())
     for given, expanded in {

@@ -1,4 +1,4 @@
-"""The whole way, from records to a prediction, through the command line."""
+"""Command-line tests of the whole pipeline, from records to a prediction."""
 
 import csv
 import gzip
@@ -15,7 +15,7 @@ from tests.data.voc_images import write_image
 
 
 def scores(predicted, truth):
-    """MPJPE and PA-MPJPE in mm, computed in NumPy, each pose by itself."""
+    """MPJPE and PA-MPJPE in mm, computed in NumPy pose by pose."""
     mpjpe, pa_mpjpe = [], []
     for p, t in zip(np.float64(predicted), np.float64(truth)):
         p, t = p - p[0], t - t[0]
@@ -207,7 +207,7 @@ def test_exported_model_predicts_as_the_submission_does(run_tool, fails, sample_
     np.testing.assert_allclose(by_files["pose3d"], by_pixels["pose3d"], atol=0.1)
     lifted = model.signatures["lift"](pose2d=by_pixels["pose2d"])
     np.testing.assert_allclose(lifted["pose3d"], by_pixels["pose3d"], atol=0.1)
-    # A person of half the size in a larger picture, and the box that the crop was cut by.
+    # A person of half the size in a larger image, and the box from which the crop was cut.
     canvas = np.zeros((300, 400, 3), np.uint8)
     canvas[60:188, 200:328] = cv2.resize(images[0], (128, 128), interpolation=cv2.INTER_AREA)
     card = json.loads((tmp_path / "model" / "1" / "assets.extra" / "model_card.json").read_text())
@@ -248,7 +248,7 @@ def test_exported_model_predicts_as_the_submission_does(run_tool, fails, sample_
     message = fails("predict", *flags, f"--input={sample_data}/photos/person0.png", "--box=9000,0,50,50")
     assert "person0.png: the box 9000,0,50,50 is outside of its 256x256 pixels" in message
     done = run_tool("predict", *flags, "--input=-7", ok=False)
-    assert (done.returncode, done.stderr) == (1, "error: there is no camera 7\n")
+    assert (done.returncode, done.stderr) == (1, "error: camera 7 cannot be opened\n")
     (tmp_path / "broken.mp4").write_text("not a video")
     done = run_tool("predict", *flags, f"--input={tmp_path}/broken.mp4", ok=False)
     assert (done.returncode, done.stderr) == (1, f"error: {tmp_path}/broken.mp4 is not a video that can be read\n")

@@ -1,4 +1,4 @@
-"""The two commands of the README, with an interpreter that only notes what it is asked to run."""
+"""Tests of the scripts quickstart.sh and test.sh, with an interpreter that only records its arguments."""
 
 import os
 import pathlib
@@ -67,7 +67,7 @@ def test_the_quickstart_ends_with_the_step_that_fails(checkout):
 
 def test_an_unknown_argument_of_the_quickstart_is_named(checkout):
     done = run(checkout, "quickstart.sh", "--fast")
-    assert (done.returncode, done.stderr) == (1, "error: '--fast' is not an argument; there is --latest\n")
+    assert (done.returncode, done.stderr) == (1, "error: unknown argument '--fast'; the only one is --latest\n")
 
 
 def test_arguments_of_the_tests_go_to_pytest(checkout):
@@ -80,6 +80,6 @@ def test_without_a_python_of_the_right_version_it_says_which_are(checkout):
     shutil.rmtree(checkout / ".venv")
     done = run(checkout, "test.sh", PYTHON="/nowhere/python")
     assert done.returncode == 1
-    assert done.stderr.startswith("error: Python 3.11 is needed; name one as PYTHON=/path/to/python")
+    assert done.stderr.startswith("error: Python 3.11 is needed; set PYTHON=/path/to/python")
     done = run(checkout, "test.sh", "--latest", PYTHON="/nowhere/python")
     assert "error: Python 3.11 or 3.12 or 3.13 is needed" in done.stderr

@@ -1,4 +1,4 @@
-"""The client as a process, against a stand-in for TF Serving over a real exported model."""
+"""Tests of the client as a process, against a replacement for TF Serving with a real exported model."""
 
 import json
 
@@ -49,12 +49,14 @@ def test_a_server_that_is_busy_is_asked_again(run_tool, fails, sample_data, serv
     assert service.unavailable == 0
     service.unavailable = 2
     message = fails("serving_client", f"--server={service.grpc}", *photo, "--attempts=2", "--outputs=csv")
-    assert f"--server={service.grpc} is not available, asked 2 times" in message
+    assert f"--server={service.grpc} is not available after 2 attempts" in message
 
 
 def test_mistakes_are_told(fails, sample_data, service, tmp_path):
     photo = (f"--input={sample_data}/photos/person0.png", "--box=whole", f"--output_dir={tmp_path}/out")
-    assert "--server=nowhere has to be HOST:PORT" in fails("serving_client", "--server=nowhere", *photo)
+    assert "--server=nowhere must be HOST:PORT" in fails("serving_client", "--server=nowhere", *photo)
+    message = fails("serving_client", f"--server={service.rest}", "--input=nowhere.jpg", *photo[1:])
+    assert "--input=nowhere.jpg does not exist" in message
     message = fails("serving_client", f"--server={service.rest}", *photo, "--model_name=hands")
     assert "has no model 'hands'" in message
     assert not list(tmp_path.glob("out/*"))

@@ -1,4 +1,4 @@
-"""BUILD.md's Slurm job, run by bash with stand-ins for Slurm's commands and for the training."""
+"""Tests of the Slurm job in the documentation, run by bash with replacements for Slurm's commands and for the run."""
 
 import pathlib
 import re
@@ -34,7 +34,7 @@ TRAINING = {
 
 @pytest.fixture
 def start_job(tmp_path):
-    """A function that starts the job with a training, in `tmp_path`."""
+    """A function that starts the job with a given run in `tmp_path`."""
     (script,) = re.findall(r"```bash\n(#!/bin/bash\n#SBATCH .*?)```", (ROOT / "BUILD.md").read_text(), re.DOTALL)
     started = []
 
@@ -58,7 +58,7 @@ def start_job(tmp_path):
 
 
 def end_time(process, tmp_path):
-    """What Slurm does 300 seconds before the end."""
+    """Sends the signal that Slurm sends 300 seconds before the end."""
     deadline = time.monotonic() + 30
     while not (tmp_path / "started").exists():
         assert time.monotonic() < deadline

@@ -1,4 +1,4 @@
-"""Processes that wait for others say for whom; SIGTERM and Ctrl-C end them promptly, in a sentence, with status 0."""
+"""Tests that waiting processes name what they wait for, and that SIGTERM and Ctrl-C end them promptly with status 0."""
 
 import http.server
 import json
@@ -25,7 +25,7 @@ PROMPT = 5  # seconds
 
 
 def assert_ends(process, number, *words):
-    """A signal ends a process promptly, with a sentence of these words and without a traceback."""
+    """Checks that a signal ends a process promptly, with a sentence of these words and without a traceback."""
     process.send_signal(number)
     assert process.wait(PROMPT) == 0, process.errors.read_text()
     text = process.errors.read_text()
@@ -36,7 +36,7 @@ def assert_ends(process, number, *words):
 
 @pytest.fixture
 def start_worker(start_tool, sample_data, tmp_path):
-    """A function that starts one of several workers of a lifter's training."""
+    """A function that starts one of several workers of a lifter's run."""
 
     def start(addresses, index, *more, **options):
         cluster = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
@@ -55,7 +55,7 @@ def start_worker(start_tool, sample_data, tmp_path):
 
 @pytest.mark.parametrize("number", SIGNALS)
 def test_workers_that_wait_for_others_say_for_whom_and_why(start_worker, tmp_path, number):
-    """Worker 2 is not started, and worker 3 does not exist. Worker 1 is told by worker 0."""
+    """Worker 2 is not started, and worker 3 does not exist. Worker 0 informs worker 1."""
     ports = [free_port() for _ in range(3)]
     addresses = [*(f"localhost:{port}" for port in ports), "no-such-host.invalid:1"]
     workers = [start_worker(addresses, index) for index in (0, 1)]
@@ -70,7 +70,7 @@ def test_workers_that_wait_for_others_say_for_whom_and_why(start_worker, tmp_pat
 
 
 def test_a_worker_says_what_else_it_finds_at_the_others_addresses(start_worker):
-    """Another kind of server, a process that was started as another worker, one with another list of workers."""
+    """A different kind of server, a process started as another worker, and one with another list of workers."""
     with http.server.ThreadingHTTPServer(("localhost", 0), http.server.BaseHTTPRequestHandler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         me, other, third = (f"localhost:{free_port()}" for _ in range(3))
@@ -108,7 +108,7 @@ def test_a_worker_that_waits_for_a_lost_one_is_ended(start_workers, tmp_path, nu
 
 @pytest.mark.parametrize(("hanging", "number"), enumerate(SIGNALS))
 def test_a_worker_whose_peer_hangs_is_ended(start_workers, tmp_path, hanging, number):  # noqa: F811
-    """TensorFlow notices in ten seconds that the other one has gone silent."""
+    """TensorFlow notices within ten seconds that the other worker no longer responds."""
     workers, _ = start_workers("run", "--config.train.epochs=100000.0")
     wait_for_step(workers[0], tmp_path / "run", 20)
     workers[hanging].send_signal(signal.SIGSTOP)
@@ -122,13 +122,13 @@ def test_a_worker_whose_peer_hangs_is_ended(start_workers, tmp_path, hanging, nu
 
 @pytest.fixture
 def start_detector(start_tool, detector_flags):  # noqa: F811
-    """A function that starts a small detector's training, which ends with its processes."""
+    """A function that starts the run of a small detector and ends its processes after the test."""
     return lambda *flags, **environment: start_tool(*detector_flags("run", *flags), **environment)
 
 
 @pytest.fixture
 def program(tmp_path):
-    """A function that writes a program: `tools/train.py` after some changes to `pose_tf.training.stages`."""
+    """A function that writes a program: `tools/train.py` with changes to the training package."""
 
     def write(changes):
         (tmp_path / "program.py").write_text(
@@ -164,7 +164,7 @@ lifter_stage.index_records = index_records
     wait_for_output(workers[1], "waiting for worker 0, which reads the data (")
     assert_ends(workers[1], number, "stopped while waiting for worker 0, which reads the data")
     workers[0].send_signal(number)
-    assert workers[0].wait(PROMPT) in (-signal.SIGTERM, 1)  # it does not wait, and has nothing to save
+    assert workers[0].wait(PROMPT) in (-signal.SIGTERM, 1)  # it does not wait, and has no checkpoint to save
     assert "Traceback" not in workers[0].errors.read_text()
 
 
@@ -210,7 +210,7 @@ def test_a_training_whose_data_service_has_lost_its_worker_is_ended(start_tool, 
     worker.kill()
     dispatcher.kill()
     step = -1
-    while step < (step := newest(tmp_path / "run")):  # until what has been read ahead is used up
+    while step < (step := newest(tmp_path / "run")):  # until the prefetched batches are used up
         time.sleep(12)
     training.send_signal(number)
     assert training.wait(30) == 0, training.errors.read_text()

@@ -1,4 +1,4 @@
-"""What the tests of this folder share."""
+"""Fixtures of the tests in this folder."""
 
 import pytest
 
@@ -7,11 +7,11 @@ from pose_tf.training.monitor import Monitor
 
 @pytest.fixture(autouse=True)
 def no_curves(request, monkeypatch):
-    """Leaves out `curves.png`: drawing it takes longer than training. Tests that ask for `curves` have it."""
+    """Skips `curves.png`, which takes longer to draw than the run. Tests that request `curves` draw it."""
     if "curves" not in request.fixturenames:
         monkeypatch.setattr(Monitor, "draw_curves", lambda self: None)
 
 
 @pytest.fixture
 def curves():
-    """For a test of the curves."""
+    """Enables `curves.png` for a test."""

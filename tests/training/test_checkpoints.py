@@ -1,4 +1,4 @@
-"""Checkpoints: whole or not there, numbered, pruned, and with a way back from damage."""
+"""Tests of checkpoints: complete or absent, numbered, pruned, and recoverable after damage."""
 
 import os
 import pathlib
@@ -27,7 +27,7 @@ def checkpoints(tmp_path, value):
 
 @pytest.fixture
 def save(tmp_path, value, checkpoints):
-    """Saves checkpoints whose value is their step."""
+    """Saves checkpoints whose value equals their step."""
     (tmp_path / "run").mkdir()
 
     def run(*steps, best=0):
@@ -194,7 +194,7 @@ def test_a_disk_that_takes_no_more_is_one_sentence_and_the_last_checkpoint_is_in
 
 
 def test_a_checkpoint_that_is_replaced_is_there_until_the_new_one_is(save, checkpoints, value, monkeypatch):
-    """The process may die between any two calls; what is there then comes back."""
+    """The process may die between any two calls. A new one restores the checkpoint that exists then."""
     save(3, 5)
     rename, calls = os.rename, []
 

@@ -1,4 +1,4 @@
-"""Tests of the detector's training step: what it sees and minimizes."""
+"""Tests of the detector's training step: its inputs and its loss."""
 
 import numpy as np
 import pytest
@@ -67,7 +67,7 @@ def test_without_held_out_subjects_the_training_images_are_validated(config, dat
 
 
 def test_joints_outside_the_crop_do_not_choose_the_best_weights(config, data_dir):
-    """They have no cell of the heatmap, so the loss leaves them out."""
+    """These joints lie in no cell of the heatmap, so the loss ignores them."""
     stage = make_stage(config, data_dir)
     (batch,) = stage.validation_images
     truth = batch["pose2d_crop"].numpy()

@@ -1,4 +1,4 @@
-"""All of a training step can run on a GPU: TensorFlow tells on any machine which operations have kernels for it."""
+"""Tests that a training step can run on a GPU. TensorFlow lists the operations with GPU kernels on any machine."""
 
 import pytest
 import tensorflow as tf
@@ -11,7 +11,7 @@ from tests.training.test_trainer import poses, recipe  # noqa: F401
 
 
 def gpu_kernels(operation):
-    """Kernels for the GPU, of the operation's types and options."""
+    """GPU kernels for the types and options of an operation."""
     node = operation.node_def
 
     def allows(rule):
@@ -39,7 +39,7 @@ def operations_of(graph):
 
 
 def check_step(stage, batch):
-    """Types of the operations of a stage's step, all of which have GPU kernels."""
+    """Types of the operations in a stage's step; checks that all have GPU kernels."""
 
     @tf.function
     def step(batch, seed, progress):
@@ -52,7 +52,7 @@ def check_step(stage, batch):
     types = {operation.type for operation in operations}
     assert not types & {"PyFunc", "PyFuncStateless", "EagerPyFunc"}
     assert not {operation.type for operation in operations if not gpu_kernels(operation)}
-    # Some ops compute sizes, axes and parameters in the host's memory: no images, and nothing that grows with them.
+    # Some ops compute sizes, axes and parameters in host memory, but no data that grows with the images.
     on_host = [
         result.shape
         for operation in operations
@@ -70,7 +70,7 @@ def test_the_detectors_step_stays_on_the_gpu(config, data_dir):  # noqa: F811
     batch = {"image": tf.TensorSpec([2, 256, 256, 3], tf.uint8), "pose2d_crop": tf.TensorSpec([2, 17, 2], tf.float32)}
     types = check_step(make_stage(config, data_dir), batch)
     assert {"InplaceUpdate", "ResourceGather", "ImageProjectiveTransformV3", "Conv2DBackpropInput", "AvgPool"} <= types
-    # They add up in a random order, which `config.deterministic` does not allow.
+    # They sum in a random order, which `config.deterministic` does not allow.
     assert not types & {"ResizeNearestNeighborGrad", "ResizeBilinearGrad"}
 
 

@@ -1,4 +1,4 @@
-"""Tests of starting from weights that are there: where they may lie, and what has to fit."""
+"""Tests of starting from existing weights: their location, and the layers that have to match."""
 
 import pathlib
 import shutil
@@ -18,7 +18,7 @@ def detector(num_joints=17, **options):
 
 
 def save(model, folder, kind):
-    """Writes a model, and returns what `init_from` would name."""
+    """Writes a model and returns its value for `init_from`."""
     if kind == "checkpoint":
         optimizer = tf.keras.optimizers.Adam()
         return tf.train.Checkpoint(model=model, optimizer=optimizer).save(str(folder / "checkpoints" / "ckpt"))

@@ -1,4 +1,4 @@
-"""Stopping a run: what a signal does while the main thread is busy."""
+"""Tests of signals that stop a run while the main thread is busy."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""Reports of a run that was killed and resumed: each once."""
+"""Tests that a run that was killed and resumed reports everything exactly once."""
 
 import cv2
 import numpy as np
@@ -12,7 +12,7 @@ from tests.training.test_trainer import recipe
 
 @pytest.fixture
 def workdir(tmp_path):
-    """Directory of a run that reported steps 4 and 8, and validations and poses at 4 and 8."""
+    """Workdir of a run that reported losses, validations and poses at steps 4 and 8."""
     workdir = Workdir(str(tmp_path))
     with Monitor(workdir, 0, 0, 8) as monitor:
         monitor.recipe(recipe("feed_forward"))
@@ -30,7 +30,7 @@ def report(monitor, step):
 
 
 def events(workdir):
-    """(step, tag) of all values in the event files, sorted."""
+    """Sorted (step, tag) pairs of all values in the event files."""
     found = []
     for path in tf.io.gfile.glob(workdir.file("tensorboard/*tfevents*")):
         for serialized in tf.data.TFRecordDataset(path).as_numpy_iterator():
@@ -98,7 +98,7 @@ def test_an_event_file_that_ends_in_the_middle_of_an_event_is_kept_up_to_there(w
 
 
 def test_every_metric_is_drawn_over_the_steps(workdir, tmp_path, curves):
-    """The picture has three graphs side by side: loss, mpjpe, and an empty place."""
+    """The image has three graphs side by side: loss, mpjpe, and an empty one."""
     with Monitor(workdir, 8, 8, 8) as monitor:
         monitor.draw_curves()
     height, width, _ = cv2.imread(str(tmp_path / "curves.png")).shape

@@ -1,4 +1,4 @@
-"""The paper's detector trains with occlusion on several devices and workers, and resumes as if nothing had been."""
+"""Tests that the paper's detector trains with occlusion on several devices and workers, and resumes exactly."""
 
 import concurrent.futures
 import multiprocessing
@@ -18,16 +18,16 @@ STEPS = 4
 
 
 def train_and_resume(name, folder, tf_config):
-    """Trains for four steps, and again from the second on.
+    """Trains for four steps, then resumes from the second step.
 
     Returns:
-        The devices of the replicas, and those that hold a copy of the occluders: fresh and resumed.
+        The devices of the replicas, and those that hold a copy of the occluders: for the first and the resumed run.
     """
     use_devices(name, tf_config)
     strategy = make_strategy(name)
     trainer.make_strategy = lambda *_: strategy
-    trainer.check_values = lambda _: None  # the network is smaller than a recipe may have it
-    Monitor.draw_curves = lambda *_: None  # takes longer than the steps
+    trainer.check_values = lambda _: None  # the network is smaller than recipes allow
+    Monitor.draw_curves = lambda *_: None  # drawing takes longer than the steps
     banks, make = [], detector_stage.OcclusionAugmenter
     detector_stage.OcclusionAugmenter = lambda **options: banks.append(make(**options)) or banks[-1]
 
@@ -56,7 +56,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module", params=["mirrored", "multi_worker"])
 def trained(request, folder):
-    """The strategy's name, and what each process found."""
+    """The strategy's name, and the results of each process."""
     given = tf_configs() if request.param == "multi_worker" else [None]
     spawn = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(len(given), mp_context=spawn, max_tasks_per_child=1) as pool:

@@ -1,4 +1,4 @@
-"""What recipes may say, and what may change when a run is resumed."""
+"""Tests of recipe rules, and of changes to a recipe when a run is resumed."""
 
 import functools
 import math
@@ -93,7 +93,7 @@ NUMBERS = [(stage, key) for stage, keys in NUMBERS.items() for key in " ".join(k
 
 
 def set_values(config, values):
-    """A recipe with other values, of any type: a file of a user's may hold any."""
+    """A recipe with changed values of any type, as in a user's file."""
     changed = config.to_dict()
     for key, value in values.items():
         *sections, last = key.split(".")

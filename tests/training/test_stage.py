@@ -1,4 +1,4 @@
-"""What both stages share in a validation."""
+"""Tests of the part of a validation that both stages share."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from pose_tf.training.stage import Stage, mean_errors
 
 
 def off_by(millimeters, count):
-    """(target, predicted) of some poses whose joints are off by so much in the mean."""
+    """(target, predicted) of some poses whose joints have the given mean error."""
     target = np.random.default_rng(count).normal(0, 300, (count, 17, 3)).astype(np.float32)
     predicted = target.copy()
     predicted[:, 5, 0] += 17 * millimeters

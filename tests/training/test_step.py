@@ -1,4 +1,4 @@
-"""What a recipe can switch on in the training step."""
+"""Tests of the options of the training step."""
 
 import json
 import shutil
@@ -20,7 +20,7 @@ STEPS = 6
 
 @pytest.fixture
 def train(config, tmp_path):  # noqa: F811
-    """train(name, {key: value}): trains for an epoch of 6 steps, with a checkpoint of each; returns its directory."""
+    """train(name, {key: value}): trains for an epoch of 6 steps with a checkpoint after each; returns the workdir."""
     config.model.dropout = 0.5
     config.train.epochs = 1.0
     config.train.steps_per_call = 1
@@ -38,7 +38,7 @@ def train(config, tmp_path):  # noqa: F811
 
 
 def checkpoint(workdir, step):
-    """Values of a checkpoint by name."""
+    """The values in a checkpoint by name."""
     reader = tf.train.load_checkpoint(str(workdir / "checkpoints" / f"{step:08d}" / "ckpt"))
     names = [name for name in reader.get_variable_to_shape_map() if "OBJECT" not in name]
     return {name.removesuffix("/.ATTRIBUTES/VARIABLE_VALUE"): reader.get_tensor(name) for name in names}
@@ -102,7 +102,7 @@ def test_the_moving_average_of_the_weights_is_what_is_validated_and_kept(train):
 def test_the_statistics_of_normalization_are_averaged_with_the_weights(train):
     workdir = train("run", {"optimizer.ema": 0.3, "optimizer.learning_rate": 0.01, "optimizer.warmup_steps": 0})
     states = [checkpoint(workdir, step) for step in range(1, STEPS + 1)]
-    own = {  # of the first normalization, both of 16 units: they begin at 0 and 1
+    own = {  # mean and variance of the first normalization, 16 units each: they start at 0 and 1
         name: [state[f"model/layer_with_weights-1/moving_{name}"] for state in states] for name in ("mean", "variance")
     }
     model = Workdir(str(workdir)).load_best("lifter")
@@ -119,7 +119,7 @@ def test_the_statistics_of_normalization_are_averaged_with_the_weights(train):
 
 
 def test_a_run_whose_checkpoint_has_no_averaged_statistics_goes_on(train, monkeypatch):
-    """As those of earlier versions: their average begins at the statistics as they are."""
+    """As in checkpoints of earlier versions: the average starts at the current statistics."""
     changes = {"optimizer.ema": 0.3, "train.epochs": 2.0, "optimizer.schedule": "constant"}
     with monkeypatch.context() as patch:
         complete = WeightAverage.__init__
@@ -167,7 +167,7 @@ def test_gradients_that_overflow_in_float16_are_skipped_and_the_scale_becomes_sm
 
 
 def test_xla_computes_the_same(train):
-    """Up to rounding, where nothing is random."""
+    """The results agree up to rounding if nothing is random."""
     plain = {"model.dropout": 0.0, "optimizer.learning_rate": 1e-5}
     runs = [train("plain", plain), train("compiled", plain | {"jit_compile": True})]
     ours, theirs = ([row["loss"] for row in reports(run)] for run in runs)

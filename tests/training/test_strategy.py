@@ -1,7 +1,7 @@
-"""Several replicas take the step that one takes.
+"""Tests that several replicas take the same step as one.
 
-The number of devices is for a whole process, and TensorFlow mixes up the messages of two strategies with several
-devices in one process: so each number has a process, in which all runs share one strategy.
+The number of devices is fixed per process, and TensorFlow mixes up the messages of two strategies with several
+devices in one process. So each number of devices has its own process, in which all runs share one strategy.
 """
 
 import concurrent.futures
@@ -31,7 +31,7 @@ STEPS = 5
 
 
 def train_on_cpus(count, data_dir, configs):
-    """Trains one recipe after the other on some logical CPUs; returns {name: {weight: value}}."""
+    """Trains one recipe after the other on several logical CPUs; returns {name: {weight: value}}."""
     use_cpus(count)
     of_all = strategy.make_strategy("mirrored" if count > 1 else "one_device")
     found = {}
@@ -55,7 +55,7 @@ def use_cpus(count):
 
 
 def normalize_on_two_cpus(cases):
-    """Synchronized normalization of halves of batches; returns for each case what `normalize` does."""
+    """Applies synchronized normalization to halves of batches; returns the result of `normalize` for each case."""
     use_cpus(2)
     mirrored = strategy.make_strategy("mirrored")
     found = []
@@ -81,7 +81,7 @@ def make_layer(x, dtype):
 
 
 def normalize(model, x, upstream):
-    """What comes out in a training step, and the gradients by inputs and scale, each float32."""
+    """Outputs in a training step, and their gradients with respect to inputs and scale, each float32."""
     with tf.GradientTape() as tape:
         tape.watch(x)
         y = tf.cast(model(x, training=True), tf.float32)
@@ -98,8 +98,8 @@ def make_config(name, batch_norm):
     config.precision = "float32"
     config.data.batch_size = 16
     config.data.validation_subjects = (8,)
-    # Adam makes much of rounding errors, which move the means of what these weights feed. Statistics alone are wanted
-    # of this one, so its weights stay.
+    # Adam amplifies rounding errors, which move the means of the layers that these weights feed. Only the statistics
+    # of this run are compared, so its weights stay.
     config.optimizer.learning_rate = 1e-9 if (name, batch_norm) == ("hrnet_w32", "synchronized") else LEARNING_RATE
     if config.stage == "lifter":
         config.model.dropout = 0.0  # its mask and augmentation are drawn for each replica
@@ -136,8 +136,8 @@ def trained(tmp_path_factory):
         return {count: run.result() for count, run in runs.items()}
 
 
-# Biases that change nothing, as a normalization or a softmax follows: their gradients are rounding errors, and Adam
-# makes steps of full length of them. The means of what they are added to move with them.
+# Biases without effect, since a normalization or a softmax follows. Their gradients are rounding errors, and Adam
+# turns these into steps of full length. The means of the values to which they are added move with them.
 WITHOUT_EFFECT = {
     "feed_forward frozen": set(),
     "feed_forward replica": set(),
@@ -152,7 +152,7 @@ WITHOUT_EFFECT = {
 
 
 def differences(trained, name):
-    """Of all weights that have an effect, between one and two replicas: float32 [N]."""
+    """Differences between one and two replicas of all weights that have an effect: float32 [N]."""
     one, two = trained[1][name], trained[2][name]
     assert WITHOUT_EFFECT[name] < set(one) == set(two)
     return np.concatenate(
@@ -166,8 +166,8 @@ def test_two_replicas_with_half_the_batch_take_the_step_of_one(trained, name):
 
 
 def test_two_replicas_with_synchronized_batch_normalization_take_the_step_of_one(trained):
-    """But for a weight or two in 20,000 of next to no gradient: Adam makes much of its rounding errors, which
-    are other ones on other processors.
+    """Except for one or two weights in 20,000 with almost no gradient. Adam amplifies their rounding errors, which
+    differ between processors.
     """
     found = np.sort(differences(trained, "feed_forward synchronized"))
     assert len(found) > 20_000
@@ -180,7 +180,7 @@ def test_synchronized_statistics_are_those_of_one_device(trained, name):
     one, two = trained[1][name], trained[2][name]
     names = [weight for weight in one if "moving" in weight and weight not in WITHOUT_EFFECT[name]]
     assert len(names) > 4
-    for weight in names:  # means lie around zero, so the deviation is their measure
+    for weight in names:  # means are close to zero, so they are compared in units of the deviation
         size = np.sqrt(one[weight.replace("moving_mean", "moving_variance")].max())
         limit = 1e-5 * (size if "mean" in weight else size**2)
         assert np.abs(one[weight] - two[weight]).max() < limit, weight
@@ -188,7 +188,7 @@ def test_synchronized_statistics_are_those_of_one_device(trained, name):
 
 @pytest.fixture(scope="module")
 def normalized():
-    """[(case, what two replicas found)] for images, graphs and vectors, far from zero, in three precisions."""
+    """[(case, results of two replicas)] for images, graphs and vectors, far from zero, in three precisions."""
     rng = np.random.default_rng(0)
     cases = []
     for shape in ((4, 6, 5, 3), (6, 17, 3), (10, 3)):
@@ -214,7 +214,7 @@ def test_synchronized_normalization_is_that_of_the_whole_batch(normalized, numbe
 
 
 def test_batch_normalization_over_each_replicas_samples_is_another_step(trained):
-    """Means and variances of 8 samples are not those of 16. Adam then moves weights by as much as it can."""
+    """Means and variances of 8 samples differ from those of 16. Adam then moves weights by up to its full step."""
     one, two = (trained[count]["feed_forward replica"] for count in (1, 2))
     found = max(np.abs(one[weight] - two[weight]).max() for weight in one if "moving" not in weight)
     assert 1e-3 < found < 2 * STEPS * LEARNING_RATE * 1.1

@@ -1,8 +1,8 @@
-"""Every combination of the switches of a recipe trains, or is refused before anything is read.
+"""Tests that every combination of recipe options trains, or is refused before anything is read.
 
-Training all of them would take an hour. The runs here have every pair of strategy, stage, precision and batch
+Training all of them would take an hour. The runs here cover every pair of strategy, stage, precision and batch
 normalization, each with XLA and without, and with clipping, moving average, occlusion, a change of the images' size and
-calls of two steps and of one. Each strategy with its devices has a process of its own.
+calls of two steps and of one. Each strategy with its devices has its own process.
 """
 
 import concurrent.futures
@@ -51,7 +51,7 @@ def make_config(folder, stage, precision, batch_norm, jit_compile):
 
 
 def take_steps(strategy, config, folder):
-    """Trains for three steps; returns how many were taken, and whether all values that have to be finite are."""
+    """Trains for three steps; returns the number of steps taken, and whether all values that must be finite are."""
     tf.keras.mixed_precision.set_global_policy(config.precision)
     with variable_scope(strategy):
         stage = make_stage(config, folder)
@@ -67,7 +67,7 @@ def take_steps(strategy, config, folder):
 
 
 def use_devices(strategy, tf_config):
-    """Gives this process what a strategy distributes over: two devices or its place in a cluster."""
+    """Prepares this process for a strategy: two devices, or its place in a cluster."""
     if tf_config:
         os.environ["TF_CONFIG"] = tf_config
     if strategy == "mirrored":
@@ -76,7 +76,7 @@ def use_devices(strategy, tf_config):
 
 
 def train(name, folder, tf_config, cases):
-    """Trains {number: what `make_config` takes} one after the other; returns {number: what `take_steps` returns}."""
+    """Trains {number: arguments of `make_config`} one after the other; returns {number: result of `take_steps`}."""
     use_devices(name, tf_config)
     strategy = make_strategy(name)
     found = {}
@@ -93,7 +93,7 @@ def is_refused(strategy, batch_norm, jit_compile):
 
 
 def chosen():
-    """A Latin square: nine runs have all pairs of strategy, stage, precision and batch normalization."""
+    """A Latin square: nine runs cover all pairs of strategy, stage, precision and batch normalization."""
     for (i, strategy), (j, stage) in itertools.product(enumerate(STRATEGIES), enumerate(RECIPES)):
         for jit_compile in (False, True):
             yield strategy, stage, PRECISIONS[(i + j) % 3], BATCH_NORMS[(i + 2 * j) % 3], jit_compile
@@ -115,7 +115,7 @@ def tf_configs():
 
 
 def train_all(folder, cases):
-    """{number of the case: what each process found} for cases of any strategy."""
+    """{number of the case: results of each process} for cases of any strategy."""
     spawn = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(4, mp_context=spawn, max_tasks_per_child=1) as pool:
         runs = []

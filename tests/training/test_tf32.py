@@ -1,4 +1,4 @@
-"""float32 is float32: GPUs from the A100 on would round the factors of its products to 10 bits."""
+"""Tests that float32 keeps its precision: by default, the A100 and later GPUs round factors of products to 10 bits."""
 
 import json
 import subprocess
@@ -39,7 +39,7 @@ def test_a_run_from_before_there_was_the_key_is_resumed_and_either_value_may_fol
         config.tf32 = tf32
         trainer.train(config, None, str(tmp_path))
         assert "resuming" in capsys.readouterr().err
-    del config["tf32"]  # a recipe of one's own, from that time
+    del config["tf32"]  # a user's recipe of an earlier version
     trainer.train(config, None, str(tmp_path))
     assert not tf.config.experimental.tensor_float_32_execution_enabled()
 

@@ -99,7 +99,7 @@ def test_an_interrupted_run_ends_as_if_it_had_not_been(config, tmp_path, monkeyp
 
 
 def test_nothing_is_lost_when_a_run_is_killed_around_a_validation(config, tmp_path, monkeypatch):
-    """The second process saves a checkpoint before it takes a step, and the third goes on from that."""
+    """The second process saves a checkpoint before it takes a step, and the third resumes from it."""
     config.train.checkpoint_every_minutes = 0.0
     trainer.train(config, None, str(tmp_path / "whole"))
 
@@ -122,7 +122,7 @@ def test_nothing_is_lost_when_a_run_is_killed_around_a_validation(config, tmp_pa
 
 
 def test_another_global_batch_needs_another_directory(config, tmp_path):
-    """Two replicas of 8 in place of one would be another run, even if the recipe tells the size of each alone."""
+    """Two replicas of 8 instead of one would be a different run, even if the recipe gives only the size of each."""
     config.data.batch_size, config.data.replica_batch_size, config.train.epochs = 0, 8, 1.0
     trainer.train(config, None, str(tmp_path / "run"))
     kept = Workdir(str(tmp_path / "run")).config().data
@@ -135,7 +135,7 @@ def test_another_global_batch_needs_another_directory(config, tmp_path):
 
 
 def contents(folder):
-    """Bytes of all files of a run but the lock, which names the last process."""
+    """Bytes of all files of a run except the lock, which names the last process."""
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != "lock"}
 
 

@@ -1,4 +1,4 @@
-"""The moving average of the weights: its formula, and lending it to the model."""
+"""Tests of the moving average of the weights: its formula, and its temporary use by the model."""
 
 import numpy as np
 import pytest
