@@ -4,13 +4,11 @@ Open site/index.html in a browser.
 """
 
 import argparse
-import os
 import pathlib
 import pkgutil
 import re
 import sys
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 import pdoc
@@ -18,6 +16,7 @@ import pdoc.extract
 import pdoc.render
 
 import pose_tf
+from pose_tf import cli
 
 LEFT_OUT = ("pose_tf.cli", "pose_tf.configs", "pose_tf.synthetic", "pose_tf.data.voc_occluders")
 """Commands document themselves with --help, recipes in their files; the rest is not an interface."""
@@ -38,6 +37,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output_dir", default="site", help="directory to write")
     output_dir = pathlib.Path(parser.parse_args().output_dir)
+    cli.start_tensorflow()  # without its messages
     for name in pose_tf.__all__:  # they are imported when they are used; pdoc looks for those that have been
         getattr(pose_tf, name)
     pdoc.render.configure(docformat="google", include_undocumented=False)
