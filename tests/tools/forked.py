@@ -11,9 +11,12 @@ import runpy
 import subprocess
 import sys
 import tempfile
+import unittest.mock
 
 ROOT = pathlib.Path(__file__).parents[2]
 PRELOADED = ["pose_tf.evaluation.evaluator", "pose_tf.export.saved_model", "pose_tf.training.trainer"]
+QUIET = {"OPENCV_LOG_LEVEL": "OFF", "OPENCV_FFMPEG_LOGLEVEL": "-8"}
+"""As commands set it before they import OpenCV, which is imported already here."""
 
 _context = multiprocessing.get_context("forkserver")
 
@@ -28,7 +31,8 @@ def run(command: list[str], cwd, timeout: float) -> subprocess.CompletedProcess:
     with tempfile.TemporaryDirectory() as folder:
         outputs = [os.path.join(folder, name) for name in ("out", "err")]
         process = _context.Process(target=_become, args=(command[1:], str(cwd), outputs))
-        process.start()
+        with unittest.mock.patch.dict(os.environ, QUIET):
+            process.start()  # the first also starts the process that the others are forked from
         process.join(timeout)
         if process.exitcode is None:
             process.kill()

@@ -91,7 +91,7 @@ def test_a_missing_recipe_is_named(fails, tmp_path):
 
 
 def test_missing_data_is_named(fails, tmp_path):
-    assert "data_dir is missing" in fails(*train_flags(tmp_path / "run"))
+    assert "no training data: give data_dir or config.data.poses" in fails(*train_flags(tmp_path / "run"))
     (tmp_path / "empty" / "h36").mkdir(parents=True)
     assert "empty/h36 contains no records" in fails(*train_flags(tmp_path / "run", f"--data_dir={tmp_path}/empty"))
     assert "empty" in fails("inspect_records", f"--data_dir={tmp_path}/empty")
