@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from pose_tf import skeleton
-from pose_tf.errors import UserError
+from pose_tf.errors import UserError, check_choice
 from pose_tf.models.feed_forward import FeedForward
 from pose_tf.models.hrnet import HRNet
 from pose_tf.models.keras_file import check_finite
@@ -179,8 +179,7 @@ def _map_head(model, path, targets, state, map_joints):
                 f"map_joints ({', '.join(SKELETONS)}) loads those that both have"
             )
         return [], []
-    if map_joints not in SKELETONS:
-        raise UserError(f"map_joints is '{map_joints}'; it can be {', '.join(SKELETONS)}")
+    check_choice("map_joints", map_joints, SKELETONS)
     theirs, ours = SKELETONS[map_joints], skeleton.H36M
     if count != len(theirs.joints) or model.num_joints != len(ours.joints):
         raise UserError(

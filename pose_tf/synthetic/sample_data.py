@@ -10,6 +10,7 @@ import tqdm
 
 from pose_tf import files, images, skeleton
 from pose_tf.data import records
+from pose_tf.data.record_index import POSE_KEYS
 from pose_tf.models.statistics import BODY_OVER_JOINTS
 from pose_tf.synthetic.sample import SUBJECTS_TRAIN, pose_sample, render_sample
 
@@ -17,7 +18,6 @@ SUBJECT_TEST = 9
 SAMPLES_PER_SHARD = 500
 MPII_SHARE = 10
 PHOTOS = 6
-POSE_KEYS = ("pose2d_crop", "pose3d", "subject", "action")
 
 
 def write_sample_data(output_dir: str, num_train: int, num_test: int, num_poses: int, seed: int) -> None:
