@@ -92,7 +92,7 @@ def test_a_checkpoint_that_would_run_something_runs_nothing(run_tool, fails, rng
     made.unlink()
     flags = ("--arch=sem_gcn", f"--checkpoint={tmp_path}/evil.pth", f"--workdir={tmp_path}/run")
     write(tmp_path / "evil.pth", {"state_dict": {**state, "more": Attack(str(made))}})
-    assert "evil.pth: 'more' is not a tensor that can be read, but a io.open" in fails("import_torch", *flags)
+    assert "evil.pth: 'more' is not a tensor that can be read but a io.open" in fails("import_torch", *flags)
     write(tmp_path / "evil.pth", {"extra": Attack(str(made)), "state_dict": state})
     run_tool("import_torch", *flags)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["evil.pth", "run"]

@@ -35,7 +35,8 @@ TRAINING = {
 @pytest.fixture
 def start_job(tmp_path):
     """A function that starts the job with a given run in `tmp_path`."""
-    (script,) = re.findall(r"```bash\n(#!/bin/bash\n#SBATCH .*?)```", (ROOT / "BUILD.md").read_text(), re.DOTALL)
+    page = (ROOT / "docs/training.md").read_text()
+    (script,) = re.findall(r"```bash\n(#!/bin/bash\n#SBATCH .*?)```", page, re.DOTALL)
     started = []
 
     def start(training):

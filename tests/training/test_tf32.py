@@ -39,7 +39,8 @@ def test_a_run_from_before_there_was_the_key_is_resumed_and_either_value_may_fol
         config.tf32 = tf32
         trainer.train(config, None, str(tmp_path))
         assert "resuming" in capsys.readouterr().err
-    del config["tf32"]  # a user's recipe of an earlier version
+    with config.unlocked():
+        del config["tf32"]  # a user's recipe of an earlier version
     trainer.train(config, None, str(tmp_path))
     assert not tf.config.experimental.tensor_float_32_execution_enabled()
 
