@@ -7,6 +7,8 @@ from pose_tf import files
 
 PNG_HEADER = 33
 """Length of the signature and the header chunk of a PNG file, in bytes."""
+DEPTHS = (8, 10, 12, 14, 16, 24)
+"""Bit depths that cameras and programs produce, whatever the file has room for."""
 
 
 def resize(image: np.ndarray, scale: float) -> np.ndarray:

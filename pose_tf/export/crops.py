@@ -7,8 +7,17 @@ images decoded at the same time are together no larger than one image of maximum
 
 import tensorflow as tf
 
-from pose_tf.export.headers import FILE_SPEC, bmp_format, bmp_palette, by_format, encoded_size, orientation
+from pose_tf.export.headers import (
+    FILE_SPEC,
+    bmp_format,
+    bmp_palette,
+    by_format,
+    encoded_size,
+    orientation,
+    png_bits,
+)
 from pose_tf.geometry import CROP_SIZE, Crop
+from pose_tf.images import DEPTHS
 from pose_tf.models.estimator import IMAGENET_MEAN
 
 MAX_PIXELS = 1 << 26
@@ -141,11 +150,24 @@ def decode(data):
         image = by_format(
             data,
             jpeg=lambda: tf.io.decode_jpeg(data, channels=3, dct_method="INTEGER_ACCURATE"),  # like Pillow, OpenCV
-            png=lambda: tf.io.decode_png(data, channels=3),
+            png=lambda: _decode_png(data),
             bmp=lambda: _decode_bmp(data),
             other=lambda: tf.zeros([0, 0, 3], tf.uint8),
         )
     return tf.ensure_shape(image, [None, None, 3])
+
+
+def _decode_png(data):
+    return tf.cond(png_bits(data) == 16, lambda: _decode_16_bit_png(data), lambda: tf.io.decode_png(data, channels=3))
+
+
+def _decode_16_bit_png(data):
+    """The upper 8 bits of samples whose bit depth is the smallest of `DEPTHS` that holds the largest sample."""
+    samples = tf.io.decode_png(data, channels=3, dtype=tf.uint16)
+    depths = [depth for depth in DEPTHS if depth <= 16]
+    holds_all = tf.cast(tf.reduce_max(samples), tf.int32) < [1 << depth for depth in depths]
+    bits = tf.boolean_mask(tf.constant(depths, tf.uint16), holds_all)[0]
+    return tf.cast(tf.bitwise.right_shift(samples, bits - 8), tf.uint8)
 
 
 def _decode_bmp(data):

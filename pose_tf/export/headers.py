@@ -57,6 +57,11 @@ def bmp_format(data):
     return bits, (header >= BMP_HEADER) & known_bits & ((compression == 0) | masks)
 
 
+def png_bits(data):
+    """Bits per sample of a PNG, int64."""
+    return _bytes(data, 24, 1)[0]
+
+
 def bmp_palette(data):
     """Colors of an 8-bit BMP, uint8 [256, 3] RGB; black for colors that it does not define."""
     head = _bytes(data, 0, 50)

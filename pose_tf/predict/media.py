@@ -16,6 +16,7 @@ import PIL.ImageOps
 from pose_tf import files
 from pose_tf.errors import UserError
 from pose_tf.export.crops import MAX_PIXELS
+from pose_tf.images import DEPTHS
 from pose_tf.predict.results import VIDEO_MARK, is_result
 
 logger = logging.getLogger(__name__)
@@ -23,8 +24,6 @@ PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 VIDEO_SUFFIXES = (
     ".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".3gp", ".ogv", ".flv", ".ts", ".mts",
 )  # fmt: skip
-DEPTHS = (8, 10, 12, 14, 16, 24)
-"""Bit depths that cameras and programs produce, whatever the file has room for."""
 LONGEST_STEP_S = 3600.0
 """Longest time from one frame of a video to the next. A larger step means damaged time stamps."""
 FINEST_FPS = 60.0
@@ -148,9 +147,9 @@ def _read_pixels(source, name, photo):
 def to_8_bits(samples: np.ndarray, declared: int | None = None) -> tuple[np.ndarray, str]:
     """Converts samples of any type to 8 bits so that no image turns black because of its type.
 
-    The bit depth of integers is the declared one, or the smallest of `DEPTHS` that holds the largest sample, or else
-    that of the type; the lower bits are dropped. Floats in 0…1 are treated as 16-bit integers. All other samples are
-    scaled: the largest becomes white, 0 or the smallest becomes black.
+    The bit depth of integers is the declared one, or the smallest of `images.DEPTHS` that holds the largest sample, or
+    else that of the type; the lower bits are dropped. Floats in 0…1 are treated as 16-bit integers. All other samples
+    are scaled: the largest becomes white, 0 or the smallest becomes black.
 
     Args:
         samples: integers or floats of any shape.

@@ -10,6 +10,7 @@ import tensorflow as tf
 from PIL import Image
 
 from pose_tf.export.crops import crop_box, crop_whole, decode, encoded_size
+from pose_tf.predict.media import read_photo
 
 
 def encode(format, mode="RGB", size=(70, 50), colors=None, **options):
@@ -33,7 +34,7 @@ GOOD = {
     "gray PNG": encode("PNG", "L"),
     "palette PNG": encode("PNG", "P"),
     "RGBA PNG": encode("PNG", "RGBA"),
-    "16-bit PNG": tf.io.encode_png(np.arange(70 * 50 * 3, dtype=np.uint16).reshape(50, 70, 3)).numpy(),
+    "16-bit PNG": tf.io.encode_png(np.arange(70 * 50 * 3, dtype=np.uint16).reshape(50, 70, 3) * 6).numpy(),
     "BMP": encode("BMP"),
 }
 
@@ -131,6 +132,22 @@ def test_pixels_are_those_that_pillow_reads(name):
         picture = Image.fromarray(np.uint8(np.asarray(picture) >> 8))
     image = decode(tf.constant(READ[name]))
     np.testing.assert_allclose(image, np.float32(picture.convert("RGB")), atol=1 if "CCK" in name else 0)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize(
+    ("largest", "bits"), [(0, 8), (255, 8), (256, 10), (1023, 10), (4095, 12), (16383, 14), (16384, 16)]
+)
+def test_16_bit_pngs_of_fewer_bits_are_not_dark(largest, bits, channels):
+    """An image of 12 bits, say, is as bright as its 8-bit copy, as it is in photos that `pose-tf predict` reads."""
+    samples = np.random.default_rng(0).integers(0, largest + 1, (40, 30, channels)).astype(np.uint16)
+    samples[3, 5] = largest
+    if channels == 4:
+        samples[..., 3] = 65535  # opaque
+    data = tf.io.encode_png(samples).numpy()
+    image = decode(tf.constant(data))
+    np.testing.assert_array_equal(image, np.broadcast_to(samples[..., :3] >> (bits - 8), [40, 30, 3]))
+    np.testing.assert_array_equal(image, read_photo(data))
 
 
 @pytest.mark.parametrize("name", NOT_READ)
