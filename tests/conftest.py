@@ -4,6 +4,7 @@ import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import gc
 import pathlib
 import random
 
@@ -14,6 +15,20 @@ import tensorflow as tf
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 
+SLOWEST = (
+    "test_waiting.py",
+    "test_interrupted_training.py",
+    "test_waiting_for_data.py",
+    "test_other_stack.py",
+    "test_switches.py",
+)
+
+
+def pytest_collection_modifyitems(items):
+    """Starts with the slowest files, so that no process runs one of them while the other has nothing left to do."""
+    items.sort(key=lambda item: SLOWEST.index(item.path.name) if item.path.name in SLOWEST else len(SLOWEST))
+
+
 @pytest.fixture(scope="session")
 def shared_data():
     """Path of the reference inputs and outputs beside a checkout; they are not part of the repository."""
@@ -21,6 +36,13 @@ def shared_data():
     if not path.is_dir():
         pytest.skip(f"no reference data at {path}")
     return path
+
+
+@pytest.fixture(scope="module", autouse=True)
+def frozen_heap():
+    """Excludes all objects of earlier modules from garbage collection, which would take a second each time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -11,4 +11,4 @@ if [ "${1-}" = --fast ]; then
   shift
   set -- $(grep -v '^#' tests/fast.txt) "$@"
 fi
-exec $venv/bin/python -m pytest -n 2 --dist loadfile "$@"
+exec $venv/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder "$@"

@@ -86,15 +86,6 @@ def rewrite():
     return _rewrite
 
 
-@pytest.fixture(scope="session")
-def frozen_heap():
-    """Excludes imported objects from garbage collection, which then takes milliseconds."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
-
-
 @pytest.fixture(autouse=True)
 def no_iterators_left(frozen_heap):
     """Frees tf.data iterators that tracebacks still hold. Freeing them during a later trace can block it."""

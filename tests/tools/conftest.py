@@ -1,5 +1,6 @@
 """Fixtures that run the tools like a user: as processes, from another directory."""
 
+import json
 import os
 import pathlib
 import subprocess
@@ -7,7 +8,9 @@ import sys
 
 import pytest
 
+from pose_tf.data import records
 from tests.tools import forked
+from tests.tools.processes import free_port
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -131,3 +134,81 @@ def detector(run_tool, sample_data, tmp_path_factory):
         "--config.train.epochs=1.0",
     )
     return workdir
+
+
+@pytest.fixture(scope="session")
+def shards(sample_data, tmp_path_factory):
+    """The 40 records of the sample data, 8 of each of five subjects, in 8 files."""
+    folder = tmp_path_factory.mktemp("shards")
+    (whole,) = (sample_data / "h36").iterdir()
+    samples = list(records.read(str(whole), records.H36M))
+    for i in range(8):
+        records.write(f"{folder}/h36/{i}.tfrecord", samples[i::8], records.H36M)
+    return folder
+
+
+@pytest.fixture
+def detector_flags(shards, tmp_path):
+    """A function that returns the flags of a small run in a directory: 5 epochs of 8 steps."""
+
+    def make(name, *more):
+        return (
+            "train",
+            f"--config={ROOT}/configs/hrnet_cpu.py",
+            f"--data_dir={shards}",
+            f"--workdir={tmp_path / name}",
+            "--config.model.width=4",
+            "--config.model.stem=4",
+            "--config.model.blocks=1",
+            "--config.model.downsample=4",
+            "--config.color.brightness=0.2",
+            "--config.optimizer.ema=0.9",
+            "--config.optimizer.warmup_steps=3",
+            "--config.data.batch_size=4",
+            "--config.train.epochs=5.0",
+            "--config.train.half_size_until=0.0",
+            "--config.train.steps_per_call=3",
+            "--config.train.report_every_steps=4",
+            "--config.train.validate_every_epochs=2.0",
+            "--config.train.checkpoint_every_minutes=0.0",
+            *more,
+        )
+
+    return make
+
+
+@pytest.fixture
+def start_workers(start_tool, sample_data, tmp_path):
+    """A function that starts the two workers of a lifter's run, and one that restarts one of them."""
+
+    def make(name, *more):
+        addresses = [f"localhost:{free_port()}" for _ in range(2)]
+
+        def start(worker):
+            cluster = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": worker}}
+            return start_tool(
+                "train",
+                f"--config={ROOT}/configs/feed_forward_recomposed.py",
+                f"--config.data.poses={sample_data}/poses.npz",
+                f"--workdir={tmp_path / name}",
+                "--config.strategy=multi_worker",
+                "--config.model.units=32",
+                "--config.data.replica_batch_size=8",
+                "--config.data.batch_size=16",
+                "--config.train.epochs=40.0",
+                "--config.train.steps_per_call=10",
+                "--config.train.validate_every_epochs=20.0",
+                "--config.train.checkpoint_every_minutes=0.0",
+                *more,
+                TF_CONFIG=json.dumps(cluster),
+            )
+
+        return [start(0), start(1)], start
+
+    return make
+
+
+@pytest.fixture
+def start_detector(start_tool, detector_flags):
+    """A function that starts the run of a small detector and ends its processes after the test."""
+    return lambda *flags, **environment: start_tool(*detector_flags("run", *flags), **environment)

@@ -14,64 +14,9 @@ import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from pose_tf.data import records
-from pose_tf.training.checkpoints import checkpoint_steps
+from tests.tools.processes import free_port, newest, wait_for_output, wait_for_step
 
 ROOT = pathlib.Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="session")
-def shards(sample_data, tmp_path_factory):
-    """The 40 records of the sample data, 8 of each of five subjects, in 8 files."""
-    folder = tmp_path_factory.mktemp("shards")
-    (whole,) = (sample_data / "h36").iterdir()
-    samples = list(records.read(str(whole), records.H36M))
-    for i in range(8):
-        records.write(f"{folder}/h36/{i}.tfrecord", samples[i::8], records.H36M)
-    return folder
-
-
-@pytest.fixture
-def detector_flags(shards, tmp_path):
-    """A function that returns the flags of a small run in a directory: 5 epochs of 8 steps."""
-
-    def make(name, *more):
-        return (
-            "train",
-            f"--config={ROOT}/configs/hrnet_cpu.py",
-            f"--data_dir={shards}",
-            f"--workdir={tmp_path / name}",
-            "--config.model.width=4",
-            "--config.model.stem=4",
-            "--config.model.blocks=1",
-            "--config.model.downsample=4",
-            "--config.color.brightness=0.2",
-            "--config.optimizer.ema=0.9",
-            "--config.optimizer.warmup_steps=3",
-            "--config.data.batch_size=4",
-            "--config.train.epochs=5.0",
-            "--config.train.half_size_until=0.0",
-            "--config.train.steps_per_call=3",
-            "--config.train.report_every_steps=4",
-            "--config.train.validate_every_epochs=2.0",
-            "--config.train.checkpoint_every_minutes=0.0",
-            *more,
-        )
-
-    return make
-
-
-def newest(workdir):
-    """Step of the newest checkpoint; 0 if there is none."""
-    return max(checkpoint_steps(str(workdir / "checkpoints")), default=0)
-
-
-def wait_for_step(process, workdir, step):
-    """Waits for a checkpoint of a step or a later one."""
-    deadline = time.monotonic() + 200
-    while newest(workdir) < step:
-        assert process.poll() is None, process.errors.read_text()
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
 
 
 def state(workdir):
@@ -133,37 +78,6 @@ def test_a_training_that_is_asked_to_stop_leaves_a_checkpoint_of_its_last_step(
     assert f"stopped at step {step}; the same command resumes from there" in process.errors.read_text()
 
 
-@pytest.fixture
-def start_workers(start_tool, sample_data, tmp_path):
-    """A function that starts the two workers of a lifter's run, and one that restarts one of them."""
-
-    def make(name, *more):
-        addresses = [f"localhost:{free_port()}" for _ in range(2)]
-
-        def start(worker):
-            cluster = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": worker}}
-            return start_tool(
-                "train",
-                f"--config={ROOT}/configs/feed_forward_recomposed.py",
-                f"--config.data.poses={sample_data}/poses.npz",
-                f"--workdir={tmp_path / name}",
-                "--config.strategy=multi_worker",
-                "--config.model.units=32",
-                "--config.data.replica_batch_size=8",
-                "--config.data.batch_size=16",
-                "--config.train.epochs=40.0",
-                "--config.train.steps_per_call=10",
-                "--config.train.validate_every_epochs=20.0",
-                "--config.train.checkpoint_every_minutes=0.0",
-                *more,
-                TF_CONFIG=json.dumps(cluster),
-            )
-
-        return [start(0), start(1)], start
-
-    return make
-
-
 @pytest.mark.parametrize("lost", [0, 1])
 def test_two_workers_of_which_one_is_killed_end_as_if_it_had_not_been(start_workers, tmp_path, lost):
     for name in ("whole", "killed"):
@@ -187,12 +101,6 @@ def test_all_workers_stop_when_one_is_asked_to(start_workers, tmp_path):
     for worker in workers:
         assert worker.wait(30) == 0, worker.errors.read_text()
     assert f"stopped at step {newest(tmp_path / 'run')};" in workers[0].errors.read_text()
-
-
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("localhost", 0))
-        return listener.getsockname()[1]
 
 
 def test_damaged_records_are_counted_and_named_or_stop_the_training(run_tool, fails, shards, detector_flags, tmp_path):
@@ -261,12 +169,3 @@ def test_a_port_in_use_is_named(fails):
         listener.listen()
         port = listener.getsockname()[1]
         assert f"--port={port} cannot be used: Address already in use" in fails("data_service", f"--port={port}")
-
-
-def wait_for_output(process, text):
-    deadline = time.monotonic() + 200
-    while text not in process.errors.read_text():
-        assert process.poll() is None, process.errors.read_text()
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    return process

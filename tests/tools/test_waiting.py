@@ -2,36 +2,23 @@
 
 import http.server
 import json
+import pathlib
 import signal
-import socket
 import threading
 import time
 
 import pytest
 
-from tests.tools.test_interrupted_training import (  # noqa: F401
-    ROOT,
-    detector_flags,
+from tests.tools.processes import (
+    SIGNALS,
+    assert_ends,
     free_port,
     newest,
-    shards,
-    start_workers,
     wait_for_output,
     wait_for_step,
 )
 
-SIGNALS = [signal.SIGTERM, signal.SIGINT]
-PROMPT = 5  # seconds
-
-
-def assert_ends(process, number, *words):
-    """Checks that a signal ends a process promptly, with a sentence of these words and without a traceback."""
-    process.send_signal(number)
-    assert process.wait(PROMPT) == 0, process.errors.read_text()
-    text = process.errors.read_text()
-    assert "Traceback" not in text
-    for word in words:
-        assert word in text.strip().splitlines()[-1]
+ROOT = pathlib.Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -96,18 +83,17 @@ def test_two_processes_for_one_worker_are_one_too_many(start_worker):
     )
 
 
-@pytest.mark.parametrize("number", SIGNALS)
-def test_a_worker_that_waits_for_a_lost_one_is_ended(start_workers, tmp_path, number):  # noqa: F811
+def test_a_worker_that_waits_for_a_lost_one_is_ended(start_workers, tmp_path):
     workers, _ = start_workers("run", "--config.train.epochs=100000.0")
     wait_for_step(workers[0], tmp_path / "run", 20)
     workers[1].kill()
     wait_for_output(workers[0], "waiting for worker 1 at localhost")
-    assert_ends(workers[0], number, "stopped while waiting for worker 1 at localhost")
+    assert_ends(workers[0], signal.SIGTERM, "stopped while waiting for worker 1 at localhost")
     assert newest(tmp_path / "run") >= 20
 
 
 @pytest.mark.parametrize(("hanging", "number"), enumerate(SIGNALS))
-def test_a_worker_whose_peer_hangs_is_ended(start_workers, tmp_path, hanging, number):  # noqa: F811
+def test_a_worker_whose_peer_hangs_is_ended(start_workers, tmp_path, hanging, number):
     """TensorFlow notices within ten seconds that the other worker no longer responds."""
     workers, _ = start_workers("run", "--config.train.epochs=100000.0")
     wait_for_step(workers[0], tmp_path / "run", 20)
@@ -118,12 +104,6 @@ def test_a_worker_whose_peer_hangs_is_ended(start_workers, tmp_path, hanging, nu
     text = workers[1 - hanging].errors.read_text()
     assert "stopped, but the connection to another worker was lost" in text
     assert "Traceback" not in text
-
-
-@pytest.fixture
-def start_detector(start_tool, detector_flags):  # noqa: F811
-    """A function that starts the run of a small detector and ends its processes after the test."""
-    return lambda *flags, **environment: start_tool(*detector_flags("run", *flags), **environment)
 
 
 @pytest.fixture
@@ -164,7 +144,7 @@ lifter_stage.index_records = index_records
     wait_for_output(workers[1], "waiting for worker 0, which reads the data (")
     assert_ends(workers[1], number, "stopped while waiting for worker 0, which reads the data")
     workers[0].send_signal(number)
-    assert workers[0].wait(PROMPT) in (-signal.SIGTERM, 1)  # it does not wait, and has no checkpoint to save
+    assert workers[0].wait(60) in (-signal.SIGTERM, 1)  # it does not wait, and has no checkpoint to save
     assert "Traceback" not in workers[0].errors.read_text()
 
 
@@ -187,56 +167,3 @@ lifter_stage.LifterStage.validate = validate
         assert worker.wait(60) == 0, worker.errors.read_text()
     assert newest(tmp_path / "run") == 3
     assert "stopped at step 3; the same command resumes from there" in workers[0].errors.read_text()
-
-
-@pytest.mark.parametrize("number", SIGNALS)
-def test_a_training_waits_for_a_worker_of_its_data_service_and_is_ended(start_tool, start_detector, number):
-    port = free_port()
-    dispatcher = wait_for_output(start_tool("data_service", f"--port={port}"), "dispatcher, listening at ")
-    training = start_detector(f"--config.data.service=localhost:{port}")
-    wait_for_output(training, f"waiting for a worker of the tf.data service at localhost:{port}")
-    assert_ends(training, number, f"stopped while waiting for a worker of the tf.data service at localhost:{port}")
-    assert_ends(dispatcher, number)
-
-
-@pytest.mark.parametrize("number", SIGNALS)
-def test_a_training_whose_data_service_has_lost_its_worker_is_ended(start_tool, start_detector, tmp_path, number):
-    port = free_port()
-    dispatcher = wait_for_output(start_tool("data_service", f"--port={port}"), "dispatcher, listening at ")
-    flags = (f"--port={free_port()}", f"--dispatcher=localhost:{port}", "--host=localhost")
-    worker = wait_for_output(start_tool("data_service", *flags), "worker of")
-    training = start_detector(f"--config.data.service=localhost:{port}", "--config.train.epochs=100000.0")
-    wait_for_step(training, tmp_path / "run", 3)
-    worker.kill()
-    dispatcher.kill()
-    step = -1
-    while step < (step := newest(tmp_path / "run")):  # until the prefetched batches are used up
-        time.sleep(12)
-    training.send_signal(number)
-    assert training.wait(30) == 0, training.errors.read_text()
-    text = training.errors.read_text()
-    assert f"stopped while waiting for config.data.service=localhost:{port}" in text
-    assert "Traceback" not in text
-
-
-def test_another_kind_of_server_is_not_a_data_service(fails, detector_flags):  # noqa: F811
-    with (
-        http.server.ThreadingHTTPServer(("localhost", 0), http.server.BaseHTTPRequestHandler) as server,
-        socket.create_server(("localhost", 0)) as silent,
-    ):
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        for port in (server.server_port, silent.getsockname()[1]):
-            message = fails(*detector_flags("run", f"--config.data.service=localhost:{port}"))
-            assert f"config.data.service=localhost:{port} is not host:port of a service that answers" in message
-            assert "another kind of server" in message
-            message = fails("data_service", f"--port={free_port()}", f"--dispatcher=localhost:{port}")
-            assert f"--dispatcher=localhost:{port}: another kind of server" in message
-        server.shutdown()
-
-
-@pytest.mark.parametrize("number", SIGNALS)
-def test_a_data_service_worker_that_waits_for_its_dispatcher_is_ended(start_tool, number):
-    port = free_port()
-    worker = start_tool("data_service", f"--port={free_port()}", f"--dispatcher=localhost:{port}")
-    wait_for_output(worker, f"waiting for the dispatcher at localhost:{port} (")
-    assert_ends(worker, number, f"stopped while waiting for the dispatcher at localhost:{port}")
