@@ -4,3 +4,5 @@ METHODS = ("soft_argmax", "debiased", "argmax", "unshifted_argmax")
 """From heatmaps to coordinates; see `pose_tf.models.decoding`."""
 ALIGNMENTS = ("half_pixel", "corner")
 """Where heatmap cell i lies in the crop: at pixel 4i + 1.5, or at 4i."""
+PRECISIONS = ("float32", "bfloat16")
+"""Of the detector in an exported model."""

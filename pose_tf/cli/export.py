@@ -12,6 +12,7 @@ import json
 
 from absl import flags
 
+from pose_tf.choices import PRECISIONS
 from pose_tf.cli import _flags, start_tensorflow
 from pose_tf.errors import UserError, argument
 
@@ -19,7 +20,7 @@ _DETECTOR = _flags.detector()
 _LIFTER = _flags.lifter()
 _OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "TF Serving model directory.")
 _FLIP_TEST = _flags.flip_test()
-_PRECISION = flags.DEFINE_enum("precision", "float32", ["float32", "bfloat16"], "Precision of the exported detector.")
+_PRECISION = flags.DEFINE_enum("precision", "float32", PRECISIONS, "Precision of the exported detector.")
 _REPORT = flags.DEFINE_string("report", None, "JSON report of pose-tf evaluate, to add to the model card.")
 flags.mark_flags_as_required(["detector", "lifter", "output_dir"])
 

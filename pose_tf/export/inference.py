@@ -4,9 +4,9 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
+from pose_tf.choices import PRECISIONS
 from pose_tf.errors import check_choice
 
-PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 IN_FLOAT32 = {"final_layer"}  # float32 in any precision, since its heatmaps determine the coordinates
 
 
@@ -26,6 +26,7 @@ def fold_batch_norm(model: tf.keras.Model, precision: str) -> tf.keras.Model:
         UserError: unknown precision.
     """
     check_choice("precision", precision, PRECISIONS)
+    policy = "float32" if precision == "float32" else f"mixed_{precision}"
     folded = {}  # batch normalizations by the name of their convolution
     for layer in model.layers:
         if isinstance(layer, tf.keras.layers.BatchNormalization):
@@ -36,11 +37,11 @@ def fold_batch_norm(model: tf.keras.Model, precision: str) -> tf.keras.Model:
     gone = {layer.name for layer in folded.values()}
 
     def copy(layer):
-        policy = "float32" if layer.name in IN_FLOAT32 else PRECISIONS[precision]
+        dtype = "float32" if layer.name in IN_FLOAT32 else policy
         if layer.name in gone:
-            return tf.keras.layers.Activation("linear", dtype=policy, name=layer.name)
+            return tf.keras.layers.Activation("linear", dtype=dtype, name=layer.name)
         changes = {"use_bias": True} if layer.name in folded else {}
-        return type(layer).from_config({**layer.get_config(), "dtype": policy, **changes})
+        return type(layer).from_config({**layer.get_config(), "dtype": dtype, **changes})
 
     result = tf.keras.models.clone_model(model, clone_function=copy)
     for layer in model.layers:
