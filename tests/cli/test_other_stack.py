@@ -13,7 +13,7 @@ import pytest
 import tensorflow as tf
 
 from pose_tf.training.checkpoints import checkpoint_steps
-from tests.tools import stack_models
+from tests.cli import stack_models
 
 ROOT = pathlib.Path(__file__).parents[2]
 OTHER = ROOT / (".venv-latest" if tf.__version__.startswith("2.15.") else ".venv") / "bin" / "python"
@@ -32,7 +32,7 @@ def assert_equal(found, expected, tolerance=1e-5):
 def their_models(tmp_path_factory):
     """Directory of models of each kind, as .keras files and checkpoints."""
     folder = tmp_path_factory.mktemp("models")
-    subprocess.run([OTHER, "-m", "tests.tools.stack_models", folder], cwd=ROOT, check=True)
+    subprocess.run([OTHER, "-m", "tests.cli.stack_models", folder], cwd=ROOT, check=True)
     return folder
 
 

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from tests.tools.processes import SIGNALS, assert_ends, free_port, newest, wait_for_output, wait_for_step
+from tests.cli.processes import SIGNALS, assert_ends, free_port, newest, wait_for_output, wait_for_step
 
 
 @pytest.mark.parametrize("number", SIGNALS)

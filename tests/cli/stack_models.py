@@ -1,4 +1,4 @@
-"""Writes a model of each kind, with an input and its results: python -m tests.tools.stack_models FOLDER"""
+"""Writes a model of each kind, with an input and its results: python -m tests.cli.stack_models FOLDER"""
 
 import sys
 

@@ -10,7 +10,7 @@ import pytest
 
 from pose_tf.training.cluster import Cluster, read_tf_config
 
-ROOT = pathlib.Path(__file__).parents[2]
+ROOT = pathlib.Path(__file__).parents[1]
 
 SCONTROL = """
 echo "$@" >> scontrol.txt

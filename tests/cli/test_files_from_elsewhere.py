@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from pose_tf.training.checkpoints import checkpoint_steps
-from tests.tools.conftest import ROOT
+from tests.cli.conftest import ROOT
 
 
 def lifter_flags(workdir, sample_data, *more):

@@ -9,8 +9,8 @@ import sys
 import pytest
 
 from pose_tf.data import records
-from tests.tools import forked
-from tests.tools.processes import free_port
+from tests.cli import forked
+from tests.cli.processes import free_port
 
 ROOT = pathlib.Path(__file__).parents[2]
 

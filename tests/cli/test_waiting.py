@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from tests.tools.processes import (
+from tests.cli.processes import (
     SIGNALS,
     assert_ends,
     free_port,

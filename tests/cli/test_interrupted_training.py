@@ -14,7 +14,7 @@ import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from pose_tf.data import records
-from tests.tools.processes import free_port, newest, wait_for_output, wait_for_step
+from tests.cli.processes import free_port, newest, wait_for_output, wait_for_step
 
 ROOT = pathlib.Path(__file__).parents[2]
 

@@ -3,8 +3,8 @@
 import json
 import sys
 
-from tests.tools import forked
-from tests.tools.conftest import ROOT
+from tests.cli import forked
+from tests.cli.conftest import ROOT
 
 NOTEBOOK = ROOT / "docs" / "tutorial.ipynb"
 
