@@ -11,6 +11,8 @@ import pytest
 from pose_tf.data import records
 from tests.cli import forked
 from tests.cli.processes import free_port
+from tests.predict.marks import marked, write_photo
+from tests.predict.matroska import write_matroska
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -212,3 +214,21 @@ def start_workers(start_tool, sample_data, tmp_path):
 def start_detector(start_tool, detector_flags):
     """A function that starts the run of a small detector and ends its processes after the test."""
     return lambda *flags, **environment: start_tool(*detector_flags("run", *flags), **environment)
+
+
+@pytest.fixture(scope="session")
+def no_tensorflow(tmp_path_factory):
+    """A folder for PYTHONPATH where importing TensorFlow fails."""
+    folder = tmp_path_factory.mktemp("no_tensorflow")
+    (folder / "tensorflow.py").write_text("raise RuntimeError('TensorFlow is imported')\n")
+    return str(folder)
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """A folder of 12 photos and a video."""
+    (tmp_path / "in").mkdir()
+    for number in range(12):
+        write_photo(tmp_path / "in" / f"{number}.jpg", (50, 40))
+    write_matroska(tmp_path / "in" / "v.mkv", [0, 0.1, 0.2], [marked(100, 80, (50, 40))] * 3)
+    return tmp_path / "in"

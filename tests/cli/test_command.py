@@ -5,32 +5,15 @@ import pathlib
 import re
 import shutil
 import subprocess
-import sys
 import sysconfig
 
 import pytest
 
 from pose_tf.cli import COMMANDS
-from pose_tf.cli._flags import find_recipe
-from pose_tf.configs import hrnet_w48
-from pose_tf.errors import UserError
+from tests.cli.processes import run
 
 ROOT = pathlib.Path(__file__).parents[2]
 TOOLS = {"serve-client": "serving_client", "inspect": "inspect_records", "make-sample": "make_sample_data"}
-
-
-def run(*command, cwd=ROOT, **environment):
-    command = [sys.executable, *map(str, command)]
-    environment = os.environ | environment
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=300)
-
-
-@pytest.fixture(scope="module")
-def no_tensorflow(tmp_path_factory):
-    """A folder for PYTHONPATH where importing TensorFlow fails."""
-    folder = tmp_path_factory.mktemp("no_tensorflow")
-    (folder / "tensorflow.py").write_text("raise RuntimeError('TensorFlow is imported')\n")
-    return str(folder)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -54,85 +37,18 @@ def test_every_command_has_a_tool_and_every_tool_a_command():
     assert {path.stem for path in (ROOT / "tools").glob("[a-z]*.py")} == tools
 
 
+@pytest.mark.parametrize("name", sorted(path.stem for path in (ROOT / "tools").glob("[a-z]*.py")))
+def test_help_explains_the_tool_and_exits_0(run_tool, name):
+    done = run_tool(name, "--help")
+    assert f"python tools/{name}.py --" in done.stdout
+
+
 @pytest.mark.parametrize("arguments", [["trian"], []])
 def test_an_unknown_command_is_one_sentence(arguments):
     done = run("-m", "pose_tf.cli", *arguments)
     assert (done.returncode, done.stdout) == (1, "")
     assert re.fullmatch(r"error: .*\n", done.stderr)
     assert not arguments or "'trian' is not a command of python -m pose_tf.cli; the commands are p" in done.stderr
-
-
-@pytest.mark.parametrize(
-    ("config", "expected"),
-    [
-        ("hrnet_w48", "configs/hrnet_w48.py"),
-        ("released/sem_gcn", "configs/released/sem_gcn.py"),
-        ("configs/hrnet_w48.py", "configs/hrnet_w48.py"),
-    ],
-)
-def test_a_recipe_is_found_by_name_and_by_path(monkeypatch, config, expected):
-    monkeypatch.chdir(ROOT)
-    assert pathlib.Path(find_recipe(config)).samefile(ROOT / expected)
-
-
-@pytest.mark.parametrize("name", ["hrnet_w33", "base", "configs", "nowhere.py"])
-def test_an_unknown_recipe_lists_those_that_exist(monkeypatch, name):
-    monkeypatch.chdir(ROOT)
-    with pytest.raises(UserError, match=rf"^--config={name} does not exist; .* recipes feed_forward, .*, sem_gcn"):
-        find_recipe(name)
-
-
-def test_print_config_prints_a_recipe_with_every_setting(no_tensorflow):
-    flags = ("--config=hrnet_w48", "--print_config", "--config.model.modules=(1,2,3)", "--config.init_from=it's")
-    done = run("-m", "pose_tf.cli", "train", *flags, PYTHONPATH=no_tensorflow)
-    assert done.returncode == 0, done.stderr
-    assert {"config.model.width = 48", "config.model.modules = (1, 2, 3)"} <= set(done.stdout.splitlines())
-    config = hrnet_w48.get_config()
-    config.model.modules, config.init_from, config.model.width = (0, 0, 0), "", 1
-    exec(done.stdout, {"config": config})
-    expected = hrnet_w48.get_config()
-    expected.model.modules, expected.init_from = (1, 2, 3), "it's"
-    assert config.to_dict() == expected.to_dict()
-
-
-def test_a_run_needs_a_workdir(no_tensorflow):
-    done = run("-m", "pose_tf.cli", "train", "--config=hrnet_w48", PYTHONPATH=no_tensorflow)
-    assert (done.returncode, done.stderr) == (1, "error: --workdir is missing: give the directory of the run\n")
-
-
-def test_a_required_flag_that_is_missing_is_named(no_tensorflow):
-    done = run("-m", "pose_tf.cli", "evaluate", PYTHONPATH=no_tensorflow)
-    assert (done.returncode, done.stderr) == (1, "error: --lifter is missing; see --help\n")
-
-
-LOSE_ONCE = """
-import os, sys, types
-sys.modules["tensorflow"] = types.SimpleNamespace(__version__="0", keras=types.SimpleNamespace(__version__="2"),
-    config=types.SimpleNamespace(experimental=types.SimpleNamespace(enable_tensor_float_32_execution=bool)))
-trainer = sys.modules["pose_tf.training.trainer"] = types.ModuleType("trainer")
-class WorkerLost(Exception):
-    pass
-def train(config, data_dir, workdir):
-    if os.path.exists(workdir):
-        print("again", config.seed, data_dir)
-    else:
-        os.mkdir(workdir)
-        raise WorkerLost("another worker is gone")
-trainer.WorkerLost, trainer.train = WorkerLost, train
-sys.modules["pose_tf.training"] = types.ModuleType("training")
-sys.modules["pose_tf.models"] = types.ModuleType("models")
-"""
-
-
-@pytest.mark.parametrize("start", [["tools/train.py"], ["-m", "pose_tf.cli", "train"], ["pose-tf", "train"]])
-def test_a_run_that_has_lost_a_worker_starts_again(tmp_path, start):
-    (tmp_path / "sitecustomize.py").write_text(LOSE_ONCE)
-    (tmp_path / "pose-tf").write_text("from pose_tf.cli import main\nmain()\n")
-    start = [str(tmp_path / "pose-tf") if word == "pose-tf" else word for word in start]
-    flags = ("--config=feed_forward", "--config.seed=3", f"--workdir={tmp_path}/run", "--data_dir=d")
-    done = run(*start, *flags, PYTHONPATH=f"{tmp_path}:{ROOT}")
-    assert (done.returncode, done.stdout) == (0, "again 3 d\n"), done.stderr
-    assert done.stderr == "warning: another worker is gone; restarting from the last checkpoint\n"
 
 
 @pytest.fixture(scope="module")

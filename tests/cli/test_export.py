@@ -1,6 +1,29 @@
-"""Tests of simultaneous exports."""
+"""Tests of `pose-tf export`."""
 
 import json
+
+
+def test_the_card_of_an_exported_model_has_its_recipes_and_errors(
+    run_tool, fails, sample_data, detector, lifter, tmp_path
+):
+    flags = (f"--detector={detector}", f"--lifter={lifter}", f"--output_dir={tmp_path}/model", "--precision=bfloat16")
+    assert "nowhere.json cannot be read" in fails("export", *flags, "--report=/nowhere.json")
+    (tmp_path / "list.json").write_text("[]")
+    assert "list.json is not a report" in fails("export", *flags, f"--report={tmp_path}/list.json")
+    assert not (tmp_path / "model").exists()
+
+    run_tool("evaluate", f"--poses={sample_data}/poses.npz", f"--lifter={lifter}", f"--output={tmp_path}/report.json")
+    run_tool("export", *flags, f"--report={tmp_path}/report.json")
+    card = json.loads((tmp_path / "model" / "1" / "assets.extra" / "model_card.json").read_text())
+    assert card["training"]["detector"]["model"]["width"] == 4
+    assert card["training"]["lifter"]["data"]["batch_size"] == 8
+    lines = [json.loads(line) for line in (lifter / "metrics.jsonl").read_text().splitlines()]
+    best = min((line for line in lines if line["split"] == "validation"), key=lambda line: line["mpjpe"])
+    assert card["validation_errors"]["lifter"]["pa_mpjpe"] == best["pa_mpjpe"]
+    assert card["validation_errors"]["lifter"]["step"] == best["step"]
+    assert set(card["evaluation"]) == {"samples", "subjects", "trained_on", "selected_on", "true_2d", "mean_pose"}
+    assert card["evaluation"]["samples"] == 60
+    assert card["precision"] == "bfloat16"
 
 
 def test_two_exports_into_one_directory_give_two_versions(start_tool, detector, lifter, tmp_path):

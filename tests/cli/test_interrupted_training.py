@@ -5,31 +5,16 @@ import pathlib
 import random
 import shutil
 import signal
-import socket
 import time
 
 import numpy as np
 import pytest
-import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from pose_tf.data import records
-from tests.cli.processes import free_port, newest, wait_for_output, wait_for_step
+from tests.cli.processes import assert_same_state, newest, wait_for_step
 
 ROOT = pathlib.Path(__file__).parents[2]
-
-
-def state(workdir):
-    """All values of the newest checkpoint by name."""
-    reader = tf.train.load_checkpoint(str(workdir / "checkpoints" / f"{newest(workdir):08d}" / "ckpt"))
-    return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map() if "OBJECT" not in name}
-
-
-def assert_same_state(workdir, other):
-    ours, theirs = state(workdir), state(other)
-    assert ours.keys() == theirs.keys()
-    for name in ours:
-        np.testing.assert_array_equal(ours[name], theirs[name], err_msg=name)
 
 
 def test_a_training_that_is_killed_five_times_ends_as_if_it_had_not_been(start_tool, detector_flags, tmp_path):
@@ -132,40 +117,3 @@ def test_a_record_that_goes_bad_after_the_start_is_named(fails, run_tool, shards
     shard.write_bytes(data)
     message = fails(*detector_flags("again", f"--data_dir={tmp_path}/data"))
     assert f"{shard} record " in message
-
-
-def test_a_training_reads_through_a_data_service_what_it_would_read_itself(start_tool, detector_flags, tmp_path):
-    """With one worker the order is the same, too."""
-    ports = [free_port() for _ in range(2)]
-
-    def start_dispatcher():
-        process = start_tool("data_service", f"--port={ports[0]}", f"--work_dir={tmp_path}/service")
-        return wait_for_output(process, "dispatcher, listening at ")
-
-    def start_worker():
-        flags = (f"--port={ports[1]}", f"--dispatcher=localhost:{ports[0]}", "--host=localhost")
-        return wait_for_output(start_tool("data_service", *flags), f"worker of localhost:{ports[0]}")
-
-    dispatcher, worker = start_dispatcher(), start_worker()
-    served = start_tool(*detector_flags("served", f"--config.data.service=localhost:{ports[0]}"))
-    alone = start_tool(*detector_flags("alone"))
-    assert served.wait() == 0, served.errors.read_text()
-    assert alone.wait() == 0, alone.errors.read_text()
-    assert_same_state(tmp_path / "served", tmp_path / "alone")
-    for process in (dispatcher, worker):
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == 0
-
-
-def test_a_data_service_that_is_not_there_is_named(fails, detector_flags):
-    for address in (f"localhost:{free_port()}", "nowhere"):
-        message = fails(*detector_flags("run", f"--config.data.service={address}"))
-        assert f"config.data.service={address} is not host:port of a service that answers" in message
-
-
-def test_a_port_in_use_is_named(fails):
-    with socket.socket() as listener:
-        listener.bind(("", 0))
-        listener.listen()
-        port = listener.getsockname()[1]
-        assert f"--port={port} cannot be used: Address already in use" in fails("data_service", f"--port={port}")

@@ -1,44 +1,52 @@
-"""Tests of bad input: one sentence that names the fault, exit status 1, and no half-written files."""
+"""Tests of `pose-tf train`: its flags, what it leaves, and what it refuses."""
 
+import json
 import pathlib
 import signal
 import time
 
+import cv2
 import numpy as np
 import pytest
-import tensorflow as tf
+
+from pose_tf.configs import hrnet_w48
+from tests.cli.processes import run
 
 ROOT = pathlib.Path(__file__).parents[2]
-TOOLS = sorted(path.stem for path in (ROOT / "tools").glob("[a-z]*.py"))
 
 
-@pytest.mark.parametrize("name", TOOLS)
-def test_help_explains_the_tool_and_exits_0(run_tool, name):
-    done = run_tool(name, "--help")
-    assert f"python tools/{name}.py --" in done.stdout
+def test_print_config_prints_a_recipe_with_every_setting(no_tensorflow):
+    flags = ("--config=hrnet_w48", "--print_config", "--config.model.modules=(1,2,3)", "--config.init_from=it's")
+    done = run("-m", "pose_tf.cli", "train", *flags, PYTHONPATH=no_tensorflow)
+    assert done.returncode == 0, done.stderr
+    assert {"config.model.width = 48", "config.model.modules = (1, 2, 3)"} <= set(done.stdout.splitlines())
+    config = hrnet_w48.get_config()
+    config.model.modules, config.init_from, config.model.width = (0, 0, 0), "", 1
+    exec(done.stdout, {"config": config})
+    expected = hrnet_w48.get_config()
+    expected.model.modules, expected.init_from = (1, 2, 3), "it's"
+    assert config.to_dict() == expected.to_dict()
 
 
-def test_an_unknown_flag_is_named(fails):
-    assert "data_dri" in fails("inspect_records", "--data_dri=x")
+def test_a_run_needs_a_workdir(no_tensorflow):
+    done = run("-m", "pose_tf.cli", "train", "--config=hrnet_w48", PYTHONPATH=no_tensorflow)
+    assert (done.returncode, done.stderr) == (1, "error: --workdir is missing: give the directory of the run\n")
 
 
-def test_what_is_not_installed_is_named_and_what_tensorflow_tells_of_the_machine_is_not(run_tool, tmp_path):
-    told = ["WARNING: All log messages before absl::InitializeLog() is called", "I0000 no GPU", "E0000 no AVX", ""]
-    (tmp_path / "tensorflow.py").write_text(
-        f"import os; os.write(2, {chr(10).join(told)!r}.encode()); raise ModuleNotFoundError('No module named this')"
-    )
-    flags = ("--config=quickstart_lifter", f"--workdir={tmp_path}/run")
-    done = run_tool("train", *flags, ok=False, PYTHONPATH=str(tmp_path))
-    assert done.returncode == 1
-    assert done.stderr.splitlines() == [
-        "E0000 no AVX",
-        "error: No module named this; BUILD.md lists the required packages",
-    ]
+def test_training_leaves_a_model_curves_and_reports(detector, lifter):
+    for workdir in (detector, lifter):
+        names = {path.name for path in workdir.iterdir()}
+        assert {"best.keras", "checkpoints", "config.json", "curves.png", "metrics.jsonl", "tensorboard"} <= names
+        lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+        assert {line["split"] for line in lines} == {"train", "validation"}
+        assert cv2.imread(str(workdir / "curves.png")) is not None
+    assert json.loads((lifter / "statistics.json").read_text())["mean_mm"][0] == [0, 0, 0]
 
 
-@pytest.mark.skipif(tf.__version__.startswith("2.15."), reason="this TensorFlow has no Keras 3")
-def test_keras_3_is_refused(fails):
-    assert "set TF_USE_LEGACY_KERAS=1" in fails("train", TF_USE_LEGACY_KERAS="0")
+def test_a_finished_training_starts_again_and_changes_nothing(lifter, train_lifter):
+    before = (lifter / "best.keras").read_bytes()
+    train_lifter(lifter)
+    assert (lifter / "best.keras").read_bytes() == before
 
 
 def train_flags(workdir, *more, recipe="feed_forward"):
@@ -76,16 +84,6 @@ def test_a_recipe_key_at_fault_is_named(fails, sample_data, tmp_path, flags, wor
     assert not (tmp_path / "run" / "best.keras").exists()
 
 
-@pytest.mark.parametrize(
-    ("name", "flag"),
-    [("evaluate", "subjects"), ("evaluate", "occluders"), ("predict", "outputs"), ("train", "data_dir")],
-)
-def test_a_flag_without_a_value_is_not_taken_for_a_flag_that_is_not_there(fails, name, flag):
-    needed = {"evaluate": ["--lifter=a"], "predict": ["--model=a", "--input=a", "--output_dir=a"]}
-    flags = needed.get(name, ["--workdir=a", f"--config={ROOT}/configs/feed_forward.py"])
-    assert f"--{flag}= has no value, perhaps because a shell variable is empty" in fails(name, *flags, f"--{flag}=")
-
-
 def test_a_missing_recipe_is_named(fails, tmp_path):
     assert "nowhere.py does not exist" in fails("train", "--config=nowhere.py", f"--workdir={tmp_path}")
 
@@ -94,7 +92,6 @@ def test_missing_data_is_named(fails, tmp_path):
     assert "no training data: give data_dir or config.data.poses" in fails(*train_flags(tmp_path / "run"))
     (tmp_path / "empty" / "h36").mkdir(parents=True)
     assert "empty/h36 contains no records" in fails(*train_flags(tmp_path / "run", f"--data_dir={tmp_path}/empty"))
-    assert "empty" in fails("inspect_records", f"--data_dir={tmp_path}/empty")
 
 
 def test_a_workdir_that_cannot_be_written_is_named(fails, sample_data, tmp_path):
@@ -147,41 +144,31 @@ def test_a_damaged_shard_stops_training_with_its_name(fails, sample_data, tmp_pa
     assert "flipped.tfrecord record " in message
 
 
-def test_evaluation_says_what_is_missing(fails, sample_data, lifter, tmp_path):
-    assert "--data_dir and --poses" in fails("evaluate", f"--lifter={lifter}")
-    assert "--detector" in fails("evaluate", f"--lifter={lifter}", f"--data_dir={sample_data}")
-    both = (f"--data_dir={sample_data}", f"--lifter={lifter}")
-    assert f"{lifter} contains a lifter" in fails("evaluate", *both, f"--detector={lifter}")
-    assert "no config.json" in fails("evaluate", *both, f"--detector={tmp_path}")
-    poses = (f"--poses={sample_data}/poses.npz", f"--lifter={lifter}")
-    assert "--occluders needs images" in fails("evaluate", *poses, "--occluders=occluders.npz")
+LOSE_ONCE = """
+import os, sys, types
+sys.modules["tensorflow"] = types.SimpleNamespace(__version__="0", keras=types.SimpleNamespace(__version__="2"),
+    config=types.SimpleNamespace(experimental=types.SimpleNamespace(enable_tensor_float_32_execution=bool)))
+trainer = sys.modules["pose_tf.training.trainer"] = types.ModuleType("trainer")
+class WorkerLost(Exception):
+    pass
+def train(config, data_dir, workdir):
+    if os.path.exists(workdir):
+        print("again", config.seed, data_dir)
+    else:
+        os.mkdir(workdir)
+        raise WorkerLost("another worker is gone")
+trainer.WorkerLost, trainer.train = WorkerLost, train
+sys.modules["pose_tf.training"] = types.ModuleType("training")
+sys.modules["pose_tf.models"] = types.ModuleType("models")
+"""
 
 
-def test_the_occluders_need_one_source(fails, tmp_path):
-    output = f"--output={tmp_path}/bank.npz"
-    assert "give one of --voc_dir and --tfds" in fails("build_occluders", output)
-    assert "give one of --voc_dir and --tfds" in fails("build_occluders", output, "--tfds", f"--voc_dir={tmp_path}")
-    assert f"{tmp_path} has no VOCtrainval" in fails("build_occluders", output, "--tfds", f"--manual_dir={tmp_path}")
-    assert not list(tmp_path.iterdir())
-
-
-def test_evaluation_of_a_subject_without_records_is_refused(fails, sample_data, detector, lifter):
-    flags = (f"--data_dir={sample_data}", f"--detector={detector}", f"--lifter={lifter}")
-    message = fails("evaluate", *flags, "--subjects=8,11")
-    assert "subject 11" in message
-    assert "1, 5, 6, 7, 8" in message
-
-
-def test_a_truncated_test_set_leaves_no_submission(fails, sample_data, detector, lifter, tmp_path):
-    cut = tmp_path / "cut.tfrecords"
-    data = (sample_data / "test_set.tfrecords").read_bytes()
-    cut.write_bytes(data[: len(data) * 2 // 3])
-    models = (f"--detector={detector}", f"--lifter={lifter}")
-    message = fails("submit", *models, f"--records={cut}", f"--output={tmp_path}/submission.csv.gz")
-    assert "cut.tfrecords record " in message
-    assert [path.name for path in tmp_path.iterdir()] == ["cut.tfrecords"]
-
-
-def test_a_directory_that_is_no_model_is_named(fails, sample_data, tmp_path):
-    flags = (f"--input={sample_data}/photos", f"--output_dir={tmp_path}/poses")
-    assert f"--model={tmp_path}" in fails("predict", f"--model={tmp_path}", *flags)
+@pytest.mark.parametrize("start", [["tools/train.py"], ["-m", "pose_tf.cli", "train"], ["pose-tf", "train"]])
+def test_a_run_that_has_lost_a_worker_starts_again(tmp_path, start):
+    (tmp_path / "sitecustomize.py").write_text(LOSE_ONCE)
+    (tmp_path / "pose-tf").write_text("from pose_tf.cli import main\nmain()\n")
+    start = [str(tmp_path / "pose-tf") if word == "pose-tf" else word for word in start]
+    flags = ("--config=feed_forward", "--config.seed=3", f"--workdir={tmp_path}/run", "--data_dir=d")
+    done = run(*start, *flags, PYTHONPATH=f"{tmp_path}:{ROOT}")
+    assert (done.returncode, done.stdout) == (0, "again 3 d\n"), done.stderr
+    assert done.stderr == "warning: another worker is gone; restarting from the last checkpoint\n"

@@ -1,0 +1,53 @@
+"""Tests of `pose-tf evaluate`."""
+
+import json
+
+import cv2
+import numpy as np
+
+from pose_tf import skeleton
+from pose_tf.data.occluders import OccluderBank
+from tests.cli.scores import scores
+
+
+def test_objects_can_be_pasted_over_the_images_that_are_evaluated(run_tool, sample_data, detector, lifter, tmp_path):
+    OccluderBank((np.full((120, 120, 4), 255, np.uint8),)).save(f"{tmp_path}/white.npz")
+    flags = (f"--detector={detector}", f"--lifter={lifter}", f"--data_dir={sample_data}/test")
+    for name, more in (("clean", ()), ("pasted", (f"--occluders={tmp_path}/white.npz",))):
+        run_tool("evaluate", *flags, *more, f"--output={tmp_path}/{name}.json", f"--preview={tmp_path}/{name}.png")
+    clean, pasted = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("clean", "pasted"))
+    assert pasted["true_2d"] == clean["true_2d"]
+    clean, pasted = (cv2.imread(f"{tmp_path}/{name}.png")[:, :256] for name in ("clean", "pasted"))
+    whiter = (pasted == 255).all(axis=-1) & (clean < 255).any(axis=-1)
+    assert whiter.reshape(6, -1).any(axis=1).all()
+
+
+def test_a_lifter_is_evaluated_alone_on_a_file_of_poses(run_tool, sample_data, lifter, tmp_path):
+    flags = (f"--poses={sample_data}/poses.npz", f"--lifter={lifter}", "--subjects=8")
+    run_tool("evaluate", *flags, f"--output={tmp_path}/report.json")
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["samples"] == 12
+    mean = np.float32(json.loads((lifter / "statistics.json").read_text())["mean_mm"])
+    with np.load(sample_data / "poses.npz") as poses:
+        truth = poses["pose3d"][poses["subject"] == 8]
+    total = report["mean_pose"]["total"]
+    expected = scores([mean] * len(truth), truth)
+    np.testing.assert_allclose([total["mpjpe"], total["pa_mpjpe"]], expected, atol=0.01)
+    assert set(report["true_2d"]["joints"]) == set(skeleton.H36M.joints)
+
+
+def test_evaluation_says_what_is_missing(fails, sample_data, lifter, tmp_path):
+    assert "--data_dir and --poses" in fails("evaluate", f"--lifter={lifter}")
+    assert "--detector" in fails("evaluate", f"--lifter={lifter}", f"--data_dir={sample_data}")
+    both = (f"--data_dir={sample_data}", f"--lifter={lifter}")
+    assert f"{lifter} contains a lifter" in fails("evaluate", *both, f"--detector={lifter}")
+    assert "no config.json" in fails("evaluate", *both, f"--detector={tmp_path}")
+    poses = (f"--poses={sample_data}/poses.npz", f"--lifter={lifter}")
+    assert "--occluders needs images" in fails("evaluate", *poses, "--occluders=occluders.npz")
+
+
+def test_evaluation_of_a_subject_without_records_is_refused(fails, sample_data, detector, lifter):
+    flags = (f"--data_dir={sample_data}", f"--detector={detector}", f"--lifter={lifter}")
+    message = fails("evaluate", *flags, "--subjects=8,11")
+    assert "subject 11" in message
+    assert "1, 5, 6, 7, 8" in message

@@ -1,0 +1,34 @@
+"""Tests of `pose-tf inspect`."""
+
+import cv2
+import numpy as np
+
+from pose_tf.data import records
+
+
+def test_inspection_counts_the_records_and_draws_them(run_tool, sample_data, tmp_path):
+    done = run_tool("inspect_records", f"--data_dir={sample_data}", f"--preview={tmp_path}/sheet.png")
+    rows = [line.split() for line in done.stdout.splitlines()]
+    assert ["h36", "40", "samples"] in rows
+    assert ["test_set", "6", "samples"] in rows
+    assert ["mpii", "4", "samples"] in rows
+    assert all([str(subject), "8"] in rows for subject in (1, 5, 6, 7, 8))
+    assert "no faults" in done.stdout
+    assert cv2.imread(f"{tmp_path}/sheet.png").shape == (4 * 256, 8 * 256, 3)
+
+
+def test_inspection_lists_every_damaged_record_and_fails(run_tool, sample_data, tmp_path):
+    (shard,) = (sample_data / "h36").iterdir()
+    samples = list(records.read(str(shard), records.H36M))[:4]
+    samples[1] = samples[1] | {"pose2d": samples[1]["pose2d"] + np.float32(5)}
+    samples[3] = samples[3] | {"pose3d": samples[3]["pose3d"] * np.float32(np.nan)}
+    records.write(f"{tmp_path}/h36/damaged.tfrecord", samples, records.H36M)
+    done = run_tool("inspect_records", f"--data_dir={tmp_path}", ok=False)
+    assert done.returncode == 1
+    assert "damaged.tfrecord record 1: pose3d projects 5.00 px away from pose2d" in done.stdout
+    assert "damaged.tfrecord record 3: 'pose3d' holds NaN or infinity" in done.stdout
+
+
+def test_a_directory_without_records_is_named(fails, tmp_path):
+    (tmp_path / "empty" / "h36").mkdir(parents=True)
+    assert "empty" in fails("inspect_records", f"--data_dir={tmp_path}/empty")
