@@ -3,14 +3,18 @@
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+import tensorflow as tf
 
 from pose_tf.data import records
 from tests.cli import forked
 from tests.cli.processes import free_port
+from tests.export.models import set_random_weights
 from tests.predict.marks import marked, write_photo
 from tests.predict.matroska import write_matroska
 
@@ -37,15 +41,15 @@ def tool_command(tmp_path_factory):
 def run_tool(tool_command):
     """A function that runs `tools/NAME.py FLAGS` and returns the finished process, its output as text.
 
-    Without added environment variables, the process is forked from one that has imported TensorFlow.
+    The process is forked from one that has imported TensorFlow, unless the added variables may concern that import.
     """
 
     def run(name, *flags, ok=True, **environment):
         command = tool_command(name, *flags, **environment)
-        if environment:
-            done = subprocess.run(**command, capture_output=True, timeout=900)
+        if environment.keys() <= {"HOME"}:
+            done = forked.run(command["args"], command["cwd"], timeout=900, **environment)
         else:
-            done = forked.run(command["args"], command["cwd"], timeout=900)
+            done = subprocess.run(**command, capture_output=True, timeout=900)
         if ok:
             assert done.returncode == 0, done.stderr
         return done
@@ -136,6 +140,25 @@ def detector(run_tool, sample_data, tmp_path_factory):
         "--config.train.epochs=1.0",
     )
     return workdir
+
+
+@pytest.fixture(scope="session")
+def sharp_detector(detector, tmp_path_factory):
+    """A copy of the detector's workdir with weights like those after many steps: every image has other joints."""
+    workdir = tmp_path_factory.mktemp("sharp_detector")
+    shutil.copytree(detector, workdir, dirs_exist_ok=True)
+    model = tf.keras.models.load_model(workdir / "best.keras")
+    set_random_weights(model, np.random.default_rng(0))
+    model.save(workdir / "best.keras")
+    return workdir
+
+
+@pytest.fixture(scope="session")
+def model(run_tool, sharp_detector, lifter, tmp_path_factory):
+    """Directory of the exported model of both; tests do not change it."""
+    path = tmp_path_factory.mktemp("model")
+    run_tool("export", f"--detector={sharp_detector}", f"--lifter={lifter}", f"--output_dir={path}")
+    return path
 
 
 @pytest.fixture(scope="session")

@@ -21,8 +21,10 @@ QUIET = {"OPENCV_LOG_LEVEL": "OFF", "OPENCV_FFMPEG_LOGLEVEL": "-8"}
 _context = multiprocessing.get_context("forkserver")
 
 
-def run(command: list[str], cwd, timeout: float) -> subprocess.CompletedProcess:
+def run(command: list[str], cwd, timeout: float, **environment: str) -> subprocess.CompletedProcess:
     """Runs [interpreter, script, flags…], as `subprocess.run` does with `capture_output` and `text`.
+
+    Variables added to the environment come too late for the start of Python and of TensorFlow.
 
     Raises:
         subprocess.TimeoutExpired: the process did not end in time and was killed.
@@ -30,7 +32,7 @@ def run(command: list[str], cwd, timeout: float) -> subprocess.CompletedProcess:
     _context.set_forkserver_preload(PRELOADED)
     with tempfile.TemporaryDirectory() as folder:
         outputs = [os.path.join(folder, name) for name in ("out", "err")]
-        process = _context.Process(target=_become, args=(command[1:], str(cwd), outputs))
+        process = _context.Process(target=_become, args=(command[1:], str(cwd), outputs, environment))
         with unittest.mock.patch.dict(os.environ, QUIET):
             process.start()  # the first also starts the process that the others are forked from
         process.join(timeout)
@@ -42,8 +44,9 @@ def run(command: list[str], cwd, timeout: float) -> subprocess.CompletedProcess:
     return subprocess.CompletedProcess(command, process.exitcode, out, err)
 
 
-def _become(arguments, cwd, outputs):
+def _become(arguments, cwd, outputs, environment):
     os.chdir(cwd)
+    os.environ.update(environment)
     for number, path in enumerate([os.devnull, *outputs]):
         os.dup2(os.open(path, os.O_RDWR | os.O_CREAT), number)
     sys.stdin = open(0, closefd=False)  # noqa: SIM115

@@ -51,3 +51,13 @@ def test_evaluation_of_a_subject_without_records_is_refused(fails, sample_data, 
     message = fails("evaluate", *flags, "--subjects=8,11")
     assert "subject 11" in message
     assert "1, 5, 6, 7, 8" in message
+
+
+def test_subjects_are_numbers(fails, sample_data, lifter):
+    message = fails("evaluate", f"--poses={sample_data}/poses.npz", f"--lifter={lifter}", "--subjects=8,S9")
+    assert message == "error: --subjects=8,S9 is not a list of numbers"
+
+
+def test_a_report_that_cannot_be_written_is_named(fails, sample_data, lifter):
+    flags = (f"--poses={sample_data}/poses.npz", f"--lifter={lifter}", f"--output={sample_data}/poses.npz/r.json")
+    assert f"{sample_data}/poses.npz/r.json cannot be written" in fails("evaluate", *flags)

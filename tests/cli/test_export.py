@@ -39,3 +39,15 @@ def test_two_exports_into_one_directory_give_two_versions(start_tool, detector, 
     for version in (1, 2):
         card = json.loads((tmp_path / "model" / str(version) / "assets.extra" / "model_card.json").read_text())
         assert card["version"] == version
+
+
+def test_an_unknown_precision_is_named_with_those_that_exist(fails, tmp_path):
+    flags = ("--detector=nowhere", "--lifter=nowhere", f"--output_dir={tmp_path}/model")
+    message = fails("export", *flags, "--precision=float16")
+    assert "--precision=float16" in message and "float32" in message and "bfloat16" in message
+
+
+def test_workdirs_that_are_swapped_are_named(fails, detector, lifter, tmp_path):
+    message = fails("export", f"--detector={lifter}", f"--lifter={detector}", f"--output_dir={tmp_path}/model")
+    assert f"{lifter} contains a lifter" in message
+    assert not (tmp_path / "model").exists()

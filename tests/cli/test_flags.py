@@ -1,11 +1,13 @@
 """Tests of the flags that several commands share."""
 
 import pathlib
+import re
 
 import pytest
 
 from pose_tf.cli._flags import find_recipe
 from pose_tf.errors import UserError
+from tests.cli.processes import run
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -28,3 +30,25 @@ def test_an_unknown_recipe_lists_those_that_exist(monkeypatch, name):
     monkeypatch.chdir(ROOT)
     with pytest.raises(UserError, match=rf"^--config={name} does not exist; .* recipes feed_forward, .*, sem_gcn"):
         find_recipe(name)
+
+
+@pytest.mark.parametrize(
+    ("command", "flags"),
+    [
+        ("evaluate", {"detector", "lifter", "flip_test", "batch_size"}),
+        ("submit", {"detector", "lifter", "flip_test", "batch_size"}),
+        ("export", {"detector", "lifter", "flip_test"}),
+        ("train", {"config"}),
+    ],
+)
+def test_help_lists_the_shared_flags_of_a_command_among_its_own(no_tensorflow, command, flags):
+    done = run("-m", "pose_tf.cli", command, "--help", PYTHONPATH=no_tensorflow)
+    listed = set(re.findall(r"^  --(?:\[no\])?(\w+):", done.stdout, re.MULTILINE))
+    assert listed & {"detector", "lifter", "flip_test", "batch_size", "config"} == flags
+
+
+def test_a_batch_has_at_least_one_image(no_tensorflow):
+    flags = ("--detector=a", "--lifter=a", "--records=a", "--batch_size=0")
+    done = run("-m", "pose_tf.cli", "submit", *flags, PYTHONPATH=no_tensorflow)
+    assert done.returncode == 1
+    assert re.fullmatch(r"error: .*--batch_size=0.*\n", done.stderr)

@@ -1,5 +1,7 @@
 """Tests of `pose-tf inspect`."""
 
+import shutil
+
 import cv2
 import numpy as np
 
@@ -32,3 +34,11 @@ def test_inspection_lists_every_damaged_record_and_fails(run_tool, sample_data, 
 def test_a_directory_without_records_is_named(fails, tmp_path):
     (tmp_path / "empty" / "h36").mkdir(parents=True)
     assert "empty" in fails("inspect_records", f"--data_dir={tmp_path}/empty")
+
+
+def test_without_labeled_images_there_is_no_preview(run_tool, sample_data, tmp_path):
+    shutil.copy(sample_data / "test_set.tfrecords", tmp_path)
+    done = run_tool("inspect_records", f"--data_dir={tmp_path}", f"--preview={tmp_path}/sheet.png")
+    assert ["test_set", "6", "samples"] in [line.split() for line in done.stdout.splitlines()]
+    assert "preview" not in done.stdout
+    assert not (tmp_path / "sheet.png").exists()

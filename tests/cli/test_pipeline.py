@@ -19,9 +19,9 @@ def read_submission(path):
 
 
 def test_evaluation_agrees_with_an_independent_score_of_the_submission(
-    run_tool, sample_data, detector, lifter, tmp_path
+    run_tool, sample_data, sharp_detector, lifter, tmp_path
 ):
-    models = (f"--detector={detector}", f"--lifter={lifter}")
+    models = (f"--detector={sharp_detector}", f"--lifter={lifter}")
     done = run_tool(
         "evaluate",
         *models,

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
+from pose_tf.predict.model import load
 from tests.cli.marks_command import command, expected, names
 from tests.predict.marks import marked, write_photo
 from tests.predict.matroska import write_matroska
@@ -77,3 +78,28 @@ def test_photos_and_videos_may_have_any_name(tmp_path, environment):
         assert read["source"] == (b"in\xe9/p" + name + b".jpg").decode("utf-8", "backslashreplace")
         with open(out + b"v" + name + b".html", encoding="utf-8") as file:
             assert '"person":1' in file.read()
+
+
+def test_results_are_those_of_the_library(run_tool, sample_data, model, tmp_path):
+    photo, box = sample_data / "photos" / "person0.png", [20.0, 10.0, 200.0, 230.0]
+    flags = (f"--model={model}", f"--input={photo}", f"--box={','.join(map(str, box))}", "--outputs=json")
+    done = run_tool("predict", *flags, f"--output_dir={tmp_path}/out")
+    assert "1 person" in done.stdout
+    assert names(tmp_path / "out") == {"person0.json"}
+    ((found,),) = (frame["people"] for frame in json.loads((tmp_path / "out" / "person0.json").read_text())["frames"])
+    (expected,) = load(model).people(photo, [box])
+    np.testing.assert_allclose(found["box_px"], box, atol=0.01)
+    np.testing.assert_allclose(found["pose2d_px"], expected.pose2d, atol=0.01)
+    np.testing.assert_allclose(found["pose3d_mm"], expected.pose3d, atol=0.1)
+
+
+def test_a_missing_input_is_named(fails, model, tmp_path):
+    message = fails("predict", f"--model={model}", "--input=nowhere.jpg", f"--output_dir={tmp_path}/out")
+    assert message.startswith("error: --input=nowhere.jpg does not exist")
+    assert not (tmp_path / "out").exists()
+
+
+def test_other_flags_are_checked_before_a_model_is_loaded(fails):
+    flags = ("--model=nowhere", "--input=photo.jpg", "--output_dir=out")
+    assert "outputs is 'pdf'" in fails("predict", *flags, "--outputs=csv,pdf")
+    assert "--model=nowhere" in fails("predict", *flags)

@@ -125,3 +125,37 @@ def test_closed_streams_are_no_error(photos, tmp_path):
     line = f"{sys.executable} {PREDICT} --box=whole --input={photos} --output_dir={tmp_path}/out >&- 2>&-"
     assert subprocess.run(line, shell=True, timeout=600, check=False).returncode == 0
     assert names(tmp_path / "out") == expected()
+
+
+@pytest.fixture
+def program(tmp_path):
+    """A function that writes a program whose `main()` has a given body."""
+
+    def write(body):
+        path = tmp_path / "program.py"
+        path.write_text(
+            f"import logging, sys\nsys.path.insert(0, {str(ROOT)!r})\nfrom pose_tf import cli\n"
+            f"from pose_tf.errors import UserError\ndef main():\n    {body}\ncli.run(main)\n"
+        )
+        return path
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("raised", "sentence"),
+    [("UserError('a file\\n  is bad')", "a file is bad"), ("KeyboardInterrupt", "interrupted")],
+)
+def test_an_error_is_one_line_without_a_traceback(program, raised, sentence):
+    done = run(program(f"raise {raised}"))
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", f"error: {sentence}\n")
+
+
+def test_warnings_of_the_library_are_plain_sentences_and_its_progress_is_hidden(program):
+    done = run(program("log = logging.getLogger('pose_tf.data'); log.warning('%d are missing', 3); log.info('read')"))
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "3 are missing\n")
+
+
+def test_a_word_that_is_no_flag_is_named(no_tensorflow):
+    done = run("-m", "pose_tf.cli", "inspect", "--data_dir=a", "b", PYTHONPATH=no_tensorflow)
+    assert (done.returncode, done.stderr) == (1, "error: 'b' is not a flag; see --help\n")

@@ -9,13 +9,6 @@ from tests.serving.prediction_service import PredictionService
 
 
 @pytest.fixture(scope="module")
-def model(run_tool, detector, lifter, tmp_path_factory):
-    path = tmp_path_factory.mktemp("model")
-    run_tool("export", f"--detector={detector}", f"--lifter={lifter}", f"--output_dir={path}")
-    return path
-
-
-@pytest.fixture(scope="module")
 def service(model):
     with PredictionService(f"{model}/1") as running:
         yield running

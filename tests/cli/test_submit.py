@@ -1,5 +1,11 @@
 """Tests of `pose-tf submit`."""
 
+import json
+
+import numpy as np
+
+from pose_tf.data import records
+
 
 def test_a_truncated_test_set_leaves_no_submission(fails, sample_data, detector, lifter, tmp_path):
     cut = tmp_path / "cut.tfrecords"
@@ -9,3 +15,43 @@ def test_a_truncated_test_set_leaves_no_submission(fails, sample_data, detector,
     message = fails("submit", *models, f"--records={cut}", f"--output={tmp_path}/submission.csv.gz")
     assert "cut.tfrecords record " in message
     assert [path.name for path in tmp_path.iterdir()] == ["cut.tfrecords"]
+
+
+def test_lines_follow_the_records_whatever_the_batches(run_tool, sample_data, sharp_detector, lifter, tmp_path):
+    samples = list(records.read(f"{sample_data}/test_set.tfrecords", records.H36M_TEST))
+    records.write(f"{tmp_path}/reversed.tfrecords", samples[::-1], records.H36M_TEST)
+    models = (f"--detector={sharp_detector}", f"--lifter={lifter}")
+    done = run_tool("submit", *models, f"--records={sample_data}/test_set.tfrecords", f"--output={tmp_path}/a.csv")
+    assert f"6 poses in {tmp_path}/a.csv\n" in done.stdout
+    flags = (f"--records={tmp_path}/reversed.tfrecords", f"--output={tmp_path}/b.csv.gz", "--batch_size=4")
+    run_tool("submit", *models, *flags)
+    forward, backward = (np.loadtxt(tmp_path / name, delimiter=",", skiprows=1) for name in ("a.csv", "b.csv.gz"))
+    np.testing.assert_array_equal(backward[:, 0], [1, 2, 3, 4, 5, 6])
+    np.testing.assert_allclose(backward[::-1, 1:], forward[:, 1:], atol=0.01)
+    assert np.abs(forward[1:, 1:] - forward[:-1, 1:]).max(axis=1).min() > 0.1
+    np.testing.assert_array_equal(forward[:, 1:4], 0)  # the hip
+
+
+def test_the_recipe_decides_on_mirror_images_unless_a_flag_does(run_tool, sample_data, sharp_detector, lifter, tmp_path):
+    flags = (f"--detector={sharp_detector}", f"--lifter={lifter}", f"--records={sample_data}/test_set.tfrecords")
+    poses = {}
+    for flag in ("--flip_test", "--noflip_test", ""):
+        run_tool("submit", *flags, *filter(None, [flag]), f"--output={tmp_path}/poses.csv")
+        poses[flag] = np.loadtxt(tmp_path / "poses.csv", delimiter=",", skiprows=1)
+    recipe = json.loads((sharp_detector / "config.json").read_text())["flip_test"]
+    assert json.loads((lifter / "config.json").read_text())["flip_test"] == recipe
+    assert np.abs(poses["--flip_test"] - poses["--noflip_test"]).max() > 0.1
+    np.testing.assert_array_equal(poses[""], poses["--flip_test" if recipe else "--noflip_test"])
+
+
+def test_the_name_of_the_file_is_checked_before_anything_is_read(fails):
+    flags = ("--detector=nowhere", "--lifter=nowhere", "--records=nowhere")
+    message = fails("submit", *flags, "--output=poses.txt")
+    assert message == "error: --output=poses.txt must end in .csv.gz or .csv"
+
+
+def test_a_test_set_without_records_is_named(fails, detector, lifter, tmp_path):
+    records.write(f"{tmp_path}/empty.tfrecords", [], records.H36M_TEST)
+    flags = (f"--detector={detector}", f"--lifter={lifter}", f"--records={tmp_path}/empty.tfrecords")
+    assert f"{tmp_path}/empty.tfrecords holds no records" in fails("submit", *flags, f"--output={tmp_path}/a.csv")
+    assert not (tmp_path / "a.csv").exists()
