@@ -32,7 +32,9 @@ def test_lines_follow_the_records_whatever_the_batches(run_tool, sample_data, sh
     np.testing.assert_array_equal(forward[:, 1:4], 0)  # the hip
 
 
-def test_the_recipe_decides_on_mirror_images_unless_a_flag_does(run_tool, sample_data, sharp_detector, lifter, tmp_path):
+def test_the_recipe_decides_on_mirror_images_unless_a_flag_does(
+    run_tool, sample_data, sharp_detector, lifter, tmp_path
+):
     flags = (f"--detector={sharp_detector}", f"--lifter={lifter}", f"--records={sample_data}/test_set.tfrecords")
     poses = {}
     for flag in ("--flip_test", "--noflip_test", ""):
