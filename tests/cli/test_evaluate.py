@@ -36,6 +36,18 @@ def test_a_lifter_is_evaluated_alone_on_a_file_of_poses(run_tool, sample_data, l
     assert set(report["true_2d"]["joints"]) == set(skeleton.H36M.joints)
 
 
+def test_the_recipe_decides_on_mirror_images_unless_a_flag_does(run_tool, sample_data, lifter, tmp_path):
+    flags = (f"--poses={sample_data}/poses.npz", f"--lifter={lifter}", f"--output={tmp_path}/report.json")
+    errors = []
+    for more in (["--flip_test"], ["--noflip_test"], []):
+        run_tool("evaluate", *flags, *more)
+        errors.append(json.loads((tmp_path / "report.json").read_text())["true_2d"]["total"]["mpjpe"])
+    with_flips, without, as_in_the_recipe = errors
+    assert abs(with_flips - without) > 0.01
+    assert json.loads((lifter / "config.json").read_text())["flip_test"]
+    assert as_in_the_recipe == with_flips
+
+
 def test_evaluation_says_what_is_missing(fails, sample_data, lifter, tmp_path):
     assert "--data_dir and --poses" in fails("evaluate", f"--lifter={lifter}")
     assert "--detector" in fails("evaluate", f"--lifter={lifter}", f"--data_dir={sample_data}")

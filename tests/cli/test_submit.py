@@ -1,7 +1,5 @@
 """Tests of `pose-tf submit`."""
 
-import json
-
 import numpy as np
 
 from pose_tf.data import records
@@ -30,20 +28,6 @@ def test_lines_follow_the_records_whatever_the_batches(run_tool, sample_data, sh
     np.testing.assert_allclose(backward[::-1, 1:], forward[:, 1:], atol=0.01)
     assert np.abs(forward[1:, 1:] - forward[:-1, 1:]).max(axis=1).min() > 0.1
     np.testing.assert_array_equal(forward[:, 1:4], 0)  # the hip
-
-
-def test_the_recipe_decides_on_mirror_images_unless_a_flag_does(
-    run_tool, sample_data, sharp_detector, lifter, tmp_path
-):
-    flags = (f"--detector={sharp_detector}", f"--lifter={lifter}", f"--records={sample_data}/test_set.tfrecords")
-    poses = {}
-    for flag in ("--flip_test", "--noflip_test", ""):
-        run_tool("submit", *flags, *filter(None, [flag]), f"--output={tmp_path}/poses.csv")
-        poses[flag] = np.loadtxt(tmp_path / "poses.csv", delimiter=",", skiprows=1)
-    recipe = json.loads((sharp_detector / "config.json").read_text())["flip_test"]
-    assert json.loads((lifter / "config.json").read_text())["flip_test"] == recipe
-    assert np.abs(poses["--flip_test"] - poses["--noflip_test"]).max() > 0.1
-    np.testing.assert_array_equal(poses[""], poses["--flip_test" if recipe else "--noflip_test"])
 
 
 def test_the_name_of_the_file_is_checked_before_anything_is_read(fails):
