@@ -1,4 +1,4 @@
-"""Command-line tests of PyTorch checkpoints: importing, evaluating, fine-tuning, and refusing them."""
+"""Tests of `pose-tf import-torch`: importing, evaluating and fine-tuning PyTorch checkpoints, and refusing them."""
 
 import json
 import pathlib

@@ -1,4 +1,4 @@
-"""Tests of the client as a process, against a replacement for TF Serving with a real exported model."""
+"""Tests of `pose-tf serve-client`, against a replacement for TF Serving with a real exported model."""
 
 import json
 
