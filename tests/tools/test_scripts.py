@@ -73,7 +73,7 @@ def test_an_unknown_argument_of_the_quickstart_is_named(checkout):
 def test_arguments_of_the_tests_go_to_pytest(checkout):
     assert run(checkout, "test.sh", "tests/test_viz.py", "-k", "sheet").returncode == 0
     last = (checkout / "calls.txt").read_text().splitlines()[-1]
-    assert last == "-m pytest -n 2 --dist loadfile tests/test_viz.py -k sheet"
+    assert last == "-m pytest -n 2 --dist loadfile --no-loadscope-reorder tests/test_viz.py -k sheet"
 
 
 def test_without_a_python_of_the_right_version_it_says_which_are(checkout):
