@@ -2,9 +2,12 @@
 
 import cv2
 import numpy as np
+import pytest
 
+from pose_tf.predict.media import MediaError, Video
 from pose_tf.predict.people import GivenBoxes
 from pose_tf.predict.predictor import Options, predict
+from pose_tf.predict.video import PeopleInVideo, estimate_frames
 from pose_tf.synthetic.sample import render_sample
 from tests.predict.marks import MARKS, joints, marked
 from tests.predict.matroska import BURST, write_matroska
@@ -67,3 +70,52 @@ def test_a_cut_video_is_reported(video, tmp_path, caplog):
     count = len(joints(f"{tmp_path}/out/cut.json"))
     assert 0 < count < 25
     assert f"cut.avi ends after {count} of 30 frames: it may be damaged" in caplog.text
+
+
+BOXES = np.float32([[30, 20, 60, 60], [120, 10, 40, 40]])
+
+
+def test_given_people_are_numbered_from_1_and_followed(video):
+    followed = PeopleInVideo(Video(video), BOXES[:1], max_frames=10)
+    np.testing.assert_allclose(followed.times, np.arange(10) / 10)
+    assert followed.expected == 10
+    for number, (time, image, boxes) in enumerate(followed):
+        assert time == pytest.approx(number / 10)
+        assert image.shape == (100, 200, 3)
+        assert list(boxes) == [1]
+        np.testing.assert_allclose(boxes[1], [30 + 2 * number, 20, 60, 60], atol=3)
+    assert number == 9
+
+
+def test_a_video_can_be_iterated_again(video):
+    followed = PeopleInVideo(Video(video), BOXES[:1], max_frames=4)
+    first, again = ([(time, image.mean(), *boxes) for time, image, boxes in followed] for _ in range(2))
+    assert first == again and len(first) == 4
+
+
+def test_progress_is_shown_for_both_passes(video):
+    seen = []
+
+    def progress(frames, total, desc):
+        seen.append((desc, total))
+        return frames
+
+    list(PeopleInVideo(Video(video), BOXES, max_frames=5, progress=progress))
+    assert seen == [("people", 5), ("poses", 5)]
+
+
+def test_frames_have_the_poses_of_their_people(video):
+    followed = PeopleInVideo(Video(video), BOXES[:1], max_frames=6)
+    for number, (frame, image) in enumerate(estimate_frames(MARKS, followed, smooth=False, batch_size=2)):
+        (person,) = frame.people
+        assert (frame.time, person.number) == (pytest.approx(number / 10), 1)
+        np.testing.assert_allclose(person.pose2d[0], [59.5 + 2 * number, 49.5 + (-1) ** number], atol=1e-3)
+        assert image.shape == (100, 200, 3)
+    assert number == 5
+
+
+def test_a_video_without_a_frame_is_an_error(video, monkeypatch):
+    opened = Video(video)
+    monkeypatch.setattr(Video, "__iter__", lambda self: iter(()))
+    with pytest.raises(MediaError, match="walk.avi has no frames that can be read"):
+        list(estimate_frames(MARKS, PeopleInVideo(opened, BOXES), smooth=True, batch_size=2))

@@ -142,30 +142,3 @@ def test_one_mirrored_replica_trains_as_one_device_does(config, tmp_path):
     trainer.train(config, None, str(tmp_path / "mirrored"))
     for one, mirrored in zip(weights(tmp_path / "one"), weights(tmp_path / "mirrored")):
         np.testing.assert_allclose(one, mirrored, atol=1e-6)
-
-
-def test_a_loss_that_is_not_finite_stops_the_run_and_is_not_saved(config, tmp_path):
-    config.optimizer.learning_rate = 1e30
-    config.optimizer.clip_norm = 0.0
-    config.train.validate_every_epochs = 100.0
-    with pytest.raises(UserError, match=r"the \w+ is (nan|inf) at step \d+, learning rate 1e\+30; no checkpoint"):
-        trainer.train(config, None, str(tmp_path / "run"))
-    assert not (tmp_path / "run" / "best.keras").exists()
-
-
-def test_a_run_starts_from_given_weights_and_goes_on_from_its_own(config, tmp_path, capsys):
-    trainer.train(config, None, str(tmp_path / "first"))
-    config.init_from = str(tmp_path / "first")
-    config.optimizer.learning_rate = 0.0
-    config.optimizer.weight_decay = 0.0
-    trainer.train(config, None, str(tmp_path / "second"))
-    for first, second in zip(trainable(tmp_path / "first"), trainable(tmp_path / "second")):
-        np.testing.assert_array_equal(first, second)
-    assert f"starting from {tmp_path}/first\n" in capsys.readouterr().err
-    trainer.train(config, None, str(tmp_path / "second"))
-    output = capsys.readouterr().err
-    assert "resuming" in output and "starting" not in output
-
-
-def trainable(workdir):
-    return [weight.numpy() for weight in Workdir(str(workdir)).load_best("lifter").trainable_weights]
