@@ -50,6 +50,15 @@ def test_a_camera_sees_the_whole_person_upright(placed):
         assert (rotation @ (0, 0, 1))[1] < -0.8, "up in the world is not up in the image"
 
 
+def test_a_camera_turns_to_a_person_who_stands_aside():
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        figure = make_figure(rng, 14, make_body(rng, seed)).moved(np.eye(3), np.array([1500.0, 0, 0]))
+        rotation, translation = make_camera(rng, figure, INTRINSICS[0])
+        x, y, z = (figure.joints @ rotation.T + translation).T
+        assert (1145 * x / z + 512.5).min() > 30 and (1145 * x / z + 512.5).max() < 970
+
+
 def test_a_camera_is_a_rigid_motion_at_a_persons_height(placed):
     heights, distances = [], []
     for _, _, rotation, translation in placed:

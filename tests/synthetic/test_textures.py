@@ -61,6 +61,18 @@ def test_some_cloth_has_stripes(axis):
     pytest.fail("no cloth has stripes")
 
 
+def test_some_cloth_has_checks():
+    """Each row equals the first one, or is its opposite."""
+    for seed in range(100):
+        tile = fabric(np.random.default_rng(seed), plain=False)
+        hues = (tile / tile.sum(axis=-1, keepdims=True))[..., 0].round(4)
+        opposite = hues != hues[:1]
+        if colors_of(tile) == 2 and (opposite == opposite[:, :1]).all() and opposite.any() and np.ptp(hues[0]):
+            assert 0.2 < opposite[:, 0].mean() < 0.8
+            return
+    pytest.fail("no cloth has checks")
+
+
 def test_a_wall_without_pictures_has_one_hue_and_pictures_add_others():
     def saturation_spread(pictures):
         walls = draws(wall_texture, 10, pictures).astype(float)
