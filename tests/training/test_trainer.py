@@ -1,59 +1,13 @@
-import importlib
 import json
-import pathlib
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from pose_tf.errors import UserError
-from pose_tf.synthetic.sample import SUBJECTS_TRAIN
 from pose_tf.training import trainer
 from pose_tf.training.monitor import Monitor
 from pose_tf.workdir import Workdir
-
-ROOT = pathlib.Path(__file__).parents[2]
-
-
-def recipe(name):
-    return importlib.import_module(f"pose_tf.configs.{name.replace('/', '.')}").get_config()
-
-
-CONFIGS = ROOT / "configs"
-RECIPES = sorted(str(path.relative_to(CONFIGS).with_suffix("")) for path in CONFIGS.rglob("*.py"))
-RECIPES.remove("base")
-
-
-@pytest.fixture
-def poses(tmp_path, rng):
-    """An .npz of 60 random poses in front of a camera."""
-    pose3d = rng.normal(0, 300, (60, 17, 3)) + [0, 0, 5000]
-    pose2d = pose3d[..., :2] / pose3d[..., 2:] * 1000 + 128
-    np.savez(tmp_path / "poses.npz", pose2d_crop=pose2d, pose3d=pose3d, subject=np.resize(SUBJECTS_TRAIN, 60))
-    return str(tmp_path / "poses.npz")
-
-
-@pytest.fixture
-def config(poses):
-    config = recipe("feed_forward_recomposed")
-    config.data.poses = poses
-    config.data.batch_size = 8
-    config.model.units = 16
-    config.optimizer.warmup_steps = 2
-    config.train.epochs = 4.0
-    config.train.report_every_steps = 4
-    return config
-
-
-def weights(workdir):
-    return Workdir(str(workdir)).load_best("lifter").get_weights()
-
-
-def latest(workdir):
-    """All values of the newest checkpoint by name."""
-    newest = max(path for path in (workdir / "checkpoints").iterdir())
-    reader = tf.train.load_checkpoint(str(newest / "ckpt"))
-    return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map() if "OBJECT" not in name}
+from tests.training.saved import latest, weights
 
 
 def test_training_reduces_the_error_and_reports_it(config, tmp_path):
@@ -188,30 +142,3 @@ def test_one_mirrored_replica_trains_as_one_device_does(config, tmp_path):
     trainer.train(config, None, str(tmp_path / "mirrored"))
     for one, mirrored in zip(weights(tmp_path / "one"), weights(tmp_path / "mirrored")):
         np.testing.assert_allclose(one, mirrored, atol=1e-6)
-
-
-def test_a_loss_that_is_not_finite_stops_the_run_and_is_not_saved(config, tmp_path):
-    config.optimizer.learning_rate = 1e30
-    config.optimizer.clip_norm = 0.0
-    config.train.validate_every_epochs = 100.0
-    with pytest.raises(UserError, match=r"the \w+ is (nan|inf) at step \d+, learning rate 1e\+30; no checkpoint"):
-        trainer.train(config, None, str(tmp_path / "run"))
-    assert not (tmp_path / "run" / "best.keras").exists()
-
-
-def test_a_run_starts_from_given_weights_and_goes_on_from_its_own(config, tmp_path, capsys):
-    trainer.train(config, None, str(tmp_path / "first"))
-    config.init_from = str(tmp_path / "first")
-    config.optimizer.learning_rate = 0.0
-    config.optimizer.weight_decay = 0.0
-    trainer.train(config, None, str(tmp_path / "second"))
-    for first, second in zip(trainable(tmp_path / "first"), trainable(tmp_path / "second")):
-        np.testing.assert_array_equal(first, second)
-    assert f"starting from {tmp_path}/first\n" in capsys.readouterr().err
-    trainer.train(config, None, str(tmp_path / "second"))
-    output = capsys.readouterr().err
-    assert "resuming" in output and "starting" not in output
-
-
-def trainable(workdir):
-    return [weight.numpy() for weight in Workdir(str(workdir)).load_best("lifter").trainable_weights]

@@ -1,0 +1,102 @@
+"""Tests of the lifter's stage: its samples, its losses, and its errors on the validation subjects."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pose_tf.data.pipeline import Share
+from pose_tf.errors import UserError
+from pose_tf.training.lifter_stage import LifterStage
+
+
+@pytest.fixture
+def config(config):
+    config.augment.recompose, config.augment.noise_px = False, 0.0
+    config.augment.bone_length_noise = config.augment.upper_body_swap = config.augment.arm_swap = 0.0
+    return config
+
+
+@pytest.fixture
+def stage(config):
+    return LifterStage(config, None)
+
+
+@pytest.fixture
+def arrays(poses):
+    with np.load(poses) as found:
+        return dict(found)
+
+
+def test_subjects_are_held_out_and_statistics_are_those_of_the_others(stage, arrays):
+    held_out = np.isin(arrays["subject"], [8])
+    assert stage.num_samples == 48 and stage.batch_size == 8
+    np.testing.assert_allclose(stage.training.pose3d, arrays["pose3d"][~held_out], rtol=1e-6)
+    np.testing.assert_allclose(stage.validation.pose2d, arrays["pose2d_crop"][held_out], rtol=1e-6)
+    relative = (arrays["pose3d"] - arrays["pose3d"][:, :1])[~held_out]
+    np.testing.assert_allclose(stage.statistics.mean, relative.mean(axis=0), atol=1e-2)
+    np.testing.assert_allclose(stage.statistics.std[1:], relative.std(axis=0)[1:], rtol=1e-4)
+
+
+def test_batches_are_pairs_of_the_training_poses(stage, arrays):
+    for batch in stage.training_batches(0, Share()).take(3):
+        assert batch["pose2d_crop"].shape == (8, 17, 2) and batch["pose3d"].shape == (8, 17, 3)
+        for pose2d, pose3d in zip(batch["pose2d_crop"].numpy(), batch["pose3d"].numpy()):
+            (place,) = np.flatnonzero(np.isclose(arrays["pose3d"][:, 5, 0], pose3d[5, 0], rtol=1e-6))
+            np.testing.assert_allclose(pose2d, arrays["pose2d_crop"][place], rtol=1e-6)
+            assert arrays["subject"][place] != 8
+
+
+def shifted_by(millimeters, stage, pose3d):
+    """A model that predicts the poses with one joint moved by 17 times as many mm: standardized."""
+    wrong = pose3d - pose3d[:, :1]
+    wrong[:, 5, 0] += 17 * millimeters
+    return lambda pose2d, training: stage.statistics.standardize(tf.constant(wrong, tf.float32))
+
+
+@pytest.mark.parametrize("kind", ["squared", "distance"])
+def test_losses_of_a_known_error(config, arrays, kind):
+    """20 mm on average: 340 mm in one coordinate of one joint."""
+    config.loss = kind
+    stage = LifterStage(config, None)
+    stage.model = shifted_by(20, stage, arrays["pose3d"][:4])
+    losses = stage.losses([tf.constant(arrays[key][:4], tf.float32) for key in ("pose2d_crop", "pose3d")])
+    assert set(losses) == set(stage.loss_names)
+    np.testing.assert_allclose(losses["mpjpe"], [20] * 4, rtol=1e-4)
+    std = stage.statistics.std
+    expected = {"squared": (340 / std[5, 0]) ** 2 / 17, "distance": 20 / std.mean()}[kind]
+    np.testing.assert_allclose(losses["loss"], [expected] * 4, rtol=2e-3)  # the distance is smooth at 0
+
+
+def test_validation_measures_the_error_on_the_held_out_subjects(stage, monkeypatch):
+    relative = stage.validation.pose3d - stage.validation.pose3d[:, :1]
+    relative[:, 3, 2] += 17 * 12
+    monkeypatch.setattr(stage, "_lift", lambda pose2d: tf.constant(relative, tf.float32))
+    errors = stage.validate()
+    assert errors["mpjpe"] == pytest.approx(12, rel=1e-4)
+    assert stage.validate(lambda: True) is None
+
+
+def test_a_large_validation_set_is_the_same_in_parts(stage, monkeypatch):
+    whole = stage.validate()
+    monkeypatch.setattr("pose_tf.training.lifter_stage.VALIDATION_BATCH", 5)
+    for name, value in stage.validate().items():
+        assert value == pytest.approx(whole[name], rel=1e-4), name
+
+
+def test_without_poses_and_records_it_is_told_what_to_give(config):
+    config.data.poses = ""
+    with pytest.raises(UserError, match="no training data: give data_dir or config.data.poses"):
+        LifterStage(config, None)
+
+
+def test_records_are_read_where_there_is_no_pose_file(config, data_dir):
+    config.data.poses, config.data.batch_size, config.data.validation_subjects = "", 2, (8,)
+    stage = LifterStage(config, str(data_dir))
+    assert (stage.num_samples, len(stage.validation)) == (2, 1)
+    assert stage.validation.subject.tolist() == [8]
+
+
+def test_sheets_and_poses_show_eight_validation_samples(stage):
+    assert stage.poses().shape == (8, 17, 3)
+    for sheet in (stage.training_sheet(), stage.validation_sheet()):
+        assert sheet.dtype == np.uint8 and sheet.ndim == 3 and sheet.std() > 5
