@@ -2,6 +2,8 @@
 
 import tensorflow as tf
 
+from pose_tf.errors import UserError
+
 
 @tf.keras.utils.register_keras_serializable("pose_tf")
 class DownSampling2D(tf.keras.layers.Layer):
@@ -9,6 +11,9 @@ class DownSampling2D(tf.keras.layers.Layer):
 
     Args:
         factor: size of the result relative to the input, 0.5 to 1, so that no pixel is left out.
+
+    Raises:
+        UserError: another factor.
 
     Call arguments:
         inputs: float [B, H, W, channels].
@@ -19,6 +24,8 @@ class DownSampling2D(tf.keras.layers.Layer):
 
     def __init__(self, factor: float, **kwargs):
         super().__init__(**kwargs)
+        if not 0.5 <= factor <= 1:
+            raise UserError(f"the factor of downsampling is {factor}; it must be at least 0.5 and at most 1")
         self.factor = factor
 
     def call(self, inputs):

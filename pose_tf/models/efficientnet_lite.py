@@ -4,6 +4,7 @@ import math
 
 import tensorflow as tf
 
+from pose_tf.errors import UserError
 from pose_tf.layers import BatchNormalization, DownSampling2D, UpSampling2D
 
 STAGES = (  # units, kernel, stride, expansion, channels (Tan and Le, ICML 2019, table 1)
@@ -18,6 +19,7 @@ STAGES = (  # units, kernel, stride, expansion, channels (Tan and Le, ICML 2019,
 VARIANTS = {0: (1.0, 1.0), 1: (1.0, 1.1), 2: (1.1, 1.2), 3: (1.2, 1.4), 4: (1.4, 1.8)}
 """Factors on channels and on units of the published EfficientNet-Lite0 to Lite4."""
 STEM = 32
+LEVELS = 4  # strides 4, 8, 16 and 32
 EPSILON = 1e-3
 
 
@@ -32,7 +34,7 @@ class EfficientNetLite(tf.keras.Model):
     Args:
         variant: 0 to 4, for the published Lite0 to Lite4.
         num_joints: number of heatmaps.
-        scale: the network sees the image at this relative size: 0.75 turns 256 px into 192.
+        scale: the network sees the image at this relative size, 0.5 to 1: 0.75 turns 256 px into 192.
         pyramid: channels of the pyramid at strides 4, 8, 16 and 32.
 
     Call arguments:
@@ -40,6 +42,9 @@ class EfficientNetLite(tf.keras.Model):
 
     Returns:
         float32 [B, scale·H/4, scale·W/4, num_joints]: heatmap logits.
+
+    Raises:
+        UserError: an unknown variant, or a pyramid of another number of levels.
     """
 
     def __init__(
@@ -50,13 +55,16 @@ class EfficientNetLite(tf.keras.Model):
         pyramid: tuple[int, int, int, int] = (64, 96, 128, 128),
         **kwargs,
     ):
+        if variant not in VARIANTS:
+            raise UserError(f"variant is {variant}; it can be {', '.join(map(str, VARIANTS))}")
+        if len(pyramid) != LEVELS:
+            raise UserError(f"pyramid is {tuple(pyramid)}; it must have {LEVELS} levels")
         x = image = tf.keras.Input((None, None, 3), name="image")
         if scale != 1:
             x = DownSampling2D(scale, name="downsample")(x)
         features = _backbone(x, *VARIANTS[variant])
-        x = features.pop()
-        x = _conv_bn(x, pyramid[-1], 1, "pyramid3.lateral", relu=True)
-        for level in (2, 1, 0):
+        x = _conv_bn(features[-1], pyramid[-1], 1, f"pyramid{LEVELS - 1}.lateral", relu=True)
+        for level in reversed(range(LEVELS - 1)):
             name, channels = f"pyramid{level}", pyramid[level]
             above = x if x.shape[-1] == channels else _conv_bn(x, channels, 1, f"{name}.above")
             above = UpSampling2D(2, name=f"{name}.up")(above)
