@@ -60,7 +60,7 @@ def main():
     if loaded.skipped:
         print(f"skipped {len(loaded.skipped)} weights of the file: {loaded.skipped[0]} … {loaded.skipped[-1]}")
     if loaded.initialized:
-        print(f"not in the file, initialized at random: {', '.join(loaded.initialized)}")
+        print(f"not in the file, initialized at random: {', '.join(loaded.initialized_layers)}")
     for warning in Workdir(_WORKDIR.value).warnings():
         print(f"warning: {warning}", file=sys.stderr)
     print(f"model {_WORKDIR.value}/best.keras")

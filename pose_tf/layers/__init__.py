@@ -8,4 +8,12 @@ from pose_tf.layers.sem_graph_conv import SemGraphConv
 from pose_tf.layers.soft_argmax import SoftArgmax2D
 from pose_tf.layers.up_sampling import UpSampling2D
 
-__all__ = ["BatchNormalization", "DownSampling2D", "Dropout", "NonLocal", "SemGraphConv", "SoftArgmax2D", "UpSampling2D"]
+__all__ = [
+    "BatchNormalization",
+    "DownSampling2D",
+    "Dropout",
+    "NonLocal",
+    "SemGraphConv",
+    "SoftArgmax2D",
+    "UpSampling2D",
+]

@@ -36,6 +36,11 @@ class LoadedWeights:
     state_dict: str = ""
     others: tuple[str, ...] = ()
 
+    @property
+    def initialized_layers(self) -> tuple[str, ...]:
+        """Names of the layers of `initialized`, in its order."""
+        return tuple(dict.fromkeys(key.rsplit(".", 1)[0] for key in self.initialized))
+
 
 @dataclasses.dataclass(frozen=True)
 class _Target:

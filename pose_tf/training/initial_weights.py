@@ -60,10 +60,9 @@ def load_initial_weights(model: tf.keras.Model, path: str) -> list[str]:
 def _load_torch(model, path):
     """Loads a PyTorch file. Returns the names of the layers that it lacks."""
     try:
-        loaded = load_torch_weights(model, path)
+        return list(load_torch_weights(model, path).initialized_layers)
     except UserError as error:
         raise UserError(f"config.init_from: {error}") from None
-    return list(dict.fromkeys(key.rsplit(".", 1)[0] for key in loaded.initialized))
 
 
 def _read(model, path):

@@ -145,5 +145,7 @@ def test_what_is_no_model_is_refused(tmp_path):
     with pytest.raises(UserError, match="text.keras cannot be loaded"):
         load_initial_weights(detector(), f"{tmp_path}/text.keras")
     for path in (str(tmp_path), f"{tmp_path}/nowhere"):
-        with pytest.raises(UserError, match=f"config.init_from={path} is not a workdir, .keras file, checkpoint or PyTorch file"):
+        with pytest.raises(
+            UserError, match=f"config.init_from={path} is not a workdir, .keras file, checkpoint or PyTorch file"
+        ):
             load_initial_weights(detector(), path)
