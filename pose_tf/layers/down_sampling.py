@@ -2,8 +2,6 @@
 
 import tensorflow as tf
 
-from pose_tf.errors import UserError
-
 
 @tf.keras.utils.register_keras_serializable("pose_tf")
 class DownSampling2D(tf.keras.layers.Layer):
@@ -13,7 +11,7 @@ class DownSampling2D(tf.keras.layers.Layer):
         factor: size of the result relative to the input, 0.5 to 1, so that no pixel is left out.
 
     Raises:
-        UserError: another factor.
+        ValueError: another factor.
 
     Call arguments:
         inputs: float [B, H, W, channels].
@@ -25,7 +23,7 @@ class DownSampling2D(tf.keras.layers.Layer):
     def __init__(self, factor: float, **kwargs):
         super().__init__(**kwargs)
         if not 0.5 <= factor <= 1:
-            raise UserError(f"the factor of downsampling is {factor}; it must be at least 0.5 and at most 1")
+            raise ValueError(f"the factor of downsampling is {factor}; it must be at least 0.5 and at most 1")
         self.factor = factor
 
     def call(self, inputs):

@@ -4,7 +4,6 @@ import math
 
 import tensorflow as tf
 
-from pose_tf.errors import UserError
 from pose_tf.layers import BatchNormalization, DownSampling2D, UpSampling2D
 
 STAGES = (  # units, kernel, stride, expansion, channels (Tan and Le, ICML 2019, table 1)
@@ -44,7 +43,7 @@ class EfficientNetLite(tf.keras.Model):
         float32 [B, scale·H/4, scale·W/4, num_joints]: heatmap logits.
 
     Raises:
-        UserError: an unknown variant, or a pyramid of another number of levels.
+        ValueError: an unknown variant, or a pyramid of another number of levels.
     """
 
     def __init__(
@@ -56,9 +55,9 @@ class EfficientNetLite(tf.keras.Model):
         **kwargs,
     ):
         if variant not in VARIANTS:
-            raise UserError(f"variant is {variant}; it can be {', '.join(map(str, VARIANTS))}")
+            raise ValueError(f"variant is {variant}; it can be {', '.join(map(str, VARIANTS))}")
         if len(pyramid) != LEVELS:
-            raise UserError(f"pyramid is {tuple(pyramid)}; it must have {LEVELS} levels")
+            raise ValueError(f"pyramid is {tuple(pyramid)}; it must have {LEVELS} levels")
         x = image = tf.keras.Input((None, None, 3), name="image")
         if scale != 1:
             x = DownSampling2D(scale, name="downsample")(x)

@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pose_tf.errors import UserError
 from pose_tf.layers import DownSampling2D
 
 
@@ -33,5 +32,5 @@ def test_the_type_and_the_known_shape_stay(dtype):
 
 @pytest.mark.parametrize("factor", [0, 0.49, 1.01, -1, float("nan")])
 def test_a_factor_that_leaves_out_pixels_is_refused(factor):
-    with pytest.raises(UserError, match="the factor of downsampling is .*; it must be at least 0.5 and at most 1"):
+    with pytest.raises(ValueError, match="the factor of downsampling is .*; it must be at least 0.5 and at most 1"):
         DownSampling2D(factor)

@@ -225,7 +225,7 @@ def test_a_classifier_fills_the_backbone_and_leaves_the_pyramid(lite0, path, rng
     skipped = {key for key in numpy_models.lite0_head_shapes(10) if not key.endswith(counters)}
     assert set(loaded.skipped) == skipped and len(skipped) == 7
     assert set(loaded.initialized) == {key for key in own if not key.endswith(counters)}
-    assert loaded.initialized_layers[:3] == ("final_layer", "pyramid1.above.bn", "pyramid1.above")
+    assert loaded.initialized_layers[:3] == ("final_layer", "pyramid0.conv.bn", "pyramid0.conv")
     assert_is_lite0(lite0, {key: (state if key in own else other)[key] for key in state}, rng)
 
 
