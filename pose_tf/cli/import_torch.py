@@ -5,8 +5,9 @@
     pose-tf train --config=hrnet_w32 --config.init_from=runs/imported --data_dir=DATA --workdir=runs/detector
 
 Supports official HRNet pose checkpoints and ImageNet classifiers, HRNet from mmpose, ImageNet classifiers of
-EfficientNet-Lite, SemGCN and the linear model of the public SemGCN code, and the networks of the paper's released code, written by torch.save or safetensors. PyTorch is not
-needed, and nothing in the file is executed. Every weight must fit; the command lists the weights that it skips.
+EfficientNet-Lite, SemGCN and the linear model of the public SemGCN code, and the networks of the paper's released code,
+written by torch.save or safetensors. PyTorch is not needed, and nothing in the file is executed. Every weight must fit;
+the command lists the weights that it skips.
 
 Lifters of the public code were trained on 2D joints normalized by the whole image. Here lifters get 2D joints
 normalized by the crop of the person, so fine-tune them before use: pose-tf train --config.init_from.
