@@ -16,17 +16,25 @@ A recipe is a docstring and the settings that differ:
 from ml_collections import ConfigDict
 
 
-def detector() -> ConfigDict:
-    """Settings of a recipe for a detector, from images to 2D joints; the defaults are those of HRNet-W32."""
+def detector(network: str = "hrnet") -> ConfigDict:
+    """Settings of a recipe for a detector, from images to 2D joints; the defaults are those of HRNet-W32.
+
+    Args:
+        network: `hrnet`, or `efficientnet_lite0` to `efficientnet_lite4`.
+    """
     config = _common("detector")
 
     config.model = ConfigDict()
-    config.model.name = "hrnet"
-    config.model.width = 32  # channels of the branch with the highest resolution
-    config.model.stem = 64  # channels before the branches
-    config.model.modules = (1, 4, 3)  # exchanges between resolutions in stages 2, 3 and 4
-    config.model.blocks = 4  # residual units between two exchanges
-    config.model.downsample = 1  # 2: average-pool the input 2x2 first, 4x faster, coarser heatmaps; or 4, or 8
+    config.model.name = network
+    if network == "hrnet":
+        config.model.width = 32  # channels of the branch with the highest resolution
+        config.model.stem = 64  # channels before the branches
+        config.model.modules = (1, 4, 3)  # exchanges between resolutions in stages 2, 3 and 4
+        config.model.blocks = 4  # residual units between two exchanges
+        config.model.downsample = 1  # 2: average-pool the input 2x2 first, 4x faster, coarser heatmaps; or 4, or 8
+    else:
+        config.model.scale = 0.75  # size of the image that the network sees, relative to 256 px; 0.5, 0.625, … 1.0
+        config.model.pyramid = (64, 96, 128, 128)  # channels at strides 4, 8, 16 and 32 above the backbone
 
     config.data.service = ""  # host:port of a tf.data service; it reads the records instead of this machine
     config.data.validation_samples = 2048  # at most this many, evenly spaced
@@ -118,7 +126,7 @@ def _common(stage):
     config.stage = stage
     config.seed = 0
     config.strategy = "auto"  # or one_device, mirrored, multi_worker
-    config.init_from = ""  # start from these weights: a workdir, a .keras file or a checkpoint
+    config.init_from = ""  # start from these weights: a workdir, a .keras file, a checkpoint or a PyTorch file
     config.precision = "float32"  # or mixed_float16, mixed_bfloat16
     config.tf32 = False  # True: A100 and newer GPUs round the factors of float32 products to 10 bits, which is faster
     config.jit_compile = False  # True: XLA compiles the network, the losses and the gradients

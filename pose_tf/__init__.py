@@ -12,6 +12,7 @@ from pose_tf.keras_version import require_keras_2
 __version__ = "0.1.0"
 
 _HOMES = {
+    "EfficientNetLite": "pose_tf.models",
     "FeedForward": "pose_tf.models",
     "Frame": "pose_tf.predict.results",
     "HRNet": "pose_tf.models",

@@ -28,8 +28,9 @@ import tensorflow as tf
 
 from pose_tf import files
 from pose_tf.errors import UserError
-from pose_tf.models import FeedForward, HRNet, SemGCN, load_keras
+from pose_tf.models import load_keras
 from pose_tf.models.decoding import Decoding
+from pose_tf.models.networks import CLASSES
 from pose_tf.models.statistics import PoseStatistics
 from pose_tf.skeleton import H36M
 
@@ -39,7 +40,6 @@ NORMALIZED_BY_IMAGE = (
     "width), but here they are normalized by the crop of the person (x / 128 - 1): its poses are wrong until you "
     "fine-tune it (config.init_from)"
 )
-STAGES = {"detector": HRNet, "lifter": FeedForward | SemGCN}
 
 NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
 """Error numbers of file systems without locks."""
@@ -319,6 +319,6 @@ class Workdir:
         for warning in self.warnings():
             print(f"warning: {warning}", file=sys.stderr)
         model = load_keras(path)
-        if not isinstance(model, STAGES[stage]) or model.output_shape[-1 if stage == "detector" else 1] != JOINTS:
+        if not isinstance(model, CLASSES[stage]) or model.output_shape[-1 if stage == "detector" else 1] != JOINTS:
             raise UserError(f"{path} is a {model.name}, expected a {stage} with {JOINTS} joints")
         return model

@@ -4,9 +4,10 @@
         --workdir=runs/imported
     pose-tf train --config=hrnet_w32 --config.init_from=runs/imported --data_dir=DATA --workdir=runs/detector
 
-Supports official HRNet pose checkpoints and ImageNet classifiers, HRNet from mmpose, SemGCN and the linear model of the
-public SemGCN code, and the networks of the paper's released code, written by torch.save or safetensors. PyTorch is not
-needed, and nothing in the file is executed. Every weight must fit; the command lists the weights that it skips.
+Supports official HRNet pose checkpoints and ImageNet classifiers, HRNet from mmpose, ImageNet classifiers of
+EfficientNet-Lite, SemGCN and the linear model of the public SemGCN code, and the networks of the paper's released code,
+written by torch.save or safetensors. PyTorch is not needed, and nothing in the file is executed. Every weight must fit;
+the command lists the weights that it skips.
 
 Lifters of the public code were trained on 2D joints normalized by the whole image. Here lifters get 2D joints
 normalized by the crop of the person, so fine-tune them before use: pose-tf train --config.init_from.
@@ -20,7 +21,10 @@ from absl import flags
 from pose_tf.cli import start_tensorflow
 
 _ARCH = flags.DEFINE_string(
-    "arch", None, "hrnet_w<width>, sem_gcn, feed_forward, released_sem_gcn or released_feed_forward."
+    "arch",
+    None,
+    "hrnet_w<width>, efficientnet_lite0 to efficientnet_lite4, sem_gcn, feed_forward, released_sem_gcn or "
+    "released_feed_forward.",
 )
 _CHECKPOINT = flags.DEFINE_string("checkpoint", None, "File that torch.save or safetensors wrote.")
 _STATE_DICT = flags.DEFINE_string(
@@ -60,7 +64,7 @@ def main():
     if loaded.skipped:
         print(f"skipped {len(loaded.skipped)} weights of the file: {loaded.skipped[0]} … {loaded.skipped[-1]}")
     if loaded.initialized:
-        print(f"not in the file, initialized at random: {', '.join(loaded.initialized)}")
+        print(f"not in the file, initialized at random: {', '.join(loaded.initialized_layers)}")
     for warning in Workdir(_WORKDIR.value).warnings():
         print(f"warning: {warning}", file=sys.stderr)
     print(f"model {_WORKDIR.value}/best.keras")

@@ -7,6 +7,7 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 from pose_tf.choices import PRECISIONS
 from pose_tf.errors import check_choice
 
+CONVOLUTIONS = (tf.keras.layers.Conv2D, tf.keras.layers.DepthwiseConv2D)
 IN_FLOAT32 = {"final_layer"}  # float32 in any precision, since its heatmaps determine the coordinates
 
 
@@ -32,7 +33,7 @@ def fold_batch_norm(model: tf.keras.Model, precision: str) -> tf.keras.Model:
         if isinstance(layer, tf.keras.layers.BatchNormalization):
             before = layer.inbound_nodes[0].inbound_layers  # a single layer, not a list, for one input
             seen_by_others = len(before.outbound_nodes) > 1 or before.name in model.output_names
-            if isinstance(before, tf.keras.layers.Conv2D) and not seen_by_others:
+            if isinstance(before, CONVOLUTIONS) and not seen_by_others:
                 folded[before.name] = layer
     gone = {layer.name for layer in folded.values()}
 
@@ -58,7 +59,8 @@ def _folded_weights(conv, bn):
     gamma = np.float64(bn.gamma) if bn.scale else 1.0
     beta = np.float64(bn.beta) if bn.center else 0.0
     factor = gamma / np.sqrt(variance + bn.epsilon)
-    return [kernel * factor, factor * (sum(bias) - mean) + beta]
+    depthwise = isinstance(conv, tf.keras.layers.DepthwiseConv2D)  # [k, k, channels, outputs of each channel]
+    return [kernel * (factor.reshape(kernel.shape[2:]) if depthwise else factor), factor * (sum(bias) - mean) + beta]
 
 
 def freeze(function, spec: tf.TensorSpec):

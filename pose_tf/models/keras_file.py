@@ -17,17 +17,15 @@ import numpy as np
 import tensorflow as tf
 
 from pose_tf.errors import UserError
-from pose_tf.models.feed_forward import FeedForward
-from pose_tf.models.hrnet import HRNet
-from pose_tf.models.sem_gcn import SemGCN
+from pose_tf.models.networks import CLASSES
 
-MODELS = {f"pose_tf>{model.__name__}": model for model in (FeedForward, HRNet, SemGCN)}
+MODELS = {f"pose_tf>{model.__name__}": model for models in CLASSES.values() for model in models}
 ANY_SIZE = 100
 """Layers may be this wide in a file with few weights."""
 
 
 def load_keras(path: str) -> tf.keras.Model:
-    """Loads an `HRNet`, `SemGCN` or `FeedForward` that was saved as a .keras file.
+    """Loads an `HRNet`, `EfficientNetLite`, `SemGCN` or `FeedForward` that was saved as a .keras file.
 
     Args:
         path: the file, a zip archive as written by Keras 2.12 and later.
@@ -63,6 +61,17 @@ def load_keras(path: str) -> tf.keras.Model:
         raise UserError(f"{path} cannot be loaded: {' '.join(str(error).split()) or type(error).__name__}") from None
     check_finite(path, ((weight.name, weight.numpy()) for weight in model.weights))
     return model
+
+
+def is_keras_file(path: str) -> bool:
+    """Whether a file is meant to be a .keras file: by its name, or because it is an archive of such a file's parts."""
+    if path.endswith(".keras"):
+        return True
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return "model.weights.h5" in archive.namelist()
+    except Exception:  # zipfile raises nearly anything at damaged bytes
+        return False
 
 
 def check_finite(path: str, weights: Iterable[tuple[str, np.ndarray]]) -> None:
@@ -129,7 +138,7 @@ def _build(path, config, numbers):
         if any(not isinstance(part, bool | int | float | str | None) for part in values):
             raise UserError(f"{path} is damaged: {key} is {value}")
         whole = [part for part in values if type(part) is int]
-        least = 1 if type(value) is int and "blocks" not in key else 0
+        least = 1 if type(value) is int and "blocks" not in key and key != "variant" else 0
         if any(part < least or part**2 > max(numbers, ANY_SIZE**2) for part in whole):
             raise UserError(f"{path} is damaged: {key} is {value}, and the file has {numbers} weights")
     return MODELS[name].from_config(options)

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from pose_tf import skeleton
 from pose_tf.errors import UserError, check_choice
+from pose_tf.models.efficientnet_lite import EfficientNetLite
 from pose_tf.models.feed_forward import FeedForward
 from pose_tf.models.hrnet import HRNet
 from pose_tf.models.keras_file import check_finite
@@ -35,6 +36,11 @@ class LoadedWeights:
     state_dict: str = ""
     others: tuple[str, ...] = ()
 
+    @property
+    def initialized_layers(self) -> tuple[str, ...]:
+        """Names of the layers of `initialized`, in its order."""
+        return tuple(dict.fromkeys(key.rsplit(".", 1)[0] for key in self.initialized))
+
 
 @dataclasses.dataclass(frozen=True)
 class _Target:
@@ -50,11 +56,12 @@ def load_torch_weights(
     """Loads a PyTorch checkpoint into a model. All variables change, or none does.
 
     Supported for `HRNet`: the official pose checkpoints of any width and joints, official ImageNet classifiers (without
-    their head), and mmpose; for `SemGCN`: the public code, with `nonlocal` or `non_local` layers; for `FeedForward`:
+    their head), and mmpose; for `EfficientNetLite`: ImageNet classifiers of the public code (without their head), which
+    leave the pyramid as it is; for `SemGCN`: the public code, with `nonlocal` or `non_local` layers; for `FeedForward`:
     the linear model of that code and the paper's released network (with `share_blocks`).
 
     Args:
-        model: an `HRNet`, `SemGCN` or `FeedForward` with the shapes of the file.
+        model: an `HRNet`, `EfficientNetLite`, `SemGCN` or `FeedForward` with the shapes of the file.
         path: the checkpoint, see `read_state_dict`.
         map_joints: skeleton of an HRNet file: `mpii`, `coco` or `h36m`. Loads the joints that it shares with the
             model's skeleton, Human3.6M; the others keep their values.
@@ -70,8 +77,8 @@ def load_torch_weights(
     read = read_state_dict(path, state_dict)
     state = {key: value for key, value in read.items() if not key.endswith(".num_batches_tracked")}
     if isinstance(model, HRNet):
-        targets, state = _hrnet_targets(model), _official_hrnet_keys(path, state)
-        skipped, initialized = _without_imagenet_head(model, targets, state)
+        targets, state = _conv_targets(model), _official_hrnet_keys(path, state)
+        skipped, initialized = _without_imagenet_head(targets, state, *_hrnet_head(model))
         if not skipped:
             skipped, initialized = _map_head(model, path, targets, state, map_joints)
         elif map_joints:
@@ -79,8 +86,12 @@ def load_torch_weights(
     else:
         if map_joints:
             raise UserError(f"map_joints applies to HRNet only, not to {model.name}")
-        targets, state = _lifter_targets(model, state)
-        skipped, initialized = (), ()
+        if isinstance(model, EfficientNetLite):
+            targets = _conv_targets(model, _efficientnet_name)
+            skipped, initialized = _without_imagenet_head(targets, state, *EFFICIENTNET_HEAD)
+        else:
+            targets, state = _lifter_targets(model, state)
+            skipped, initialized = (), ()
     _check(model, path, targets, state)
     values = {key: np.asarray(target.convert(state[key]), np.float32) for key, target in targets.items()}
     check_finite(path, values.items())
@@ -130,18 +141,22 @@ def _vector(array):
     return array.ravel() if array.size == max(array.shape, default=1) else array
 
 
-# ------------------------------------------------------------------------------------------------------ HRNet
+# -------------------------------------------------------------------------------------------------- detectors
 
 
-def _hrnet_targets(model):
+def _conv_targets(model, rename=str):
+    """Targets of convolutions and batch normalizations. `rename` gives the name in the file of a layer's name."""
     targets = {}
     for layer in model.layers:
-        if isinstance(layer, tf.keras.layers.Conv2D):
-            targets[f"{layer.name}.weight"] = _Target(layer.kernel, lambda array: array.transpose(2, 3, 1, 0))
+        name = rename(layer.name)
+        if isinstance(layer, tf.keras.layers.DepthwiseConv2D):
+            targets[f"{name}.weight"] = _Target(layer.depthwise_kernel, lambda array: array.transpose(2, 3, 0, 1))
+        elif isinstance(layer, tf.keras.layers.Conv2D):
+            targets[f"{name}.weight"] = _Target(layer.kernel, lambda array: array.transpose(2, 3, 1, 0))
             if layer.use_bias:
-                targets[f"{layer.name}.bias"] = _Target(layer.bias, np.asarray)
+                targets[f"{name}.bias"] = _Target(layer.bias, np.asarray)
         elif isinstance(layer, tf.keras.layers.BatchNormalization):
-            targets |= _bn_targets(layer.name, layer)
+            targets |= _bn_targets(name, layer)
     return targets
 
 
@@ -153,14 +168,37 @@ def _official_hrnet_keys(path, state):
     return official
 
 
-def _without_imagenet_head(model, targets, state):
-    """Removes the layers of a classifier from `state`, and our head from `targets`."""
-    if not any(key.startswith("classifier.") for key in state):
+def _hrnet_head(model):
+    last = rf"stage4\.{model.modules[2] - 1}\.fuse_layers\.[1-3]"
+    return "classifier", rf"(incre_modules|downsamp_modules|classifier|final_layer|{last})\.", r"final_layer\."
+
+
+EFFICIENTNET_HEAD = "_fc", r"_(conv_head|bn1|fc)\.", r"(pyramid\d|final_layer)\."
+
+
+def _efficientnet_name(name):
+    """The public code's name of a layer: `blocks.0.bn1` is `_blocks.0._bn1`. That code lacks the pyramid."""
+    is_ours = re.match(EFFICIENTNET_HEAD[-1], f"{name}.")
+    return name if is_ours else re.sub(r"(^|\.)(?=[a-z])", r"\1_", name)
+
+
+def _without_imagenet_head(targets, state, classifier, theirs, ours):
+    """Removes the head of a classifier from `state`, and our head from `targets`.
+
+    Args:
+        targets: key -> variable of our network.
+        state: key -> array of the file.
+        classifier: name of the layer that only a classifier has.
+        theirs: pattern of the keys of a classifier's head.
+        ours: pattern of the keys that a classifier lacks.
+
+    Returns:
+        The keys that were removed from each; none if the file is not a classifier.
+    """
+    if not any(key.startswith(f"{classifier}.") for key in state):
         return [], []
-    last = f"stage4.{model.modules[2] - 1}"
-    pattern = rf"(incre_modules|downsamp_modules|classifier|final_layer)\.|{last}\.fuse_layers\.[1-3]\."
-    skipped = sorted(key for key in state if re.match(pattern, key))
-    initialized = sorted(key for key in targets if key.startswith("final_layer."))
+    skipped = sorted(key for key in state if re.match(theirs, key))
+    initialized = sorted(key for key in targets if re.match(ours, key))
     for key in skipped:
         del state[key]
     for key in initialized:
@@ -176,7 +214,7 @@ def _map_head(model, path, targets, state, map_joints):
         if count not in (None, model.num_joints):
             raise UserError(
                 f"{path} predicts {count} joints, {model.name} {model.num_joints}; "
-                f"map_joints ({', '.join(SKELETONS)}) loads those that both have"
+                f"map_joints ({', '.join(SKELETONS)}) of pose-tf import-torch loads those that both have"
             )
         return [], []
     check_choice("map_joints", map_joints, SKELETONS)
@@ -214,7 +252,8 @@ def _lifter_targets(model, state):
         return _sem_gcn_targets(model), {key.replace(".non_local.", ".nonlocal."): state[key] for key in state}
     if not isinstance(model, FeedForward):
         raise TypeError(
-            f"PyTorch weights are supported for HRNet, SemGCN and FeedForward, not for {type(model).__name__}"
+            "PyTorch weights are supported for HRNet, EfficientNetLite, SemGCN and FeedForward, not for "
+            f"{type(model).__name__}"
         )
     if model.get_config()["share_blocks"]:
         names = {"input": "linear_in batchnorm", "shared": "block.model.0 block.model.1", "output": "liner_out"}

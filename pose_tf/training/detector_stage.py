@@ -11,13 +11,11 @@ from pose_tf.data import pipeline
 from pose_tf.data.pipeline import Share
 from pose_tf.data.record_index import index_records
 from pose_tf.errors import UserError
-from pose_tf.models import HRNet
 from pose_tf.models.decoding import Decoding
 from pose_tf.models.estimator import detect, normalize_images
+from pose_tf.models.networks import make_network
 from pose_tf.training.stage import SHEET_SAMPLES, Stage, mean_errors
 from pose_tf.training.strategy import batch_sizes, worker_0_first
-
-MODELS = {"hrnet": HRNet}
 
 
 class DetectorStage(Stage):
@@ -54,8 +52,7 @@ class DetectorStage(Stage):
                 f"config.decoding.method is '{self.decoding.method}', which config.loss.integral and integral_l1 "
                 "cannot train"
             )
-        options = config.model.to_dict()
-        self.model = MODELS[options.pop("name")](**options)
+        self.model = make_network(config.model.to_dict())
         self.geometry = GeometricAugmenter(**config.augment.to_dict())
         self.color = ColorJitter(**config.color.to_dict())
         self.occlusion = _make_occlusion(config.occlusion)

@@ -6,7 +6,8 @@ import tensorflow as tf
 
 from pose_tf import files
 from pose_tf.errors import UserError
-from pose_tf.models.keras_file import check_finite, load_keras
+from pose_tf.models.keras_file import check_finite, is_keras_file, load_keras
+from pose_tf.models.torch_weights import load_torch_weights
 from pose_tf.training.checkpoints import MANIFEST, checkpoint_steps, is_whole
 
 HEADS = {"final_layer"}  # layers that depend on the number of joints
@@ -17,7 +18,8 @@ def load_initial_weights(model: tf.keras.Model, path: str) -> list[str]:
 
     Args:
         model: the model that receives the weights.
-        path: a workdir (its best model), a .keras file, or a TensorFlow checkpoint of a run.
+        path: a workdir (its best model), a .keras file, a TensorFlow checkpoint of a run, or a PyTorch file. Of a
+            PyTorch file, every layer must fit, except that an ImageNet classifier lacks some; see `load_torch_weights`.
 
     Returns:
         Names of the layers that keep their own weights.
@@ -26,14 +28,17 @@ def load_initial_weights(model: tf.keras.Model, path: str) -> list[str]:
         UserError: the file is missing or damaged, has a value that is not finite, or holds another model. Then the
             model is unchanged.
     """
+    if os.path.isfile(path) and not is_keras_file(path):
+        return _load_torch(model, path)
     source = _read(model, path)
     if type(source) is not type(model):
         raise UserError(
             f"config.init_from={path} is a {type(source).__name__}, but the recipe's model is a {type(model).__name__}"
         )
-    layers = {layer.name: layer for layer in source.layers}
+    layers = {layer.name: layer for layer in source.layers if layer.weights}
     values, left = {}, []
-    for layer in model.layers:
+    own = [layer for layer in model.layers if layer.weights]  # others may differ, such as the reduction of the image
+    for layer in own:
         shapes = [tuple(weight.shape) for weight in layer.weights]
         given = [tuple(weight.shape) for weight in layers[layer.name].weights] if layer.name in layers else None
         if given == shapes:
@@ -45,11 +50,19 @@ def load_initial_weights(model: tf.keras.Model, path: str) -> list[str]:
                 f"config.init_from={path} does not fit {model.name}: layer {layer.name} has weights of shapes "
                 f"{given or 'none'}, expected {shapes}"
             )
-    if extra := layers.keys() - {layer.name for layer in model.layers}:
+    if extra := layers.keys() - {layer.name for layer in own}:
         raise UserError(f"config.init_from={path} does not fit {model.name}: unexpected layer {min(extra)}")
     for layer, weights in values.items():
         layer.set_weights(weights)
     return left
+
+
+def _load_torch(model, path):
+    """Loads a PyTorch file. Returns the names of the layers that it lacks."""
+    try:
+        return list(load_torch_weights(model, path).initialized_layers)
+    except UserError as error:
+        raise UserError(f"config.init_from: {error}") from None
 
 
 def _read(model, path):
@@ -74,7 +87,7 @@ def _read(model, path):
             prefix = _find_checkpoint(plain, name)
             if prefix and os.path.exists(prefix + ".index"):
                 return _restore(model, prefix, prefix.replace(plain, folder or ".", 1))
-    raise UserError(f"config.init_from={path} is not a workdir, .keras file or checkpoint")
+    raise UserError(f"config.init_from={path} is not a workdir, .keras file, checkpoint or PyTorch file")
 
 
 def _find_checkpoint(folder, name):

@@ -10,13 +10,12 @@ from pose_tf.data.pipeline import Share
 from pose_tf.data.poses import read_pose_file
 from pose_tf.data.record_index import index_records
 from pose_tf.errors import UserError
-from pose_tf.models import FeedForward, SemGCN
 from pose_tf.models.estimator import lift, normalize_pose2d
+from pose_tf.models.networks import make_network
 from pose_tf.models.statistics import PoseStatistics
 from pose_tf.training.stage import SHEET_SAMPLES, Stage, mean_errors
 from pose_tf.training.strategy import batch_sizes, worker_0_first
 
-MODELS = {"feed_forward": FeedForward, "sem_gcn": SemGCN}
 VALIDATION_BATCH = 1024
 
 
@@ -45,8 +44,7 @@ class LifterStage(Stage):
         self.shown = np.linspace(0, len(self.validation) - 1, SHEET_SAMPLES).astype(int)
         self.batch_size, _ = batch_sizes(config.data, strategy)
         self.statistics = PoseStatistics.of(self.training.pose3d, self.training.pose2d)
-        options = config.model.to_dict()
-        self.model = MODELS[options.pop("name")](**options)
+        self.model = make_network(config.model.to_dict())
         self.augmenter = PoseAugmenter(self.training.pose3d, self.training.subject, **config.augment.to_dict())
 
     def training_batches(self, start_step: int, share: Share, job: str = "") -> tf.data.Dataset:

@@ -8,12 +8,13 @@ import ml_collections
 from pose_tf.errors import UserError
 from pose_tf.geometry import CROP_SIZE
 from pose_tf.models.decoding import ALIGNMENTS, METHODS
+from pose_tf.models.networks import DETECTORS, LIFTERS
 
 MIN_REPLICA_BATCH = 8
 """The fewest samples per replica if each of several replicas normalizes over its own samples. With fewer, errors rise
 steeply (Wu and He, Group Normalization, ECCV 2018, figure 1)."""
 MOST = 2**31 - 1
-HRNET_STRIDE = 32  # of HRNet's lowest resolution; the sides of images must be multiples of it
+STRIDE = 32  # of the lowest resolution in a detector; the sides of the images that it sees are multiples of it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,7 +110,7 @@ COMMON = {
 }
 STAGES = {
     "detector": {
-        "model.name": ("hrnet",),
+        "model.name": tuple(DETECTORS),
         "data.service": TEXT,
         "data.validation_samples": POSITIVE_COUNT,
         "augment.flip": SHARE,
@@ -137,7 +138,7 @@ STAGES = {
         "train.half_size_until": SHARE,
     },
     "lifter": {
-        "model.name": ("feed_forward", "sem_gcn"),
+        "model.name": tuple(LIFTERS),
         "model.raw_pixels": SWITCH,
         "data.poses": TEXT,
         "augment.recompose": SWITCH,
@@ -148,7 +149,11 @@ STAGES = {
         "loss": ("squared", "distance"),
     },
 }
-MODELS = {
+EFFICIENTNET = {
+    "model.scale": tuple(side / CROP_SIZE for side in range(CROP_SIZE // 2, CROP_SIZE + 1, STRIDE)),
+    "model.pyramid": Several(1, "four whole numbers of at least 1, such as (64, 96, 128, 128)", (4,)),
+}
+MODELS = {name: EFFICIENTNET for name in DETECTORS if name.startswith("efficientnet_")} | {
     "hrnet": {
         "model.width": Range(1, 1024, whole=True),
         "model.stem": Range(1, 1024, whole=True),
@@ -230,10 +235,23 @@ def _check_detector(values):
     losses = [key for key in values if key.startswith("loss.")]
     if not any(values[key] for key in losses):
         raise UserError(f"config.loss has no factor above 0: set one of config.{', config.'.join(losses)}")
-    if values["train.half_size_until"] and CROP_SIZE // 2 % (HRNET_STRIDE * values["model.downsample"]):
+    if values["train.half_size_until"]:
+        _check_half_size(values)
+
+
+def _check_half_size(values):
+    """Checks that the network can see images of half the size."""
+    half = f"config.train.half_size_until is {values['train.half_size_until']}, but images of half the size"
+    if values["model.name"] == "hrnet":
+        if CROP_SIZE // 2 % (STRIDE * values["model.downsample"]):
+            raise UserError(
+                f"{half} are too small for config.model.downsample = {values['model.downsample']}; lower one of them"
+            )
+    elif CROP_SIZE / 2 * values["model.scale"] % STRIDE:
+        fitting = [scale for scale in EFFICIENTNET["model.scale"] if CROP_SIZE / 2 * scale % STRIDE == 0]
         raise UserError(
-            f"config.train.half_size_until is {values['train.half_size_until']}, but images of half the size are too "
-            f"small for config.model.downsample = {values['model.downsample']}; lower one of them"
+            f"{half} do not fit config.model.scale = {values['model.scale']}; it can be "
+            f"{', '.join(map(str, fitting))} with them"
         )
 
 

@@ -8,13 +8,15 @@ import tensorflow as tf
 
 from pose_tf import files
 from pose_tf.errors import UserError
-from pose_tf.models import FeedForward, HRNet, SemGCN
+from pose_tf.models.networks import DETECTORS, make_network
 from pose_tf.models.statistics import PoseStatistics
 from pose_tf.models.torch_checkpoint import read_state_dict
 from pose_tf.models.torch_weights import LoadedWeights, load_torch_weights
 from pose_tf.workdir import Workdir
 
-ARCHITECTURES = ("hrnet_w<width>", "sem_gcn", "feed_forward", "released_sem_gcn", "released_feed_forward")
+EFFICIENTNETS = tuple(name for name in DETECTORS if name.startswith("efficientnet_"))
+LIFTERS = ("sem_gcn", "feed_forward", "released_sem_gcn", "released_feed_forward")
+ARCHITECTURES = ("hrnet_w<width>", *EFFICIENTNETS, *LIFTERS)
 JOINTS = 17
 METER_MM = 1000.0
 
@@ -54,15 +56,16 @@ def import_torch(
         "flip_test": False,
         "imported": os.path.basename(checkpoint),
     }
-    detector = config["model"]["name"] == "hrnet"
+    detector = config["model"]["name"] in DETECTORS
     if detector:
-        config |= {"stage": "detector", "decoding": {"method": "argmax", "beta": 1.0, "alignment": "corner"}}
+        config |= {"stage": "detector"}
+        if config["model"]["name"] == "hrnet":  # the only one with published pose checkpoints
+            config |= {"decoding": {"method": "argmax", "beta": 1.0, "alignment": "corner"}}
     else:
         config |= {"stage": "lifter", "normalized_by": "crop" if architecture.startswith("released_") else "image"}
         statistics = _statistics(architecture, mean, std)
-    options = dict(config["model"])
     tf.keras.utils.set_random_seed(0)  # for weights that the file may lack
-    model = {"hrnet": HRNet, "sem_gcn": SemGCN, "feed_forward": FeedForward}[options.pop("name")](**options)
+    model = make_network(config["model"])
     loaded = load_torch_weights(model, checkpoint, map_joints, state_dict)
     workdir.create()
     workdir.save_best(model)
@@ -75,11 +78,13 @@ def import_torch(
 def _options(architecture, checkpoint, state_dict):
     """The `model` section of a recipe, derived from the architecture's name and the shapes in the file."""
     hrnet = re.fullmatch(r"hrnet_w(\d+)", architecture)
-    if not hrnet and architecture not in ARCHITECTURES[1:]:
+    if not hrnet and architecture not in EFFICIENTNETS + LIFTERS:
         raise UserError(f"architecture {architecture} is not known; it can be {', '.join(ARCHITECTURES)}")
-    state = read_state_dict(checkpoint, state_dict)
+    if architecture in EFFICIENTNETS:
+        return {"name": architecture}
     if hrnet:
         return {"name": "hrnet", "width": int(hrnet[1])}
+    state = read_state_dict(checkpoint, state_dict)
     released = architecture.startswith("released_")
     name = architecture.removeprefix("released_")
     first = {"sem_gcn": "gconv_input.0.gconv.bias", "feed_forward": "linear_in.bias" if released else "w1.bias"}[name]

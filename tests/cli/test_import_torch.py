@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 from pose_tf import skeleton
+from pose_tf.workdir import Workdir
 from tests.models import numpy_models
 from tests.models.numpy_models import random_state
 from tests.models.torch_files import write_legacy, write_zip
@@ -142,6 +143,21 @@ def test_a_lifter_of_other_coordinates_is_imported_and_evaluated_with_a_warning(
     assert "warning" not in run_tool("evaluate", f"--poses={poses}", f"--lifter={tmp_path}/tuned").stderr
 
 
+def test_an_efficientnet_lite_is_imported_and_says_what_is_new(run_tool, rng, tmp_path):
+    state = random_state(numpy_models.lite0_shapes() | numpy_models.lite0_head_shapes(10), rng)
+    write_zip(tmp_path / "lite0.pth", state)
+    workdir = tmp_path / "imported"
+    flags = ("--arch=efficientnet_lite0", f"--checkpoint={tmp_path}/lite0.pth", f"--workdir={workdir}")
+    done = run_tool("import_torch", *flags)
+    assert "skipped 7 weights of the file: _bn1.bias … _fc.weight" in done.stdout
+    assert "not in the file, initialized at random: final_layer, pyramid0.above.bn, pyramid0.above, " in done.stdout
+    config = json.loads((workdir / "config.json").read_text())
+    assert config["stage"] == "detector" and config["model"] == {"name": "efficientnet_lite0"}
+    model = Workdir(str(workdir)).load_best("detector")
+    kernel = state["_blocks.15._depthwise_conv.weight"].transpose(2, 3, 0, 1)
+    np.testing.assert_array_equal(model.get_layer("blocks.15.depthwise_conv").depthwise_kernel, kernel)
+
+
 def test_a_mistake_in_an_import_is_named(fails, rng, tmp_path):
     write_zip(tmp_path / "gcn.pth", random_state(numpy_models.sem_gcn_shapes(49, channels=8, blocks=2), rng))
     (tmp_path / "cut.pth").write_bytes((tmp_path / "gcn.pth").read_bytes()[:5000])
@@ -155,7 +171,7 @@ def test_a_mistake_in_an_import_is_named(fails, rng, tmp_path):
     assert "text.pth is not a PyTorch checkpoint" in message("hrnet_w4", "text")
     assert "nowhere.pth does not exist" in message("hrnet_w4", "nowhere")
     assert "gcn.pth is not a feed_forward: it lacks 'w1.bias'" in message("feed_forward", "gcn")
-    assert "architecture resnet is not known; it can be hrnet_w<width>, sem_gcn" in message("resnet", "gcn")
+    assert "architecture resnet is not known; it can be hrnet_w<width>, efficientnet_" in message("resnet", "gcn")
     assert "pose_mean and pose_std" in message("released_sem_gcn", "gcn")
     assert "mean.npy cannot be read" in message("sem_gcn", "gcn", "--pose_mean=mean.npy", "--pose_std=std.npy")
     assert not (tmp_path / "run").exists()

@@ -21,6 +21,9 @@ def set_random_weights(model, rng):
         elif isinstance(layer, tf.keras.layers.Conv2D):
             fan_in = np.prod(layer.kernel.shape[:-1])
             layer.kernel.assign(rng.normal(0, fan_in**-0.5, layer.kernel.shape))
+        elif isinstance(layer, tf.keras.layers.DepthwiseConv2D):
+            shape = layer.depthwise_kernel.shape
+            layer.depthwise_kernel.assign(rng.normal(0, np.prod(shape[:2]) ** -0.5, shape))
 
 
 def make_estimator():

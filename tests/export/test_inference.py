@@ -6,16 +6,25 @@ import tensorflow as tf
 
 from pose_tf.errors import UserError
 from pose_tf.export.inference import fold_batch_norm, freeze
-from pose_tf.models import HRNet
+from pose_tf.models import EfficientNetLite, HRNet
 from tests.export.models import set_random_weights
 
 
+def hrnet():
+    return HRNet(width=8, stem=8, modules=(1, 1, 1), blocks=1)
+
+
+def efficientnet_lite():
+    return EfficientNetLite(scale=0.5, pyramid=(8, 8, 12, 16))
+
+
+@pytest.mark.parametrize("make", [hrnet, efficientnet_lite])
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
-def test_folding_batch_normalisation_changes_nothing(images, policy):
+def test_folding_batch_normalisation_changes_nothing(images, make, policy):
     before = tf.keras.mixed_precision.global_policy()
     tf.keras.mixed_precision.set_global_policy(policy)
     try:
-        detector = HRNet(width=8, stem=8, modules=(1, 1, 1), blocks=1)
+        detector = make()
     finally:
         tf.keras.mixed_precision.set_global_policy(before)
     set_random_weights(detector, np.random.default_rng(0))
@@ -29,6 +38,19 @@ def test_folding_batch_normalisation_changes_nothing(images, policy):
     np.testing.assert_allclose(folded(x), expected, atol=tolerance * np.abs(expected).max())
     for weight, value in zip(detector.weights, weights):
         np.testing.assert_array_equal(weight, value)
+
+
+@pytest.mark.parametrize("outputs", [1, 3])
+def test_a_depthwise_convolution_is_folded_for_each_output_of_a_channel(outputs):
+    image = tf.keras.Input((8, 8, 2))
+    x = tf.keras.layers.DepthwiseConv2D(3, depth_multiplier=outputs, name="conv")(image)
+    model = tf.keras.Model(image, tf.keras.layers.BatchNormalization(name="bn")(x))
+    rng = np.random.default_rng(0)
+    model.set_weights([rng.uniform(0.5, 2, weight.shape) for weight in model.get_weights()])
+    images = rng.normal(size=(2, 8, 8, 2))
+    folded = fold_batch_norm(model, "float32")
+    assert not isinstance(folded.get_layer("bn"), tf.keras.layers.BatchNormalization)
+    np.testing.assert_allclose(folded(images), model(images), atol=1e-5)
 
 
 def test_batch_normalisation_stays_where_others_see_the_convolution():

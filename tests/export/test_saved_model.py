@@ -12,11 +12,25 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
+import pose_tf
 from pose_tf import files
 from pose_tf.errors import UserError
 from pose_tf.export.saved_model import export
+from pose_tf.models import EfficientNetLite, FeedForward, PoseEstimator
 from tests.export.memory import memory_of_request, reports_memory
-from tests.export.models import read_card
+from tests.export.models import read_card, set_random_weights
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_an_exported_efficientnet_lite_is_loaded_and_equals_the_keras_model(estimator, images, precision, tmp_path):
+    detector = EfficientNetLite(scale=0.5, pyramid=(8, 8, 12, 16))
+    set_random_weights(detector, np.random.default_rng(0))
+    small = PoseEstimator(detector, FeedForward(units=8), estimator.statistics, flip_detector=True)
+    export(small, str(tmp_path / "model"), precision)
+    found, expected = pose_tf.load(str(tmp_path / "model")).crops(images), small(images)
+    tolerance = 0.01 if precision == "float32" else 0.2
+    np.testing.assert_allclose(found["pose2d"], expected["pose2d"], atol=tolerance)
+    assert np.ptp(found["pose2d"], axis=0).max() > 2 * tolerance  # images differ
 
 
 def test_the_exported_model_equals_the_keras_models(estimator, exported, images):

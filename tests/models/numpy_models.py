@@ -31,11 +31,11 @@ def linear_shapes(name, inputs, outputs, kernel=()):
     return {f"{name}.weight": (outputs, inputs, *kernel), f"{name}.bias": (outputs,)}
 
 
-def bn(state, name, x):
+def bn(state, name, x, epsilon=1e-5):
     weight, bias, mean, variance = (
         state[f"{name}.{part}"] for part in ("weight", "bias", "running_mean", "running_var")
     )
-    return (x - mean) / np.sqrt(variance + 1e-5) * weight + bias
+    return (x - mean) / np.sqrt(variance + epsilon) * weight + bias
 
 
 def linear(state, name, x):
@@ -148,6 +148,122 @@ def hrnet(state, image):
             outputs = count(state, f"{name}.fuse_layers")
             branches = [fuse(branches, f"{name}.fuse_layers", i) for i in range(outputs)]
     return linear(state, "final_layer", branches[0])
+
+
+# ------------------------------------------------------------------------------------------- EfficientNet-Lite
+
+LITE0 = [  # inputs, kernel, stride, expansion, outputs of each unit
+    (32, 3, 1, 1, 16),
+    *((16, 3, 2, 6, 24), (24, 3, 1, 6, 24)),
+    *((24, 5, 2, 6, 40), (40, 5, 1, 6, 40)),
+    *((40, 3, 2, 6, 80), (80, 3, 1, 6, 80), (80, 3, 1, 6, 80)),
+    *((80, 5, 1, 6, 112), (112, 5, 1, 6, 112), (112, 5, 1, 6, 112)),
+    *((112, 5, 2, 6, 192), (192, 5, 1, 6, 192), (192, 5, 1, 6, 192), (192, 5, 1, 6, 192)),
+    (192, 3, 1, 6, 320),
+]
+LITE_EPSILON = 1e-3
+
+
+def lite0_shapes():
+    """The backbone of the public EfficientNet-Lite0."""
+    shapes = {"_conv_stem.weight": (32, 3, 3, 3)} | bn_shapes("_bn0", 32)
+    for number, (inputs, kernel, _, expansion, outputs) in enumerate(LITE0):
+        name, middle = f"_blocks.{number}", expansion * inputs
+        if expansion > 1:
+            shapes |= {f"{name}._expand_conv.weight": (middle, inputs, 1, 1)} | bn_shapes(f"{name}._bn0", middle)
+        shapes |= {f"{name}._depthwise_conv.weight": (middle, 1, kernel, kernel)} | bn_shapes(f"{name}._bn1", middle)
+        shapes |= {f"{name}._project_conv.weight": (outputs, middle, 1, 1)} | bn_shapes(f"{name}._bn2", outputs)
+    return shapes
+
+
+def lite0_head_shapes(classes):
+    """The classifier of the public EfficientNet-Lite0."""
+    return {"_conv_head.weight": (1280, 320, 1, 1)} | bn_shapes("_bn1", 1280) | linear_shapes("_fc", 1280, classes)
+
+
+def lite0_pyramid_shapes(channels, joints=17):
+    """Our pyramid above the backbone, with names in the same style."""
+    shapes = linear_shapes("final_layer", channels[0], joints, (1, 1))
+
+    def conv_bn(name, inputs, outputs, size=1):
+        shapes.update({f"{name}.weight": (outputs, inputs, size, size)} | bn_shapes(f"{name}.bn", outputs))
+
+    for level, inputs in enumerate((24, 40, 112, 320)):
+        conv_bn(f"pyramid{level}.lateral", inputs, channels[level])
+        if level < 3:
+            conv_bn(f"pyramid{level}.conv", channels[level], channels[level], 3)
+            if channels[level + 1] != channels[level]:
+                conv_bn(f"pyramid{level}.above", channels[level + 1], channels[level])
+    return shapes
+
+
+def relu6(x):
+    return np.clip(x, 0, 6)
+
+
+def pad_same(x, size, stride):
+    """TensorFlow's padding: as little as possible, and one more at the end if it is odd."""
+    pads = [max((-(-side // stride) - 1) * stride + size - side, 0) for side in x.shape[1:3]]
+    return np.pad(x, ((0, 0), *((pad // 2, pad - pad // 2) for pad in pads), (0, 0)))
+
+
+def depthwise(x, weight, stride=1):
+    """x [B, H, W, C] with a kernel [C, 1, size, size]."""
+    size = weight.shape[-1]
+    height, width = (-(-side // stride) for side in x.shape[1:3])
+    x, total = pad_same(x, size, stride), 0
+    for i in range(size):
+        for j in range(size):
+            rows = slice(i, i + (height - 1) * stride + 1, stride)
+            columns = slice(j, j + (width - 1) * stride + 1, stride)
+            total = total + x[:, rows, columns] * weight[:, 0, i, j]
+    return total
+
+
+def lite0_features(state, image):
+    """image [B, H, W, 3] to the features of strides 4, 8, 16 and 32."""
+
+    def normalize(x, name):
+        return bn(state, name, x, LITE_EPSILON)
+
+    def dense(x, name):
+        return x @ state[f"{name}.weight"][:, :, 0, 0].T
+
+    windows = sliding_window_view(pad_same(image, 3, 2), (3, 3), axis=(1, 2))[:, ::2, ::2]
+    x = np.tensordot(windows, state["_conv_stem.weight"], axes=([3, 4, 5], [1, 2, 3]))
+    x, features = relu6(normalize(x, "_bn0")), []
+    for number, (inputs, _, stride, expansion, outputs) in enumerate(LITE0):
+        name, y = f"_blocks.{number}", x
+        if stride == 2 and inputs > 16:
+            features.append(x)
+        if expansion > 1:
+            y = relu6(normalize(dense(y, f"{name}._expand_conv"), f"{name}._bn0"))
+        y = relu6(normalize(depthwise(y, state[f"{name}._depthwise_conv.weight"], stride), f"{name}._bn1"))
+        y = normalize(dense(y, f"{name}._project_conv"), f"{name}._bn2")
+        x = x + y if stride == 1 and inputs == outputs else y
+    return [*features, x]
+
+
+def lite0_logits(state, feature):
+    """The feature of stride 32 to the logits of the classes [B, classes]."""
+    x = feature @ state["_conv_head.weight"][:, :, 0, 0].T
+    x = relu6(bn(state, "_bn1", x, LITE_EPSILON)).mean(axis=(1, 2))
+    return linear(state, "_fc", x)
+
+
+def lite0_heatmaps(state, features):
+    """Features of strides 4, 8, 16 and 32 to heatmaps [B, H/4, W/4, J]."""
+
+    def conv_bn(x, name):
+        return bn(state, f"{name}.bn", conv(x, state[f"{name}.weight"]), LITE_EPSILON)
+
+    x = relu6(conv_bn(features[3], "pyramid3.lateral"))
+    for level in (2, 1, 0):
+        if f"pyramid{level}.above.weight" in state:
+            x = conv_bn(x, f"pyramid{level}.above")
+        x = x.repeat(2, axis=1).repeat(2, axis=2) + conv_bn(features[level], f"pyramid{level}.lateral")
+        x = relu6(conv_bn(x, f"pyramid{level}.conv"))
+    return linear(state, "final_layer", x)
 
 
 # ----------------------------------------------------------------------------------------------------- SemGCN

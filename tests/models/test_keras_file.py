@@ -11,10 +11,11 @@ import pytest
 import tensorflow as tf
 
 from pose_tf.errors import UserError
-from pose_tf.models import FeedForward, HRNet, SemGCN, load_keras
+from pose_tf.models import EfficientNetLite, FeedForward, HRNet, SemGCN, load_keras
 
 MODELS = {
     "hrnet": lambda: HRNet(4, stem=4, modules=(1, 1, 1), blocks=1, downsample=2),
+    "efficientnet_lite": lambda: EfficientNetLite(0, scale=0.625, pyramid=(8, 8, 8, 8)),
     "feed_forward": lambda: FeedForward(units=8, share_blocks=True, num_blocks=0),
     "sem_gcn": lambda: SemGCN(
         16, channels=8, edges=[(i, i + 1) for i in range(15)], groups=[[i, i + 1] for i in range(0, 16, 2)]
@@ -102,7 +103,10 @@ def test_a_lambda_does_not_run(path, tmp_path, form):
     made.unlink(missing_ok=True)
     os.rename(source, path)
     message = refusal(path)
-    assert "holds a Functional; it can be FeedForward, HRNet, SemGCN" in message or "cannot be loaded" in message
+    assert (
+        "holds a Functional; it can be EfficientNetLite, FeedForward, HRNet, SemGCN" in message
+        or "cannot be loaded" in message
+    )
     assert not made.exists()
 
 
@@ -126,6 +130,10 @@ def test_a_lambda_does_not_run(path, tmp_path, form):
         {"registered_name": "pose_tf>FeedForward", "config": {"units": 8, "num_blocks": 10**9}},
         {"registered_name": "pose_tf>FeedForward", "config": {"units": 8, "num_blocks": 2}},
         {"registered_name": "pose_tf>HRNet", "config": {"width": 10**6}},
+        {"registered_name": "pose_tf>EfficientNetLite", "config": {"variant": 9}},
+        {"registered_name": "pose_tf>EfficientNetLite", "config": {"scale": 1e6}},
+        {"registered_name": "pose_tf>EfficientNetLite", "config": {"pyramid": [64] * 40}},
+        {"registered_name": "pose_tf>EfficientNetLite", "config": {"pyramid": [10**6] * 4}},
         {"registered_name": "pose_tf>SemGCN", "config": {"channels": 8, "edges": [[0, 99]]}},
         [],
         3,

