@@ -28,6 +28,9 @@ def detector() -> ConfigDict:
     config.model.blocks = 4  # residual units between two exchanges
     config.model.downsample = 1  # 2: average-pool the input 2x2 first, 4x faster, coarser heatmaps; or 4, or 8
 
+    config.data.mix = ConfigDict()  # shares of a batch
+    config.data.mix.h36 = 1.0  # DATA/h36: Human3.6M's records
+    config.data.mix.mpii = 0.0  # DATA/mpii: photographs with 2D joints; one in 20 is held out for validation
     config.data.service = ""  # host:port of a tf.data service; it reads the records instead of this machine
     config.data.validation_samples = 2048  # at most this many, evenly spaced
 

@@ -6,7 +6,7 @@ import tqdm
 
 from pose_tf import geometry, metrics, skeleton
 from pose_tf.augment import OcclusionAugmenter
-from pose_tf.data import pipeline, records
+from pose_tf.data import pipeline
 from pose_tf.data.graph_records import named_errors
 from pose_tf.data.occluders import OccluderBank
 from pose_tf.data.poses import PoseSet
@@ -80,7 +80,7 @@ def evaluate_images(
             shown.extend(image[: PREVIEW_ROWS - len(shown)].numpy())
             yield image
 
-    with named_errors(index.shards, records.H36M):
+    with named_errors(index.shards):
         predicted = estimate(estimator, images(), len(poses))
     truth = {key: np.concatenate(values) for key, values in truth.items()}
     lifted = lift_poses(estimator.lift, truth["pose2d_crop"])
