@@ -19,6 +19,10 @@ from pose_tf.training.strategy import batch_sizes, worker_0_first
 MODELS = {"hrnet": HRNet}
 
 
+REPORTED = ("pixel_error", "pck2d")
+"""The metrics of a validation."""
+
+
 class DetectorStage(Stage):
     """Images to 2D joints.
 
@@ -112,7 +116,7 @@ class DetectorStage(Stage):
         found, mean = {}, 0.0
         for part in self.data.parts:
             images = self.validation_images[part.source.name]
-            errors = mean_errors(metrics.POSE2D_METRICS, images, predict, interrupted)
+            errors = mean_errors(REPORTED, images, predict, interrupted)
             if errors is None or len(self.data.parts) == 1:
                 return errors
             found |= {f"{part.source.name}/{name}": error for name, error in errors.items()}
