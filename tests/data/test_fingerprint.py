@@ -1,5 +1,6 @@
 """Tests of fingerprints: they change if the data changes, and only then."""
 
+import io
 import zlib
 
 import numpy as np
@@ -67,3 +68,36 @@ def test_records_of_the_same_size_are_told_apart_by_the_checksum_at_their_end(tm
     one, other = (fingerprint(make_config(), str(tmp_path / name))["records"]["a"] for name in ("one", "other"))
     assert one.split(",")[0] == other.split(",")[0] and one != other
     assert one.endswith(f"checksum {zlib.adler32(b'hello'):08x}")
+
+
+def test_a_pose_file_is_read_in_place_of_the_records(tmp_path):
+    write_records(tmp_path, a=1)
+    files.write_npz(str(tmp_path / "poses.npz"), pose3d=np.zeros(3))
+    found = fingerprint(make_config(poses=str(tmp_path / "poses.npz")), str(tmp_path))
+    assert found.keys() == {"poses"} and found["poses"].keys() == {"pose3d.npy"}
+
+
+def test_an_array_is_known_by_its_crc_and_its_size(tmp_path):
+    array = np.arange(6, dtype=np.float32)
+    files.write_npz(str(tmp_path / "poses.npz"), a=array)
+    buffer = io.BytesIO()
+    np.save(buffer, array)
+    data = buffer.getvalue()
+    found = fingerprint(make_config(poses=str(tmp_path / "poses.npz")), None)
+    assert found == {"poses": {"a.npy": f"{zlib.crc32(data):08x} ({len(data)} bytes)"}}
+
+
+@pytest.mark.parametrize("content", [None, b"", b"Dear reader", b"PK\3\4"])
+def test_what_cannot_be_read_has_no_fingerprint(tmp_path, content):
+    """Reading it later reports it."""
+    if content is not None:
+        (tmp_path / "poses.npz").write_bytes(content)
+    assert fingerprint(make_config(poses=str(tmp_path / "poses.npz")), None) == {}
+
+
+def test_records_shorter_than_a_checksum_and_no_records(tmp_path):
+    write_records(tmp_path / "a", short=2)
+    assert fingerprint(make_config(), str(tmp_path / "a")) == {"records": {"short": "2 bytes, checksum 0000"}}
+    assert fingerprint(make_config(), None) == {}
+    with pytest.raises(UserError, match=f"{tmp_path}/b"):
+        fingerprint(make_config(), str(tmp_path / "b"))
