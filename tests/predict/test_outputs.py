@@ -1,13 +1,16 @@
 """Tests of the names of result files: they tell what they belong to, and replace nothing else."""
 
 import json
+import os
 
 import pytest
 
 from pose_tf.errors import UserError
 from pose_tf.predict import outputs
+from pose_tf.predict.media import MediaError
 from pose_tf.predict.people import GivenBoxes
 from pose_tf.predict.predictor import Options, predict
+from pose_tf.predict.results import Poses, write_json
 from tests.predict.marks import MARKS, marked, write_photo
 from tests.predict.matroska import write_matroska
 
@@ -123,3 +126,35 @@ def test_a_name_that_the_file_system_refuses_ends_nothing_else(tmp_path, monkeyp
         predict(MARKS, f"{tmp_path}/in", Options(f"{tmp_path}/out", GivenBoxes("whole")))
     assert "File name too long" in capsys.readouterr().err
     assert {"b.npz", "c.npz"} <= {path.name for path in (tmp_path / "out").iterdir()}
+
+
+def test_each_output_has_its_ending():
+    outputs_of_a_photo = outputs.result_files("out/a", False, outputs.OUTPUTS)
+    assert outputs_of_a_photo == {
+        "overlay": "out/a.png",
+        "views": "out/a.views.png",
+        "page": "out/a.html",
+        "json": "out/a.json",
+        "csv": "out/a.csv",
+        "npz": "out/a.npz",
+    }
+    assert outputs.result_files("out/a", True, ("overlay", "csv")) == {"overlay": "out/a.mp4", "csv": "out/a.csv"}
+
+
+def test_names_that_clash_keep_their_suffix_and_others_do_not():
+    assert outputs.name_results(["in/a.jpg", "in/b.mp4"], "out") == {"in/a.jpg": "out/a", "in/b.mp4": "out/b"}
+    clash = ["in/a.jpg", "in/a.mp4"]
+    assert outputs.name_results(clash, "out") == {name: name.replace("in", "out") for name in clash}
+
+
+def test_a_path_that_is_not_utf_8_is_told_with_escapes():
+    assert outputs.readable("caf\u00e9.jpg") == "caf\u00e9.jpg"
+    assert outputs.readable(os.fsdecode(b"w\xfc.jpg")) == r"w\xfc.jpg"
+
+
+def test_a_link_to_an_input_is_not_replaced(tmp_path):
+    write_json(f"{tmp_path}/a.json", Poses("a.jpg", 64, 48, None, []))  # a result, which could be replaced
+    (tmp_path / "b.json").symlink_to(tmp_path / "a.json")
+    outputs.check_results("b.jpg", {"json": f"{tmp_path}/b.json"}, set())
+    with pytest.raises(MediaError, match=f"^b.jpg: results would replace {tmp_path}/b.json; choose another output dir"):
+        outputs.check_results("b.jpg", {"json": f"{tmp_path}/b.json"}, {f"{tmp_path}/a.json"})
