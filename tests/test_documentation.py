@@ -16,7 +16,7 @@ from pose_tf.predict.model import PoseModel
 from pose_tf.serving.client import Client
 from pose_tf.training.recipe import check_values, flatten
 from tests.serving.prediction_service import PredictionService
-from tests.training.test_trainer import RECIPES, recipe
+from tests.training.recipes import RECIPES, recipe
 
 ROOT = pathlib.Path(__file__).parents[1]
 DOCUMENTS = [ROOT / name for name in ("README.md", "BUILD.md", "CONTRIBUTING.md", "CHANGELOG.md")]

@@ -1,23 +1,24 @@
-"""Tests of the workdir: one process at a time trains in it, on the data with which the run began."""
+"""Tests of the workdir: one process trains in it, on the data of its run, and damage to a file is one sentence."""
 
 import errno
 import fcntl
+import json
 import os
 import pathlib
 import signal
 import subprocess
 import sys
-import zlib
 
-import ml_collections
 import numpy as np
 import pytest
 
 from pose_tf import files
 from pose_tf.data.fingerprint import fingerprint
 from pose_tf.errors import UserError
+from pose_tf.models import FeedForward, HRNet
 from pose_tf.models.statistics import PoseStatistics
 from pose_tf.workdir import Workdir
+from tests.data.fingerprinted import make_config, write_records
 
 ROOT = pathlib.Path(__file__).parents[1]
 HOLD = """
@@ -65,81 +66,12 @@ def test_what_a_killed_training_left_unfinished_is_removed(tmp_path):
         assert sorted(path.name for path in tmp_path.iterdir()) == ["best.keras", "lock"]
 
 
-def make_config(poses="", bank="", probability=0.0):
-    return ml_collections.ConfigDict(
-        {"data": {"poses": poses}, "occlusion": {"bank": bank, "probability": probability}}
-    )
-
-
-def write_records(folder, **sizes):
-    (folder / "h36").mkdir(parents=True, exist_ok=True)
-    for name, size in sizes.items():
-        (folder / "h36" / name).write_bytes(bytes(size))
-
-
-def test_records_are_told_apart_by_names_and_sizes_wherever_they_lie(tmp_path):
-    write_records(tmp_path / "data", a=3, b=5)
-    write_records(tmp_path / "copy", a=3, b=5)
-    found = fingerprint(make_config(), str(tmp_path / "data"))
-    assert found == {"records": {"a": "3 bytes, checksum 000000", "b": "5 bytes, checksum 00000000"}}
-    assert found == fingerprint(make_config(), str(tmp_path / "copy"))
-    workdir = Workdir(str(tmp_path))
-    workdir.check_same_data(found, 7)  # of a new run
-    files.write_json(workdir.file("data.json"), found | {"samples": 7})
-    workdir.check_same_data(found, 7)
-    write_records(tmp_path / "data", b=6, c=1)
-    with pytest.raises(UserError, match=r"b of the records was 5 bytes.*, now it is 6 bytes.* \(1 more changed\)"):
-        workdir.check_same_data(fingerprint(make_config(), str(tmp_path / "data")))
-    (tmp_path / "copy" / "h36" / "a").unlink()
-    with pytest.raises(UserError, match="a of the records was 3 bytes, checksum 000000, now it is missing; resume"):
-        workdir.check_same_data(fingerprint(make_config(), str(tmp_path / "copy")))
-    with pytest.raises(UserError, match="it had 7 training samples, now 6; resume"):
-        workdir.check_same_data(found, 6)
-
-
-@pytest.mark.parametrize("compress", [False, True])
-def test_arrays_are_told_apart_by_what_they_hold(tmp_path, compress):
-    def write(name, value):
-        path = str(tmp_path / name)
-        files.write_npz(path, compress, a=np.full(1000, value), b=np.zeros(3))
-        return fingerprint(make_config(poses=path), None)["poses"]
-
-    first = write("a.npz", 1)
-    assert first == write("elsewhere.npz", 1)
-    other = write("a.npz", 2)
-    assert first.keys() == other.keys() == {"a.npy", "b.npy"}
-    assert [name for name in first if first[name] != other[name]] == ["a.npy"]
-
-
-def test_the_occluders_count_if_they_are_used(tmp_path):
-    write_records(tmp_path, a=1)
-    files.write_npz(str(tmp_path / "bank.npz"), pixels=np.zeros(3))
-    bank = str(tmp_path / "bank.npz")
-    assert "occluders" not in fingerprint(make_config(bank=bank), str(tmp_path))
-    assert "pixels.npy" in fingerprint(make_config(bank=bank, probability=0.5), str(tmp_path))["occluders"]
-    workdir = Workdir(str(tmp_path))
-    found = fingerprint(make_config(bank=bank, probability=0.5), str(tmp_path))
-    files.write_json(workdir.file("data.json"), found | {"samples": 1})
-    files.write_npz(bank, pixels=np.ones(3))
-    with pytest.raises(UserError, match="pixels.npy of the occluders was "):
-        workdir.check_same_data(fingerprint(make_config(bank=bank, probability=0.5), str(tmp_path)))
-
-
 def test_records_in_place_of_a_pose_file_are_other_data(tmp_path):
     write_records(tmp_path, a=1)
     workdir = Workdir(str(tmp_path))
     files.write_json(workdir.file("data.json"), {"poses": {"a.npy": "0"}, "samples": 7})
     with pytest.raises(UserError, match="it was started on poses, not records"):
         workdir.check_same_data(fingerprint(make_config(), str(tmp_path)), 7)
-
-
-def test_records_of_the_same_size_are_told_apart_by_the_checksum_at_their_end(tmp_path):
-    for name, text in (("one", b"hello"), ("other", b"jello")):
-        (tmp_path / name / "h36").mkdir(parents=True)
-        (tmp_path / name / "h36" / "a").write_bytes(zlib.compress(text))
-    one, other = (fingerprint(make_config(), str(tmp_path / name))["records"]["a"] for name in ("one", "other"))
-    assert one.split(",")[0] == other.split(",")[0] and one != other
-    assert one.endswith(f"checksum {zlib.adler32(b'hello'):08x}")
 
 
 @pytest.mark.parametrize("content", ["[]", "3", "{}", "null", '{"samples": "7"}', '{"samples": 7, "records": 1}', "{"])
@@ -190,3 +122,153 @@ def test_imported_weights_are_not_taken_for_a_run(tmp_path):
     files.write_json(workdir.file("config.json"), config)
     with pytest.raises(UserError, match=f"contains imported weights: .* set config.init_from = {tmp_path}"):
         workdir.config_of_run()
+
+
+# ---------------------------------------------------------------------------------------------------- reading its files
+
+CONFIG = {"stage": "lifter", "flip_test": False, "model": {"name": "feed_forward"}}
+STATISTICS = {"mean_mm": [[0.0] * 3] * 17, "std_mm": [[100.0] * 3] * 17, "crop_margin": 1.25}
+DEEP = "[" * 100_000
+
+
+@pytest.fixture
+def workdir(tmp_path):
+    """The workdir of a lifter's run."""
+    workdir = Workdir(str(tmp_path))
+    FeedForward(units=8, num_blocks=1).save(workdir.file("best.keras"))
+    for name, values in (("config", CONFIG), ("statistics", STATISTICS)):
+        (tmp_path / f"{name}.json").write_text(json.dumps(values))
+    return workdir
+
+
+def write(workdir, name, value):
+    """JSON of a value; text stays unchanged."""
+    with open(workdir.file(name), "wb") as file:
+        file.write(
+            value
+            if isinstance(value, bytes)
+            else value.encode()
+            if isinstance(value, str)
+            else json.dumps(value).encode()
+        )
+
+
+def refusal(workdir, name, read):
+    """The error message."""
+    with pytest.raises(UserError) as error:
+        read()
+    message = str(error.value)
+    assert message.startswith(workdir.file(name)) and "\n" not in message
+    return message
+
+
+def test_a_whole_directory_is_read(workdir):
+    assert workdir.config().to_dict() == CONFIG
+    assert workdir.load_best("lifter").name == "feed_forward"
+    statistics = workdir.statistics()
+    np.testing.assert_array_equal(statistics.std, np.full((17, 3), 100, np.float32))
+    assert statistics.margin == 1.25
+    write(workdir, "statistics.json", {key: STATISTICS[key] for key in ("mean_mm", "std_mm")})
+    assert workdir.statistics().margin == 1.25
+    assert workdir.reports() == [] and workdir.best_errors("mpjpe") == {}
+    assert workdir.warnings() == []
+
+
+@pytest.mark.parametrize(
+    "value, words",
+    [
+        *((value, "it is not an object") for value in ([], [CONFIG], 3, None, True, '"stage"')),
+        *((text, "is damaged") for text in ("", "{", '{"stage": "lifter"', DEEP, b"\xff\xfe{}", "{'stage': 1}")),
+        *(({k: v for k, v in CONFIG.items() if k != key}, f"it has no {key}") for key in CONFIG),
+        (CONFIG | {"stage": 3}, "its stage is 3"),
+        (CONFIG | {"flip_test": "yes"}, "its flip_test is 'yes'"),
+        (CONFIG | {"model": ["hrnet"]}, "its model is ['hrnet']"),
+        (CONFIG | {"decoding": None}, "is damaged"),
+        (CONFIG | {"decoding": [1]}, "is damaged"),
+        (CONFIG | {"decoding": {"gamma": 1}}, "gamma"),
+        (CONFIG | {"decoding": {"beta": "high"}}, "is damaged"),
+        (CONFIG | {"decoding": {"method": "guess"}}, "decoding.method is 'guess'"),
+        (CONFIG | {"a.b": 1}, "is damaged"),
+    ],
+    ids=lambda value: str(value)[:50],
+)
+def test_a_damaged_recipe_is_named(workdir, value, words):
+    write(workdir, "config.json", value)
+    assert words in refusal(workdir, "config.json", workdir.config)
+    refusal(workdir, "config.json", lambda: workdir.load_best("lifter"))
+
+
+@pytest.mark.parametrize(
+    "value, words",
+    [
+        *((value, "it is not an object") for value in ([], [[0, 0, 0]], 3, None)),
+        *((text, "is damaged") for text in ("", "{", DEEP, b"\xff\xfe{}")),
+        ({"std_mm": STATISTICS["std_mm"]}, "it has no mean_mm"),
+        ({"mean_mm": STATISTICS["mean_mm"]}, "it has no std_mm"),
+        *(
+            (STATISTICS | {"mean_mm": value}, "mean_mm is not a list")
+            for value in (0, [], [0] * 17, "x", None, {}, [[0, 0]])
+        ),
+        (STATISTICS | {"mean_mm": [[0.0] * 3] * 16 + [[0.0] * 2]}, "mean_mm is not a list"),
+        (STATISTICS | {"mean_mm": [["a"] * 3] * 17}, "mean_mm is not a list"),
+        (STATISTICS | {"std_mm": [[100.0] * 3] * 16}, "mean_mm has 17 joints, std_mm 16"),
+        ({key: [[1.0] * 3] * 16 for key in ("mean_mm", "std_mm")}, "describes poses with 16 joints"),
+        (STATISTICS | {"mean_mm": [[float("nan")] * 3] * 17}, "mean_mm has numbers that are not finite"),
+        (STATISTICS | {"std_mm": [[float("inf")] * 3] * 17}, "std_mm has numbers that are not finite"),
+        (STATISTICS | {"std_mm": [[0.0] * 3] * 17}, "std_mm must be above 0"),
+        *(
+            (STATISTICS | {"crop_margin": value}, "crop_margin is")
+            for value in (0, -1.0, float("nan"), "wide", None, [1])
+        ),
+    ],
+    ids=lambda value: str(value)[:50],
+)
+def test_damaged_statistics_are_named(workdir, value, words):
+    write(workdir, "statistics.json", value)
+    assert words in refusal(workdir, "statistics.json", workdir.statistics)
+
+
+@pytest.mark.parametrize(
+    "line", ["", "{", "[]", "3", "null", DEEP, '{"split": "train"}', '{"step": 3}', '{"step": "3", "split": "train"}']
+)
+def test_a_damaged_report_is_named_with_its_line(workdir, line):
+    good = [f'{{"step": {step}, "split": "validation", "mpjpe": {step}}}' for step in (1, 2, 3)]
+    write(workdir, "metrics.jsonl", "\n".join([*good, '{"step": 4, "spl']))
+    assert [report["step"] for report in workdir.reports()] == [1, 2, 3]
+    assert workdir.best_errors("mpjpe") == {"step": 1, "mpjpe": 1}
+    write(workdir, "metrics.jsonl", "\n".join([good[0], line, good[2], ""]))
+    for read in (workdir.reports, lambda: workdir.best_errors("mpjpe")):
+        assert "line 2 is not a report" in refusal(workdir, "metrics.jsonl", read)
+
+
+def test_a_validation_without_its_metric_is_named(workdir):
+    write(workdir, "metrics.jsonl", '{"step": 7, "split": "validation", "pixel_error": 3}\n')
+    message = refusal(workdir, "metrics.jsonl", lambda: workdir.best_errors("mpjpe"))
+    assert "the validation of step 7 has no mpjpe" in message
+
+
+def test_a_file_that_cannot_be_read_is_named(workdir):
+    os.remove(workdir.file("config.json"))
+    os.mkdir(workdir.file("config.json"))
+    assert "cannot be read" in refusal(workdir, "config.json", workdir.config)
+
+
+@pytest.mark.parametrize("model", [lambda: HRNet(4, stem=4, modules=(1, 1, 1), blocks=1), lambda: FeedForward(16, 8)])
+def test_a_model_of_another_stage_or_of_other_joints_is_named(workdir, model):
+    model().save(workdir.file("best.keras"))
+    assert "expected a lifter with 17 joints" in refusal(workdir, "best.keras", lambda: workdir.load_best("lifter"))
+
+
+def test_a_lifter_of_other_coordinates_is_loaded_with_a_warning(workdir, capsys):
+    write(workdir, "config.json", CONFIG | {"normalized_by": "image"})
+    workdir.load_best("lifter")
+    assert (
+        f"warning: {workdir.path}: the lifter was trained on 2D joints normalized by the whole image"
+        in capsys.readouterr().err
+    )
+
+
+def test_a_name_that_is_not_utf_8_is_refused_and_nothing_is_made(tmp_path):
+    with pytest.raises(UserError, match="not UTF-8"):
+        Workdir(os.path.join(tmp_path, os.fsdecode(b"run\xff"), "x")).create()
+    assert os.listdir(tmp_path) == []

@@ -1,6 +1,8 @@
 """Small labeled records for the tests of this folder."""
 
 import gc
+import os
+import shutil
 import types
 
 import numpy as np
@@ -8,6 +10,8 @@ import pytest
 import tensorflow as tf
 
 from pose_tf.data import records
+from pose_tf.data.record_index import index_records
+from tests.data.damage import RECORD_FAULTS
 
 INTRINSICS = np.array([[1145.0, 512.5, 1143.8, 515.5]], np.float32)  # fx, cx, fy, cy
 SUBJECTS = (1, 5, 6)
@@ -84,6 +88,49 @@ def _rewrite(path, schema, change, samples):
 def rewrite():
     """rewrite(path, schema, change, samples): writes a file of records, some of them invalid."""
     return _rewrite
+
+
+@pytest.fixture(scope="module")
+def index(people):
+    """The index of `people`."""
+    return index_records(people.data_dir)
+
+
+@pytest.fixture
+def service():
+    """start(number) -> address of a tf.data service with that many workers."""
+    running = []
+
+    def start(workers):
+        running.append(tf.data.experimental.service.DispatchServer())
+        address = running[0].target.removeprefix("grpc://")
+        config = tf.data.experimental.service.WorkerConfig(dispatcher_address=address)
+        running.extend(tf.data.experimental.service.WorkerServer(config) for _ in range(workers))
+        return address
+
+    yield start
+    while running:
+        running.pop()
+
+
+@pytest.fixture
+def damage(tmp_path, people, rewrite):
+    """damage({number: fault}): a copy of the records with damaged samples; `.data_dir`, `.paths`."""
+
+    def make(faults):
+        folder = tmp_path / "h36"
+        shutil.copytree(os.path.join(people.data_dir, "h36"), folder, dirs_exist_ok=True)
+        paths = [folder / os.path.basename(shard) for shard in people.shards]
+        for shard in {number % len(paths) for number in faults}:
+
+            def change(place, example, shard=shard):
+                fault = faults.get(place * len(paths) + shard)
+                return RECORD_FAULTS[fault][0](example) if fault else None
+
+            rewrite(paths[shard], records.H36M, change, people.samples[shard :: len(paths)])
+        return types.SimpleNamespace(data_dir=str(tmp_path), paths=paths)
+
+    return make
 
 
 @pytest.fixture(autouse=True)

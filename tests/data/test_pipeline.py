@@ -5,28 +5,21 @@ import itertools
 import os
 import re
 import shutil
-import types
-import zlib
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from pose_tf.data import graph_records, pipeline, records
+from pose_tf.data import pipeline, records
 from pose_tf.data.pipeline import Share
 from pose_tf.data.poses import PoseSet
 from pose_tf.data.record_index import index_records
-from pose_tf.data.service import count_workers
 from pose_tf.errors import UserError
+from tests.data.damage import FILE_FAULTS, RECORD_FAULTS, drop
 
 BATCH = 4
 EVERYBODY = (1, 5, 6)
 SHARDS = 10  # sample n is in shard n % 10, where it is record n // 10
-
-
-@pytest.fixture(scope="module")
-def index(people):
-    return index_records(people.data_dir)
 
 
 def wanted(people, subjects):
@@ -319,33 +312,11 @@ def test_a_service_reads_in_the_place_of_the_host(people, index):
     del worker, dispatcher
 
 
-@pytest.fixture
-def service():
-    """start(number) -> address of a tf.data service with that many workers."""
-    running = []
-
-    def start(workers):
-        running.append(tf.data.experimental.service.DispatchServer())
-        address = running[0].target.removeprefix("grpc://")
-        config = tf.data.experimental.service.WorkerConfig(dispatcher_address=address)
-        running.extend(tf.data.experimental.service.WorkerServer(config) for _ in range(workers))
-        return address
-
-    yield start
-    while running:
-        running.pop()
-
-
 def test_workers_of_a_service_share_the_shards_of_every_epoch(people, index, monkeypatch, service):
     """Each worker takes the next part when it has finished one. Here one worker takes all parts of two."""
     monkeypatch.setattr(pipeline, "_await_workers", lambda _: 2)
     order = sum(take(people, detector_batches(index, EVERYBODY, 1, service=service(1), job="two"), 2 * 28), [])
     cut(order, [5, 5, 5, 5])
-
-
-@pytest.mark.parametrize("workers", [0, 2])
-def test_the_workers_of_a_service_are_counted(service, workers):
-    assert count_workers(service(workers)) == workers
 
 
 @pytest.mark.parametrize("address", ["localhost:1", "localhost", "nowhere.invalid:5050"])
@@ -477,48 +448,6 @@ def test_hosts_and_replicas_of_the_lifter_get_the_parts_of_the_global_batch_in_t
 # ------------------------------------------------------------------------------------------------ damage: it is skipped
 
 
-def put(key, data):
-    return lambda example: example.features.feature[key].bytes_list.value.__setitem__(slice(None), [data])
-
-
-def drop(key):
-    return lambda example: example.features.feature.__delitem__(key)
-
-
-NAN = np.full((17, 3), np.nan, np.float32).tobytes()
-RECORD_FAULTS = {
-    "missing key": (drop("pose2d_crop"), "key 'pose2d_crop' is missing"),
-    "missing subject": (drop("subject"), "key 'subject' is missing"),
-    "missing action": (drop("action"), "key 'action' is missing"),
-    "NaN joints": (put("pose2d_crop", NAN[:136]), "'pose2d_crop' holds NaN or infinity"),
-    "NaN joints in 3D": (put("pose3d", NAN), "'pose3d' holds NaN or infinity"),
-    "16 joints": (put("pose2d_crop", bytes(128)), "'pose2d_crop' has 128 bytes, expected 136"),
-    "16 joints in 3D": (put("pose3d", bytes(192)), "'pose3d' has 192 bytes, expected 204"),
-    "image size": (put("image", bytes(128 * 128 * 3)), "'image' has 49152 bytes, expected 196608"),
-    "no Example": (lambda example: b"\xff" * 40, "not a tf.train.Example"),
-}
-
-
-@pytest.fixture
-def damage(tmp_path, people, rewrite):
-    """damage({number: fault}): a copy of the records with damaged samples; `.data_dir`, `.paths`."""
-
-    def make(faults):
-        folder = tmp_path / "h36"
-        shutil.copytree(os.path.join(people.data_dir, "h36"), folder, dirs_exist_ok=True)
-        paths = [folder / os.path.basename(shard) for shard in people.shards]
-        for shard in {number % SHARDS for number in faults}:
-
-            def change(place, example, shard=shard):
-                fault = faults.get(place * SHARDS + shard)
-                return RECORD_FAULTS[fault][0](example) if fault else None
-
-            rewrite(paths[shard], records.H36M, change, people.samples[shard::SHARDS])
-        return types.SimpleNamespace(data_dir=str(tmp_path), paths=paths)
-
-    return make
-
-
 def without(order, damaged):
     """The remaining samples of a stream, and the number of samples missing right before each."""
     found, missing, pending = [], [], 0
@@ -560,20 +489,6 @@ def test_damaged_records_do_not_hinder_continuing(people, damage, start_step):
     again = take_samples(people, now, 12, on_damage="skip", start_step=start_step)
     assert again[0] == found[start_step:]
     assert again[1][1:] == missing[start_step + 1 :]
-
-
-def flip_middle(data):
-    middle = len(data) // 2
-    return data[:middle] + bytes([data[middle] ^ 255, data[middle + 1] ^ 255]) + data[middle + 2 :]
-
-
-FILE_FAULTS = {
-    "cut": lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
-    "flipped": lambda path: path.write_bytes(flip_middle(path.read_bytes())),
-    "text": lambda path: path.write_bytes(b"Dear reader,\n" * 99),
-    "empty": lambda path: path.write_bytes(b""),
-    "gone": lambda path: path.unlink(),
-}
 
 
 @pytest.mark.parametrize(
@@ -679,119 +594,3 @@ def test_random_damage(people, damage, round_):
     assert sum(skipped[:-1]) <= 2 * len(met) <= sum(skipped)
     start = int(rng.integers(2 * len(sound)))
     assert take_samples(people, now, 2 * len(sound) + 1 - start, start_step=start, **options)[0] == found[start:]
-
-
-# ------------------------------------------------------------------------------------------ damage: it stops everything
-
-
-def all_labeled(index):
-    list(pipeline.labeled_images(index, EVERYBODY, 2))
-
-
-def some_batches(index):
-    list(detector_batches(index, EVERYBODY, 2).take(8))
-
-
-def index_again(index):
-    data_dir = index.shards[0].rsplit("/h36/", 1)[0]
-    shutil.rmtree(os.path.join(data_dir, ".pose_tf"))  # damage amid a file leaves its size and checksum
-    index_records(data_dir)
-
-
-CONSUMERS = {"detector_batches": some_batches, "labeled_images": all_labeled, "index_records": index_again}
-
-
-@pytest.fixture
-def two_shards(tmp_path, people):
-    """`.index` of a good shard and of a shard with three samples, to be damaged later; `.bad`: path of the latter."""
-    good, bad = tmp_path / "h36" / "0", tmp_path / "h36" / "1"
-    records.write(str(good), people.samples[:3], records.H36M)
-    records.write(str(bad), people.samples[3:6], records.H36M)
-    return types.SimpleNamespace(index=index_records(str(tmp_path)), bad=bad)
-
-
-def refusal(consumer, index):
-    with pytest.raises(UserError) as caught, graph_records.named_errors(index.shards, records.H36M):
-        CONSUMERS[consumer](index)
-    return str(caught.value)
-
-
-@pytest.mark.parametrize("consumer", CONSUMERS)
-@pytest.mark.parametrize("fault", RECORD_FAULTS)
-def test_a_bad_record_is_named(people, two_shards, rewrite, fault, consumer):
-    spoil, words = RECORD_FAULTS[fault]
-    bad = two_shards.bad
-    rewrite(bad, records.H36M, lambda number, example: spoil(example) if number == 1 else None, people.samples[3:6])
-    assert refusal(consumer, two_shards.index).startswith(f"{bad} record 1: {words}")
-
-
-@pytest.mark.parametrize("consumer", CONSUMERS)
-@pytest.mark.parametrize(
-    ("spoil", "words"),
-    [
-        (lambda data: data[: len(data) // 2], " record 1: the file ends"),
-        (flip_middle, " record 1: its bytes are damaged"),
-        (lambda data: zlib.decompress(data), ": expected TFRecords with ZLIB compression"),
-        (lambda data: b"Dear reader,\n" * 99, ""),
-    ],
-    ids=["cut", "flipped", "not compressed", "text"],
-)
-def test_a_bad_file_is_named(two_shards, spoil, words, consumer):
-    two_shards.bad.write_bytes(spoil(two_shards.bad.read_bytes()))
-    assert re.match(re.escape(f"{two_shards.bad}{words}"), refusal(consumer, two_shards.index))
-
-
-@pytest.mark.parametrize("consumer", ["detector_batches", "labeled_images"])
-def test_a_file_that_vanishes_is_named(two_shards, consumer):
-    two_shards.bad.unlink()
-    assert refusal(consumer, two_shards.index) == f"{two_shards.bad} does not exist"
-
-
-@pytest.mark.parametrize(
-    "cut", [lambda data: data[:-1], lambda data: data[:-4], lambda data: data[:2], lambda data: b""]
-)
-def test_a_shard_cut_between_records_is_not_taken_for_a_shorter_one(two_shards, cut):
-    two_shards.bad.write_bytes(cut(two_shards.bad.read_bytes()))
-    assert str(two_shards.bad) in refusal("index_records", two_shards.index)
-
-
-def test_an_error_of_something_else_is_shown_without_a_look_at_the_records(index, monkeypatch):
-    monkeypatch.setattr(records, "read", lambda *_: pytest.fail("records were read"))
-    monkeypatch.setattr(records, "read_serialized", lambda *_: pytest.fail("records were read"))
-
-    def model(batch):
-        return tf.debugging.check_numerics(tf.cast(batch["image"], tf.float32) / 0.0, "a layer")
-
-    kind = tf.errors.InvalidArgumentError
-    with pytest.raises(kind, match="a layer"), graph_records.named_errors(index.shards, records.H36M):
-        list(detector_batches(index).map(model).take(1))
-    for error in (tf.errors.ResourceExhaustedError, tf.errors.InternalError, tf.errors.DataLossError):
-        with pytest.raises(error, match="disk full"), graph_records.named_errors(index.shards, records.H36M):
-            raise error(None, None, "disk full")
-
-
-def test_only_the_file_at_fault_is_read_again(people, index, damage, monkeypatch, capfd):
-    copy = damage({})
-    now = index_records(copy.data_dir)
-    FILE_FAULTS["flipped"](copy.paths[6])
-    opened = []
-    read = records.read_serialized
-    monkeypatch.setattr(records, "read_serialized", lambda path, schema: opened.append(path) or read(path, schema))
-    words = re.escape(f"{copy.paths[6]} record 1")
-    with pytest.raises(UserError, match=words), graph_records.named_errors(now.shards, records.H36M):
-        list(detector_batches(now, EVERYBODY).take(8))
-    assert opened == [str(copy.paths[6])]
-    assert f"looking for a damaged record in {copy.paths[6]}" in capfd.readouterr().err
-
-
-def test_a_file_that_can_be_read_again_is_named(people, index, damage):
-    copy = damage({})
-    now = index_records(copy.data_dir)
-    data = copy.paths[6].read_bytes()
-    FILE_FAULTS["gone"](copy.paths[6])
-    words = re.escape(f"a record of {copy.paths[6]} could not be read")
-    with pytest.raises(UserError, match=words), graph_records.named_errors(now.shards, records.H36M):
-        try:
-            list(detector_batches(now, EVERYBODY).take(8))
-        finally:
-            copy.paths[6].write_bytes(data)

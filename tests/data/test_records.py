@@ -182,13 +182,6 @@ def test_parse_decodes_jpeg_of_any_size(tmp_path):
         assert got["visibility"].shape == (1, 16)
 
 
-def test_parse_returns_only_the_keys_wanted(make_sample):
-    parsed = graph_records.parse(records.encode(make_sample(3), H36M), H36M, ("subject", "pose3d"))
-    assert sorted(parsed) == ["pose3d", "subject"]
-    assert parsed["subject"].numpy() == 1
-    np.testing.assert_array_equal(parsed["pose3d"], make_sample(3)["pose3d"])
-
-
 def test_records_of_another_writer_are_read(tmp_path, shared_data):
     writer = pathlib.Path(shared_data).parent / "make_records.py"
     command = [sys.executable, str(writer), f"--out={tmp_path}", "--train=12", "--shards=3", "--photos=12"]

@@ -1,4 +1,6 @@
-"""Small models with weights like those after training."""
+"""Small models with weights like those after training, and the card of an exported one."""
+
+import json
 
 import numpy as np
 import tensorflow as tf
@@ -30,3 +32,8 @@ def make_estimator():
     lifter = FeedForward(units=32)
     statistics = PoseStatistics(np.float32(rng.normal(0, 300, (17, 3))), np.float32(rng.uniform(50, 200, (17, 3))))
     return PoseEstimator(detector, lifter, statistics, flip_detector=True, flip_lifter=True)
+
+
+def read_card(path):
+    with open(f"{path}/assets.extra/model_card.json") as file:
+        return json.load(file)

@@ -2,49 +2,15 @@
 
 import io
 import struct
-import zlib
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
 
-from pose_tf.export.crops import crop_box, crop_whole, decode, encoded_size
+from pose_tf.export.crops import crop_box, crop_people, crop_whole, decode, encoded_size
 from pose_tf.predict.media import read_photo
-
-
-def encode(format, mode="RGB", size=(70, 50), colors=None, **options):
-    """Bytes of an image of coarse noise."""
-    rng = np.random.default_rng(0)
-    channels = {"RGBA": 4, "CMYK": 4, "L": 1, "P": 1}.get(mode, 3)
-    pixels = rng.integers(0, 256, (size[1], size[0], channels), np.uint8)
-    picture = Image.fromarray(pixels[..., 0] if channels == 1 else pixels, {1: "L", 3: "RGB"}.get(channels, mode))
-    picture = picture.quantize(colors) if colors else picture.convert(mode)
-    buffer = io.BytesIO()
-    picture.save(buffer, format, **options)
-    return buffer.getvalue()
-
-
-GOOD = {
-    "JPEG": encode("JPEG"),
-    "gray JPEG": encode("JPEG", "L"),
-    "CMYK JPEG": encode("JPEG", "CMYK"),
-    "progressive JPEG": encode("JPEG", progressive=True),
-    "PNG": encode("PNG"),
-    "gray PNG": encode("PNG", "L"),
-    "palette PNG": encode("PNG", "P"),
-    "RGBA PNG": encode("PNG", "RGBA"),
-    "16-bit PNG": tf.io.encode_png(np.arange(70 * 50 * 3, dtype=np.uint16).reshape(50, 70, 3) * 6).numpy(),
-    "BMP": encode("BMP"),
-}
-
-
-def bmp(bits, rows, width=10, height=8, palette=b"", compression=0, more=b""):
-    """A BMP file with the given rows in stored order, each a multiple of 4 bytes long."""
-    header = struct.pack("<IiiHHIIiiII", 40, width, height, 1, bits, compression, len(rows), 0, 0, len(palette) // 4, 0)
-    start = 14 + len(header) + len(more) + len(palette)
-    return b"BM" + struct.pack("<IHHI", start + len(rows), 0, 0, start) + header + more + palette + rows
-
+from tests.export.inputs import BAD_BOXES, BOXES, GOOD, bmp, encode, png_header
 
 NOISE = np.random.default_rng(0).integers(0, 256, (8, 10, 4), np.uint8)
 NUMBERS = np.pad(NOISE[..., 0], ((0, 0), (0, 2))).tobytes()  # of colors, 12 bytes a row
@@ -89,18 +55,6 @@ NOT_READ = {
     "BMP of OS/2": b"BM" + struct.pack("<IHHIIHHHH", 26 + 256, 0, 0, 26, 12, 10, 8, 1, 24) + bytes(256),
     "BMP that holds a JPEG": bmp(0, GOOD["JPEG"], compression=4),
 }
-
-
-def png_header(width, height):
-    """A PNG that claims to be large but has almost no data."""
-
-    def chunk(name, data):
-        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
-    )
 
 
 def jpeg_header(width, height):
@@ -182,14 +136,6 @@ def test_what_is_no_image_or_too_large_is_refused(name):
         tf.function(crop_whole)(tf.constant(data))
 
 
-BAD_BOXES = {
-    "not finite": [(np.nan, 0, 10, 10), (0, np.inf, 10, 10), (0, 0, np.inf, 10)],
-    "smaller than a pixel": [(5, 5, 0, 10), (5, 5, 10, -3), (5, 5, 0.5, 10)],
-    "outside of": [(70, 0, 10, 10), (0, 50, 10, 10), (-10, 0, 10, 10), (0, -30, 10, 30)],
-    "too large": [(0, 0, 1e30, 10), (-5000, 0, 10000, 10)],
-}
-
-
 @pytest.mark.parametrize(("words", "box"), [(words, box) for words, boxes in BAD_BOXES.items() for box in boxes])
 def test_boxes_that_hold_nobody_are_refused(words, box):
     with pytest.raises(tf.errors.InvalidArgumentError, match=f"box is {words}"):
@@ -205,33 +151,14 @@ def test_a_box_may_reach_over_the_border():
     assert (crop[40:216, 94:].numpy() != (124, 116, 104)).any(axis=-1).all()
 
 
-@pytest.fixture(scope="module")
-def signatures(exported):
-    return tf.saved_model.load(exported).signatures
-
-
-def test_a_batch_may_hold_all_sizes_and_kinds(signatures):
-    sizes = [encode("PNG", size=size) for size in ((1, 1), (300, 20), (7, 900))]
-    together = signatures["serving_default"](image_bytes=tf.constant([*GOOD.values(), *sizes]))
-    assert together["pose3d"].shape == (13, 17, 3)
-    for i, data in enumerate((*GOOD.values(), *sizes)):
-        alone = signatures["serving_default"](image_bytes=tf.constant([data]))
-        np.testing.assert_allclose(alone["pose2d"][0], together["pose2d"][i], atol=0.02)
-
-
-@pytest.mark.parametrize("name", ["serving_default", "image_and_box", "images", "lift"])
-def test_an_empty_batch_is_refused(signatures, name):
-    inputs = {
-        spec.name: tf.zeros([0, *spec.shape[1:]], spec.dtype)
-        for spec in signatures[name].structured_input_signature[1].values()
-    }
-    with pytest.raises(tf.errors.InvalidArgumentError, match="the batch is empty"):
-        signatures[name](**inputs)
-
-
-def test_joints_that_are_no_numbers_are_refused(signatures):
-    with pytest.raises(tf.errors.InvalidArgumentError, match="pose2d"):
-        signatures["lift"](pose2d=tf.fill([1, 17, 2], np.nan))
+def test_the_crops_are_those_of_files_bit_for_bit(image):
+    crops, corners, sides = tf.function(crop_people)(image, BOXES, 1.3)
+    data, crop_file = tf.io.encode_png(image), tf.function(crop_box)
+    for i, box in enumerate(tf.constant(BOXES)):
+        crop, corner, side = crop_file(data, box, 1.3)
+        np.testing.assert_array_equal(crops[i], crop)
+        np.testing.assert_array_equal(corners[i], corner)
+        assert float(sides[i]) == float(side)
 
 
 def test_a_thousand_damaged_requests_do_no_harm(signatures):

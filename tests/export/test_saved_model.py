@@ -1,6 +1,5 @@
 """Tests of exported models: equal to the Keras models, free of variables and of this package, never incomplete."""
 
-import json
 import os
 import pathlib
 import shutil
@@ -12,73 +11,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
-from tensorflow_serving.apis import prediction_log_pb2
 
 from pose_tf import files
 from pose_tf.errors import UserError
-from pose_tf.export.inference import fold_batch_norm, freeze
 from pose_tf.export.saved_model import export
-from pose_tf.models import HRNet
-from tests.export.models import set_random_weights
-
-
-@pytest.fixture(scope="module")
-def images():
-    rng = np.random.default_rng(1)
-    return rng.integers(0, 256, (3, 16, 16, 3), np.uint8).repeat(16, 1).repeat(16, 2)
-
-
-def read_card(path):
-    with open(f"{path}/assets.extra/model_card.json") as file:
-        return json.load(file)
-
-
-@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
-def test_folding_batch_normalisation_changes_nothing(images, policy):
-    before = tf.keras.mixed_precision.global_policy()
-    tf.keras.mixed_precision.set_global_policy(policy)
-    try:
-        detector = HRNet(width=8, stem=8, modules=(1, 1, 1), blocks=1)
-    finally:
-        tf.keras.mixed_precision.set_global_policy(before)
-    set_random_weights(detector, np.random.default_rng(0))
-    weights = [weight.numpy() for weight in detector.weights]
-    folded = fold_batch_norm(detector, "float32")
-    assert not any(isinstance(layer, tf.keras.layers.BatchNormalization) for layer in folded.layers)
-    assert {layer.compute_dtype for layer in folded.layers} == {"float32"}
-    x = images / np.float32(128) - 1
-    expected = detector(x, training=False)
-    tolerance = 1e-4 if policy == "float32" else 0.05  # of the original
-    np.testing.assert_allclose(folded(x), expected, atol=tolerance * np.abs(expected).max())
-    for weight, value in zip(detector.weights, weights):
-        np.testing.assert_array_equal(weight, value)
-
-
-def test_batch_normalisation_stays_where_others_see_the_convolution():
-    image = tf.keras.Input((8, 8, 3))
-    x = tf.keras.layers.Conv2D(4, 3, name="conv")(image)
-    y = tf.keras.layers.BatchNormalization(name="bn")(x)
-    model = tf.keras.Model(image, [x, y])
-    set_random_weights(model, np.random.default_rng(0))
-    images = np.random.default_rng(1).normal(size=(2, 8, 8, 3))
-    folded = fold_batch_norm(model, "float32")
-    for ours, theirs in zip(folded(images), model(images)):
-        np.testing.assert_allclose(ours, theirs, atol=1e-5)
-
-
-def test_an_unknown_precision_is_named(estimator):
-    with pytest.raises(UserError, match="precision is 'float8'; it can be float32, bfloat16"):
-        fold_batch_norm(estimator.detector, "float8")
-
-
-def test_a_frozen_function_has_no_variables_and_the_same_structure():
-    variable = tf.Variable(3.0)
-    function = freeze(lambda x: {"b": x * variable, "a": (x + 1, x)}, tf.TensorSpec([None], tf.float32))
-    variable.assign(5.0)
-    found = function(tf.constant([1.0, 2.0]))
-    assert set(found) == {"a", "b"}
-    np.testing.assert_array_equal(found["b"], [3, 6])
-    np.testing.assert_array_equal(found["a"][0], [2, 3])
+from tests.export.memory import memory_of_request, reports_memory
+from tests.export.models import read_card
 
 
 def test_the_exported_model_equals_the_keras_models(estimator, exported, images):
@@ -99,29 +37,6 @@ def test_bfloat16_differs_little(estimator, images, tmp_path):
     difference = np.abs(found["pose2d"] - expected["pose2d"])
     assert 1e-4 < difference.max() < 2
     assert read_card(path)["precision"] == "bfloat16"
-
-
-def test_the_card_tells_what_the_numbers_mean(exported, estimator):
-    card = read_card(exported)
-    assert card["joints"][0] == "Hip" and len(card["joints"]) == 17
-    assert [1, 0] in card["bones"] and len(card["bones"]) == 16
-    assert "mm" in card["outputs"]["pose3d"]
-    assert card["flip_test"] == {"detector": True, "lifter": True}
-    assert card["parameters"]["detector"] == estimator.detector.count_params()
-    assert (card["version"], card["precision"], card["data"]) == (1, "float32", "none")
-
-
-def test_the_warm_up_requests_are_ones_that_the_model_answers(exported):
-    signatures = tf.saved_model.load(exported).signatures
-    seen = []
-    for data in tf.data.TFRecordDataset(f"{exported}/assets.extra/tf_serving_warmup_requests").as_numpy_iterator():
-        request = prediction_log_pb2.PredictionLog.FromString(data).predict_log.request
-        inputs = {key: tf.constant(tf.make_ndarray(value)) for key, value in request.inputs.items()}
-        outputs = signatures[request.model_spec.signature_name](**inputs)
-        assert all(np.isfinite(value).all() for value in outputs.values())
-        seen.append((request.model_spec.signature_name, len(outputs["pose3d"])))
-    served = set(signatures) - {"people"}  # its inputs differ in their first dimension, along which servers batch
-    assert sorted(seen) == sorted((name, size) for name in served for size in (1, 8))
 
 
 ALONE = """
@@ -146,30 +61,7 @@ def test_a_process_without_this_package_gets_the_same(exported, images, tmp_path
             np.testing.assert_allclose(found[key], expected[key], atol=1e-3)
 
 
-MEMORY = """
-import sys, threading
-import tensorflow as tf
-tf.config.threading.set_inter_op_parallelism_threads(12)  # as a machine of 12 cores
-tf.config.threading.set_intra_op_parallelism_threads(1)
-estimate = tf.saved_model.load(sys.argv[1]).signatures["serving_default"]
-data = open(sys.argv[2], "rb").read()
-
-def resident():
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * 4 / 1024
-
-estimate(image_bytes=tf.constant([data]))
-before, done, peak = resident(), threading.Event(), 0
-asked = threading.Thread(target=lambda: (estimate(image_bytes=tf.constant([data] * int(sys.argv[3]))), done.set()))
-asked.start()
-while not done.wait(0.002) and asked.is_alive():
-    peak = max(peak, resident())
-assert done.is_set()
-print(peak - before)
-"""
-
-
-@pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="the operating system does not report memory")
+@reports_memory
 @pytest.mark.parametrize(("kind", "bytes_per_sample"), [(np.uint8, 1), (np.uint16, 3)])
 @pytest.mark.parametrize(("side", "at_once"), [(4096, 4), (4104, 1)])
 def test_a_request_of_large_images_takes_no_more_memory_than_the_largest(
@@ -181,11 +73,10 @@ def test_a_request_of_large_images_takes_no_more_memory_than_the_largest(
     they take 600 MiB. Samples of 16 bits are in memory together with their upper 8 bits.
     """
     cv2.imwrite(f"{tmp_path}/image.png", np.zeros((side, side, 3), kind))
-    command = [sys.executable, "-I", "-c", MEMORY, exported, f"{tmp_path}/image.png", "10"]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    data = (tmp_path / "image.png").read_bytes()
     image_mib = bytes_per_sample * 3 * side**2 / 2**20
-    assert float(done.stdout) < at_once * image_mib + 160  # the network takes about 100
+    found = memory_of_request(exported, "serving_default", {"image_bytes": [data]}, {"image_bytes": [data] * 10})
+    assert found < at_once * image_mib + 160  # the network takes about 100
 
 
 def test_versions_count_up_and_a_half_written_one_is_never_there(estimator, tmp_path, monkeypatch):

@@ -1,5 +1,7 @@
 """A model with exactly known results, and images for it: it puts all joints at the center of the white pixels."""
 
+import json
+
 import cv2
 import numpy as np
 
@@ -50,3 +52,10 @@ def marked(width, height, *centers, radius=2):
 def write_photo(path, *centers):
     """Writes a marked image of 100x80 pixels to a file."""
     cv2.imwrite(str(path), marked(100, 80, *centers))
+
+
+def joints(path):
+    """The place of the only person's mark in each frame of a JSON file of results: [N, 2] px."""
+    with open(path) as file:
+        frames = json.load(file)["frames"]
+    return np.array([frame["people"][0]["pose2d_px"][0] for frame in frames])

@@ -4,6 +4,9 @@ import struct
 
 import cv2
 
+BURST = [i / 30 for i in range(20)] + [0.633 + 0.184 * i for i in range(1, 22)]
+"""Time stamps in seconds of a video whose rate changes: 41 frames in 4.5 s."""
+
 
 def write_matroska(path, times, images) -> None:
     """Writes RGB frames, uint8 [H, W, 3], with time stamps in seconds, rounded to milliseconds."""

@@ -24,8 +24,8 @@ from pose_tf.predict.media import (
 )
 from pose_tf.predict.results import PNG_MARK, is_result
 from tests.conftest import ROOT
-from tests.export.test_crops import png_header
-from tests.predict.matroska import write_matroska
+from tests.export.inputs import png_header
+from tests.predict.matroska import BURST, write_matroska
 
 
 @pytest.fixture
@@ -355,9 +355,6 @@ def test_a_video_that_lacks_frames_is_not_there(tmp_path):
         write(0.0, np.zeros((48, 64, 3), np.uint8))
         write(0.1, np.zeros((20, 20, 3), np.uint8))
     assert not list(tmp_path.iterdir())
-
-
-BURST = [i / 30 for i in range(20)] + [0.633 + 0.184 * i for i in range(1, 22)]  # s; 41 frames in 4.5 s
 
 
 @pytest.mark.parametrize("start", [0.0, 5.0])

@@ -7,6 +7,7 @@ from pose_tf.errors import UserError
 from pose_tf.predict.media import MediaError
 from pose_tf.predict.people import GivenBoxes, check_boxes, find_people, parse_box, read_boxes
 from pose_tf.synthetic.sample import render_sample
+from tests.predict.boxes import overlap
 
 
 @pytest.fixture(scope="module")
@@ -15,13 +16,6 @@ def standing():
     sample = render_sample(0, 54, 9)
     low, high = sample["pose2d_crop"].min(axis=0), sample["pose2d_crop"].max(axis=0)
     return sample["image"], np.concatenate([low, high - low])
-
-
-def overlap(a, b):
-    """Intersection over union of two boxes."""
-    sides = np.minimum(a[:2] + a[2:], b[:2] + b[2:]) - np.maximum(a[:2], b[:2])
-    shared = np.prod(np.maximum(sides, 0))
-    return shared / (np.prod(a[2:]) + np.prod(b[2:]) - shared)
 
 
 def test_people_are_found_where_they_are(standing):

@@ -10,14 +10,11 @@ import pytest
 
 from pose_tf import files
 from pose_tf.errors import UserError
-from pose_tf.predict import outputs, writers
 from pose_tf.predict.model import PoseModel
 from pose_tf.predict.people import GivenBoxes
 from pose_tf.predict.predictor import Options, predict
-from pose_tf.synthetic.sample import render_sample
-from tests.predict.marks import MARKS, Files, find_mark, marked, write_photo
-from tests.predict.matroska import write_matroska
-from tests.predict.test_media import BURST
+from tests.predict.marks import MARKS, Files, find_mark, joints, marked, write_photo
+from tests.predict.matroska import BURST, write_matroska
 
 
 def test_a_thin_image_is_no_problem(tmp_path):
@@ -26,119 +23,6 @@ def test_a_thin_image_is_no_problem(tmp_path):
         for given in (GivenBoxes("whole"), GivenBoxes()):
             predict(MARKS, f"{tmp_path}/{name}.png", Options(f"{tmp_path}/out", given))
         assert max(cv2.imread(f"{tmp_path}/out/{name}.views.png").shape) < 10_000
-
-
-def results_of(names, tmp_path):
-    folder = tmp_path / "in"
-    folder.mkdir()
-    for name in names:
-        write_photo(folder / name, (50, 40))
-    predict(MARKS, str(folder), Options(f"{tmp_path}/out", GivenBoxes("whole"), outputs=("overlay", "views")))
-    return sorted(path.name for path in (tmp_path / "out").iterdir())
-
-
-def test_results_are_named_as_the_files_are(tmp_path):
-    assert results_of(["a.jpg", "b.png"], tmp_path) == ["a.png", "a.views.png", "b.png", "b.views.png"]
-
-
-@pytest.mark.parametrize("names", [("a.jpg", "a.png", "a.jpg.png"), ("a.jpg", "a.views.png")])
-def test_no_results_replace_others(tmp_path, names):
-    expected = sorted(f"{name}{ending}" for name in names for ending in (".png", ".views.png"))
-    assert results_of(names, tmp_path) == expected
-
-
-def test_no_results_replace_an_input(tmp_path):
-    write_photo(tmp_path / "a.png", (50, 40))
-    before = (tmp_path / "a.png").read_bytes()
-    with pytest.raises(UserError, match=r"results would replace .*a.png"):
-        predict(MARKS, f"{tmp_path}/a.png", Options(str(tmp_path), GivenBoxes("whole")))
-    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
-    assert (tmp_path / "a.png").read_bytes() == before
-
-
-def contents(folder):
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
-
-
-def test_results_beside_the_photos_are_the_same_after_a_second_run(tmp_path):
-    write_photo(tmp_path / "a.jpg", (50, 40))
-    write_matroska(tmp_path / "b.mkv", [0, 0.1], [marked(100, 80, (50, 40))] * 2)
-    before = contents(tmp_path)
-    for _ in range(3):
-        predict(MARKS, str(tmp_path), Options(str(tmp_path), GivenBoxes("whole")))
-        found = contents(tmp_path)
-        assert {name: found.pop(name) for name in before} == before
-        endings = ("png", "views.png", "html", "json", "csv", "npz", "mp4")
-        assert set(found) == {f"a.{ending}" for ending in endings[:-1]} | {f"b.{ending}" for ending in endings[1:]}
-    read = json.loads(found["a.json"])
-    assert read["frames"][0]["people"][0]["pose2d_px"][0] == [49.5, 39.5]
-
-
-def test_a_users_own_photo_stays_one(tmp_path):
-    """A PNG beside a JPEG is not always a result."""
-    for name in ("a.jpg", "a.png"):
-        write_photo(tmp_path / name, (50, 40))
-    before = contents(tmp_path)
-    options = Options(str(tmp_path), GivenBoxes("whole"), outputs=("overlay", "json"))
-    for _ in range(2):
-        predict(MARKS, str(tmp_path), options)
-        found = contents(tmp_path)
-        assert {name: found.pop(name) for name in before} == before
-        assert set(found) == {f"{name}.{ending}" for name in before for ending in ("png", "json")}
-
-
-@pytest.mark.parametrize("ending", ["png", "views.png", "html", "json", "csv", "npz"])
-def test_nothing_that_is_no_result_is_replaced(tmp_path, ending, capsys):
-    (tmp_path / "in").mkdir()
-    for name in ("a.jpg", "b.jpg"):
-        write_photo(tmp_path / "in" / name, (50, 40))
-    out = tmp_path / "out"
-    out.mkdir()
-    (out / f"a.{ending}").write_text('{"labels": []}')
-    for _ in range(2):  # the second time, results exist
-        with pytest.raises(UserError, match="1 of 2 files could not be used"):
-            predict(MARKS, f"{tmp_path}/in", Options(str(out), GivenBoxes("whole")))
-        words = f"skipped: {tmp_path}/in/a.jpg: results would replace {out}/a.{ending}; choose another output directory"
-        assert words in capsys.readouterr().err
-        assert (out / f"a.{ending}").read_text() == '{"labels": []}'
-        assert len(list(out.iterdir())) == 1 + 6
-
-
-def test_only_what_is_written_can_replace_anything(tmp_path):
-    write_photo(tmp_path / "a.png", (50, 40))
-    (tmp_path / "a.csv").write_text("mine")
-    predict(MARKS, f"{tmp_path}/a.png", Options(str(tmp_path), GivenBoxes("whole"), outputs=("json",)))
-    assert {path.name for path in tmp_path.iterdir()} == {"a.png", "a.csv", "a.json"}
-
-
-@pytest.mark.parametrize("length", [230, 237, 245, 246, 251, 255])
-def test_long_names_have_results_too(tmp_path, length, caplog):
-    (tmp_path / "in").mkdir()
-    stems = [letter * (length - 4) for letter in ("a", "b")] + ["é" * ((length - 4) // 2)]
-    stems.append("a" * (length - 5) + "c")  # begins as the first
-    for name in (*stems, "short"):
-        write_photo(tmp_path / "in" / f"{name}.jpg", (50, 40))
-    for _ in range(2):
-        predict(MARKS, f"{tmp_path}/in", Options(f"{tmp_path}/out", GivenBoxes("whole")))
-        names = [path.name for path in (tmp_path / "out").iterdir()]
-        assert len(names) == 5 * 6
-        assert "short.views.png" in names
-    assert ("is too long for result files" in caplog.text) == (length > 249)
-    for name in stems:
-        fits = len(name.encode()) <= 245
-        assert (f"{name}.views.png" in names) == fits
-        assert any(other.startswith(name[:100]) and other.endswith(".views.png") for other in names)
-
-
-def test_a_name_that_the_file_system_refuses_ends_nothing_else(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(outputs, "LONGEST_NAME", 400)
-    (tmp_path / "in").mkdir()
-    for name in ("a" * 250, "b", "c"):
-        write_photo(tmp_path / "in" / f"{name}.jpg", (50, 40))
-    with pytest.raises(UserError, match="1 of 3 files could not be used"):
-        predict(MARKS, f"{tmp_path}/in", Options(f"{tmp_path}/out", GivenBoxes("whole")))
-    assert "File name too long" in capsys.readouterr().err
-    assert {"b.npz", "c.npz"} <= {path.name for path in (tmp_path / "out").iterdir()}
 
 
 def test_a_full_disk_ends_at_the_first_file(tmp_path, monkeypatch):
@@ -228,28 +112,6 @@ def test_only_what_is_asked_for_is_written(tmp_path):
         Options("out", outputs=())
 
 
-@pytest.fixture
-def video(tmp_path):
-    """A mark on a coarse texture that moves right by 2 px per frame and jitters up and down by 1 px; 30 frames."""
-    path = f"{tmp_path}/walk.avi"
-    writer = cv2.VideoWriter(path, cv2.VideoWriter_fourcc(*"FFV1"), 10, (200, 100))  # lossless
-    coarse = np.random.default_rng(0).integers(20, 120, (60, 60, 3), np.uint8)
-    for i in range(30):
-        x, y = 60 + 2 * i, 50 + (-1) ** i
-        image = marked(200, 100)
-        image[y - 30 : y + 30, x - 30 : x + 30] = coarse
-        image[y - 2 : y + 2, x - 2 : x + 2] = 255
-        writer.write(image)
-    writer.release()
-    return path
-
-
-def joints(path):
-    with open(path) as file:
-        frames = json.load(file)["frames"]
-    return np.array([frame["people"][0]["pose2d_px"][0] for frame in frames])
-
-
 def test_a_video_has_a_pose_for_each_frame(video, tmp_path):
     options = Options(f"{tmp_path}/out", GivenBoxes("30,20,60,60"), smooth=False)
     predict(MARKS, video, options)
@@ -289,55 +151,6 @@ def test_a_variable_rate_is_kept_everywhere(tmp_path):
         assert seen and np.abs(np.array(seen) - level).max() < 3.8  # coded
 
 
-def test_people_are_searched_for_by_the_clock_of_the_video(tmp_path, monkeypatch):
-    searches = []
-    monkeypatch.setattr(
-        "pose_tf.predict.tracking.find_people",
-        lambda image, score: searches.append(1) or (np.zeros((0, 4), np.float32), np.zeros(0, np.float32)),
-    )
-    write_matroska(tmp_path / "a.mkv", BURST, [marked(200, 100)] * 41)
-    predict(MARKS, f"{tmp_path}/a.mkv", Options(f"{tmp_path}/out", outputs=("json",)))
-    assert len(searches) == 4 + 21  # at 0, 0.2, 0.367 and 0.567 s, and at every frame that is 0.184 s after another
-
-
-def test_a_recording_without_a_duration_is_not_called_damaged(tmp_path, caplog):
-    write_matroska(tmp_path / "a.mkv", BURST, [marked(200, 100)] * 41)
-    predict(MARKS, f"{tmp_path}/a.mkv", Options(f"{tmp_path}/out", GivenBoxes("whole"), outputs=("json",)))
-    assert "damaged" not in caplog.text
-
-
-def test_a_person_is_there_from_the_first_frame_to_the_last_that_was_found(tmp_path):
-    """This holds although confirmation and time-out of a track take a while."""
-    person = render_sample(0, 54, 9)["image"]
-    writer = cv2.VideoWriter(f"{tmp_path}/a.avi", cv2.VideoWriter_fourcc(*"FFV1"), 15, (700, 300))
-    for i in range(40):
-        image = np.full((300, 700, 3), 128, np.uint8)
-        if 5 <= i < 25:
-            image[20:276, 40 + 5 * i : 296 + 5 * i] = person[..., ::-1]
-        writer.write(image)
-    writer.release()
-    predict(MARKS, f"{tmp_path}/a.avi", Options(f"{tmp_path}/out", outputs=("npz",)))
-    with np.load(f"{tmp_path}/out/a.npz") as found:
-        assert set(found["person"]) == {1}
-        first, last = found["frame"][0], found["frame"][-1]
-        assert 5 <= first <= 8 and 21 <= last <= 25  # a search every third frame
-        np.testing.assert_array_equal(found["frame"], np.arange(first, last + 1))
-
-
-def test_smoothing_takes_the_trembling_out(video, tmp_path):
-    for name, smooth in (("raw", False), ("smooth", True)):
-        options = Options(f"{tmp_path}/{name}", GivenBoxes("30,20,60,60"), outputs=("json",), smooth=smooth)
-        predict(MARKS, video, options)
-    raw, smooth = (joints(f"{tmp_path}/{name}/walk.json") for name in ("raw", "smooth"))
-    assert smooth[5:, 1].std() < 0.8 * raw[5:, 1].std()
-    assert np.abs(smooth - raw)[:, 0].max() < 8
-
-
-def test_no_more_than_the_frames_that_are_asked_for(video, tmp_path):
-    predict(MARKS, video, Options(f"{tmp_path}/out", GivenBoxes("30,20,60,60"), max_frames=7))
-    assert len(joints(f"{tmp_path}/out/walk.json")) == 7
-
-
 def interrupted(after):
     calls = iter(range(after))
 
@@ -372,16 +185,6 @@ def test_each_video_of_a_folder_begins_with_the_box(video, tmp_path):
             np.testing.assert_array_equal(found["box_px"][0], [30, 20, 60, 60])
 
 
-def test_a_cut_video_is_reported(video, tmp_path, caplog):
-    with open(video, "rb") as file:
-        data = file.read()
-    (tmp_path / "cut.avi").write_bytes(data[: len(data) // 2])
-    predict(MARKS, f"{tmp_path}/cut.avi", Options(f"{tmp_path}/out", GivenBoxes("30,20,60,60")))
-    count = len(joints(f"{tmp_path}/out/cut.json"))
-    assert 0 < count < 25
-    assert f"cut.avi ends after {count} of 30 frames: it may be damaged" in caplog.text
-
-
 def test_a_failing_estimator_leaves_nothing_half_written(video, tmp_path):
     def estimate(image_bytes, box):
         raise UserError("--server=localhost:1 does not answer")
@@ -413,10 +216,3 @@ def test_a_camera_is_read_until_ctrl_c(video, tmp_path, monkeypatch, source, num
     assert found["fps"] == pytest.approx(5 / times[-1], rel=0.01)
     length = cv2.VideoCapture(f"{tmp_path}/out/camera{number}.mp4").get(cv2.CAP_PROP_FRAME_COUNT) / 10
     assert length == pytest.approx(times[-1], abs=0.16)
-
-
-def test_samples_of_a_row_stay_few_and_even():
-    spread = writers.Spread(4)
-    for i in range(100):
-        spread.offer(i, lambda: i)  # noqa: B023
-    assert spread.kept == {0: 0, 32: 32, 64: 64, 96: 96}

@@ -5,7 +5,7 @@ import pytest
 
 from pose_tf.predict.tracking import OneEuroFilter, PeopleTracker, PoseSmoother
 from pose_tf.synthetic.sample import render_sample
-from tests.predict.test_people import overlap
+from tests.predict.boxes import overlap
 
 FPS = 15
 

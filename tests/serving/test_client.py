@@ -20,8 +20,8 @@ from tensorflow_serving.apis import (
 from pose_tf.errors import UserError
 from pose_tf.serving import client as client_module
 from pose_tf.serving.client import Client
-from tests.export.test_crops import bmp, encode
-from tests.export.test_headers import KINDS, ORIENTATIONS, as_png, photo, upright
+from tests.export.exif import KINDS, ORIENTATIONS, as_png, photo, upright
+from tests.export.inputs import bmp, encode
 from tests.serving.prediction_service import PredictionService
 
 PHOTOS = [encode("JPEG"), encode("PNG", size=(30, 90))]

@@ -5,8 +5,6 @@ import json
 import numpy as np
 import pytest
 import tensorflow as tf
-from tests.training.recipes import recipe
-from tests.training.saved import latest
 
 from pose_tf import geometry
 from pose_tf.data import records
@@ -16,6 +14,8 @@ from pose_tf.synthetic.sample import render_sample
 from pose_tf.training import trainer
 from pose_tf.training.detector_stage import DetectorStage
 from tests.data.photos import write_photos
+from tests.training.recipes import recipe
+from tests.training.saved import latest
 
 
 @pytest.fixture(scope="module")

@@ -4,33 +4,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pose_tf.configs import hrnet_w32
 from pose_tf.data import records
-from pose_tf.data.occluders import OccluderBank
 from pose_tf.data.pipeline import Share
 from pose_tf.errors import UserError
-from pose_tf.synthetic.sample import render_sample
 from pose_tf.training.detector_stage import DetectorStage
 
 
-@pytest.fixture(scope="module")
-def data_dir(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data")
-    samples = [render_sample(0, i, subject) for i, subject in enumerate((1, 5, 8))]
-    records.write(f"{folder}/h36/a.tfrecord", samples, records.H36M)
-    return folder
-
-
 @pytest.fixture
-def config(tmp_path):
-    config = hrnet_w32.get_config()
-    config.model.width = config.model.stem = 4
-    config.model.modules, config.model.blocks = (0, 0, 1), 0
-    config.data.batch_size = 2
-    config.occlusion.bank = f"{tmp_path}/bank.npz"
-    config.occlusion.probability = 1.0
-    OccluderBank((np.full((50, 50, 4), (255, 0, 255, 255), np.uint8),)).save(config.occlusion.bank)
-    return config
+def config(detector_config):
+    return detector_config
 
 
 def make_stage(config, data_dir):

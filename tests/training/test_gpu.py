@@ -5,9 +5,9 @@ import tensorflow as tf
 from tensorflow.python.framework import kernels
 
 from pose_tf.layers.dropout import dropout_seed
+from pose_tf.training.detector_stage import DetectorStage
 from pose_tf.training.lifter_stage import LifterStage
-from tests.training.test_detector_stage import config, data_dir, make_stage  # noqa: F401
-from tests.training.test_trainer import poses, recipe  # noqa: F401
+from tests.training.recipes import recipe
 
 
 def gpu_kernels(operation):
@@ -64,11 +64,12 @@ def check_step(stage, batch):
     return types
 
 
-def test_the_detectors_step_stays_on_the_gpu(config, data_dir):  # noqa: F811
+def test_the_detectors_step_stays_on_the_gpu(detector_config, data_dir):
+    config = detector_config
     config.augment.flip, config.augment.rotation, config.augment.scale, config.color.hue = 0.5, 20.0, 0.1, 0.1
     config.train.half_size_until = 0.5
     batch = {"image": tf.TensorSpec([2, 256, 256, 3], tf.uint8), "pose2d_crop": tf.TensorSpec([2, 17, 2], tf.float32)}
-    types = check_step(make_stage(config, data_dir), batch)
+    types = check_step(DetectorStage(config, str(data_dir)), batch)
     assert {"InplaceUpdate", "ResourceGather", "ImageProjectiveTransformV3", "Conv2DBackpropInput", "AvgPool"} <= types
     # They sum in a random order, which `config.deterministic` does not allow.
     assert not types & {"ResizeNearestNeighborGrad", "ResizeBilinearGrad"}
@@ -77,8 +78,8 @@ def test_the_detectors_step_stays_on_the_gpu(config, data_dir):  # noqa: F811
 @pytest.mark.parametrize(
     ("name", "typical"), [("feed_forward_recomposed", "Bitcast"), ("sem_gcn_recomposed", "FusedBatchNormGradV3")]
 )
-def test_the_lifters_step_stays_on_the_gpu(poses, name, typical):  # noqa: F811
-    config = recipe(name)  # noqa: F811
+def test_the_lifters_step_stays_on_the_gpu(poses, name, typical):
+    config = recipe(name)
     config.data.poses = poses
     config.augment.noise_px = 2.0
     if "dropout" in config.model:

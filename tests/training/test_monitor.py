@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from pose_tf.training.monitor import Monitor
 from pose_tf.workdir import Workdir
-from tests.training.test_trainer import recipe
+from tests.training.recipes import recipe
 
 
 @pytest.fixture

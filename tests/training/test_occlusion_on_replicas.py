@@ -12,7 +12,7 @@ import tensorflow as tf
 from pose_tf.training import detector_stage, trainer
 from pose_tf.training.monitor import Monitor
 from pose_tf.training.strategy import make_strategy, worker_0_first, worker_index
-from tests.training.test_switches import make_config, make_data, tf_configs, use_devices
+from tests.training.replicas import make_config, make_data, tf_configs, use_devices
 
 STEPS = 4
 

@@ -10,7 +10,7 @@ import pytest
 from pose_tf.configs import base
 from pose_tf.errors import UserError
 from pose_tf.training.recipe import COMMON, MODELS, STAGES, check_same_recipe, check_values, flatten
-from tests.training.test_trainer import RECIPES, recipe
+from tests.training.recipes import RECIPES, recipe
 
 
 @pytest.mark.parametrize("name", RECIPES)

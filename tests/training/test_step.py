@@ -13,13 +13,13 @@ from pose_tf.errors import UserError
 from pose_tf.training import trainer
 from pose_tf.training.weight_average import WeightAverage
 from pose_tf.workdir import Workdir
-from tests.training.test_trainer import config, latest, poses, recipe, weights  # noqa: F401
+from tests.training.saved import latest
 
 STEPS = 6
 
 
 @pytest.fixture
-def train(config, tmp_path):  # noqa: F811
+def train(config, tmp_path):
     """train(name, {key: value}): trains for an epoch of 6 steps with a checkpoint after each; returns the workdir."""
     config.model.dropout = 0.5
     config.train.epochs = 1.0

@@ -7,47 +7,25 @@ calls of two steps and of one. Each strategy with its devices has its own proces
 
 import concurrent.futures
 import itertools
-import json
 import multiprocessing
-import os
-import socket
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from pose_tf.data import records
-from pose_tf.data.occluders import OccluderBank
 from pose_tf.errors import UserError
-from pose_tf.synthetic.sample import render_sample
 from pose_tf.training.interruption import Interruption
 from pose_tf.training.recipe import COMMON, check_switches
 from pose_tf.training.state import make_state
 from pose_tf.training.step import make_train_steps
 from pose_tf.training.strategy import distribute, make_strategy, variable_scope
 from pose_tf.training.trainer import make_stage
-from tests.training.test_trainer import recipe
+from tests.training.recipes import recipe
+from tests.training.replicas import NETWORKS, make_config, make_data, tf_configs, use_devices
 
 PRECISIONS, BATCH_NORMS = COMMON["precision"], COMMON["batch_norm"]
 STRATEGIES = ("one_device", "mirrored", "multi_worker")
-RECIPES = {"detector": "hrnet_w32", "feed_forward": "feed_forward_recomposed", "sem_gcn": "sem_gcn_recomposed"}
 STEPS = 3
-
-
-def make_config(folder, stage, precision, batch_norm, jit_compile):
-    config = recipe(RECIPES[stage])
-    config.precision, config.batch_norm, config.jit_compile = precision, batch_norm, jit_compile
-    config.data.batch_size, config.data.validation_subjects = 4, (8,)
-    config.optimizer.clip_norm, config.optimizer.ema = 1.0, 0.9
-    if stage == "detector":
-        config.model.width = config.model.stem = 4
-        config.model.modules, config.model.blocks, config.model.downsample = (0, 0, 1), 0, 4
-        config.occlusion.bank, config.train.half_size_until = f"{folder}/bank.npz", 0.5
-    elif stage == "feed_forward":
-        config.model.units, config.model.num_blocks, config.model.dropout = 8, 1, 0.5
-    else:
-        config.model.channels, config.model.num_blocks, config.model.non_local = 8, 1, True
-    return config
 
 
 def take_steps(strategy, config, folder):
@@ -64,15 +42,6 @@ def take_steps(strategy, config, folder):
         taken += int(done)
         finite &= all(np.isfinite(value) for value in sums.values())
     return taken, finite
-
-
-def use_devices(strategy, tf_config):
-    """Prepares this process for a strategy: two devices, or its place in a cluster."""
-    if tf_config:
-        os.environ["TF_CONFIG"] = tf_config
-    if strategy == "mirrored":
-        (cpu,) = tf.config.list_physical_devices("CPU")
-        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 
 
 def train(name, folder, tf_config, cases):
@@ -94,24 +63,12 @@ def is_refused(strategy, batch_norm, jit_compile):
 
 def chosen():
     """A Latin square: nine runs cover all pairs of strategy, stage, precision and batch normalization."""
-    for (i, strategy), (j, stage) in itertools.product(enumerate(STRATEGIES), enumerate(RECIPES)):
+    for (i, strategy), (j, stage) in itertools.product(enumerate(STRATEGIES), enumerate(NETWORKS)):
         for jit_compile in (False, True):
             yield strategy, stage, PRECISIONS[(i + j) % 3], BATCH_NORMS[(i + 2 * j) % 3], jit_compile
 
 
 CASES = [case for case in chosen() if not is_refused(case[0], *case[3:])]
-
-
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("localhost", 0))
-        return listener.getsockname()[1]
-
-
-def tf_configs():
-    """TF_CONFIG of two workers on this machine."""
-    cluster = {"worker": [f"localhost:{free_port()}" for _ in range(2)]}
-    return [json.dumps({"cluster": cluster, "task": {"type": "worker", "index": index}}) for index in range(2)]
 
 
 def train_all(folder, cases):
@@ -130,12 +87,6 @@ def train_all(folder, cases):
         return found
 
 
-def make_data(folder):
-    samples = [render_sample(0, i, subject) for i, subject in enumerate((1,) * 16 + (8,))]
-    records.write(f"{folder}/h36/a.tfrecord", samples, records.H36M)
-    OccluderBank((np.full((90, 60, 4), 200, np.uint8),)).save(f"{folder}/bank.npz")
-
-
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
     folder = str(tmp_path_factory.mktemp("data"))
@@ -150,7 +101,7 @@ def test_it_trains(found, number):
 
 def test_every_pair_of_switches_is_tried():
     for a, b in itertools.combinations(range(5), 2):
-        values = [STRATEGIES, RECIPES, PRECISIONS, BATCH_NORMS, (False, True)]
+        values = [STRATEGIES, NETWORKS, PRECISIONS, BATCH_NORMS, (False, True)]
         tried = {(case[a], case[b]) for case in chosen()}
         assert tried == set(itertools.product(values[a], values[b]))
 

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from pose_tf.training import trainer
-from tests.training.test_trainer import ROOT, config, poses  # noqa: F401
+from tests.conftest import ROOT
 
 
 @pytest.fixture(autouse=True)
@@ -18,18 +18,14 @@ def default_afterwards():
 
 
 @pytest.mark.parametrize("tf32", [False, True])
-def test_a_training_multiplies_in_tf32_only_if_its_recipe_says_so(config, tmp_path, tf32):  # noqa: F811
+def test_a_training_multiplies_in_tf32_only_if_its_recipe_says_so(config, tmp_path, tf32):
     tf.config.experimental.enable_tensor_float_32_execution(not tf32)
     config.train.epochs, config.tf32 = 1.0, tf32
     trainer.train(config, None, str(tmp_path / "run"))
     assert tf.config.experimental.tensor_float_32_execution_enabled() == tf32
 
 
-def test_a_run_from_before_there_was_the_key_is_resumed_and_either_value_may_follow(
-    config,  # noqa: F811
-    tmp_path,
-    capsys,
-):
+def test_a_run_from_before_there_was_the_key_is_resumed_and_either_value_may_follow(config, tmp_path, capsys):
     config.train.epochs = 1.0
     trainer.train(config, None, str(tmp_path))
     kept = json.loads((tmp_path / "config.json").read_text())

@@ -1,59 +1,13 @@
-import importlib
 import json
-import pathlib
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from pose_tf.errors import UserError
-from pose_tf.synthetic.sample import SUBJECTS_TRAIN
 from pose_tf.training import trainer
 from pose_tf.training.monitor import Monitor
 from pose_tf.workdir import Workdir
-
-ROOT = pathlib.Path(__file__).parents[2]
-
-
-def recipe(name):
-    return importlib.import_module(f"pose_tf.configs.{name.replace('/', '.')}").get_config()
-
-
-CONFIGS = ROOT / "configs"
-RECIPES = sorted(str(path.relative_to(CONFIGS).with_suffix("")) for path in CONFIGS.rglob("*.py"))
-RECIPES.remove("base")
-
-
-@pytest.fixture
-def poses(tmp_path, rng):
-    """An .npz of 60 random poses in front of a camera."""
-    pose3d = rng.normal(0, 300, (60, 17, 3)) + [0, 0, 5000]
-    pose2d = pose3d[..., :2] / pose3d[..., 2:] * 1000 + 128
-    np.savez(tmp_path / "poses.npz", pose2d_crop=pose2d, pose3d=pose3d, subject=np.resize(SUBJECTS_TRAIN, 60))
-    return str(tmp_path / "poses.npz")
-
-
-@pytest.fixture
-def config(poses):
-    config = recipe("feed_forward_recomposed")
-    config.data.poses = poses
-    config.data.batch_size = 8
-    config.model.units = 16
-    config.optimizer.warmup_steps = 2
-    config.train.epochs = 4.0
-    config.train.report_every_steps = 4
-    return config
-
-
-def weights(workdir):
-    return Workdir(str(workdir)).load_best("lifter").get_weights()
-
-
-def latest(workdir):
-    """All values of the newest checkpoint by name."""
-    newest = max(path for path in (workdir / "checkpoints").iterdir())
-    reader = tf.train.load_checkpoint(str(newest / "ckpt"))
-    return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map() if "OBJECT" not in name}
+from tests.training.saved import latest, weights
 
 
 def test_training_reduces_the_error_and_reports_it(config, tmp_path):

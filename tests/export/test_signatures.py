@@ -1,0 +1,61 @@
+"""Tests of the signatures: batches of any mix, `people` as files and boxes, and bad requests."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.export.inputs import BAD_BOXES, BOXES, GOOD, encode
+from tests.export.memory import memory_of_request, reports_memory
+
+
+def test_a_batch_may_hold_all_sizes_and_kinds(signatures):
+    sizes = [encode("PNG", size=size) for size in ((1, 1), (300, 20), (7, 900))]
+    together = signatures["serving_default"](image_bytes=tf.constant([*GOOD.values(), *sizes]))
+    assert together["pose3d"].shape == (13, 17, 3)
+    for i, data in enumerate((*GOOD.values(), *sizes)):
+        alone = signatures["serving_default"](image_bytes=tf.constant([data]))
+        np.testing.assert_allclose(alone["pose2d"][0], together["pose2d"][i], atol=0.02)
+
+
+@pytest.mark.parametrize("name", ["serving_default", "image_and_box", "images", "lift"])
+def test_an_empty_batch_is_refused(signatures, name):
+    inputs = {
+        spec.name: tf.zeros([0, *spec.shape[1:]], spec.dtype)
+        for spec in signatures[name].structured_input_signature[1].values()
+    }
+    with pytest.raises(tf.errors.InvalidArgumentError, match="the batch is empty"):
+        signatures[name](**inputs)
+
+
+def test_joints_that_are_no_numbers_are_refused(signatures):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="pose2d"):
+        signatures["lift"](pose2d=tf.fill([1, 17, 2], np.nan))
+
+
+def test_pixels_and_files_have_the_same_poses(signatures, image):
+    found = signatures["people"](image=tf.constant(image), box=tf.constant(BOXES))
+    files = tf.repeat(tf.io.encode_png(image), len(BOXES))
+    expected = signatures["image_and_box"](image_bytes=files, box=tf.constant(BOXES))
+    assert set(found) == {"pose2d", "pose3d", "confidence"}
+    for key, values in expected.items():
+        np.testing.assert_allclose(found[key], values, rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize(("words", "box"), [(words, boxes[0]) for words, boxes in BAD_BOXES.items()])
+def test_one_box_that_holds_nobody_is_refused(signatures, words, box):
+    boxes = tf.constant([(10, 10, 20, 20), box], tf.float32)
+    with pytest.raises(tf.errors.InvalidArgumentError, match=f"box is {words}"):
+        signatures["people"](image=tf.zeros([50, 70, 3], tf.uint8), box=boxes)
+
+
+def test_no_boxes_are_refused(signatures, image):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="the batch is empty"):
+        signatures["people"](image=tf.constant(image), box=tf.zeros([0, 4]))
+
+
+@reports_memory
+def test_people_share_the_image(exported):
+    """The image takes 48 MiB. Eight copies would take 384 MiB."""
+    image, box = np.zeros([4096, 4096, 3], np.uint8), np.float32([[100, 200, 900, 2500]])
+    first, request = ({"image": image, "box": box.repeat(people, axis=0)} for people in (1, 8))
+    assert memory_of_request(exported, "people", first, request) < 200  # the network takes about 100

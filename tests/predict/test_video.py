@@ -1,0 +1,69 @@
+"""Tests of people in videos: when they are searched for, from when to when they are there, and their smoothed poses."""
+
+import cv2
+import numpy as np
+
+from pose_tf.predict.people import GivenBoxes
+from pose_tf.predict.predictor import Options, predict
+from pose_tf.synthetic.sample import render_sample
+from tests.predict.marks import MARKS, joints, marked
+from tests.predict.matroska import BURST, write_matroska
+
+
+def test_people_are_searched_for_by_the_clock_of_the_video(tmp_path, monkeypatch):
+    searches = []
+    monkeypatch.setattr(
+        "pose_tf.predict.tracking.find_people",
+        lambda image, score: searches.append(1) or (np.zeros((0, 4), np.float32), np.zeros(0, np.float32)),
+    )
+    write_matroska(tmp_path / "a.mkv", BURST, [marked(200, 100)] * 41)
+    predict(MARKS, f"{tmp_path}/a.mkv", Options(f"{tmp_path}/out", outputs=("json",)))
+    assert len(searches) == 4 + 21  # at 0, 0.2, 0.367 and 0.567 s, and at every frame that is 0.184 s after another
+
+
+def test_a_recording_without_a_duration_is_not_called_damaged(tmp_path, caplog):
+    write_matroska(tmp_path / "a.mkv", BURST, [marked(200, 100)] * 41)
+    predict(MARKS, f"{tmp_path}/a.mkv", Options(f"{tmp_path}/out", GivenBoxes("whole"), outputs=("json",)))
+    assert "damaged" not in caplog.text
+
+
+def test_a_person_is_there_from_the_first_frame_to_the_last_that_was_found(tmp_path):
+    """This holds although confirmation and time-out of a track take a while."""
+    person = render_sample(0, 54, 9)["image"]
+    writer = cv2.VideoWriter(f"{tmp_path}/a.avi", cv2.VideoWriter_fourcc(*"FFV1"), 15, (700, 300))
+    for i in range(40):
+        image = np.full((300, 700, 3), 128, np.uint8)
+        if 5 <= i < 25:
+            image[20:276, 40 + 5 * i : 296 + 5 * i] = person[..., ::-1]
+        writer.write(image)
+    writer.release()
+    predict(MARKS, f"{tmp_path}/a.avi", Options(f"{tmp_path}/out", outputs=("npz",)))
+    with np.load(f"{tmp_path}/out/a.npz") as found:
+        assert set(found["person"]) == {1}
+        first, last = found["frame"][0], found["frame"][-1]
+        assert 5 <= first <= 8 and 21 <= last <= 25  # a search every third frame
+        np.testing.assert_array_equal(found["frame"], np.arange(first, last + 1))
+
+
+def test_smoothing_takes_the_trembling_out(video, tmp_path):
+    for name, smooth in (("raw", False), ("smooth", True)):
+        options = Options(f"{tmp_path}/{name}", GivenBoxes("30,20,60,60"), outputs=("json",), smooth=smooth)
+        predict(MARKS, video, options)
+    raw, smooth = (joints(f"{tmp_path}/{name}/walk.json") for name in ("raw", "smooth"))
+    assert smooth[5:, 1].std() < 0.8 * raw[5:, 1].std()
+    assert np.abs(smooth - raw)[:, 0].max() < 8
+
+
+def test_no_more_than_the_frames_that_are_asked_for(video, tmp_path):
+    predict(MARKS, video, Options(f"{tmp_path}/out", GivenBoxes("30,20,60,60"), max_frames=7))
+    assert len(joints(f"{tmp_path}/out/walk.json")) == 7
+
+
+def test_a_cut_video_is_reported(video, tmp_path, caplog):
+    with open(video, "rb") as file:
+        data = file.read()
+    (tmp_path / "cut.avi").write_bytes(data[: len(data) // 2])
+    predict(MARKS, f"{tmp_path}/cut.avi", Options(f"{tmp_path}/out", GivenBoxes("30,20,60,60")))
+    count = len(joints(f"{tmp_path}/out/cut.json"))
+    assert 0 < count < 25
+    assert f"cut.avi ends after {count} of 30 frames: it may be damaged" in caplog.text
