@@ -11,6 +11,9 @@ import tensorflow as tf
 
 CROP_SIZE = 256
 """Side of the square crops that detectors take, in pixels."""
+UNLABELED_PX = -1e5
+"""Both coordinates in the crop of a joint that is not labeled. Like all joints outside the crop, it has no weight in
+losses and metrics."""
 
 
 class Crop(NamedTuple):
@@ -66,6 +69,11 @@ def inside_crop(pose2d_crop):
     """1 for joints inside the crop, and so in the heatmap; else 0. float [..., J, 2] crop px -> float32 [..., J]."""
     inside = (pose2d_crop >= -0.5) & (pose2d_crop <= CROP_SIZE - 0.5)
     return tf.cast(tf.reduce_all(inside, axis=-1), tf.float32)
+
+
+def labeled(pose2d_crop):
+    """1 for labeled joints, inside the crop or not; else 0. float [..., J, 2] crop px -> float32 [..., J]."""
+    return tf.cast(tf.reduce_max(tf.abs(pose2d_crop), axis=-1) < abs(UNLABELED_PX) / 100, tf.float32)
 
 
 def project(pose3d, intrinsics):

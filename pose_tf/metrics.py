@@ -5,7 +5,10 @@ import tensorflow as tf
 from pose_tf import geometry, skeleton
 
 PCK_THRESHOLD_MM = 150.0
-TORSO = (skeleton.H36M.index("Thorax"), skeleton.H36M.index("Hip"))
+TORSO = (skeleton.H36M.index("LShoulder"), skeleton.H36M.index("RHip"))
+HEAD = (skeleton.H36M.index("Head"), skeleton.H36M.index("Neck/Nose"))
+LIMBS = tuple(i for i, joint in enumerate(skeleton.H36M.joints) if joint[0] in "LR")
+"""The twelve joints of arms and legs: shoulders, elbows, wrists, hips, knees and feet."""
 
 
 def joint_errors(predicted, target):
@@ -94,12 +97,36 @@ def pixel_error(predicted, target, weights=None):
     return mean_over_joints(joint_errors(predicted, target), weights)
 
 
+def correct_joints(predicted, target, segment: tuple[int, int], alpha: float):
+    """1 for joints closer to the truth than `alpha` times a segment between two true joints, else 0.
+
+    Args:
+        predicted: float [..., J, 2] px.
+        target: float [..., J, 2] px.
+        segment: indices of the two joints.
+        alpha: factor on the length of the segment.
+
+    Returns:
+        float [..., J].
+    """
+    start, end = segment
+    length = tf.norm(target[..., start, :] - target[..., end, :], axis=-1)
+    return tf.cast(joint_errors(predicted, target) <= alpha * length[..., None], predicted.dtype)
+
+
 def pck2d(predicted, target, weights=None, alpha: float = 0.2):
-    """Share of joints within `alpha` of the torso's length (thorax to hip) in the image. Arguments as `pixel_error`."""
-    thorax, hip = TORSO
-    torso = tf.norm(target[..., thorax, :] - target[..., hip, :], axis=-1)
-    correct = joint_errors(predicted, target) <= alpha * torso[..., None]
-    return mean_over_joints(tf.cast(correct, predicted.dtype), weights)
+    """Share of joints within `alpha` of the torso, from the left shoulder to the right hip (Yang and Ramanan, PAMI
+    2013), as papers on Leeds Sports Pose report it. Arguments as `pixel_error`."""
+    return mean_over_joints(correct_joints(predicted, target, TORSO, alpha), weights)
+
+
+def pckh(predicted, target, weights=None, alpha: float = 0.5):
+    """Share of joints within `alpha` of the head (Andriluka et al., CVPR 2014). Arguments as `pixel_error`.
+
+    The head reaches from its top to the neck. MPII's own evaluation takes 0.6 times the diagonal of a rectangle around
+    the head instead, which records do not contain.
+    """
+    return mean_over_joints(correct_joints(predicted, target, HEAD, alpha), weights)
 
 
 def mean_over_joints(values, weights=None):
@@ -112,8 +139,11 @@ def mean_over_joints(values, weights=None):
 POSE3D_METRICS = {function.__name__: function for function in (mpjpe, pa_mpjpe, n_mpjpe, pck3d, auc3d)}
 """Metrics of 3D poses by name."""
 
-POSE2D_METRICS = {function.__name__: function for function in (pixel_error, pck2d)}
+POSE2D_METRICS = {function.__name__: function for function in (pixel_error, pck2d, pckh)}
 """Metrics of 2D poses by name."""
+
+SEGMENTS = {"pck2d": TORSO, "pckh": HEAD}
+"""The two joints that must be labeled for a 2D metric to measure a pose."""
 
 
 @tf.keras.utils.register_keras_serializable("pose_tf")
@@ -134,11 +164,14 @@ class PoseMetric(tf.keras.metrics.Mean):
         Args:
             y_true, y_pred: [..., J, D].
             sample_weight: [...], as in Keras.
-            joint_weights: [..., J], for 2D metrics: 0 leaves a joint out. A sample whose weights are all 0 is left out.
+            joint_weights: [..., J], for 2D metrics: 0 leaves a joint out. A sample whose weights are all 0 is left out,
+                as is one that does not label the joints of the metric in `SEGMENTS`.
         """
         if joint_weights is None:
             return super().update_state((POSE3D_METRICS | POSE2D_METRICS)[self.function](y_pred, y_true), sample_weight)
         counts = tf.cast(tf.reduce_any(joint_weights > 0, axis=-1), tf.float32)
+        for joint in SEGMENTS.get(self.function, ()):
+            counts *= geometry.labeled(y_true[..., joint, :])
         sample_weight = counts if sample_weight is None else counts * sample_weight
         return super().update_state(POSE2D_METRICS[self.function](y_pred, y_true, joint_weights), sample_weight)
 

@@ -27,15 +27,16 @@ def draw_pose2d(image: np.ndarray, pose2d: np.ndarray, color=None, thickness: in
 
     Args:
         image: uint8 [H, W, 3].
-        pose2d: float [17, 2] px of that image.
+        pose2d: float [17, 2] px of that image; joints that are NaN are not drawn.
         color: RGB color of the whole skeleton; by default the colors of the sides.
         thickness: thickness of the bones in px.
     """
     image = np.ascontiguousarray(image).copy()
-    points = _subpixel(pose2d)
+    points, known = _subpixel(pose2d), np.isfinite(pose2d).all(axis=-1)
     for child, parent in skeleton.H36M.bones:
-        _line(image, points[child], points[parent], color or _side(child), thickness)
-    for point in points:
+        if known[child] and known[parent]:
+            _line(image, points[child], points[parent], color or _side(child), thickness)
+    for point in (point for point, drawn in zip(points, known) if drawn):
         cv2.circle(
             image,
             point,

@@ -40,7 +40,7 @@ def test_mpjpe_of_a_triangle(moved, expected):
 
 def test_joints_without_weight_do_not_count_in_the_image():
     target = np.zeros((2, 17, 2), np.float32)
-    target[:, 8] = (0, 100)  # a torso of 100 px
+    target[:, 11] = (0, 100)  # a torso of 100 px
     predicted = target.copy()
     predicted[0, 1], predicted[0, 2], predicted[1, 3] = (3, 4), (300, 400), (30, 40)
     weights = np.ones((2, 17), np.float32)
@@ -229,7 +229,7 @@ def test_pixel_error_is_not_relative_to_the_hip():
 
 def test_pck2d_measures_in_torsos():
     target = np.zeros((2, 17, 2))
-    target[:, 8] = [[0, -100], [0, -50]]
+    target[:, 11] = [[0, -100], [0, -50]]
     predicted = target.copy()
     predicted[:, 3] += [19.9, 0]
     predicted[:, 4] += [0, -20.1]

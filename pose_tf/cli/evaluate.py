@@ -2,9 +2,11 @@
 
     pose-tf evaluate --data_dir=DATA --detector=runs/detector --lifter=runs/lifter --subjects=8 --output=report.json
     pose-tf evaluate --poses=POSES.npz --lifter=runs/lifter
+    pose-tf evaluate --data_dir=DATA --source=mpii --detector=runs/detector
 
 The first form evaluates the whole pipeline and, for comparison, the lifter on true 2D joints; the second evaluates the
-lifter alone. --occluders=occluders.npz, a file of pose-tf build-occluders, pastes objects over the images first.
+lifter alone, the third a detector on photographs with 2D joints. --occluders=occluders.npz, a file of pose-tf
+build-occluders, pastes objects over the images first.
 All errors of 3D joints are in mm: MPJPE with the hips aligned, PA-MPJPE after Procrustes alignment.
 """
 
@@ -14,7 +16,8 @@ from pose_tf.choices import ALIGNMENTS, METHODS
 from pose_tf.cli import _flags, start_tensorflow
 from pose_tf.errors import UserError
 
-_DATA_DIR = flags.DEFINE_string("data_dir", None, "Directory with h36/* records.")
+_DATA_DIR = flags.DEFINE_string("data_dir", None, "Directory with h36/* or mpii/* records.")
+_SOURCE = flags.DEFINE_enum("source", "h36", ["h36", "mpii"], "Records of --data_dir to evaluate on.")
 _POSES = flags.DEFINE_string("poses", None, "An .npz with pose2d_crop, pose3d and subject, instead of --data_dir.")
 _DETECTOR = _flags.detector()
 _LIFTER = _flags.lifter()
@@ -37,7 +40,6 @@ _ALIGNMENT = flags.DEFINE_enum(
     ALIGNMENTS,
     "Position of heatmap cell i in pixels: 4i + 1.5 or 4i; default: as in the recipe.",
 )
-flags.mark_flags_as_required(["lifter"])
 
 
 def main():
@@ -45,6 +47,13 @@ def main():
         raise UserError("give one of --data_dir and --poses")
     if _DATA_DIR.value and not _DETECTOR.value:
         raise UserError("--detector is missing; to evaluate a lifter alone, give --poses instead of --data_dir")
+    on_photos = bool(_DATA_DIR.value) and _SOURCE.value == "mpii"
+    if on_photos:
+        for flag in (_LIFTER, _SUBJECTS, _OCCLUDERS):
+            if flag.value is not None:
+                raise UserError(f"--{flag.name} does not apply to --source=mpii, whose photographs have only 2D joints")
+    elif not _LIFTER.value:
+        raise UserError("--lifter is missing; see --help")
     try:
         subjects = None if _SUBJECTS.value is None else [int(subject) for subject in _SUBJECTS.value]
     except ValueError:
@@ -58,10 +67,12 @@ def main():
     from pose_tf.data import fingerprint, poses
     from pose_tf.data.occluders import OccluderBank
     from pose_tf.evaluation import evaluator
-    from pose_tf.evaluation.loading import load_estimator
+    from pose_tf.evaluation.loading import load_detector, load_estimator
     from pose_tf.evaluation.report import format_report, preview
     from pose_tf.workdir import Workdir
 
+    decoding = {"method": _DECODING.value, "beta": _BETA.value, "alignment": _ALIGNMENT.value}
+    decoding = {name: value for name, value in decoding.items() if value is not None}
     workdirs = [Workdir(path) for path in (_DETECTOR.value, _LIFTER.value) if path]
     for workdir in workdirs:
         workdir.data()  # reports damage before the work starts
@@ -70,16 +81,18 @@ def main():
         samples = samples if subjects is None else samples.select(subjects)
         report = evaluator.evaluate_poses(Workdir(_LIFTER.value), samples, _FLIP_TEST.value)
         data = fingerprint.of_arrays(_POSES.value)
+    elif on_photos:
+        detect = load_detector(_DETECTOR.value, _FLIP_TEST.value, **decoding)
+        report, arrays = evaluator.evaluate_photos(detect, _DATA_DIR.value, _BATCH_SIZE.value)
+        data = fingerprint.of_records(_DATA_DIR.value, "mpii")
     else:
-        decoding = {"method": _DECODING.value, "beta": _BETA.value, "alignment": _ALIGNMENT.value}
-        decoding = {name: value for name, value in decoding.items() if value is not None}
         estimator = load_estimator(_DETECTOR.value, _LIFTER.value, _FLIP_TEST.value, **decoding)
         occluders = OccluderBank.load(_OCCLUDERS.value) if _OCCLUDERS.value else None
         report, arrays = evaluator.evaluate_images(estimator, _DATA_DIR.value, subjects, _BATCH_SIZE.value, occluders)
-        if _PREVIEW.value:
-            images.write_png(_PREVIEW.value, preview(arrays))
         data = fingerprint.of_records(_DATA_DIR.value)
-    report |= evaluator.seen_in_training(workdirs, report["subjects"], data)
+    if _PREVIEW.value:
+        images.write_png(_PREVIEW.value, preview(arrays))
+    report |= evaluator.seen_in_training(workdirs, report.get("subjects"), data)
     print(format_report(report))
     if _OUTPUT.value:
         files.write_json(_OUTPUT.value, report)

@@ -14,8 +14,8 @@ def fingerprint(config, data_dir: str | None) -> dict[str, dict[str, str]]:
         data_dir: directory of records, or None.
 
     Returns:
-        {"records", "poses" or "occluders": {file or array: text}} for the data that the recipe reads. Unreadable files
-        are left out; reading the data reports them.
+        {"records", "photos", "poses" or "occluders": {file or array: text}} for the data that the recipe reads.
+        Unreadable files are left out; reading the data reports them.
 
     Raises:
         UserError: the recipe reads `data_dir`, but it contains no records.
@@ -24,19 +24,23 @@ def fingerprint(config, data_dir: str | None) -> dict[str, dict[str, str]]:
     if config.data.get("poses"):
         found["poses"] = of_arrays(config.data.poses)
     elif data_dir:
-        found["records"] = of_records(data_dir)
+        mix = config.data.get("mix", {"h36": 1.0})
+        if mix["h36"]:
+            found["records"] = of_records(data_dir)
+        if mix.get("mpii"):
+            found["photos"] = of_records(data_dir, "mpii")
     if config.get("occlusion") and config.occlusion.probability:
         found["occluders"] = of_arrays(config.occlusion.bank)
     return {section: values for section, values in found.items() if values}
 
 
-def of_records(data_dir: str) -> dict[str, str]:
-    """Sizes and checksums of the files in `data_dir/h36` by name. UserError if it contains no files."""
-    return {os.path.basename(shard): _size_and_end(shard) for shard in records.list_shards(data_dir)}
+def of_records(data_dir: str, kind: str = "h36") -> dict[str, str]:
+    """Sizes and checksums of the files in `data_dir/kind` by name. UserError if it contains no files."""
+    return {os.path.basename(shard): _size_and_end(shard) for shard in records.list_shards(data_dir, kind)}
 
 
 def _size_and_end(path):
-    """Size and checksum of a file: a ZLIB stream ends with the Adler-32 checksum of its content."""
+    """Size and checksum of a file: a ZLIB stream ends with the checksum of its content, a record with its own."""
     size = os.path.getsize(path)
     try:
         with open(path, "rb") as file:

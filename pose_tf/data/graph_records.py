@@ -96,12 +96,12 @@ def _map_inline(dataset, function):
 
 
 @contextlib.contextmanager
-def named_errors(shards: Sequence[str], schema: records.Schema) -> Iterator[None]:
+def named_errors(shards: Sequence[str], schema: records.Schema | None = None) -> Iterator[None]:
     """Turns an error of `parsed` into a `UserError` that names the file and the record. Other errors pass unchanged.
 
     Args:
         shards: the files; `parsed` got indices into this sequence.
-        schema: the kind of their records.
+        schema: the kind of their records; by default the one that the name of a file's folder says.
     """
     try:
         yield
@@ -112,6 +112,7 @@ def named_errors(shards: Sequence[str], schema: records.Schema) -> Iterator[None
         path = shards[int(place[1])]
     else:
         return
+    schema = schema or records.schema_of(path)
     for _ in tqdm.tqdm(records.read(path, schema), desc=f"looking for a damaged record in {path}", unit=" records"):
         pass
     raise UserError(

@@ -5,15 +5,16 @@ import functools
 import resource
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
 
 from pose_tf.data import graph_records, records
 from pose_tf.data.poses import PoseSet
-from pose_tf.data.record_index import POSE_KEYS, RecordIndex
+from pose_tf.data.record_index import RecordIndex
 from pose_tf.data.service import count_workers
+from pose_tf.data.sources import FIELDS
 from pose_tf.errors import UserError
 from pose_tf.waiting import waiting
 
@@ -52,6 +53,7 @@ def detector_batches(
     on_damage: str = "stop",
     service: str = "",
     job: str = "",
+    first_file: int = 0,
 ) -> tf.data.Dataset:
     """Endless shuffled training batches of images and their 2D joints, for the replicas of one host in turn.
 
@@ -76,6 +78,7 @@ def detector_batches(
         service: address of a tf.data service that reads instead of this host, such as localhost:5050. With several
             workers the order also depends on their speed.
         job: name under which all hosts of a run share the output of the service.
+        first_file: number of the index's first file in the argument of `graph_records.named_errors`.
 
     Returns:
         Dataset of {"image": uint8 [B, 256, 256, 3], "pose2d_crop": float32 [B, 17, 2] px, "skipped": int64 [B]}, where
@@ -103,7 +106,7 @@ def detector_batches(
         first, skip = first + readers, skip - samples
 
     read_shard, lengths = _reader(index), tf.constant(index.lengths)
-    parsed = _parser(index, subjects, ("image", "pose2d_crop"), on_damage)
+    parsed = _parser(index, subjects, ("image", "pose2d_crop"), on_damage, first_file)
 
     def read_chunk(chunk):
         tf.random.set_seed(1)  # for this graph only: `shuffle` combines it with its own seed and ignores the program's
@@ -203,12 +206,23 @@ def _merge(read_shard, shards, lengths, most, parsed, seed):
 
 def _reader(index):
     """A function that reads a shard: its number -> the result of `graph_records.examples`."""
-    paths, lengths = tf.constant(index.shards), tf.constant(index.lengths)
-    return lambda shard: graph_records.examples(tf.gather(paths, shard), tf.gather(lengths, shard), records.H36M)
+    paths, lengths, schema = tf.constant(index.shards), tf.constant(index.lengths), index.source.schema
+    return lambda shard: graph_records.examples(tf.gather(paths, shard), tf.gather(lengths, shard), schema)
+
+
+def mixed(parts: Sequence[tf.data.Dataset]) -> tf.data.Dataset:
+    """Batches that consist of one batch of each dataset, in order. The parts have the same keys."""
+    if len(parts) == 1:
+        return parts[0]
+
+    def join(*batches):
+        return {key: tf.concat([batch[key] for batch in batches], axis=0) for key in batches[0]}
+
+    return tf.data.Dataset.zip(tuple(parts)).map(join, num_parallel_calls=1).prefetch(2)
 
 
 def labeled_images(
-    index: RecordIndex, subjects, batch_size: int, every: int = 1, on_damage: str = "stop"
+    index: RecordIndex, subjects, batch_size: int, every: int = 1, on_damage: str = "stop", first_file: int = 0
 ) -> tf.data.Dataset:
     """One pass over labeled records in a fixed order; for evaluation.
 
@@ -217,14 +231,14 @@ def labeled_images(
         subjects: the subjects to keep.
         batch_size: images in a batch; the last batch may be smaller.
         every: keep one record out of this many, for a quick estimate on video frames that resemble their neighbors.
-        on_damage: see `detector_batches`.
+        on_damage, first_file: see `detector_batches`.
 
     Returns:
         Dataset of {"image": uint8 [B, 256, 256, 3], "pose2d_crop": [B, 17, 2], "pose3d": [B, 17, 3], "action": [B]}.
     """
     keys = ("image", "pose2d_crop", "pose3d", "action")
     read_shard, lengths = _reader(index), tf.constant(index.lengths)
-    parsed = _parser(index, subjects, keys, on_damage)
+    parsed = _parser(index, subjects, keys, on_damage, first_file)
 
     def read_and_parse(shard):
         return parsed(read_shard(shard), tf.fill([tf.gather(lengths, shard)], shard))
@@ -258,7 +272,7 @@ def test_images(path: str, batch_size: int) -> Iterator[tf.Tensor]:
         raise
 
 
-def _parser(index, subjects, keys, on_damage):
+def _parser(index, subjects, keys, on_damage, first_file):
     """A function that parses the results of `graph_records.examples`: (dataset of N, their shards [N]) -> dataset.
 
     Samples have the fields of `keys`, `wanted`, which is True for the given subjects, and `skipped`, which is 0. With
@@ -269,7 +283,7 @@ def _parser(index, subjects, keys, on_damage):
 
     def parsed(stored, shards):
         if on_damage == "stop":
-            return graph_records.parsed(stored, shards, parse)
+            return graph_records.parsed(stored, shards + first_file, parse)
         return (
             stored.enumerate()
             .filter(lambda position, record: record[1][0] >= -1)
@@ -279,7 +293,7 @@ def _parser(index, subjects, keys, on_damage):
         )
 
     def parse(serialized):
-        sample = graph_records.parse(serialized, records.H36M, ("image", *POSE_KEYS))
+        sample = index.source.parse(serialized)
         with tf.control_dependencies(sample.values()):  # otherwise TensorFlow would prune the checks of unused fields
             fields = {key: tf.identity(sample[key]) for key in keys}
         marks = {"wanted": tf.reduce_any(sample["subject"] == subjects), "skipped": tf.constant(0, tf.int64)}
@@ -293,8 +307,7 @@ def _parser(index, subjects, keys, on_damage):
 
     def mark(path, place):
         tf.print("skipping a damaged record:", path, "record", place, output_stream=sys.stderr)
-        fields = {key: records.H36M.fields[key] for key in keys}
-        zeros = {key: tf.zeros(field.shape, field.dtype) for key, field in fields.items()}
+        zeros = {key: tf.zeros(FIELDS[key].shape, FIELDS[key].dtype) for key in keys}
         return zeros | {"wanted": tf.constant(True), "skipped": tf.constant(1, tf.int64)}
 
     return parsed

@@ -25,7 +25,7 @@ class PoseSet:
 
     Attributes:
         pose2d: float32 [N, 17, 2] crop pixels.
-        pose3d: float32 [N, 17, 3] mm in the camera frame, absolute.
+        pose3d: float32 [N, 17, 3] mm in the camera frame, absolute; NaN if they are not labeled.
         subject: int64 [N].
         action: int64 [N]; −1 where unknown.
         source: name of the data in messages.
@@ -107,14 +107,14 @@ def check_units(pose2d: np.ndarray, pose3d: np.ndarray, source: str) -> None:
 
     Args:
         pose2d: float [N, J, 2].
-        pose3d: float [N, J, 3].
+        pose3d: float [N, J, 3]; NaN if they are not labeled.
         source: name of the data in messages.
 
     Raises:
         UserError: the poses have another size; the message names their probable unit.
     """
     reach = np.median(np.linalg.norm(geometry.hip_relative(pose3d), axis=-1).max(axis=-1))
-    if not REACH_MM[0] <= reach <= REACH_MM[1]:
+    if not np.isnan(reach) and not REACH_MM[0] <= reach <= REACH_MM[1]:
         likely = [unit for unit, size in UNITS_MM.items() if REACH_MM[0] <= reach * size <= REACH_MM[1]]
         guess = min(likely, key=lambda unit: abs(np.log(reach * UNITS_MM[unit] / TYPICAL_REACH_MM)), default=None)
         raise UserError(

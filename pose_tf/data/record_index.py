@@ -1,8 +1,9 @@
 """The index of labeled records: their poses, and the number of records in each file. It is made once for the data.
 
-Making it inflates every record, so it is stored beside the data as `DATA/.pose_tf/index.npz`, or, if that is not
-writable, in the user's cache directory as `$XDG_CACHE_HOME/pose_tf/index-KEY.npz` (`~/.cache` by default). Runs and
-evaluations read it from there as long as the records keep their names, sizes and checksums; KEY is a hash of these.
+Making it reads every record, so it is stored beside the data as `DATA/.pose_tf/index.npz` (`index-mpii.npz` for MPII's
+records), or, if that is not writable, in the user's cache directory as `$XDG_CACHE_HOME/pose_tf/index-KEY.npz`
+(`~/.cache` by default). Runs and evaluations read it from there as long as the records keep their names, sizes and
+checksums; KEY is a hash of these.
 """
 
 import concurrent.futures
@@ -25,9 +26,10 @@ from pose_tf import files
 from pose_tf.data import records
 from pose_tf.data.fingerprint import of_records
 from pose_tf.data.poses import PoseSet, check_units
+from pose_tf.data.sources import FIELDS, H36M, Source
 from pose_tf.errors import UserError
 
-POSE_KEYS = ("pose2d_crop", "pose3d", "subject", "action")
+POSE_KEYS = tuple(key for key in FIELDS if key != "image")
 """The fields of each record that the index stores."""
 HERE = "{h36}"
 """Stands for the records' directory in the messages of an index, which may move with its data."""
@@ -38,12 +40,14 @@ class RecordIndex:
     """The poses of labeled records, and their files.
 
     Attributes:
+        source: the kind of the records.
         shards: paths of the S files.
         lengths: int64 [S]: number of reachable records in each file, including damaged ones.
         shard: int64 [N]: number of the file of each pose.
         poses: the N undamaged poses.
     """
 
+    source: Source
     shards: list[str]
     lengths: np.ndarray
     shard: np.ndarray
@@ -55,22 +59,23 @@ class RecordIndex:
         return np.bincount(self.shard[wanted], minlength=len(self.shards))
 
 
-def index_records(data_dir: str, on_damage: str = "stop") -> RecordIndex:
-    """The index of all labeled records: the stored one, or a new one, which is then stored.
+def index_records(data_dir: str, on_damage: str = "stop", source: Source = H36M) -> RecordIndex:
+    """The index of all labeled records of a kind: the stored one, or a new one, which is then stored.
 
     Args:
-        data_dir: directory with `h36/*`.
+        data_dir: directory with `h36/*` or `mpii/*`.
         on_damage: `stop`: a damaged record raises an error. `skip`: it is left out and reported on standard error.
+        source: the kind of the records.
 
     Raises:
         UserError: the directory contains no records, or a damaged one.
     """
-    shards, folder = records.list_shards(data_dir), os.path.join(data_dir, "h36")
-    fingerprint = json.dumps(of_records(data_dir))
-    places = _places(data_dir, fingerprint)
+    shards, folder = records.list_shards(data_dir, source.name), os.path.join(data_dir, source.name)
+    fingerprint = json.dumps(of_records(data_dir, source.name))
+    places = _places(data_dir, fingerprint, source)
     arrays = _find(places, fingerprint, len(shards))
     if arrays is None or (on_damage == "stop" and len(arrays["skipped"])):
-        arrays = _read_shards(shards, data_dir, on_damage)
+        arrays = _read_shards(shards, data_dir, on_damage, source)
         if not len(arrays["subject"]):
             raise UserError(f"{folder} contains no records")
         _keep(places, fingerprint=fingerprint, **arrays)
@@ -78,17 +83,18 @@ def index_records(data_dir: str, on_damage: str = "stop") -> RecordIndex:
         print(message.replace(HERE, folder), file=sys.stderr)
     check_units(arrays["pose2d_crop"], arrays["pose3d"], folder)
     poses = PoseSet(*(arrays[key] for key in POSE_KEYS), data_dir)
-    return RecordIndex(shards, arrays["lengths"], arrays["shard"], poses)
+    return RecordIndex(source, shards, arrays["lengths"], arrays["shard"], poses)
 
 
 # ---- storing it
 
 
-def _places(data_dir, fingerprint):
+def _places(data_dir, fingerprint, source):
     """Possible paths of the index, the preferred one first."""
     cache = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
     key = hashlib.sha256(fingerprint.encode()).hexdigest()[:16]
-    return os.path.join(data_dir, ".pose_tf", "index.npz"), os.path.join(cache, "pose_tf", f"index-{key}.npz")
+    name = "index.npz" if source is H36M else f"index-{source.name}.npz"
+    return os.path.join(data_dir, ".pose_tf", name), os.path.join(cache, "pose_tf", f"index-{key}.npz")
 
 
 def _keep(places, **arrays):
@@ -112,7 +118,7 @@ def _find(places, fingerprint, num_shards):
 
 def _is_consistent(arrays, num_shards):
     count = len(arrays["subject"])
-    shapes = {key: (count, *records.H36M.fields[key].shape) for key in POSE_KEYS}
+    shapes = {key: (count, *FIELDS[key].shape) for key in POSE_KEYS}
     shapes |= {"shard": (count,), "lengths": (num_shards,), "skipped": arrays["skipped"].shape[:1]}
     return count > 0 and all(arrays[key].shape == shape for key, shape in shapes.items())
 
@@ -120,7 +126,7 @@ def _is_consistent(arrays, num_shards):
 # ---- making it
 
 
-def _read_shards(shards, data_dir, on_damage):
+def _read_shards(shards, data_dir, on_damage, source):
     """The arrays of an index, read in parallel."""
     stopped, lock = threading.Event(), threading.Lock()
     size = sum(os.path.getsize(shard) for shard in shards)
@@ -133,7 +139,7 @@ def _read_shards(shards, data_dir, on_damage):
                 bar.update(size)
 
         with concurrent.futures.ThreadPoolExecutor() as pool:
-            parts = [pool.submit(_read_shard, shard, on_damage, advance) for shard in shards]
+            parts = [pool.submit(_read_shard, shard, on_damage, source, advance) for shard in shards]
             try:
                 concurrent.futures.wait(parts, return_when=concurrent.futures.FIRST_EXCEPTION)
                 for part in parts:
@@ -152,28 +158,26 @@ def _read_shards(shards, data_dir, on_damage):
     return arrays | {"lengths": np.array(lengths), "skipped": np.array(messages, dtype=str)}
 
 
-def _read_shard(shard, on_damage, advance):
+def _read_shard(shard, on_damage, source, advance):
     """The poses of a file, its number of reachable records, and messages about skipped ones.
 
-    One pass inflates the file, decodes every record, and checks the end of the stream and its checksum.
+    One pass reads the file, decodes every record, and checks the end of the stream and its checksum.
     """
-    fields = {key: records.H36M.fields[key] for key in ("image", *POSE_KEYS)}
-    schema = dataclasses.replace(records.H36M, fields=fields)  # nothing reads the other fields, so they may be damaged
     samples, length, skipped = [], 0, []
 
     def add(serialized):
-        sample = records.decode(serialized, schema, f"{shard} record {length}")
+        sample = source.decode(serialized, f"{shard} record {length}")
         samples.append([sample[key] for key in POSE_KEYS])
 
     try:
-        for serialized in records.inflate(shard, advance):
+        for serialized in _stored(shard, source.schema, advance):
             add(serialized)
             length += 1
     except UserError:  # the slower reader finds the damaged record and the cause
         samples.clear()
         length = 0
         try:
-            for serialized in records.read_serialized(shard, records.H36M):
+            for serialized in records.read_serialized(shard, source.schema):
                 advance(0)
                 try:
                     add(serialized)
@@ -188,10 +192,20 @@ def _read_shard(shard, on_damage, advance):
             skipped.append(f"skipping the rest of a file: {error}")
     columns = zip(*samples) if samples else [()] * len(POSE_KEYS)
     arrays = {
-        key: np.array(column, fields[key].dtype).reshape(-1, *fields[key].shape)
+        key: np.array(column, FIELDS[key].dtype).reshape(-1, *FIELDS[key].shape)
         for key, column in zip(POSE_KEYS, columns)
     }
     return arrays, length, skipped
+
+
+def _stored(shard, schema, advance):
+    """The serialized examples of a file."""
+    if schema.compression:
+        yield from records.inflate(shard, advance)
+        return
+    for serialized in records.read_serialized(shard, schema):
+        advance(len(serialized) + records.FRAME_BYTES)
+        yield serialized
 
 
 def _take_turns(counts):

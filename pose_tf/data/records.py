@@ -10,7 +10,6 @@ import os
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 
-import cv2
 import numpy as np
 import tensorflow as tf
 
@@ -94,8 +93,10 @@ class Jpeg:
 
     def decode(self, feature) -> bytes:
         data = _only_bytes(feature)
-        if not data or cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) is None:
-            raise ValueError("is not an image")
+        try:
+            tf.io.decode_jpeg(data, channels=3)
+        except tf.errors.InvalidArgumentError:
+            raise ValueError("is not an image") from None
         return data
 
     def encode(self, value):
@@ -161,6 +162,15 @@ MPII = Schema(
     "",
     {"image": Jpeg(), "pose2d": Raw(np.float32, (16, 2)), "visibility": Number(np.int64, (1, 16))},
 )
+
+
+KINDS = {"h36": H36M, "mpii": MPII}
+"""Labeled kinds of records by the name of their folder."""
+
+
+def schema_of(path: str) -> Schema:
+    """The kind of a file of labeled records, which the name of its folder says."""
+    return KINDS[os.path.basename(os.path.dirname(os.path.abspath(path)))]
 
 
 def list_shards(data_dir: str, kind: str = "h36") -> list[str]:

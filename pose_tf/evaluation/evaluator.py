@@ -6,11 +6,12 @@ import tqdm
 
 from pose_tf import geometry, metrics, skeleton
 from pose_tf.augment import OcclusionAugmenter
-from pose_tf.data import pipeline, records
+from pose_tf.data import pipeline
 from pose_tf.data.graph_records import named_errors
 from pose_tf.data.occluders import OccluderBank
 from pose_tf.data.poses import PoseSet
 from pose_tf.data.record_index import index_records
+from pose_tf.data.sources import MPII
 from pose_tf.models.estimator import PoseEstimator, lift
 from pose_tf.workdir import Workdir
 
@@ -80,7 +81,7 @@ def evaluate_images(
             shown.extend(image[: PREVIEW_ROWS - len(shown)].numpy())
             yield image
 
-    with named_errors(index.shards, records.H36M):
+    with named_errors(index.shards):
         predicted = estimate(estimator, images(), len(poses))
     truth = {key: np.concatenate(values) for key, values in truth.items()}
     lifted = lift_poses(estimator.lift, truth["pose2d_crop"])
@@ -93,6 +94,39 @@ def evaluate_images(
         "mean_pose": _report_mean_pose(estimator.statistics, truth["pose3d"], truth["action"]),
     }
     return report, predicted | {f"true_{key}": value for key, value in truth.items()} | {"image": np.stack(shown)}
+
+
+def evaluate_photos(detect, data_dir: str, batch_size: int) -> tuple[dict, dict]:
+    """Evaluates a detector on photographs with labeled 2D joints.
+
+    Args:
+        detect: function like `PoseEstimator.detect`.
+        data_dir: directory with `mpii/*`.
+        batch_size: images in a batch.
+
+    Returns:
+        A report with the part `pose2d` (see `report_2d`); and the arrays `pose2d`, `confidence`, `true_pose2d_crop`,
+        and `image`, the first PREVIEW_ROWS images.
+
+    Raises:
+        UserError: records are missing or damaged.
+    """
+    index = index_records(data_dir, source=MPII)
+    step = tf.function(detect, reduce_retracing=True)
+    parts, shown = [], []
+    with (
+        named_errors(index.shards),
+        tqdm.tqdm(total=len(index.poses), unit=" images", desc="joints") as bar,
+    ):
+        for batch in pipeline.labeled_images(index, np.unique(index.poses.subject), batch_size):
+            pose2d, confidence = step(batch["image"])
+            parts.append((pose2d.numpy(), confidence.numpy(), batch["pose2d_crop"].numpy()))
+            shown.extend(batch["image"][: PREVIEW_ROWS - len(shown)].numpy())
+            bar.update(len(pose2d))
+    pose2d, confidence, truth = (np.concatenate(arrays) for arrays in zip(*parts))
+    report = {"samples": len(pose2d), "pose2d": report_2d(pose2d, truth)}
+    arrays = {"pose2d": pose2d, "confidence": confidence, "true_pose2d_crop": truth, "image": np.stack(shown)}
+    return report, arrays
 
 
 def evaluate_poses(lifter: Workdir, poses: PoseSet, flip_test: bool | None = None) -> dict:
@@ -122,19 +156,21 @@ def _report_mean_pose(statistics, target, action):
     return report_3d(np.broadcast_to(statistics.mean, target.shape), target, action)
 
 
-def seen_in_training(workdirs: list[Workdir], subjects: list[int], data: dict[str, str]) -> dict[str, list[int]]:
+def seen_in_training(workdirs: list[Workdir], subjects: list[int] | None, data: dict[str, str]) -> dict:
     """The evaluated subjects that a run has seen, whose errors are therefore lower than those of new people.
 
     Args:
         workdirs: directories of the runs.
-        subjects: the evaluated subjects.
+        subjects: the evaluated subjects; None for photographs, whose people have no numbers.
         data: fingerprint of the evaluation data, see `pose_tf.data.fingerprint`. If a run has read none of its files,
             the same subject numbers mean other people.
 
     Returns:
         {"trained_on": subjects that a run was trained on, "selected_on": other subjects that selected the best
-        weights}.
+        weights}; for photographs, {"trained_on_photos": whether a run has read any of their files}.
     """
+    if subjects is None:
+        return {"trained_on_photos": any(data.items() & (w.data() or {}).get("photos", {}).items() for w in workdirs)}
     trained_on, selected_on = set(), set()
     for workdir in workdirs:
         kept = workdir.data() or {}
@@ -149,23 +185,35 @@ def report_2d(predicted: np.ndarray, target: np.ndarray) -> dict:
     """Errors of 2D poses [N, 17, 2] px: `total` and `joints`, each a dictionary by name.
 
     As in training, joints outside the crop do not count, because a heatmap has no cell for them; `joints_outside` is
-    their number. An error is None if no joint counts.
+    their number. Joints without a label do not count either. An error is None if no joint counts.
+
+    `total` also has `pck2d_limbs`, the mean of `pck2d` over the twelve joints of arms and legs, each over its labeled
+    poses; `pck2d_joints` has the share of each joint.
     """
-    inside = geometry.inside_crop(target).numpy()
-    means = {name: metrics.PoseMetric(name) for name in metrics.POSE2D_METRICS}
-    for mean in means.values():
+    inside, is_labeled = geometry.inside_crop(target).numpy(), geometry.labeled(target).numpy()
+    total = {}
+    for name in metrics.POSE2D_METRICS:
+        mean = metrics.PoseMetric(name)
         mean.update_state(target, predicted, joint_weights=inside)
-    total = {name: float(mean.result()) for name, mean in means.items()}
+        total[name] = float(mean.result()) if float(mean.count) else None
     errors = metrics.joint_errors(predicted, target).numpy()
     total["pixel_error_median"] = float(np.median(errors[inside > 0])) if inside.any() else None
-    joints = [
-        float(errors[:, i][inside[:, i] > 0].mean()) if inside[:, i].any() else None for i in range(len(inside.T))
-    ]
+    correct = metrics.correct_joints(predicted, target, metrics.TORSO, 0.2).numpy()
+    measured = inside * is_labeled[:, list(metrics.TORSO)].prod(axis=1, keepdims=True)
+    correct = _mean_of_each(correct, measured)
+    limbs = [correct[joint] for joint in metrics.LIMBS if correct[joint] is not None]
+    total["pck2d_limbs"] = float(np.mean(limbs)) if limbs else None
     return {
-        "total": total if inside.any() else dict.fromkeys(total),
-        "joints": dict(zip(skeleton.H36M.joints, joints)),
-        "joints_outside": int(np.sum(inside == 0)),
+        "total": total,
+        "joints": dict(zip(skeleton.H36M.joints, _mean_of_each(errors, inside))),
+        "pck2d_joints": dict(zip(skeleton.H36M.joints, correct)),
+        "joints_outside": int(np.sum((inside == 0) & (is_labeled > 0))),
     }
+
+
+def _mean_of_each(values, weights):
+    """Mean of each joint over the poses where its weight is above 0; None if there are none. [N, J] twice -> [J]."""
+    return [float(v[w > 0].mean()) if w.any() else None for v, w in zip(values.T, weights.T)]
 
 
 def report_3d(predicted: np.ndarray, target: np.ndarray, action: np.ndarray) -> dict:

@@ -1,8 +1,17 @@
 """Loading trained stages from their runs."""
 
 from pose_tf.models.decoding import Decoding
-from pose_tf.models.estimator import PoseEstimator
+from pose_tf.models.estimator import PoseEstimator, detect
 from pose_tf.workdir import Workdir
+
+
+def load_detector(workdir: str, flip_test: bool | None = None, **decoding):
+    """A trained detector as a function like `PoseEstimator.detect`. Arguments and errors as for `load_estimator`."""
+    directory = Workdir(workdir)
+    model, config = directory.load_best("detector"), directory.config()
+    flip_test = config.flip_test if flip_test is None else flip_test
+    decoding = Decoding(**{**config.get("decoding", {}), **decoding})
+    return lambda images: detect(model, images, flip_test, decoding)
 
 
 def load_estimator(detector: str, lifter: str, flip_test: bool | None = None, **decoding) -> PoseEstimator:

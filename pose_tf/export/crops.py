@@ -7,6 +7,7 @@ images decoded at the same time are together no larger than one image of maximum
 
 import tensorflow as tf
 
+from pose_tf.cropping import square_crop
 from pose_tf.export.headers import (
     FILE_SPEC,
     bmp_format,
@@ -18,7 +19,6 @@ from pose_tf.export.headers import (
 )
 from pose_tf.geometry import CROP_SIZE, Crop
 from pose_tf.images import DEPTHS
-from pose_tf.models.estimator import IMAGENET_MEAN
 
 MAX_PIXELS = 1 << 26
 """Maximum number of pixels of an image: 67 million, 192 MiB decoded."""
@@ -209,34 +209,3 @@ def upright_crop(image, orientation, crop: Crop):
     pixels = square_crop(image, Crop(tf.where(transposed, corner[::-1], corner), crop.side))
     pixels = tf.transpose(pixels, tf.where(transposed, [1, 0, 2], [0, 1, 2]))
     return tf.ensure_shape(tf.reverse(pixels, tf.boolean_mask([1, 0], mirrored)), CROP_SPEC[0].shape)
-
-
-def square_crop(image, crop: Crop):
-    """Cuts a square out of an image and resamples it to 256x256, with antialiasing and subpixel accuracy.
-
-    Args:
-        image: uint8 [H, W, 3].
-        crop: the square, float32.
-
-    Returns:
-        uint8 [256, 256, 3]. Pixels outside of the image have the mean color, which normalization maps to 0.
-    """
-    corner, scale = crop.corner, CROP_SIZE / crop.side
-    height, width = tf.unstack(tf.shape(image)[:2])
-
-    def resample(values, size, scales, corners):  # zero outside
-        return tf.raw_ops.ScaleAndTranslate(
-            images=values[None],
-            size=size,
-            scale=scales,
-            translation=-corners * scales,
-            kernel_type="triangle",
-            antialias=True,
-        )[0]
-
-    # Resampling takes bytes, so the large image is never converted to floats.
-    pixels = resample(image, [CROP_SIZE, CROP_SIZE], tf.stack([scale, scale]), corner[::-1])
-    rows = resample(tf.ones([height, 1, 1]), [CROP_SIZE, 1], tf.stack([scale, 1.0]), tf.stack([corner[1], 0.0]))
-    columns = resample(tf.ones([1, width, 1]), [1, CROP_SIZE], tf.stack([1.0, scale]), tf.stack([0.0, corner[0]]))
-    pixels = tf.where(rows * columns > 0, pixels, 255 * tf.constant(IMAGENET_MEAN))
-    return tf.cast(tf.round(tf.clip_by_value(pixels, 0, 255)), tf.uint8)

@@ -6,11 +6,11 @@ import numpy as np
 import tensorflow as tf
 
 from pose_tf import geometry, skeleton
+from pose_tf.cropping import IMAGENET_MEAN
 from pose_tf.geometry import CROP_SIZE
 from pose_tf.models.decoding import Decoding
 from pose_tf.models.statistics import PoseStatistics
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 CONFIDENCE_RADIUS_PX = 16.0
 DECODING = Decoding()

@@ -7,21 +7,24 @@ import tensorflow as tf
 
 from pose_tf import geometry, losses, metrics, viz
 from pose_tf.augment import ColorJitter, GeometricAugmenter, OcclusionAugmenter
-from pose_tf.data import pipeline
 from pose_tf.data.pipeline import Share
-from pose_tf.data.record_index import index_records
 from pose_tf.errors import UserError
 from pose_tf.models.decoding import Decoding
 from pose_tf.models.estimator import detect, normalize_images
 from pose_tf.models.networks import make_network
+from pose_tf.training.detector_data import DetectorData
 from pose_tf.training.stage import SHEET_SAMPLES, Stage, mean_errors
 from pose_tf.training.strategy import batch_sizes, worker_0_first
+
+REPORTED = ("pixel_error", "pck2d")
+"""The metrics of a validation."""
 
 
 class DetectorStage(Stage):
     """Images to 2D joints.
 
-    Joints outside the crop have no cell in the heatmap, so they carry no weight in losses and metrics.
+    Joints outside the crop have no cell in the heatmap, so they carry no weight in losses and metrics. Neither do
+    joints without a label.
 
     Raises:
         UserError: no data, damaged data, or a loss that cannot train the recipe's decoding.
@@ -34,16 +37,10 @@ class DetectorStage(Stage):
             raise UserError("data_dir is missing: a detector trains on a directory of records")
         self.config = config
         strategy = tf.distribute.get_strategy()
+        self.batch_size, each = batch_sizes(config.data, strategy)
         with worker_0_first(strategy):
-            self.index = index_records(data_dir, config.data.on_damage)
-        self.shards = self.index.shards
-        training, validation = self.index.poses.split(config.data.validation_subjects)
-        self.subjects = np.unique(training.subject)
-        held_out = np.unique(validation.subject)
-        if not np.any(geometry.inside_crop(validation.pose2d)):
-            raise UserError(f"{data_dir}: no joint of subject {', '.join(map(str, held_out))} is inside its crop")
-        self.num_samples = len(training)
-        self.batch_size, _ = batch_sizes(config.data, strategy)
+            self.data = DetectorData(config, data_dir, each, strategy.num_replicas_in_sync)
+        self.shards, self.num_samples = self.data.shards, self.data.num_samples
         self.loss_names = [name for name, factor in config.loss.items() if factor] + ["loss", "pixel_error"]
         self.counters = ["skipped_records"] if config.data.on_damage == "skip" else []
         self.decoding = Decoding(**config.decoding.to_dict())
@@ -56,28 +53,15 @@ class DetectorStage(Stage):
         self.geometry = GeometricAugmenter(**config.augment.to_dict())
         self.color = ColorJitter(**config.color.to_dict())
         self.occlusion = _make_occlusion(config.occlusion)
-        self._held_out, self._num_held_out = held_out, len(validation)
 
     def training_batches(self, start_step: int, share: Share, job: str = "") -> tf.data.Dataset:
         """Dataset of {"image": uint8 [B, 256, 256, 3], "pose2d_crop": float32 [B, 17, 2] px, "skipped": int64 [B]}."""
-        return pipeline.detector_batches(
-            self.index,
-            self.subjects,
-            self.batch_size,
-            seed=self.config.seed,
-            start_step=start_step,
-            share=share,
-            on_damage=self.config.data.on_damage,
-            service=self.config.data.service,
-            job=job,
-        )
+        return self.data.training_batches(start_step, share, job)
 
     @functools.cached_property
-    def validation_images(self) -> tf.data.Dataset:
-        """Evenly spaced images of the validation subjects, in the batches of `pipeline.labeled_images`."""
-        data = self.config.data
-        every = -(-self._num_held_out // data.validation_samples)
-        return pipeline.labeled_images(self.index, self._held_out, self.batch_size, every, data.on_damage).cache()
+    def validation_images(self) -> dict[str, tf.data.Dataset]:
+        """See `DetectorData.validation_images`."""
+        return self.data.validation_images(self.batch_size)
 
     def augment(self, batch, seed, progress=1.0):
         """See `Stage.augment`.
@@ -115,13 +99,25 @@ class DetectorStage(Stage):
         return values
 
     def validate(self, interrupted=lambda: False) -> dict[str, float] | None:
-        """See `Stage.validate`. Errors on `validation_images`, in px or as shares of joints."""
+        """See `Stage.validate`. Errors on `validation_images`, in px or as shares of joints.
+
+        With several sources, each has errors of its own, such as `mpii/pixel_error`, and `pixel_error` is their mean,
+        weighted as in a batch.
+        """
 
         def predict(batch):
             target = batch["pose2d_crop"]
             return target, self._detect(batch["image"])[0], geometry.inside_crop(target)
 
-        return mean_errors(metrics.POSE2D_METRICS, self.validation_images, predict, interrupted)
+        found, mean = {}, 0.0
+        for part in self.data.parts:
+            images = self.validation_images[part.source.name]
+            errors = mean_errors(REPORTED, images, predict, interrupted)
+            if errors is None or len(self.data.parts) == 1:
+                return errors
+            found |= {f"{part.source.name}/{name}": error for name, error in errors.items()}
+            mean += part.batch_size / self.batch_size * errors[self.validation_metric]
+        return {self.validation_metric: mean, **found}
 
     @tf.function(reduce_retracing=True)
     def _detect(self, images):
@@ -131,14 +127,22 @@ class DetectorStage(Stage):
         """A sheet of training images with their joints, uint8 [H, W, 3]."""
         batch = next(iter(self.training_batches(0, Share(), "pictures")))
         images, pose2d = self.augment(batch, [self.config.seed, 0])
-        return viz.sheet_2d(np.uint8(images[:SHEET_SAMPLES]), pose2d[:SHEET_SAMPLES].numpy())
+        shown = np.linspace(0, len(images) - 1, SHEET_SAMPLES).astype(int)  # of every source
+        return viz.sheet_2d(np.uint8(images)[shown], _drawn(pose2d)[shown])
 
     def validation_sheet(self) -> np.ndarray:
         """A sheet of validation images with their predicted and true joints, uint8 [H, W, 3]."""
-        batch = next(iter(self.validation_images))
-        images, target = batch["image"][:SHEET_SAMPLES], batch["pose2d_crop"][:SHEET_SAMPLES]
-        pose2d, _ = self._detect(batch["image"])
-        return viz.sheet_2d(images.numpy(), pose2d[:SHEET_SAMPLES].numpy(), target.numpy())
+        each, tiles = SHEET_SAMPLES // len(self.data.parts), []
+        for dataset in self.validation_images.values():
+            batch = next(iter(dataset))
+            pose2d, _ = self._detect(batch["image"])
+            tiles.append((batch["image"][:each].numpy(), pose2d[:each].numpy(), _drawn(batch["pose2d_crop"])[:each]))
+        return viz.sheet_2d(*(np.concatenate(arrays) for arrays in zip(*tiles)))
+
+
+def _drawn(pose2d):
+    """Joints for drawings, with NaN for those without a label. float32 [B, J, 2] px in and out."""
+    return np.where(geometry.labeled(pose2d).numpy()[..., None] > 0, pose2d.numpy(), np.nan)
 
 
 def _make_occlusion(options):

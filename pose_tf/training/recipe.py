@@ -111,6 +111,8 @@ COMMON = {
 STAGES = {
     "detector": {
         "model.name": tuple(DETECTORS),
+        "data.mix.h36": SHARE,
+        "data.mix.mpii": SHARE,
         "data.service": TEXT,
         "data.validation_samples": POSITIVE_COUNT,
         "augment.flip": SHARE,
@@ -173,7 +175,7 @@ MODELS = {name: EFFICIENTNET for name in DETECTORS if name.startswith("efficient
         "model.non_local": SWITCH,
     },
 }
-OPTIONAL_KEYS = ("tf32",)  # recipes of earlier versions lack them
+OPTIONAL_KEYS = ("tf32", "data.mix.h36", "data.mix.mpii")  # recipes of earlier versions lack them
 EXECUTION_KEYS = (  # control how a run is computed and reported, not its results; may change when a run is resumed
     "init_from",
     "strategy",
@@ -232,6 +234,9 @@ def _check_detector(values):
         low, high = f"occlusion.{low}", f"occlusion.{high}"
         if values[low] > values[high]:
             raise UserError(f"config.{low} is {values[low]}, above config.{high}, which is {values[high]}")
+    mix = [key for key in values if key.startswith("data.mix.")]
+    if mix and not any(values[key] for key in mix):
+        raise UserError(f"config.data.mix has no share above 0: set one of config.{', config.'.join(mix)}")
     losses = [key for key in values if key.startswith("loss.")]
     if not any(values[key] for key in losses):
         raise UserError(f"config.loss has no factor above 0: set one of config.{', config.'.join(losses)}")

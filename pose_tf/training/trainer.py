@@ -8,7 +8,6 @@ from collections.abc import Iterator
 import tensorflow as tf
 
 from pose_tf import files
-from pose_tf.data import records
 from pose_tf.data.fingerprint import fingerprint
 from pose_tf.data.graph_records import named_errors
 from pose_tf.errors import UserError, reason
@@ -156,7 +155,7 @@ def _interruption(config):
 
 def _loop(run: Run, interruption: Interruption):
     """Takes the remaining steps, until the end or until a stop is requested. Returns the result of `train`."""
-    with named_errors(run.stage.shards, records.H36M), run.prepared(interruption):
+    with named_errors(run.stage.shards), run.prepared(interruption):
         while not run.is_finished():
             if run.must_validate():
                 stopped = run.validate()

@@ -37,7 +37,7 @@ def test_without_known_actions_there_is_no_mean_of_them(target):
 
 def test_joints_outside_the_crop_do_not_count():
     target = np.full((2, 17, 2), 100, np.float32)
-    target[:, 8, 1] = 50  # a torso of 50 px
+    target[:, 11, 1] = 50  # a torso of 50 px
     target[0, 1:6] = (300, 100)
     target[1, 6] = (-0.6, 100)
     predicted = target + np.float32([6, 8])

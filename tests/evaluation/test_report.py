@@ -23,11 +23,12 @@ def part(mpjpe):
 
 @pytest.fixture
 def report():
-    pixels = {"pixel_error": 4.5678, "pixel_error_median": 3.25, "pck2d": 0.875}
+    pixels = {"pixel_error": 4.5678, "pixel_error_median": 3.25, "pck2d": 0.875, "pckh": 0.75, "pck2d_limbs": 0.7}
+    shares = {joint: i / 100 for i, joint in enumerate(H36M.joints)} | {"LElbow": None, "LFoot": None, "RFoot": None}
     return {
         "samples": 7,
         "subjects": [9, 11],
-        "pose2d": {"total": pixels, "joints": {}, "joints_outside": 5},
+        "pose2d": {"total": pixels, "joints": {}, "pck2d_joints": shares, "joints_outside": 5},
         "detected_2d": part(60),
         "true_2d": part(40),
         "mean_pose": part(20),
@@ -38,8 +39,12 @@ def test_the_table_has_every_error_in_its_place(report):
     lines = format_report(report).splitlines()
     assert lines[0] == "7 samples of subject 9, 11"
     assert lines[2] == (
-        "2D joints: mean error 4.57 px, median 3.25 px, PCK@0.2 torso 87.5 % (without 5 joints outside the crop)"
+        "2D joints: mean error 4.57 px, median 3.25 px, PCK@0.2 torso 87.5 %, PCKh@0.5 75.0 % "
+        "(without 5 joints outside the crop)"
     )
+    assert lines[4].split() == ["limbs", "hip", "knee", "ankle", "shoulder", "elbow", "wrist"]
+    assert lines[5].split() == ["PCK@0.2", "torso", "70.0%", "2.5%", "3.5%", "-", "12.5%", "15.0%", "14.5%"]
+    lines = lines[3:]
     assert lines[4].split() == ["MPJPE", "PA-MPJPE", "N-MPJPE", "PCK@150mm", "AUC"]
     assert lines[5].split() == ["detected", "2D", "60.00", "30.00", "15.00", "60.0%", "30.0%"]
     assert lines[6].split() == ["mean", "of", "the", "actions", "61.00", "30.50", "15.25", "61.0%", "30.5%"]

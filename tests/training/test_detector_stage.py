@@ -35,7 +35,7 @@ def test_training_images_are_occluded_and_jittered_and_validation_images_are_not
     magenta = (images.numpy() @ [1, -2, 1]) > 300
     assert magenta.any(axis=(1, 2)).all()
 
-    (validation,) = stage.validation_images
+    (validation,) = stage.validation_images["h36"]
     (truth,) = [sample for sample in records.read(f"{data_dir}/h36/a.tfrecord", records.H36M) if sample["subject"] == 8]
     np.testing.assert_array_equal(validation["image"][0], truth["image"])
     assert stage.training_sheet().shape == (256, 512, 3)
@@ -45,16 +45,16 @@ def test_without_held_out_subjects_the_training_images_are_validated(config, dat
     config.data.validation_subjects = ()
     stage = make_stage(config, data_dir)
     assert stage.num_samples == 3
-    assert sum(len(batch["image"]) for batch in stage.validation_images) == 3
+    assert sum(len(batch["image"]) for batch in stage.validation_images["h36"]) == 3
 
 
 def test_joints_outside_the_crop_do_not_choose_the_best_weights(config, data_dir):
     """These joints lie in no cell of the heatmap, so the loss ignores them."""
     stage = make_stage(config, data_dir)
-    (batch,) = stage.validation_images
+    (batch,) = stage.validation_images["h36"]
     truth = batch["pose2d_crop"].numpy()
     truth[:, 4] = (900, 900)
-    stage.validation_images = [batch | {"pose2d_crop": tf.constant(truth)}]
+    stage.validation_images = {"h36": [batch | {"pose2d_crop": tf.constant(truth)}]}
     stage._detect = lambda images: (batch["pose2d_crop"] + tf.constant([3.0, 4.0]), None)
     assert stage.validate()["pixel_error"] == pytest.approx(5, abs=1e-4)
 
