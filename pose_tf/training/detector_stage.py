@@ -127,7 +127,7 @@ class DetectorStage(Stage):
         """A sheet of training images with their joints, uint8 [H, W, 3]."""
         batch = next(iter(self.training_batches(0, Share(), "pictures")))
         images, pose2d = self.augment(batch, [self.config.seed, 0])
-        shown = np.linspace(0, len(images) - 1, SHEET_SAMPLES).astype(int)  # of every source
+        shown = np.unique(np.linspace(0, len(images) - 1, SHEET_SAMPLES).astype(int))  # of every source
         return viz.sheet_2d(np.uint8(images)[shown], _drawn(pose2d)[shown])
 
     def validation_sheet(self) -> np.ndarray:

@@ -8,8 +8,7 @@ import pytest
 
 from pose_tf.errors import UserError
 from pose_tf.evaluation.loading import load_estimator
-from pose_tf.models import HRNet
-from pose_tf.training import torch_import
+from pose_tf.models import HRNet, networks
 from pose_tf.training.torch_import import ARCHITECTURES, import_torch
 from pose_tf.workdir import Workdir
 from tests.models import numpy_models
@@ -89,7 +88,7 @@ def test_a_released_lifter_needs_the_statistics_of_its_poses(checkpoint, run, fi
 def small_hrnet(monkeypatch):
     """Weights' shapes of a detector with one module and few channels, which imports make instead of a whole one."""
     sizes = {"stem": 4, "modules": (0, 0, 1), "blocks": 1}
-    monkeypatch.setattr(torch_import, "HRNet", functools.partial(HRNet, **sizes))
+    monkeypatch.setitem(networks.DETECTORS, "hrnet", functools.partial(HRNet, **sizes))
     return numpy_models.hrnet_shapes(width=4, **sizes)
 
 
