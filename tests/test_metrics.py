@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from pose_tf import metrics
+from pose_tf.geometry import UNLABELED_PX, inside_crop
 from pose_tf.metrics import PoseMetric, auc3d, mpjpe, n_mpjpe, pa_mpjpe, pck2d, pck3d, pixel_error
 
 TRIANGLE = np.array([[0.0, 0, 0], [100, 0, 0], [0, 100, 0]])
@@ -235,6 +236,29 @@ def test_pck2d_measures_in_torsos():
     predicted[:, 4] += [0, -20.1]
     np.testing.assert_allclose(pck2d(predicted, target), [16 / 17, 15 / 17])
     np.testing.assert_allclose(pck2d(predicted, target, alpha=0.5), [1, 1])
+
+
+def test_pckh_measures_in_heads():
+    target = np.zeros((2, 17, 2))
+    target[:, 10] = [[0, -40], [0, -20]]  # heads of 40 and 20 px above the neck
+    predicted = target.copy()
+    predicted[:, 3] += [19.9, 0]
+    predicted[:, 4] += [0, -20.1]
+    np.testing.assert_allclose(metrics.pckh(predicted, target), [16 / 17, 15 / 17])
+
+
+def test_a_pose_without_its_torso_does_not_count():
+    target = np.full((2, 17, 2), 100, np.float32)
+    target[:, 11] = (100, 50)
+    target[1, 1] = UNLABELED_PX
+    predicted = target + np.float32([0, 20])  # twice as far as allowed
+    predicted[0] = target[0]
+    mean = metrics.PoseMetric("pck2d")
+    mean.update_state(target, predicted, joint_weights=inside_crop(target))
+    assert float(mean.result()) == 1
+    mean = metrics.PoseMetric("pixel_error")
+    mean.update_state(target, predicted, joint_weights=inside_crop(target))
+    assert float(mean.result()) == pytest.approx(10)
 
 
 @pytest.mark.parametrize("name", [*metrics.POSE3D_METRICS, *metrics.POSE2D_METRICS])

@@ -48,6 +48,21 @@ def test_the_recipe_decides_on_mirror_images_unless_a_flag_does(run_tool, sample
     assert as_in_the_recipe == with_flips
 
 
+def test_a_detector_is_evaluated_alone_on_photographs(run_tool, fails, sample_data, detector, lifter, tmp_path):
+    flags = (f"--data_dir={sample_data}", "--source=mpii", f"--detector={detector}")
+    more = (f"--output={tmp_path}/report.json", f"--preview={tmp_path}/sheet.png")
+    lines = run_tool("evaluate", *flags, *more).stdout.splitlines()
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["samples"] == 4 and lines[0] == "4 photographs"
+    assert lines[2].startswith(f"2D joints: mean error {report['pose2d']['total']['pixel_error']:.2f} px")
+    assert lines[4].split() == ["limbs", "hip", "knee", "ankle", "shoulder", "elbow", "wrist"]
+    assert report["pose2d"]["joints"]["Spine"] is None  # MPII does not label it
+    assert report["pose2d"]["joints"]["Head"] > 0
+    assert cv2.imread(f"{tmp_path}/sheet.png").shape == (256, 1024, 3)
+    assert "--lifter does not apply to --source=mpii" in fails("evaluate", *flags, f"--lifter={lifter}")
+    assert "mpii contains no records" in fails("evaluate", f"--data_dir={tmp_path}", *flags[1:])
+
+
 def test_evaluation_says_what_is_missing(fails, sample_data, lifter, tmp_path):
     assert "--data_dir and --poses" in fails("evaluate", f"--lifter={lifter}")
     assert "--detector" in fails("evaluate", f"--lifter={lifter}", f"--data_dir={sample_data}")

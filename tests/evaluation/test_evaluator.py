@@ -2,11 +2,16 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from pose_tf import files
+from pose_tf.data import pipeline, records
+from pose_tf.data.record_index import index_records
+from pose_tf.data.sources import MPII
 from pose_tf.evaluation import evaluator
 from pose_tf.evaluation.report import format_report
 from pose_tf.workdir import Workdir
+from tests.data.photos import make_photo
 
 
 @pytest.fixture
@@ -51,6 +56,39 @@ def test_joints_outside_the_crop_do_not_count():
 
 
 CONFIG = {"stage": "lifter", "flip_test": False, "model": {"name": "feed_forward"}}
+
+
+def test_photographs_are_measured_by_their_torsos_and_heads(tmp_path):
+    """Joints miss by 10 px in the crop; torsos of half of the photos are 60 px long, of the others 40 px."""
+    photos = [make_photo(number, (256, 256), unlabeled=[8] if number == 1 else ()) for number in range(1, 5)]
+    for photo in photos:
+        left_shoulder, right_hip, neck, head = 13, 2, 8, 9
+        torso = 60 if photo is photos[0] or photo is photos[1] else 40
+        photo["pose2d"][[left_shoulder, right_hip]] = (100, 100), (100, 100 + torso)
+        if photo["visibility"][0, neck]:
+            photo["pose2d"][[neck, head]] = (50, 50), (50, 71 if photo is photos[1] else 69)
+    records.write(f"{tmp_path}/mpii/a", photos, records.MPII)
+    truth = iter(np.concatenate([batch["pose2d_crop"] for batch in photo_batches(tmp_path)]))
+
+    def answer(count):
+        return np.stack([next(truth) + np.float32([6, 8]) for _ in range(count)])
+
+    def detect(images):
+        return tf.numpy_function(answer, [len(images)], tf.float32), tf.ones([len(images), 17])
+
+    report, arrays = evaluator.evaluate_photos(detect, str(tmp_path), batch_size=2)
+    total = report["pose2d"]["total"]
+    assert report["samples"] == len(arrays["image"]) == 4
+    assert total["pixel_error"] == pytest.approx(10, abs=1e-3)
+    assert total["pck2d"] == total["pck2d_limbs"] == pytest.approx(0.5)  # 10 px are within a fifth of 60 px, not of 40
+    assert total["pckh"] == pytest.approx(1 / 3)  # within half of 21 px, not of 19; one photo labels no neck
+    assert report["pose2d"]["pck2d_joints"]["LWrist"] == pytest.approx(0.5)
+    assert report["pose2d"]["pck2d_joints"]["Spine"] is None
+
+
+def photo_batches(data_dir):
+    index = index_records(str(data_dir), source=MPII)
+    return pipeline.labeled_images(index, np.unique(index.poses.subject), 2)
 
 
 def make_run(path, data, held_out):
