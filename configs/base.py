@@ -36,7 +36,7 @@ def detector(network: str = "hrnet") -> ConfigDict:
         config.model.scale = 0.75  # size of the image that the network sees, relative to 256 px; 0.5, 0.625, … 1.0
         config.model.pyramid = (64, 96, 128, 128)  # channels at strides 4, 8, 16 and 32 above the backbone
 
-    config.data.mix = ConfigDict()  # shares of a batch
+    config.data.mix = ConfigDict()  # shares of a batch, relative to their sum
     config.data.mix.h36 = 1.0  # DATA/h36: Human3.6M's records
     config.data.mix.mpii = 0.0  # DATA/mpii: photographs with 2D joints; one in 20 is held out for validation
     config.data.service = ""  # host:port of a tf.data service; it reads the records instead of this machine

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 CROP_SIZE = 256
 """Side of the square crops that detectors take, in pixels."""
-UNLABELED_PX = -1e5
+UNLABELED_PX = -1e6
 """Both coordinates in the crop of a joint that is not labeled. Like all joints outside the crop, it has no weight in
 losses and metrics."""
 
@@ -73,7 +73,7 @@ def inside_crop(pose2d_crop):
 
 def labeled(pose2d_crop):
     """1 for labeled joints, inside the crop or not; else 0. float [..., J, 2] crop px -> float32 [..., J]."""
-    return tf.cast(tf.reduce_max(tf.abs(pose2d_crop), axis=-1) < abs(UNLABELED_PX) / 100, tf.float32)
+    return tf.cast(tf.reduce_max(tf.abs(pose2d_crop), axis=-1) < abs(UNLABELED_PX) / 50, tf.float32)
 
 
 def project(pose3d, intrinsics):

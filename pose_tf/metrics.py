@@ -7,6 +7,7 @@ from pose_tf import geometry, skeleton
 PCK_THRESHOLD_MM = 150.0
 TORSO = (skeleton.H36M.index("LShoulder"), skeleton.H36M.index("RHip"))
 HEAD = (skeleton.H36M.index("Head"), skeleton.H36M.index("Neck/Nose"))
+PCK_ALPHA = 0.2
 LIMBS = tuple(i for i, joint in enumerate(skeleton.H36M.joints) if joint[0] in "LR")
 """The twelve joints of arms and legs: shoulders, elbows, wrists, hips, knees and feet."""
 
@@ -98,12 +99,12 @@ def pixel_error(predicted, target, weights=None):
 
 
 def correct_joints(predicted, target, segment: tuple[int, int], alpha: float):
-    """1 for joints closer to the truth than `alpha` times a segment between two true joints, else 0.
+    """1 for joints within `alpha` times the length of a segment of the true joint, else 0 (Yang and Ramanan, 2013).
 
     Args:
         predicted: float [..., J, 2] px.
         target: float [..., J, 2] px.
-        segment: indices of the two joints.
+        segment: indices of two joints; the length is that between them in `target`.
         alpha: factor on the length of the segment.
 
     Returns:
@@ -114,7 +115,7 @@ def correct_joints(predicted, target, segment: tuple[int, int], alpha: float):
     return tf.cast(joint_errors(predicted, target) <= alpha * length[..., None], predicted.dtype)
 
 
-def pck2d(predicted, target, weights=None, alpha: float = 0.2):
+def pck2d(predicted, target, weights=None, alpha: float = PCK_ALPHA):
     """Share of joints within `alpha` of the torso, from the left shoulder to the right hip (Yang and Ramanan, PAMI
     2013), as papers on Leeds Sports Pose report it. Arguments as `pixel_error`."""
     return mean_over_joints(correct_joints(predicted, target, TORSO, alpha), weights)
@@ -123,7 +124,8 @@ def pck2d(predicted, target, weights=None, alpha: float = 0.2):
 def pckh(predicted, target, weights=None, alpha: float = 0.5):
     """Share of joints within `alpha` of the head (Andriluka et al., CVPR 2014). Arguments as `pixel_error`.
 
-    The head reaches from its top to the neck. MPII's own evaluation takes 0.6 times the diagonal of a rectangle around
+    The head reaches from its top to the neck, as MPII labels it; Human3.6M's neck is closer to the face, so this metric
+    is for photographs. MPII's own evaluation takes 0.6 times the diagonal of a rectangle around
     the head instead, which records do not contain.
     """
     return mean_over_joints(correct_joints(predicted, target, HEAD, alpha), weights)

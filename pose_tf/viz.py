@@ -7,7 +7,7 @@ green. All drawings are uint8 RGB arrays [H, W, 3].
 import cv2
 import numpy as np
 
-from pose_tf import images, skeleton
+from pose_tf import geometry, images, skeleton
 from pose_tf.geometry import hip_relative
 
 RIGHT, LEFT, MIDDLE, TRUTH = (255, 140, 30), (60, 150, 255), (225, 225, 225), (60, 210, 80)
@@ -47,6 +47,11 @@ def draw_pose2d(image: np.ndarray, pose2d: np.ndarray, color=None, thickness: in
             SUBPIXEL_BITS,
         )
     return image
+
+
+def only_labeled(pose2d_crop: np.ndarray) -> np.ndarray:
+    """Joints for `draw_pose2d`: NaN where they are not labeled. float [..., J, 2] crop px in and out."""
+    return np.where(geometry.labeled(pose2d_crop).numpy()[..., None] > 0, pose2d_crop, np.nan)
 
 
 def draw_people(image: np.ndarray, people) -> np.ndarray:

@@ -47,6 +47,8 @@ def main():
         raise UserError("give one of --data_dir and --poses")
     if _DATA_DIR.value and not _DETECTOR.value:
         raise UserError("--detector is missing; to evaluate a lifter alone, give --poses instead of --data_dir")
+    if _POSES.value and _SOURCE.present:
+        raise UserError("--source is about the records of --data_dir")
     on_photos = bool(_DATA_DIR.value) and _SOURCE.value == "mpii"
     if on_photos:
         for flag in (_LIFTER, _SUBJECTS, _OCCLUDERS):

@@ -21,7 +21,7 @@ from pose_tf.cli import _flags, start_tensorflow
 from pose_tf.errors import UserError
 
 _CONFIG = _flags.recipe()
-_DATA_DIR = flags.DEFINE_string("data_dir", None, "Directory with h36/* records.")
+_DATA_DIR = flags.DEFINE_string("data_dir", None, "Directory with h36/* and mpii/* records.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Directory of the run.")
 _PRINT_CONFIG = flags.DEFINE_bool("print_config", False, "Print every setting, overrides included, and exit.")
 flags.mark_flag_as_required("config")

@@ -2,8 +2,10 @@
 
 import os
 import zipfile
+import zlib
 
 from pose_tf.data import records
+from pose_tf.data.sources import H36M, MPII, mix_of
 
 
 def fingerprint(config, data_dir: str | None) -> dict[str, dict[str, str]]:
@@ -24,11 +26,8 @@ def fingerprint(config, data_dir: str | None) -> dict[str, dict[str, str]]:
     if config.data.get("poses"):
         found["poses"] = of_arrays(config.data.poses)
     elif data_dir:
-        mix = config.data.get("mix", {"h36": 1.0})
-        if mix["h36"]:
-            found["records"] = of_records(data_dir)
-        if mix.get("mpii"):
-            found["photos"] = of_records(data_dir, "mpii")
+        names = {H36M.name: "records", MPII.name: "photos"}
+        found |= {names[kind]: of_records(data_dir, kind) for kind in mix_of(config)}
     if config.get("occlusion") and config.occlusion.probability:
         found["occluders"] = of_arrays(config.occlusion.bank)
     return {section: values for section, values in found.items() if values}
@@ -36,18 +35,35 @@ def fingerprint(config, data_dir: str | None) -> dict[str, dict[str, str]]:
 
 def of_records(data_dir: str, kind: str = "h36") -> dict[str, str]:
     """Sizes and checksums of the files in `data_dir/kind` by name. UserError if it contains no files."""
-    return {os.path.basename(shard): _size_and_end(shard) for shard in records.list_shards(data_dir, kind)}
+    checksum = _end if records.KINDS[kind].compression else _checksum_of_checksums
+    return {os.path.basename(shard): _describe(shard, checksum) for shard in records.list_shards(data_dir, kind)}
 
 
-def _size_and_end(path):
-    """Size and checksum of a file: a ZLIB stream ends with the checksum of its content, a record with its own."""
+def _describe(path, checksum):
+    """Size and checksum of a file, or its size alone if it cannot be read."""
     size = os.path.getsize(path)
     try:
         with open(path, "rb") as file:
-            file.seek(max(size - 4, 0))
-            return f"{size} bytes, checksum {file.read().hex()}"
+            return f"{size} bytes, checksum {checksum(file, size)}"
     except OSError:
         return f"{size} bytes"
+
+
+def _end(file, size):
+    """The end of a ZLIB stream, which is the Adler-32 checksum of its content."""
+    file.seek(max(size - 4, 0))
+    return file.read().hex()
+
+
+def _checksum_of_checksums(file, size):
+    """A checksum of the checksums of all records of a file without compression. Skips the records themselves."""
+    checksum, place = 0, 0
+    while place < size:
+        file.seek(place)
+        place += int.from_bytes(file.read(8), "little") + records.FRAME_BYTES
+        file.seek(max(min(place, size) - 4, 0))
+        checksum = zlib.crc32(file.read(4), checksum)
+    return f"{checksum:08x}"
 
 
 def of_arrays(path: str) -> dict[str, str]:

@@ -92,7 +92,7 @@ def inspect(data_dir: str) -> Inspection:
 
 def _files(data_dir):
     files = []
-    for kind, schema in (("h36", records.H36M), ("mpii", records.MPII)):
+    for kind, schema in records.KINDS.items():
         if os.path.isdir(os.path.join(data_dir, kind)):
             files += [(path, kind, schema) for path in records.list_shards(data_dir, kind)]
     test_set = os.path.join(data_dir, "test_set.tfrecords")

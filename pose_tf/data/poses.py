@@ -102,13 +102,14 @@ def read_pose_file(path: str) -> PoseSet:
     )
 
 
-def check_units(pose2d: np.ndarray, pose3d: np.ndarray, source: str) -> None:
+def check_units(pose2d: np.ndarray, pose3d: np.ndarray, source: str, key: str = "pose2d_crop") -> None:
     """Checks that 3D poses have the size of people in millimeters, and 2D poses that of people in pixels of a crop.
 
     Args:
-        pose2d: float [N, J, 2].
+        pose2d: float [N, J, 2] crop px; joints without a label do not count.
         pose3d: float [N, J, 3]; NaN if they are not labeled.
         source: name of the data in messages.
+        key: name of the 2D poses in messages.
 
     Raises:
         UserError: the poses have another size; the message names their probable unit.
@@ -121,10 +122,16 @@ def check_units(pose2d: np.ndarray, pose3d: np.ndarray, source: str) -> None:
             f"{source}: 'pose3d' must be in millimeters, but its joints reach {reach:.3g} from the hip in the median"
             + (f"; are these {guess}?" if guess else "")
         )
-    must = f"{source}: 'pose2d_crop' must be in pixels of the {CROP_SIZE}x{CROP_SIZE} crop, but in the median"
-    extent = np.median(np.ptp(pose2d, axis=1).max(axis=-1))
+    is_labeled = geometry.labeled(pose2d).numpy() > 0
+    pose2d, is_labeled = (array[is_labeled.any(axis=1)] for array in (pose2d, is_labeled))
+    if not len(pose2d):
+        raise UserError(f"{source}: no joint is labeled")
+    image = f"{CROP_SIZE}x{CROP_SIZE} crop" if key == "pose2d_crop" else "image"
+    must = f"{source}: '{key}' must be in pixels of the {image}, but in the median"
+    known = np.where(is_labeled[..., None], pose2d, np.nan)
+    extent = np.median((np.nanmax(known, axis=1) - np.nanmin(known, axis=1)).max(axis=-1))
     if extent < LEAST_EXTENT_PX:
         raise UserError(f"{must} its poses are {extent:.3g} wide or high; are these normalized coordinates?")
-    inside = np.median(np.mean(geometry.inside_crop(pose2d), axis=-1))
+    inside = np.median(np.sum(geometry.inside_crop(pose2d), axis=-1) / np.sum(is_labeled, axis=-1))
     if inside < LEAST_INSIDE:
         raise UserError(f"{must} only {inside:.0%} of their joints are inside; are these pixels of the whole image?")

@@ -16,8 +16,8 @@ FIELDS = {key: records.H36M.fields[key] for key in ("image", "pose2d_crop", "pos
 FOLDS = 20
 """MPII's records do not name their people, so a hash of the record divides them into this many groups of equal size,
 which take the place of subjects."""
-HELD_OUT_FOLDS = (0,)
-"""The groups on which training validates."""
+DEFAULT_MIX = {"h36": 1.0, "mpii": 0.0}
+"""The shares of recipes that were written before there were several sources, and of lifters."""
 HIP, RIGHT_HIP, LEFT_HIP = (skeleton.MPII.index(joint) for joint in ("Hip", "RHip", "LHip"))
 
 
@@ -28,14 +28,16 @@ class Source:
     Attributes:
         name: name of the folder in the data directory.
         schema: what the records hold.
+        key_2d: the field with the 2D joints.
         parse: function of a serialized record in a tf.data graph: string scalar -> {key of FIELDS: tensor}. Joints and
             poses without a label are `UNLABELED_PX` and NaN, an unknown action is -1.
-        decode: the same outside of graphs, without the image: (bytes, place for messages) -> {key: array}. It raises
-            the UserError of `records.decode` where `parse` raises a TensorFlow error.
+        decode: the same outside of graphs, without the image: (bytes, place for messages) -> {key: array}. Raises a
+            UserError for a damaged record, as `records.decode` does.
     """
 
     name: str
     schema: records.Schema
+    key_2d: str
     parse: Callable
     decode: Callable
 
@@ -102,7 +104,13 @@ def _labels_mpii(serialized, pose2d, visibility, size):
     }
 
 
-H36M = Source("h36", records.H36M, _parse_h36m, _decode_h36m)
-MPII = Source("mpii", records.MPII, _parse_mpii, _decode_mpii)
+H36M = Source("h36", records.H36M, "pose2d_crop", _parse_h36m, _decode_h36m)
+MPII = Source("mpii", records.MPII, "pose2d", _parse_mpii, _decode_mpii)
 SOURCES = {source.name: source for source in (H36M, MPII)}
 """Sources by name."""
+
+
+def mix_of(config) -> dict[str, float]:
+    """The sources that a recipe reads: {name: share of a batch above 0}, with a sum of 1."""
+    mix = {name: share for name, share in (config.data.get("mix") or DEFAULT_MIX).items() if share}
+    return {name: share / sum(mix.values()) for name, share in mix.items()}

@@ -124,7 +124,7 @@ def evaluate_photos(detect, data_dir: str, batch_size: int) -> tuple[dict, dict]
             shown.extend(batch["image"][: PREVIEW_ROWS - len(shown)].numpy())
             bar.update(len(pose2d))
     pose2d, confidence, truth = (np.concatenate(arrays) for arrays in zip(*parts))
-    report = {"samples": len(pose2d), "pose2d": report_2d(pose2d, truth)}
+    report = {"samples": len(pose2d), "pose2d": report_2d(pose2d, truth, metrics.POSE2D_METRICS)}
     arrays = {"pose2d": pose2d, "confidence": confidence, "true_pose2d_crop": truth, "image": np.stack(shown)}
     return report, arrays
 
@@ -157,7 +157,7 @@ def _report_mean_pose(statistics, target, action):
 
 
 def seen_in_training(workdirs: list[Workdir], subjects: list[int] | None, data: dict[str, str]) -> dict:
-    """The evaluated subjects that a run has seen, whose errors are therefore lower than those of new people.
+    """The evaluated people that a run has seen, whose errors are therefore lower than those of new people.
 
     Args:
         workdirs: directories of the runs.
@@ -181,24 +181,30 @@ def seen_in_training(workdirs: list[Workdir], subjects: list[int] | None, data: 
     return {"trained_on": sorted(trained_on), "selected_on": sorted(selected_on - trained_on)}
 
 
-def report_2d(predicted: np.ndarray, target: np.ndarray) -> dict:
-    """Errors of 2D poses [N, 17, 2] px: `total` and `joints`, each a dictionary by name.
+def report_2d(predicted: np.ndarray, target: np.ndarray, names=("pixel_error", "pck2d")) -> dict:
+    """Errors of 2D poses.
 
-    As in training, joints outside the crop do not count, because a heatmap has no cell for them; `joints_outside` is
-    their number. Joints without a label do not count either. An error is None if no joint counts.
+    Args:
+        predicted, target: float [N, 17, 2] crop px.
+        names: metrics to report, keys of `metrics.POSE2D_METRICS`.
 
-    `total` also has `pck2d_limbs`, the mean of `pck2d` over the twelve joints of arms and legs, each over its labeled
-    poses; `pck2d_joints` has the share of each joint.
+    Returns:
+        {"total": errors by metric, with the median "pixel_error_median" in px, and "pck2d_limbs", the mean of `pck2d`
+        over the twelve joints of arms and legs; "joints": mean error by joint in px; "pck2d_joints": share in 0…1 of
+        correct poses by joint; "joints_outside": number of labeled joints outside the crop}.
+
+    As in training, joints outside the crop do not count, because a heatmap has no cell for them. Joints without a label
+    do not count either. An error is None if no joint counts.
     """
     inside, is_labeled = geometry.inside_crop(target).numpy(), geometry.labeled(target).numpy()
     total = {}
-    for name in metrics.POSE2D_METRICS:
+    for name in names:
         mean = metrics.PoseMetric(name)
         mean.update_state(target, predicted, joint_weights=inside)
         total[name] = float(mean.result()) if float(mean.count) else None
     errors = metrics.joint_errors(predicted, target).numpy()
     total["pixel_error_median"] = float(np.median(errors[inside > 0])) if inside.any() else None
-    correct = metrics.correct_joints(predicted, target, metrics.TORSO, 0.2).numpy()
+    correct = metrics.correct_joints(predicted, target, metrics.TORSO, metrics.PCK_ALPHA).numpy()
     measured = inside * is_labeled[:, list(metrics.TORSO)].prod(axis=1, keepdims=True)
     correct = _mean_of_each(correct, measured)
     limbs = [correct[joint] for joint in metrics.LIMBS if correct[joint] is not None]

@@ -10,8 +10,7 @@ def load_detector(workdir: str, flip_test: bool | None = None, **decoding):
     directory = Workdir(workdir)
     model, config = directory.load_best("detector"), directory.config()
     flip_test = config.flip_test if flip_test is None else flip_test
-    decoding = Decoding(**{**config.get("decoding", {}), **decoding})
-    return lambda images: detect(model, images, flip_test, decoding)
+    return lambda images: detect(model, images, flip_test, _decoding(config, decoding))
 
 
 def load_estimator(detector: str, lifter: str, flip_test: bool | None = None, **decoding) -> PoseEstimator:
@@ -33,5 +32,10 @@ def load_estimator(detector: str, lifter: str, flip_test: bool | None = None, **
         lifter_dir.statistics(),
         flip_detector=detector_dir.config().flip_test if flip_test is None else flip_test,
         flip_lifter=lifter_dir.config().flip_test if flip_test is None else flip_test,
-        decoding=Decoding(**{**detector_dir.config().get("decoding", {}), **decoding}),
+        decoding=_decoding(detector_dir.config(), decoding),
     )
+
+
+def _decoding(config, changes):
+    """The decoding of a detector's recipe, with other values for some attributes."""
+    return Decoding(**{**config.get("decoding", {}), **changes})

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pose_tf import geometry, metrics, skeleton, viz
+from pose_tf import metrics, skeleton, viz
 
 IN_MM = ("mpjpe", "pa_mpjpe", "n_mpjpe")
 """Metrics that are lengths; others are shares."""
@@ -31,9 +31,11 @@ def format_report(report: dict) -> str:
     ):
         if report.get(key):
             lines += ["", f"Subject {', '.join(map(str, report[key]))} {what}"]
+    while lines[-1] == "":
+        lines.pop()
     if report.get("trained_on_photos"):
         lines += ["", "Training has read these files: the errors say little about other photographs."]
-    return "\n".join(lines).rstrip()
+    return "\n".join(lines)
 
 
 def _format_2d(part):
@@ -43,7 +45,7 @@ def _format_2d(part):
     if total["pixel_error"] is None:
         yield f"2D joints: no joint is inside its crop {outside}"
         return
-    shares = {"PCK@0.2 torso": total["pck2d"], "PCKh@0.5": total["pckh"]}
+    shares = {"PCK@0.2 torso": total["pck2d"], "PCKh@0.5": total.get("pckh")}
     errors = [f"mean error {total['pixel_error']:.2f} px", f"median {total['pixel_error_median']:.2f} px"]
     errors += [f"{name} {100 * share:.1f} %" for name, share in shares.items() if share is not None]
     yield f"2D joints: {', '.join(errors)} {outside}"
@@ -90,7 +92,6 @@ def preview(arrays: dict[str, np.ndarray]) -> np.ndarray:
     """
     if "pose3d" not in arrays:
         truth = arrays["true_pose2d_crop"][: len(arrays["image"])]
-        truth = np.where(geometry.labeled(truth).numpy()[..., None] > 0, truth, np.nan)
-        return viz.sheet_2d(arrays["image"], arrays["pose2d"], truth)
+        return viz.sheet_2d(arrays["image"], arrays["pose2d"], viz.only_labeled(truth))
     keys = ("image", "pose2d", "pose3d", "true_pose2d_crop", "true_pose3d")
     return viz.grid([viz.panel(*row) for row in zip(*(arrays[key] for key in keys))], columns=1)

@@ -1,6 +1,7 @@
 """The records of a detector's recipe: one or several sources, which share every batch."""
 
 import dataclasses
+import os
 
 import numpy as np
 import tensorflow as tf
@@ -10,13 +11,8 @@ from pose_tf.data import pipeline
 from pose_tf.data.pipeline import Share
 from pose_tf.data.poses import PoseSet
 from pose_tf.data.record_index import RecordIndex, index_records
-from pose_tf.data.sources import H36M, HELD_OUT_FOLDS, SOURCES, Source
+from pose_tf.data.sources import H36M, SOURCES, Source, mix_of
 from pose_tf.errors import UserError
-
-
-def mix_of(config) -> dict[str, float]:
-    """The share of each source that a detector's recipe reads, by name. Older recipes read `h36` alone."""
-    return {name: share for name, share in config.data.get("mix", {H36M.name: 1.0}).items() if share}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,7 +21,6 @@ class Part:
 
     Attributes:
         source: the kind of records.
-        share: share of each batch.
         batch_size: samples of a step, over all replicas.
         index: index of the records.
         first_file: number of its first file among the files of all parts.
@@ -33,7 +28,6 @@ class Part:
     """
 
     source: Source
-    share: float
     batch_size: int
     index: RecordIndex
     first_file: int
@@ -46,8 +40,8 @@ class DetectorData:
 
     Args:
         config: the recipe.
-        data_dir: directory of records.
-        replica_batch_size: samples of a step on one replica.
+        indexes: the index of each source, see `index_sources`.
+        batch_size: samples of a step, over all replicas.
         replicas: number of replicas.
 
     Attributes:
@@ -56,31 +50,24 @@ class DetectorData:
         shards: paths of all files.
 
     Raises:
-        UserError: no data, damaged data, or a share of less than one sample.
+        UserError: too few samples for training and validation, or shares that do not fit the batch.
     """
 
-    def __init__(self, config, data_dir: str, replica_batch_size: int, replicas: int):
+    def __init__(self, config, indexes: dict[str, RecordIndex], batch_size: int, replicas: int):
         self._config = config
         self.parts, self.shards = [], []
-        mix = mix_of(config)
-        counts = _divide(mix, replica_batch_size)
-        for name, share in mix.items():
-            source = SOURCES[name]
-            index = index_records(data_dir, config.data.on_damage, source)
-            held_out = config.data.validation_subjects if source is H36M else HELD_OUT_FOLDS
-            training, validation = index.poses.split(held_out)
-            if not np.any(geometry.inside_crop(validation.pose2d)):
-                numbers = ", ".join(map(str, np.unique(validation.subject)))
-                raise UserError(f"{data_dir}: no joint of subject {numbers} is inside its crop")
-            self.parts.append(
-                Part(source, share, replicas * counts[name], index, len(self.shards), training, validation)
-            )
+        counts = _divide(mix_of(config), batch_size, replicas)
+        for name, index in indexes.items():
+            training, validation = _split(index, config.data.validation_subjects)
+            self.parts.append(Part(index.source, counts[name], index, len(self.shards), training, validation))
             self.shards += index.shards
         self.num_samples = sum(len(part.training) for part in self.parts)
 
     def training_batches(self, start_step: int, share: Share, job: str = "") -> tf.data.Dataset:
         """See `pipeline.detector_batches`; a batch holds the samples of one source after those of another."""
         data = self._config.data
+        if not data.service:
+            pipeline.allow_open_files(sum(min(len(part.index.shards), pipeline.OPEN_SHARDS) for part in self.parts))
         return pipeline.mixed(
             [
                 pipeline.detector_batches(
@@ -115,14 +102,48 @@ class DetectorData:
         }
 
 
-def _divide(mix, samples):
-    """The number of samples of each source in a replica's batch: {name: count}, in total `samples`."""
-    total = sum(mix.values())
-    ends = np.round(np.cumsum([share / total for share in mix.values()]) * samples).astype(int)
+def index_sources(config, data_dir: str) -> dict[str, RecordIndex]:
+    """The index of each source that a recipe reads, by name.
+
+    Raises:
+        UserError: a source has no records, or damaged ones.
+    """
+    return {name: index_records(data_dir, config.data.on_damage, SOURCES[name]) for name in mix_of(config)}
+
+
+def _split(index, validation_subjects):
+    """The training and the validation poses of a source.
+
+    Photographs do not name their people. One of the groups of `sources.FOLDS` is held out, the first one that exists.
+    """
+    folder = os.path.dirname(index.shards[0])
+    if index.source is not H36M:
+        validation_subjects = np.unique(index.poses.subject)[:1].tolist()
+        if len(np.unique(index.poses.subject)) == 1:
+            raise UserError(
+                f"{folder} has {len(index.poses)} photographs, too few to hold some of them out for validation"
+            )
+    training, validation = index.poses.split(validation_subjects)
+    if not np.any(geometry.inside_crop(validation.pose2d)):
+        numbers = ", ".join(map(str, np.unique(validation.subject)))
+        whose = f"subject {numbers}" if index.source is H36M else "the photographs held out for validation"
+        raise UserError(f"{folder}: no joint of {whose} is inside its crop")
+    return training, validation
+
+
+def _divide(mix, samples, replicas):
+    """The number of samples of each source in a batch: {name: count}, in total `samples`."""
+    ends = np.round(np.cumsum(list(mix.values())) * samples).astype(int)
     counts = dict(zip(mix, np.diff(ends, prepend=0).tolist()))
     for name, count in counts.items():
         if not count:
             raise UserError(
-                f"config.data.mix.{name} is {mix[name]}, which is less than one of the {samples} samples in a batch"
+                f"config.data.mix.{name} is a share of {mix[name]:.3g}, which is less than one of the {samples} "
+                "samples in a batch"
+            )
+        if count % replicas:
+            raise UserError(
+                f"config.data.mix makes {count} of the {samples} samples in a batch {name}, which {replicas} replicas "
+                "cannot share evenly; change the shares or config.data.batch_size"
             )
     return counts

@@ -12,7 +12,7 @@ from pose_tf.errors import UserError
 from pose_tf.models.decoding import Decoding
 from pose_tf.models.estimator import detect, normalize_images
 from pose_tf.models.networks import make_network
-from pose_tf.training.detector_data import DetectorData
+from pose_tf.training.detector_data import DetectorData, index_sources
 from pose_tf.training.stage import SHEET_SAMPLES, Stage, mean_errors
 from pose_tf.training.strategy import batch_sizes, worker_0_first
 
@@ -37,9 +37,10 @@ class DetectorStage(Stage):
             raise UserError("data_dir is missing: a detector trains on a directory of records")
         self.config = config
         strategy = tf.distribute.get_strategy()
-        self.batch_size, each = batch_sizes(config.data, strategy)
+        self.batch_size, _ = batch_sizes(config.data, strategy)
         with worker_0_first(strategy):
-            self.data = DetectorData(config, data_dir, each, strategy.num_replicas_in_sync)
+            indexes = index_sources(config, data_dir)
+        self.data = DetectorData(config, indexes, self.batch_size, strategy.num_replicas_in_sync)
         self.shards, self.num_samples = self.data.shards, self.data.num_samples
         self.loss_names = [name for name, factor in config.loss.items() if factor] + ["loss", "pixel_error"]
         self.counters = ["skipped_records"] if config.data.on_damage == "skip" else []
@@ -113,6 +114,8 @@ class DetectorStage(Stage):
         for part in self.data.parts:
             images = self.validation_images[part.source.name]
             errors = mean_errors(REPORTED, images, predict, interrupted)
+            if errors is not None and self.validation_metric not in errors:
+                raise UserError(f"no joint of the {part.source.name} images for validation is inside its crop")
             if errors is None or len(self.data.parts) == 1:
                 return errors
             found |= {f"{part.source.name}/{name}": error for name, error in errors.items()}
@@ -128,7 +131,7 @@ class DetectorStage(Stage):
         batch = next(iter(self.training_batches(0, Share(), "pictures")))
         images, pose2d = self.augment(batch, [self.config.seed, 0])
         shown = np.unique(np.linspace(0, len(images) - 1, SHEET_SAMPLES).astype(int))  # of every source
-        return viz.sheet_2d(np.uint8(images)[shown], _drawn(pose2d)[shown])
+        return viz.sheet_2d(np.uint8(images)[shown], viz.only_labeled(pose2d.numpy())[shown])
 
     def validation_sheet(self) -> np.ndarray:
         """A sheet of validation images with their predicted and true joints, uint8 [H, W, 3]."""
@@ -136,13 +139,14 @@ class DetectorStage(Stage):
         for dataset in self.validation_images.values():
             batch = next(iter(dataset))
             pose2d, _ = self._detect(batch["image"])
-            tiles.append((batch["image"][:each].numpy(), pose2d[:each].numpy(), _drawn(batch["pose2d_crop"])[:each]))
+            tiles.append(
+                (
+                    batch["image"][:each].numpy(),
+                    pose2d[:each].numpy(),
+                    viz.only_labeled(batch["pose2d_crop"].numpy())[:each],
+                )
+            )
         return viz.sheet_2d(*(np.concatenate(arrays) for arrays in zip(*tiles)))
-
-
-def _drawn(pose2d):
-    """Joints for drawings, with NaN for those without a label. float32 [B, J, 2] px in and out."""
-    return np.where(geometry.labeled(pose2d).numpy()[..., None] > 0, pose2d.numpy(), np.nan)
 
 
 def _make_occlusion(options):

@@ -5,6 +5,7 @@ import json
 
 import ml_collections
 
+from pose_tf.data.sources import DEFAULT_MIX
 from pose_tf.errors import UserError
 from pose_tf.geometry import CROP_SIZE
 from pose_tf.models.decoding import ALIGNMENTS, METHODS
@@ -335,6 +336,9 @@ def check_same_recipe(config: ml_collections.ConfigDict, before: ml_collections.
         UserError: names the keys that differ, with both values, and the keys that may change.
     """
     given, kept = (flatten(json.loads(json.dumps(values.to_dict()))) for values in (config, before))
+    for values in (given, kept):
+        if config.stage == "detector":
+            values |= {f"data.mix.{name}": share for name, share in DEFAULT_MIX.items()} | values
     differ = [key for key in given if key in kept and given[key] != kept[key]]
     differ = [key for key in differ if key not in EXECUTION_KEYS + PATH_KEYS]
     if differ == ["train.epochs"]:

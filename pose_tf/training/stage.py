@@ -90,7 +90,7 @@ def mean_errors(names: Iterable[str], batches: Iterable, predict, interrupted) -
         interrupted: called before each batch; True ends the loop.
 
     Returns:
-        {name: error}; None as soon as `interrupted()` is true.
+        {name: error}, without metrics that no sample allows to measure; None as soon as `interrupted()` is true.
     """
     means = {name: metrics.PoseMetric(name) for name in names}
     for batch in batches:
@@ -99,4 +99,4 @@ def mean_errors(names: Iterable[str], batches: Iterable, predict, interrupted) -
         target, predicted, joint_weights = predict(batch)
         for metric in means.values():
             metric.update_state(target, predicted, joint_weights=joint_weights)
-    return {name: float(metric.result()) for name, metric in means.items()}
+    return {name: float(metric.result()) for name, metric in means.items() if float(metric.count)}

@@ -10,6 +10,7 @@ import tensorflow as tf
 from pose_tf import files
 from pose_tf.data.fingerprint import fingerprint
 from pose_tf.data.graph_records import named_errors
+from pose_tf.data.sources import H36M, mix_of
 from pose_tf.errors import UserError, reason
 from pose_tf.training.detector_stage import DetectorStage
 from pose_tf.training.interruption import Interruption
@@ -101,7 +102,7 @@ def train(config, data_dir: str | None, workdir_path: str) -> dict[str, float] |
                 files.write_json(workdir.file("statistics.json"), stage.statistics.to_json())
             files.write_json(workdir.file("data.json"), data | {"samples": stage.num_samples})
             files.write_json(workdir.file("config.json"), config.to_dict())
-        if not config.data.validation_subjects:
+        if not config.data.validation_subjects and H36M.name in mix_of(config):
             run.say("config.data.validation_subjects is empty: validating on the training data")
         run.say(
             f"batches of {stage.batch_size} = {strategy.num_replicas_in_sync} x {config.data.replica_batch_size}, "

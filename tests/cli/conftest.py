@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -57,6 +58,11 @@ def run_tool(tool_command):
     return run
 
 
+def catch_interrupts():
+    """Lets a process react to Ctrl-C. Shells make the processes that they start in the background ignore it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.fixture
 def start_tool(tool_command, tmp_path):
     """A function that starts a tool and returns the process, whose output goes to the file `errors`."""
@@ -65,7 +71,8 @@ def start_tool(tool_command, tmp_path):
     def start(name, *flags, **environment):
         errors = tmp_path / f"errors{len(started)}.txt"
         with open(errors, "w") as file:
-            process = subprocess.Popen(**tool_command(name, *flags, **environment), stdout=file, stderr=file)
+            command = tool_command(name, *flags, **environment)
+            process = subprocess.Popen(**command, stdout=file, stderr=file, preexec_fn=catch_interrupts)
         process.errors = errors
         started.append(process)
         return process

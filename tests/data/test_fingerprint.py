@@ -1,16 +1,19 @@
 """Tests of fingerprints: they change if the data changes, and only then."""
 
 import io
+import os
 import zlib
 
 import numpy as np
 import pytest
 
 from pose_tf import files
-from pose_tf.data.fingerprint import fingerprint
+from pose_tf.data import records
+from pose_tf.data.fingerprint import fingerprint, of_records
 from pose_tf.errors import UserError
 from pose_tf.workdir import Workdir
 from tests.data.fingerprinted import make_config, write_records
+from tests.data.photos import make_photo
 
 
 def test_records_are_told_apart_by_names_and_sizes_wherever_they_lie(tmp_path):
@@ -68,6 +71,23 @@ def test_records_of_the_same_size_are_told_apart_by_the_checksum_at_their_end(tm
     one, other = (fingerprint(make_config(), str(tmp_path / name))["records"]["a"] for name in ("one", "other"))
     assert one.split(",")[0] == other.split(",")[0] and one != other
     assert one.endswith(f"checksum {zlib.adler32(b'hello'):08x}")
+
+
+@pytest.mark.parametrize("changed", range(4))
+def test_photographs_are_told_apart_by_every_record(tmp_path, changed):
+    """Corrected labels change neither the size of a file nor, except in the last record, its end."""
+    photos = [make_photo(number) for number in range(4)]
+    path = f"{tmp_path}/mpii/a"
+    records.write(path, photos, records.MPII)
+    size, before = os.path.getsize(path), of_records(str(tmp_path), "mpii")
+    records.write(path, photos, records.MPII)
+    assert of_records(str(tmp_path), "mpii") == before
+    photos[changed]["visibility"][0, 3] = 0
+    records.write(path, photos, records.MPII)
+    assert os.path.getsize(path) == size and of_records(str(tmp_path), "mpii") != before
+    for damaged in (b"", b"\xff", b"\xff" * 50):  # claims a record of any length
+        (tmp_path / "mpii" / "a").write_bytes(damaged)
+        assert of_records(str(tmp_path), "mpii")["a"].startswith(f"{len(damaged)} bytes, checksum ")
 
 
 def test_a_pose_file_is_read_in_place_of_the_records(tmp_path):

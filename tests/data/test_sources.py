@@ -117,6 +117,28 @@ def test_an_epoch_holds_every_photo_once_and_goes_on_exactly(tmp_path, hosts):
         assert levels(host, 7, 3) == epoch[host][7:]
 
 
+def test_photos_of_upper_bodies_are_read(tmp_path):
+    photos = [make_photo(number, unlabeled=range(8)) for number in range(12)]
+    records.write(f"{tmp_path}/mpii/a", photos, records.MPII)
+    assert len(index_records(str(tmp_path), source=MPII).poses) == 12
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda pose2d: pose2d / 100, "poses are .* wide or high; are these normalized coordinates"),
+        (lambda pose2d: pose2d + 300, "only 0% of their joints are inside; are these pixels of the whole image"),
+    ],
+)
+def test_joints_that_are_not_in_pixels_of_the_image_are_refused(tmp_path, change, words):
+    photos = [make_photo(number) for number in range(12)]
+    for photo in photos:
+        photo["pose2d"] = change(photo["pose2d"])
+    records.write(f"{tmp_path}/mpii/a", photos, records.MPII)
+    with pytest.raises(UserError, match=f"mpii: 'pose2d' must be in pixels of the image, but in the median .*{words}"):
+        index_records(str(tmp_path), source=MPII)
+
+
 FAULTS = {
     "no image": (lambda e: e.features.feature["image"].bytes_list.value.__setitem__(0, b"text"), "'image' is not"),
     "fewer joints": (

@@ -5,13 +5,16 @@ import json
 import numpy as np
 import pytest
 import tensorflow as tf
+from ml_collections import ConfigDict
 
 from pose_tf import geometry
 from pose_tf.data import records
+from pose_tf.data.fingerprint import fingerprint
 from pose_tf.data.pipeline import Share
 from pose_tf.errors import UserError
 from pose_tf.synthetic.sample import render_sample
 from pose_tf.training import trainer
+from pose_tf.training.detector_data import DetectorData, index_sources
 from pose_tf.training.detector_stage import DetectorStage
 from tests.data.photos import write_photos
 from tests.training.recipes import recipe
@@ -65,8 +68,56 @@ def test_shares_are_rounded_to_samples(config, mixed_dir, shares, size, counts):
 
 def test_a_share_of_less_than_a_sample_is_refused(config, mixed_dir):
     config.data.mix.h36, config.data.mix.mpii = 0.98, 0.02
-    with pytest.raises(UserError, match=r"config.data.mix.mpii is 0.02, which is less than one of the 8 samples"):
+    words = "config.data.mix.mpii is a share of 0.02, which is less than one of the 8 samples in a batch"
+    with pytest.raises(UserError, match=words):
         DetectorStage(config, mixed_dir)
+
+
+def test_replicas_share_each_source_evenly_or_are_refused(config, mixed_dir):
+    """One device and several must train on the same mixture."""
+    indexes = index_sources(config, mixed_dir)
+    assert [part.batch_size for part in DetectorData(config, indexes, 8, 2).parts] == [2, 6]
+    with pytest.raises(
+        UserError, match="makes 2 of the 8 samples in a batch h36, which 4 replicas cannot share evenly"
+    ):
+        DetectorData(config, indexes, 8, 4)
+
+
+@pytest.mark.parametrize("mix", [None, ConfigDict()])
+def test_older_recipes_read_one_source(config, mixed_dir, mix):
+    with config.unlocked():
+        del config.data["mix"]
+        if mix is not None:
+            config.data.mix = mix
+    assert [part.source.name for part in DetectorStage(config, mixed_dir).data.parts] == ["h36"]
+    assert set(fingerprint(config, mixed_dir)) == {"records"}
+
+
+def test_photographs_alone_need_no_other_records(config, tmp_path):
+    photos = write_photos(tmp_path, count=40)
+    config.data.mix.h36, config.data.mix.mpii = 0.0, 0.5
+    stage = DetectorStage(config, str(tmp_path))
+    (part,) = stage.data.parts
+    assert len(part.training) + len(part.validation) == len(photos)
+    assert set(fingerprint(config, str(tmp_path))) == {"photos"}
+
+
+def test_few_photographs_are_enough_but_one_is_not(config, tmp_path):
+    config.data.mix.h36 = 0.0
+    write_photos(tmp_path / "few", count=5, files=1)
+    (part,) = DetectorStage(config, str(tmp_path / "few")).data.parts
+    assert len(part.validation) >= 1 and len(part.training) >= 1
+    write_photos(tmp_path / "one", count=1, files=1)
+    with pytest.raises(UserError, match="one/mpii has 1 photographs, too few to hold some of them out"):
+        DetectorStage(config, str(tmp_path / "one"))
+
+
+def test_a_validation_without_a_joint_is_named(config, mixed_dir):
+    stage = DetectorStage(config, mixed_dir)
+    (batch,) = list(stage.validation_images["h36"])[:1]
+    stage.validation_images["h36"] = [batch | {"pose2d_crop": batch["pose2d_crop"] - 900}]
+    with pytest.raises(UserError, match="no joint of the h36 images for validation is inside its crop"):
+        stage.validate()
 
 
 def test_a_mixture_of_nothing_is_refused(config, mixed_dir, tmp_path):
