@@ -201,7 +201,7 @@ def report_2d(predicted: np.ndarray, target: np.ndarray, names=("pixel_error", "
     for name in names:
         mean = metrics.PoseMetric(name)
         mean.update_state(target, predicted, joint_weights=inside)
-        total[name] = float(mean.result()) if float(mean.count) else None
+        total[name] = float(mean.result()) if mean.count.numpy() else None
     errors = metrics.joint_errors(predicted, target).numpy()
     total["pixel_error_median"] = float(np.median(errors[inside > 0])) if inside.any() else None
     correct = metrics.correct_joints(predicted, target, metrics.TORSO, metrics.PCK_ALPHA).numpy()

@@ -99,4 +99,4 @@ def mean_errors(names: Iterable[str], batches: Iterable, predict, interrupted) -
         target, predicted, joint_weights = predict(batch)
         for metric in means.values():
             metric.update_state(target, predicted, joint_weights=joint_weights)
-    return {name: float(metric.result()) for name, metric in means.items() if float(metric.count)}
+    return {name: float(metric.result()) for name, metric in means.items() if metric.count.numpy()}
