@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from pose_tf.geometry import UNLABELED_PX, inside_crop
 from pose_tf.training.detector_stage import DetectorStage
 from pose_tf.training.lifter_stage import LifterStage
 from pose_tf.training.stage import Stage, mean_errors
@@ -29,6 +30,25 @@ def test_joints_of_no_weight_do_not_count():
     weights[:, 7] = 0
     errors = mean_errors(["pixel_error"], [None], lambda _: (target, predicted, weights), lambda: False)
     assert errors == {"pixel_error": pytest.approx(2.5)}
+
+
+def test_what_no_sample_allows_to_measure_is_left_out():
+    """Without a shoulder there is no torso to measure by; with no joint at all there is no error."""
+    target = np.full((2, 17, 2), 100, np.float32)
+    target[:, 11] = UNLABELED_PX
+
+    def errors():
+        weights = inside_crop(target)
+        return mean_errors(["pixel_error", "pck2d"], [None], lambda _: (target, target, weights), lambda: False)
+
+    assert errors() == {"pixel_error": 0.0}
+    target[:] = UNLABELED_PX
+    assert errors() == {}
+
+
+def test_validations_do_not_depend_on_the_precision(mixed_bfloat16):
+    errors = mean_errors(["mpjpe"], [(10, 3)], lambda batch: (*off_by(*batch), None), lambda: False)
+    assert errors == {"mpjpe": pytest.approx(10, abs=1e-3)}
 
 
 def test_an_interruption_ends_a_validation_before_the_next_batch():
