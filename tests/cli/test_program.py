@@ -31,8 +31,8 @@ def test_a_flag_without_a_value_is_not_taken_for_a_flag_that_is_not_there(fails,
 
 
 def test_a_required_flag_that_is_missing_is_named(no_tensorflow):
-    done = run("-m", "pose_tf.cli", "evaluate", PYTHONPATH=no_tensorflow)
-    assert (done.returncode, done.stderr) == (1, "error: --lifter is missing; see --help\n")
+    done = run("-m", "pose_tf.cli", "import-torch", PYTHONPATH=no_tensorflow)
+    assert (done.returncode, done.stderr) == (1, "error: --arch is missing; see --help\n")
 
 
 def test_the_home_directory_is_expanded_in_every_flag(monkeypatch, tmp_path):
