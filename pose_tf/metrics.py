@@ -125,8 +125,8 @@ def pckh(predicted, target, weights=None, alpha: float = 0.5):
     """Share of joints within `alpha` of the head (Andriluka et al., CVPR 2014). Arguments as `pixel_error`.
 
     The head reaches from its top to the neck, as MPII labels it; Human3.6M's neck is closer to the face, so this metric
-    is for photographs. MPII's own evaluation takes 0.6 times the diagonal of a rectangle around
-    the head instead, which records do not contain.
+    is for photographs. MPII's own evaluation takes 0.6 times the diagonal of a rectangle around the head instead, which
+    records do not contain.
     """
     return mean_over_joints(correct_joints(predicted, target, HEAD, alpha), weights)
 

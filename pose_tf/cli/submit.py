@@ -30,7 +30,7 @@ def main():
     from pose_tf.evaluation.submission import write_submission
 
     estimator = load_estimator(_DETECTOR.value, _LIFTER.value, _FLIP_TEST.value)
-    predicted = evaluator.estimate(estimator, pipeline.test_images(_RECORDS.value, _BATCH_SIZE.value))
+    predicted = evaluator.estimate(estimator.call, pipeline.test_images(_RECORDS.value, _BATCH_SIZE.value))
     records.check_end(_RECORDS.value, records.H36M_TEST)
     if not predicted:
         raise UserError(f"{_RECORDS.value} holds no records")

@@ -19,18 +19,18 @@ CHUNK = 4096
 PREVIEW_ROWS = 8
 
 
-def estimate(estimator: PoseEstimator, batches, total: int | None = None) -> dict[str, np.ndarray]:
-    """Runs an estimator over batches of crops, with a progress bar.
+def estimate(model, batches, total: int | None = None) -> dict[str, np.ndarray]:
+    """Runs a model over batches of crops, with a progress bar.
 
     Args:
-        estimator: the estimator to run.
+        model: function of a batch that returns {name: tensor [B, …]}, such as `PoseEstimator.call`.
         batches: iterable of uint8 [B, 256, 256, 3].
         total: number of images, for the progress bar.
 
     Returns:
-        The outputs of `PoseEstimator` for all images.
+        The outputs of the model for all images.
     """
-    step = tf.function(estimator.call, reduce_retracing=True)
+    step = tf.function(model, reduce_retracing=True)
     parts = []
     with tqdm.tqdm(total=total, unit=" images", desc="poses") as bar:
         for images in batches:
@@ -82,7 +82,7 @@ def evaluate_images(
             yield image
 
     with named_errors(index.shards):
-        predicted = estimate(estimator, images(), len(poses))
+        predicted = estimate(estimator.call, images(), len(poses))
     truth = {key: np.concatenate(values) for key, values in truth.items()}
     lifted = lift_poses(estimator.lift, truth["pose2d_crop"])
     report = {
@@ -112,21 +112,19 @@ def evaluate_photos(detect, data_dir: str, batch_size: int) -> tuple[dict, dict]
         UserError: records are missing or damaged.
     """
     index = index_records(data_dir, source=MPII)
-    step = tf.function(detect, reduce_retracing=True)
-    parts, shown = [], []
-    with (
-        named_errors(index.shards),
-        tqdm.tqdm(total=len(index.poses), unit=" images", desc="joints") as bar,
-    ):
+    truth, shown = [], []
+
+    def images():
         for batch in pipeline.labeled_images(index, np.unique(index.poses.subject), batch_size):
-            pose2d, confidence = step(batch["image"])
-            parts.append((pose2d.numpy(), confidence.numpy(), batch["pose2d_crop"].numpy()))
+            truth.append(batch["pose2d_crop"].numpy())
             shown.extend(batch["image"][: PREVIEW_ROWS - len(shown)].numpy())
-            bar.update(len(pose2d))
-    pose2d, confidence, truth = (np.concatenate(arrays) for arrays in zip(*parts))
-    report = {"samples": len(pose2d), "pose2d": report_2d(pose2d, truth, metrics.POSE2D_METRICS)}
-    arrays = {"pose2d": pose2d, "confidence": confidence, "true_pose2d_crop": truth, "image": np.stack(shown)}
-    return report, arrays
+            yield batch["image"]
+
+    with named_errors(index.shards):
+        found = estimate(lambda batch: dict(zip(("pose2d", "confidence"), detect(batch))), images(), len(index.poses))
+    arrays = found | {"true_pose2d_crop": np.concatenate(truth), "image": np.stack(shown)}
+    pose2d = report_2d(arrays["pose2d"], arrays["true_pose2d_crop"], metrics.POSE2D_METRICS)
+    return {"samples": len(arrays["pose2d"]), "pose2d": pose2d}, arrays
 
 
 def evaluate_poses(lifter: Workdir, poses: PoseSet, flip_test: bool | None = None) -> dict:
