@@ -46,6 +46,8 @@ def detector(network: str = "hrnet") -> ConfigDict:
     config.augment.flip = 0.0  # probability of a mirror image
     config.augment.rotation = 0.0  # up to this many degrees
     config.augment.scale = 0.0  # up to this relative change of size
+    config.augment.shift = 0.0  # along each axis, up to this fraction of the image
+    config.augment.half_body = 0.0  # probability that the upper or the lower body fills the image
 
     config.occlusion = ConfigDict()
     config.occlusion.bank = "occluders.npz"  # file written by pose-tf build-occluders

@@ -5,7 +5,7 @@ import json
 
 import ml_collections
 
-from pose_tf.data.sources import DEFAULT_MIX
+from pose_tf.configs import base
 from pose_tf.errors import UserError
 from pose_tf.geometry import CROP_SIZE
 from pose_tf.models.decoding import ALIGNMENTS, METHODS
@@ -119,6 +119,8 @@ STAGES = {
         "augment.flip": SHARE,
         "augment.rotation": Range(0, 180),
         "augment.scale": Range(0, 1, below=True),
+        "augment.shift": Range(0, 1),
+        "augment.half_body": SHARE,
         "occlusion.bank": TEXT,
         "occlusion.probability": SHARE,
         "occlusion.min_count": POSITIVE_COUNT,
@@ -329,16 +331,16 @@ def check_same_recipe(config: ml_collections.ConfigDict, before: ml_collections.
 
     Args:
         config: the recipe.
-        before: the recipe that started the run. Keys that it lacks, because an earlier version wrote it, are ignored.
+        before: the recipe that started the run. Keys that it lacks, because an earlier version wrote it, had their
+            defaults.
         workdir: directory of the run, for the message.
 
     Raises:
         UserError: names the keys that differ, with both values, and the keys that may change.
     """
-    given, kept = (flatten(json.loads(json.dumps(values.to_dict()))) for values in (config, before))
-    for values in (given, kept):
-        if config.stage == "detector":
-            values |= {f"data.mix.{name}": share for name, share in DEFAULT_MIX.items()} | values
+    defaults = (base.detector if config.stage == "detector" else base.lifter)(config.model.name)
+    defaults, given, kept = (flatten(json.loads(json.dumps(v.to_dict()))) for v in (defaults, config, before))
+    given, kept = defaults | given, defaults | kept
     differ = [key for key in given if key in kept and given[key] != kept[key]]
     differ = [key for key in differ if key not in EXECUTION_KEYS + PATH_KEYS]
     if differ == ["train.epochs"]:

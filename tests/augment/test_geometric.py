@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from pose_tf import geometry
 from pose_tf.augment import GeometricAugmenter
-from pose_tf.augment.geometric import rotate_images, transform_images
+from pose_tf.augment.geometric import half_bodies, move_images, transform_images
 
 HEIGHT, WIDTH = 128, 160
 MIRROR = [0, 4, 5, 6, 1, 2, 3, 7, 8, 9, 10, 14, 15, 16, 11, 12, 13]
@@ -40,6 +41,9 @@ def centroids(images):
         {"flip": 0.0, "rotation": 180.0},
         {"flip": 0.0, "scale": 0.3},
         {"flip": 0.0, "rotation": 45.0, "scale": 0.3},
+        {"flip": 0.0, "shift": 0.1},
+        {"flip": 0.0, "half_body": 1.0},
+        {"flip": 0.0, "half_body": 0.5, "rotation": 45.0, "scale": 0.1, "shift": 0.05},
         {"flip": 1.0},
         {"flip": 1.0, "rotation": 90.0, "scale": 0.2},
     ],
@@ -51,6 +55,9 @@ def test_joints_move_with_the_image(pose, options):
     assert (poses.shape, poses.dtype) == ((17, 17, 2), tf.float32)
     for spot in range(17):
         joint = MIRROR[spot] if options["flip"] else spot
+        if not np.all((poses[spot, joint] > 8) & (poses[spot, joint] < [WIDTH - 9, HEIGHT - 9])):
+            assert options.get("half_body")  # the other half may leave the image
+            continue
         np.testing.assert_allclose(centroids(images)[spot], poses[spot, joint], atol=0.3)
         assert np.linalg.norm(poses[spot, joint] - pose[spot]) > 1e-3
 
@@ -94,12 +101,65 @@ def test_angles_and_scales_are_uniform_in_their_ranges():
     assert abs(np.corrcoef(angle, factor)[0, 1]) < 0.06
 
 
+def test_shifts_are_uniform_in_their_range():
+    images, poses = np.zeros((4000, 20, 10, 3), np.uint8), np.ones((4000, 17, 2), np.float32)
+    _, moved = GeometricAugmenter(0.0, shift=0.2)(images, poses, [5, 6])
+    shift = moved.numpy()[:, 0] - 1
+    for values, largest in ((shift[:, 0], 2), (shift[:, 1], 4)):
+        assert 0.98 * largest < np.abs(values).max() <= largest + 1e-4
+        shares, _ = np.histogram(values, 4, (-largest, largest))
+        np.testing.assert_allclose(shares / 4000, np.full(4, 0.25), atol=0.03)
+    assert abs(np.corrcoef(shift.T)[0, 1]) < 0.06
+
+
+UPPER = [7, 8, 9, 10, 11, 12, 13, 14, 15, 16]
+LOWER = [0, 1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.parametrize("upper, joints", [(True, UPPER), (False, LOWER)], ids=["upper", "lower"])
+def test_a_half_body_fills_two_thirds_of_the_image(rng, upper, joints):
+    poses = rng.uniform(100, 120, (1, 17, 2)).astype(np.float32)
+    poses[0, joints[1]], poses[0, joints[2]] = [20, 40], [100, 90]
+    poses[0, joints[3:]] = [50, 60]
+    poses[0, joints[0]] = [50, 60]
+    center, factor = half_bodies(tf.constant(poses), tf.constant([256.0, 240.0]), tf.constant([upper]))
+    np.testing.assert_allclose(center, [[60, 65]], atol=1e-4)
+    np.testing.assert_allclose(factor, [240 / (1.5 * 80)], atol=1e-5)
+
+
+@pytest.mark.parametrize("side, expected", [(300.0, 1.0), (160.0, 1.0), (80.0, 2.0), (40.0, 2.5), (0.0, 2.5)])
+def test_a_half_body_is_not_enlarged_too_much_and_not_reduced(side, expected):
+    poses = np.full((1, 17, 2), 10, np.float32)
+    poses[0, 5, 1] += side
+    _, factor = half_bodies(tf.constant(poses), tf.constant([240.0, 256.0]), tf.constant([False]))
+    np.testing.assert_allclose(factor, [expected], rtol=1e-6)
+
+
+def test_half_bodies_come_from_labeled_joints_only():
+    poses = np.full((2, 17, 2), geometry.UNLABELED_PX, np.float32)
+    poses[0, [1, 2, 3]] = [[10, 10], [30, 50], [20, 90]]
+    poses[1, [1, 2]] = [[10, 10], [30, 50]]  # two joints are too few
+    center, factor = half_bodies(tf.constant(poses), tf.constant([240.0, 240.0]), tf.constant([False, False]))
+    np.testing.assert_allclose(center, [[20, 50], [119.5, 119.5]])
+    np.testing.assert_allclose(factor, [240 / (1.5 * 80), 1.0])
+
+
+def test_half_bodies_are_chosen_with_their_probability(pose):
+    poses = np.stack([pose] * 4000)
+    images = np.zeros((4000, HEIGHT, 2, 3), np.uint8)
+    _, moved = GeometricAugmenter(0.0, half_body=0.3)(images, poses, [3, 4])
+    same = np.abs(moved.numpy() - poses).max((1, 2)) < 1e-3
+    assert same.mean() == pytest.approx(0.7, abs=0.03)
+    results = np.unique(np.round(moved.numpy()[~same], 2), axis=0, return_counts=True)[1]
+    np.testing.assert_allclose(results / 4000, [0.15, 0.15], atol=0.02)  # upper and lower bodies
+
+
 def test_the_seed_decides(pose):
-    layer = GeometricAugmenter(0.5, 30.0, 0.2)
+    layer = GeometricAugmenter(0.5, 30.0, 0.2, 0.1, 0.2)
     poses = np.stack([pose] * 17)
     first = layer(blobs(pose), poses, [1, 2])
     tf.random.set_seed(7)
-    second = GeometricAugmenter(0.5, 30.0, 0.2)(blobs(pose), poses, tf.constant([1, 2]))
+    second = GeometricAugmenter(0.5, 30.0, 0.2, 0.1, 0.2)(blobs(pose), poses, tf.constant([1, 2]))
     np.testing.assert_array_equal(first[0], second[0])
     np.testing.assert_array_equal(first[1], second[1])
     for seed in ([1, 3], [2, 2]):
@@ -127,8 +187,9 @@ def test_mixed_precision_keeps_exact_pixels(pose, mixed_bfloat16):
 
 
 def rotated(image, degrees, factor=1.0):
-    center = tf.constant([(image.shape[1] - 1) / 2, (image.shape[0] - 1) / 2], tf.float32)
-    return rotate_images(image[None], tf.constant([np.deg2rad(degrees)], tf.float32), tf.constant([factor]), center)[0]
+    center = tf.constant([[(image.shape[1] - 1) / 2, (image.shape[0] - 1) / 2]], tf.float32)
+    angle = tf.constant([np.deg2rad(degrees)], tf.float32)
+    return move_images(image[None], angle, tf.constant([factor]), center, center)[0]
 
 
 @pytest.mark.parametrize("degrees, quarters", [(0, 0), (90, -1), (180, 2), (-90, 1)])
@@ -166,6 +227,7 @@ def test_images_are_transformed_as_by_tensorflow_addons(rng, interpolation):
 
 
 def test_round_trip_keeps_the_options():
-    layer = GeometricAugmenter(0.25, rotation=10.0, scale=0.1)
+    layer = GeometricAugmenter(0.25, rotation=10.0, scale=0.1, shift=0.2, half_body=0.3)
     again = tf.keras.utils.deserialize_keras_object(tf.keras.utils.serialize_keras_object(layer))
-    assert (type(again), again.flip, again.rotation, again.scale) == (GeometricAugmenter, 0.25, 10.0, 0.1)
+    options = (again.flip, again.rotation, again.scale, again.shift, again.half_body)
+    assert (type(again), options) == (GeometricAugmenter, (0.25, 10.0, 0.1, 0.2, 0.3))

@@ -76,7 +76,8 @@ def test_the_detectors_step_stays_on_the_gpu(detector_config, data_dir, name):
     if name != "hrnet":
         with config.unlocked():
             config.model = {"name": name, "scale": 0.5, "pyramid": (8, 8, 8, 8)}
-    config.augment.flip, config.augment.rotation, config.augment.scale, config.color.hue = 0.5, 20.0, 0.1, 0.1
+    config.augment.update(flip=0.5, rotation=20.0, scale=0.1, shift=0.1, half_body=0.2)
+    config.color.hue = 0.1
     config.train.half_size_until = 0.5
     batch = {"image": tf.TensorSpec([2, 256, 256, 3], tf.uint8), "pose2d_crop": tf.TensorSpec([2, 17, 2], tf.float32)}
     types = check_step(DetectorStage(config, str(data_dir)), batch)

@@ -238,11 +238,17 @@ def test_a_refused_resume_names_the_key_both_values_and_what_may_change():
         resume({}, {"seed": 1, "data.validation_subjects": (1, 8), "loss": "distance"})
 
 
-def test_a_key_of_a_later_version_is_not_compared():
-    before = recipe("feed_forward")
+def test_a_key_of_a_later_version_had_its_default():
+    before = base.detector()
     with before.unlocked():
-        del before.deterministic
-    check_same_recipe(recipe("feed_forward"), before, "runs/lifter")
+        del before.augment.shift, before.data.mix
+    check_same_recipe(base.detector(), before, "runs/detector")
+    for key, value, message in (
+        ("augment.shift", 0.1, "augment.shift = 0.0 (now 0.1)"),
+        ("data.mix.mpii", 0.5, "data.mix.mpii = 0.0 (now 0.5)"),
+    ):
+        with pytest.raises(UserError, match=re.escape(message)):
+            check_same_recipe(set_values(base.detector(), {key: value}), before, "runs/detector")
 
 
 @pytest.mark.parametrize("schedule", ["constant", "step"])
