@@ -114,6 +114,7 @@ def lifter(network: str = "feed_forward") -> ConfigDict:
     config.augment.arm_swap = 0.0  # probability of another sample's arm
     config.augment.bone_length_noise = 0.0  # standard deviation, relative
     config.augment.noise_px = 0.0  # standard deviation of the noise on 2D joints
+    config.augment.errors = ""  # errors of a detector to add to 2D joints; a file of pose-tf evaluate --errors
 
     config.loss = "squared"  # equation 4 of the paper; distance: the mean distance of the joints
 

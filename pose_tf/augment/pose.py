@@ -5,7 +5,7 @@ import math
 import numpy as np
 import tensorflow as tf
 
-from pose_tf import skeleton
+from pose_tf import geometry, skeleton
 
 _JOINTS = len(skeleton.H36M.joints)
 _CHILDREN = [child for child, _ in skeleton.H36M.bones]  # bone k leads to joint k + 1
@@ -45,6 +45,8 @@ class PoseAugmenter:
         arm_swap: probability, for each arm, that elbow and wrist come from another sample.
         bone_length_noise: standard deviation of the logarithm of each bone's length; left and right stay equal.
         noise_px: standard deviation of the noise added to each 2D coordinate.
+        errors: float32 [M, 17, 2] px: a detector's errors in M images, see `pose_tf.data.detector_errors`. Those of a
+            random image, mirrored or not, are added to the 2D joints of each sample. None adds none.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class PoseAugmenter:
         arm_swap: float,
         bone_length_noise: float,
         noise_px: float,
+        errors: np.ndarray | None = None,
     ):
         # Arrays become constants of each replica's graph; tensors would be copied from the first device in every step.
         self._frame = np.float32(_gravity_frame(pose3d))
@@ -66,6 +69,9 @@ class PoseAugmenter:
         self._arm_swap = arm_swap
         self._bone_length_noise = bone_length_noise
         self._noise_px = noise_px
+        self._errors = None
+        if errors is not None:
+            self._errors = np.concatenate([errors, geometry.mirror_pose(errors, skeleton.H36M.mirror)])
 
     def __call__(self, pose2d, pose3d, seed):
         """Augments a batch.
@@ -78,7 +84,7 @@ class PoseAugmenter:
         Returns:
             pose2d and pose3d of the same shapes; the position of the hip stays the same.
         """
-        seeds = tf.unstack(tf.random.experimental.stateless_split(seed, 2))
+        seeds = tf.unstack(tf.random.experimental.stateless_split(seed, 3))
         if self._recompose:
             root = pose3d[:, :1]
             pose3d = root + self._new_people(pose3d, seeds[0])
@@ -88,6 +94,9 @@ class PoseAugmenter:
             pose2d = (rays - center) * (old_side / side) + old_center
         if self._noise_px:
             pose2d += tf.random.stateless_normal(tf.shape(pose2d), seeds[1]) * self._noise_px
+        if self._errors is not None:
+            image = tf.random.stateless_uniform([tf.shape(pose2d)[0]], seeds[2], 0, len(self._errors), tf.int32)
+            pose2d += tf.gather(self._errors, image)
         return pose2d, pose3d
 
     def _new_people(self, pose3d, seed):

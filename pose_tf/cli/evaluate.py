@@ -24,6 +24,7 @@ _LIFTER = _flags.lifter()
 _SUBJECTS = flags.DEFINE_list("subjects", None, "Numbers of the subjects to evaluate on; default: all.")
 _OCCLUDERS = flags.DEFINE_string("occluders", None, "Occluder bank; 1 to 8 objects are pasted over every image.")
 _OUTPUT = flags.DEFINE_string("output", None, "JSON file to write.")
+_ERRORS = flags.DEFINE_string("errors", None, "An .npz to write: the detector's errors, for config.augment.errors.")
 _PREVIEW = flags.DEFINE_string("preview", None, "PNG to write, with predicted and true poses of some samples.")
 _BATCH_SIZE = _flags.batch_size()
 _FLIP_TEST = _flags.flip_test()
@@ -61,12 +62,12 @@ def main():
     except ValueError:
         raise UserError(f"--subjects={','.join(_SUBJECTS.value)} is not a list of numbers") from None
     if _POSES.value:
-        for flag in (_DETECTOR, _PREVIEW, _OCCLUDERS, _DECODING, _BETA, _ALIGNMENT):
+        for flag in (_DETECTOR, _ERRORS, _PREVIEW, _OCCLUDERS, _DECODING, _BETA, _ALIGNMENT):
             if flag.value is not None:
                 raise UserError(f"--{flag.name} needs images: give --data_dir and --detector")
     start_tensorflow()
     from pose_tf import files, images
-    from pose_tf.data import fingerprint, poses
+    from pose_tf.data import detector_errors, fingerprint, poses
     from pose_tf.data.occluders import OccluderBank
     from pose_tf.evaluation import evaluator
     from pose_tf.evaluation.loading import load_detector, load_estimator
@@ -99,5 +100,8 @@ def main():
     if _OUTPUT.value:
         files.write_json(_OUTPUT.value, report)
         print(f"report {_OUTPUT.value}")
+    if _ERRORS.value:
+        detector_errors.write_errors(_ERRORS.value, arrays["pose2d"], arrays["true_pose2d_crop"], arrays["confidence"])
+        print(f"errors {_ERRORS.value}")
     if _PREVIEW.value:
         print(f"preview {_PREVIEW.value}")

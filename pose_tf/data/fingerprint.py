@@ -16,8 +16,8 @@ def fingerprint(config, data_dir: str | None) -> dict[str, dict[str, str]]:
         data_dir: directory of records, or None.
 
     Returns:
-        {"records", "photos", "poses" or "occluders": {file or array: text}} for the data that the recipe reads.
-        Unreadable files are left out; reading the data reports them.
+        {"records", "photos", "poses", "occluders" or "errors": {file or array: text}} for the data that the recipe
+        reads. Unreadable files are left out; reading the data reports them.
 
     Raises:
         UserError: the recipe reads `data_dir`, but it contains no records.
@@ -30,6 +30,8 @@ def fingerprint(config, data_dir: str | None) -> dict[str, dict[str, str]]:
         found |= {names[kind]: of_records(data_dir, kind) for kind in mix_of(config)}
     if config.get("occlusion") and config.occlusion.probability:
         found["occluders"] = of_arrays(config.occlusion.bank)
+    if config.get("augment", {}).get("errors"):
+        found["errors"] = of_arrays(config.augment.errors)
     return {section: values for section, values in found.items() if values}
 
 

@@ -6,6 +6,7 @@ import tensorflow as tf
 from pose_tf import geometry, losses, metrics, viz
 from pose_tf.augment import PoseAugmenter
 from pose_tf.data import pipeline
+from pose_tf.data.detector_errors import read_errors
 from pose_tf.data.pipeline import Share
 from pose_tf.data.poses import read_pose_file
 from pose_tf.data.record_index import index_records
@@ -45,7 +46,10 @@ class LifterStage(Stage):
         self.batch_size, _ = batch_sizes(config.data, strategy)
         self.statistics = PoseStatistics.of(self.training.pose3d, self.training.pose2d)
         self.model = make_network(config.model.to_dict())
-        self.augmenter = PoseAugmenter(self.training.pose3d, self.training.subject, **config.augment.to_dict())
+        options = config.augment.to_dict()
+        errors = options.pop("errors", "")
+        options["errors"] = read_errors(errors) if errors else None
+        self.augmenter = PoseAugmenter(self.training.pose3d, self.training.subject, **options)
 
     def training_batches(self, start_step: int, share: Share, job: str = "") -> tf.data.Dataset:
         """Dataset of {"pose2d_crop": float32 [B, 17, 2] px, "pose3d": float32 [B, 17, 3] mm, absolute}."""

@@ -151,6 +151,7 @@ STAGES = {
         "augment.arm_swap": SHARE,
         "augment.bone_length_noise": Range(0, 1),
         "augment.noise_px": Range(0, CROP_SIZE),
+        "augment.errors": TEXT,
         "loss": ("squared", "distance"),
     },
 }
@@ -178,7 +179,14 @@ MODELS = {name: EFFICIENTNET for name in DETECTORS if name.startswith("efficient
         "model.non_local": SWITCH,
     },
 }
-OPTIONAL_KEYS = ("tf32", "data.mix.h36", "data.mix.mpii")  # recipes of earlier versions lack them
+OPTIONAL_KEYS = (  # recipes of earlier versions lack them
+    "tf32",
+    "data.mix.h36",
+    "data.mix.mpii",
+    "augment.shift",
+    "augment.half_body",
+    "augment.errors",
+)
 EXECUTION_KEYS = (  # control how a run is computed and reported, not its results; may change when a run is resumed
     "init_from",
     "strategy",
@@ -194,7 +202,8 @@ EXECUTION_KEYS = (  # control how a run is computed and reported, not its result
     "train.checkpoint_every_minutes",
     "train.checkpoints_kept",
 )
-PATH_KEYS = ("data.poses", "occlusion.bank")  # may change, too: the run stores fingerprints of the content
+PATH_KEYS = ("data.poses", "augment.errors", "occlusion.bank")
+"""Paths that may change, too: the run stores fingerprints of the content."""
 
 
 def check_values(config: ml_collections.ConfigDict) -> None:
@@ -342,7 +351,8 @@ def check_same_recipe(config: ml_collections.ConfigDict, before: ml_collections.
     defaults, given, kept = (flatten(json.loads(json.dumps(v.to_dict()))) for v in (defaults, config, before))
     given, kept = defaults | given, defaults | kept
     differ = [key for key in given if key in kept and given[key] != kept[key]]
-    differ = [key for key in differ if key not in EXECUTION_KEYS + PATH_KEYS]
+    moved = [key for key in PATH_KEYS if given.get(key) and kept.get(key)]
+    differ = [key for key in differ if key not in (*EXECUTION_KEYS, *moved)]
     if differ == ["train.epochs"]:
         _check_longer(given, kept, workdir)
     elif differ:

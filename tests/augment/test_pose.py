@@ -32,6 +32,21 @@ def test_switched_off_it_is_the_identity(people):
     np.testing.assert_array_equal(pose3d, people[1])
 
 
+def test_errors_of_random_images_are_added_mirrored_or_not(people):
+    mirror = [0, 4, 5, 6, 1, 2, 3, 7, 8, 9, 10, 14, 15, 16, 11, 12, 13]
+    errors = np.random.default_rng(0).normal(0, 9, (3, 17, 2)).astype(np.float32)
+    pose2d, pose3d = augment(people, errors=errors)
+    np.testing.assert_array_equal(pose3d, people[1])
+    candidates = np.concatenate([errors, errors[:, mirror] * [-1, 1]])
+    distance = np.abs((pose2d - people[0])[:, None] - candidates).max(axis=(2, 3))
+    assert distance.min(axis=1).max() < 1e-3
+    assert len(np.unique(distance.argmin(axis=1))) == 6
+    again, _ = augment(people, errors=errors)
+    other, _ = augment(people, errors=errors, seed=(0, 1))
+    np.testing.assert_array_equal(pose2d, again)
+    assert (pose2d != other).any()
+
+
 def test_recomposed_people_stay_where_they_were_and_keep_the_crop(people):
     pose2d, pose3d = augment(people, recompose=True, upper_body_swap=0.5, arm_swap=0.3, bone_length_noise=0.05)
     np.testing.assert_allclose(pose3d[:, 0], people[1][:, 0])

@@ -4,10 +4,14 @@ import json
 
 import cv2
 import numpy as np
+import pytest
 
 from pose_tf import skeleton
 from pose_tf.data.occluders import OccluderBank
 from tests.cli.scores import scores
+
+FILES = {"output": "report.json", "preview": "sheet.png", "errors": "errors.npz"}
+HEAD, SPINE = skeleton.H36M.index("Head"), skeleton.H36M.index("Spine")
 
 
 def test_objects_can_be_pasted_over_the_images_that_are_evaluated(run_tool, sample_data, detector, lifter, tmp_path):
@@ -50,7 +54,7 @@ def test_the_recipe_decides_on_mirror_images_unless_a_flag_does(run_tool, sample
 
 def test_a_detector_is_evaluated_alone_on_photographs(run_tool, fails, sample_data, detector, lifter, tmp_path):
     flags = (f"--data_dir={sample_data}", "--source=mpii", f"--detector={detector}")
-    more = (f"--output={tmp_path}/report.json", f"--preview={tmp_path}/sheet.png")
+    more = [f"--{flag}={tmp_path}/{file}" for flag, file in FILES.items()]
     lines = run_tool("evaluate", *flags, *more).stdout.splitlines()
     report = json.loads((tmp_path / "report.json").read_text())
     assert report["samples"] == 4 and lines[0] == "4 photographs"
@@ -59,6 +63,11 @@ def test_a_detector_is_evaluated_alone_on_photographs(run_tool, fails, sample_da
     assert report["pose2d"]["joints"]["Spine"] is None  # MPII does not label it
     assert report["pose2d"]["joints"]["Head"] > 0
     assert cv2.imread(f"{tmp_path}/sheet.png").shape == (256, 1024, 3)
+    with np.load(tmp_path / "errors.npz") as file:
+        distance = np.linalg.norm(file["error"], axis=-1)
+    assert distance.shape == (4, 17)
+    assert np.nanmean(distance[:, HEAD]) == pytest.approx(report["pose2d"]["joints"]["Head"], rel=1e-4)
+    assert np.isnan(distance[:, SPINE]).all()
     assert "--lifter does not apply to --source=mpii" in fails("evaluate", *flags, f"--lifter={lifter}")
     assert "mpii contains no records" in fails("evaluate", f"--data_dir={tmp_path}", *flags[1:])
 

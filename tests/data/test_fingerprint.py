@@ -64,6 +64,15 @@ def test_the_occluders_count_if_they_are_used(tmp_path):
         workdir.check_same_data(fingerprint(make_config(bank=bank, probability=0.5), str(tmp_path)))
 
 
+def test_a_detectors_errors_count_if_they_are_used(tmp_path):
+    config = make_config(poses=str(tmp_path / "poses.npz"))
+    for name in ("poses", "errors"):
+        files.write_npz(str(tmp_path / f"{name}.npz"), a=np.zeros(3))
+    assert "errors" not in fingerprint(config, None)
+    config.augment = {"errors": str(tmp_path / "errors.npz")}
+    assert fingerprint(config, None)["errors"].keys() == {"a.npy"}
+
+
 def test_records_of_the_same_size_are_told_apart_by_the_checksum_at_their_end(tmp_path):
     for name, text in (("one", b"hello"), ("other", b"jello")):
         (tmp_path / name / "h36").mkdir(parents=True)

@@ -89,6 +89,20 @@ def test_without_poses_and_records_it_is_told_what_to_give(config):
         LifterStage(config, None)
 
 
+def test_a_detectors_errors_are_added_to_the_2d_joints(config, tmp_path):
+    path = str(tmp_path / "errors.npz")
+    np.savez(path, error=np.tile(np.float32([3, 0]), (1, 17, 1)))
+    config.augment.errors = path
+    stage = LifterStage(config, None)
+    batch = next(iter(stage.training_batches(0, Share())))
+    pose2d, pose3d = stage.augment(batch, [0, 0])
+    np.testing.assert_array_equal(pose3d, batch["pose3d"])
+    np.testing.assert_allclose(np.abs(pose2d - batch["pose2d_crop"]), np.tile([3, 0], (8, 17, 1)), atol=1e-4)
+    config.augment.errors = str(tmp_path / "nowhere.npz")
+    with pytest.raises(UserError, match="nowhere.npz does not exist"):
+        LifterStage(config, None)
+
+
 def test_records_are_read_where_there_is_no_pose_file(config, data_dir):
     config.data.poses, config.data.batch_size, config.data.validation_subjects = "", 2, (8,)
     stage = LifterStage(config, str(data_dir))

@@ -224,6 +224,10 @@ def resume(before, now, name="feed_forward"):
 def test_how_a_run_is_computed_and_where_its_data_lies_may_change():
     resume({}, {"strategy": "mirrored", "jit_compile": True, "data.on_damage": "skip", "train.steps_per_call": 3})
     resume({"data.poses": "a.npz"}, {"data.poses": "/elsewhere/a.npz"})
+    resume({"augment.errors": "a.npz"}, {"augment.errors": "/elsewhere/a.npz"})
+    for before, now in (("", "a.npz"), ("a.npz", "")):
+        with pytest.raises(UserError, match=re.escape(f"config.augment.errors = {before!r} (now {now!r})")):
+            resume({"augment.errors": before}, {"augment.errors": now})
 
 
 def test_a_refused_resume_names_the_key_both_values_and_what_may_change():
@@ -233,7 +237,7 @@ def test_a_refused_resume_names_the_key_both_values_and_what_may_change():
         "runs/lifter contains a run with config.model.units = 32 (now 64): resume it with its own values, or "
         "use another directory. These may change: config.init_from, config.strategy, "
     )
-    assert str(caught.value).endswith("config.data.poses, config.occlusion.bank")
+    assert str(caught.value).endswith("config.data.poses, config.augment.errors, config.occlusion.bank")
     with pytest.raises(UserError, match=r"subjects = \[8\] \(now \[1, 8\]\), config.loss = 'squared' \(now "):
         resume({}, {"seed": 1, "data.validation_subjects": (1, 8), "loss": "distance"})
 
