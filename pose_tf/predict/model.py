@@ -10,8 +10,9 @@ from pose_tf.errors import UserError
 from pose_tf.export.crops import MAX_PIXELS
 from pose_tf.geometry import CROP_SIZE
 from pose_tf.predict.backends import Backend, KerasModels, SavedModel, estimate_people
+from pose_tf.predict.finders import find_people
 from pose_tf.predict.media import MediaError, Video, read_photo
-from pose_tf.predict.people import MIN_SCORE, check_boxes, find_people
+from pose_tf.predict.people import check_boxes
 from pose_tf.predict.results import Frame, Person
 from pose_tf.predict.video import PeopleInVideo, estimate_frames
 
@@ -76,15 +77,16 @@ class PoseModel:
         self.card = backend.card
         self._backend = backend
 
-    def people(self, image: Image, boxes=None, *, min_score: float = MIN_SCORE) -> list[Person]:
+    def people(self, image: Image, boxes=None, *, min_score: float | None = None) -> list[Person]:
         """Estimates the poses of the people in an image.
 
         Args:
             image: uint8 [H, W, 3] RGB; or the path or the bytes of a file, which is turned upright as its EXIF data
                 says.
             boxes: float [N, 4]: x, y, width, height of each person in pixels of the upright image; None to find
-                people who stand or walk, see `pose_tf.predict.people.find_people`.
-            min_score: minimum score of a person; a lower value finds more people and more false positives.
+                people, see `pose_tf.predict.finders.find_people`.
+            min_score: minimum score of a person; a lower value finds more people and more false positives. None for
+                the default of the finder that is installed.
 
         Returns:
             One `Person` for each box, or for each person found, the highest score first.
@@ -123,7 +125,7 @@ class PoseModel:
         ]
 
     def video(
-        self, path: str | os.PathLike, boxes=None, *, min_score: float = MIN_SCORE, smooth: bool = True
+        self, path: str | os.PathLike, boxes=None, *, min_score: float | None = None, smooth: bool = True
     ) -> Iterator[Frame]:
         """Tracks the people in a video and estimates their poses frame by frame.
 

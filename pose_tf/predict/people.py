@@ -1,68 +1,20 @@
-"""Boxes of people: found by OpenCV's pedestrian detector, or given by the user."""
+"""Boxes of people, and boxes that the user gives."""
 
 import csv
 import logging
 import os
 import unicodedata
 
-import cv2
 import numpy as np
 
-from pose_tf import images
 from pose_tf.errors import UserError
 from pose_tf.export.crops import MAX_BOX
 from pose_tf.predict.media import MediaError
 
 logger = logging.getLogger(__name__)
-SCAN_SIZE = 1024
-"""Images are searched at this size (longest side in pixels). People smaller than a tenth of it are not found."""
-MIN_SCORE = 0.9
-"""Default minimum score. Below it, the pedestrian detector takes window frames and trees for people."""
-BODY = np.float32([0.25, 0.1, 0.5, 0.8])
-"""Box of the body in a window of the pedestrian detector: x, y, width, height in units of the window's size."""
-DUPLICATE_SHARE = 0.6
-"""Two windows are one person if the other one contains at least this share of the smaller one. Parts of people look
-like people, too."""
 BOX_COLUMNS = ("file", "x", "y", "width", "height")
 MOST_NAMED = 20
 """Warnings name this many files and count the rest."""
-
-_pedestrian_detector = cv2.HOGDescriptor()
-_pedestrian_detector.setSVMDetector(cv2.HOGDescriptor_getDefaultPeopleDetector())
-
-
-def find_people(image: np.ndarray, min_score: float = MIN_SCORE) -> tuple[np.ndarray, np.ndarray]:
-    """Finds upright people whose whole body is visible, with OpenCV's pedestrian detector.
-
-    Method: histograms of oriented gradients (Dalal and Triggs, CVPR 2005).
-
-    Args:
-        image: uint8 [H, W, 3] RGB.
-        min_score: minimum score of a person; a lower value finds more people and more false positives.
-
-    Returns:
-        boxes float32 [N, 4]: x, y, width, height in pixels; scores float32 [N], the highest first.
-    """
-    scale = min(SCAN_SIZE / max(image.shape[:2]), 2.0)
-    scanned = images.resize(image, scale)
-    if min(scanned.shape[:2]) < 64:
-        return np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
-    windows, scores = _pedestrian_detector.detectMultiScale(
-        cv2.cvtColor(scanned, cv2.COLOR_RGB2BGR),
-        hitThreshold=min_score,
-        winStride=(8, 8),
-        padding=(16, 16),
-        scale=1.05,
-        groupThreshold=0,
-    )
-    windows, scores = np.float32(windows).reshape(-1, 4), np.float32(scores).ravel()
-    kept = []
-    for i in np.argsort(-scores, kind="stable"):
-        if all(overlap(windows[i], windows[j])[1] < DUPLICATE_SHARE for j in kept):
-            kept.append(i)
-    windows, scores = windows[kept] / scale, scores[kept]
-    corner = windows[:, :2] + windows[:, 2:] * BODY[:2]
-    return np.concatenate([corner, windows[:, 2:] * BODY[2:]], axis=1), scores
 
 
 def overlap(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:

@@ -11,10 +11,11 @@ import sys
 import tqdm
 
 from pose_tf.errors import UserError, check_choice
+from pose_tf.predict.finders import find_people
 from pose_tf.predict.media import MediaError, Video, find_inputs, frame_rates, is_video, read_photo
 from pose_tf.predict.model import PEOPLE_AT_ONCE, PoseModel
 from pose_tf.predict.outputs import OUTPUTS, check_results, name_results, readable, result_files
-from pose_tf.predict.people import MIN_SCORE, GivenBoxes, check_boxes, find_people
+from pose_tf.predict.people import GivenBoxes, check_boxes
 from pose_tf.predict.results import Frame, Poses
 from pose_tf.predict.video import PeopleInVideo, estimate_frames
 from pose_tf.predict.writers import WRITERS, video_writers, writing
@@ -40,7 +41,7 @@ class Options:
     output_dir: str
     given: GivenBoxes = dataclasses.field(default_factory=GivenBoxes)
     _: dataclasses.KW_ONLY
-    min_score: float = MIN_SCORE
+    min_score: float | None = None
     outputs: tuple[str, ...] = OUTPUTS
     batch_size: int = PEOPLE_AT_ONCE
     smooth: bool = True

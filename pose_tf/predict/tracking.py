@@ -7,8 +7,11 @@ import cv2
 import numpy as np
 
 from pose_tf import images
-from pose_tf.predict.people import MIN_SCORE, SCAN_SIZE, find_people, overlap, touches
+from pose_tf.predict import finders
+from pose_tf.predict.people import overlap, touches
 
+FLOW_SIZE = 1024
+"""The optical flow sees images of this size: the longest side in pixels."""
 FIND_EVERY_S = 0.17
 """Time between two searches for people. In between, boxes move with the image."""
 PATIENCE_S = 1.5
@@ -47,9 +50,9 @@ class PeopleTracker:
         people: the tracks that count as people: time when each was found last, by key.
     """
 
-    def __init__(self, boxes: np.ndarray | None = None, min_score: float = MIN_SCORE):
+    def __init__(self, boxes: np.ndarray | None = None, min_score: float | None = None):
         self._searching = boxes is None
-        self._min_score = min_score
+        self._min_score = finders.people_finder().min_score if self._searching and min_score is None else min_score
         given = () if boxes is None else boxes
         self._tracks = [_Track(key, np.array(box, np.float32)) for key, box in enumerate(given)]
         self._keys = itertools.count(len(self._tracks))
@@ -67,7 +70,7 @@ class PeopleTracker:
         Returns:
             Boxes, float32 [4], by key. A candidate keeps its key; the keys in `people` count as people so far.
         """
-        scale = min(SCAN_SIZE / max(image.shape[:2]), 1.0)
+        scale = min(FLOW_SIZE / max(image.shape[:2]), 1.0)
         gray = images.resize(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), scale)
         if self._before is not None and self._before.shape == gray.shape:
             for track in self._tracks:
@@ -85,7 +88,7 @@ class PeopleTracker:
         return {track.key: track.box.copy() for track in inside}
 
     def _search(self, image, time):
-        boxes, scores = find_people(image, KEEP_SCORE * self._min_score)
+        boxes, scores = finders.find_people(image, KEEP_SCORE * self._min_score)
         pairs = [(*overlap(track.box, box), track, j) for track in self._tracks for j, box in enumerate(boxes)]
         seen, taken = set(), set()
         for iou, share, track, j in sorted(pairs, key=lambda pair: -pair[0]):

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 
 from pose_tf.predict.media import MediaError, Video
-from pose_tf.predict.people import MIN_SCORE
 from pose_tf.predict.results import Frame
 from pose_tf.predict.tracking import PeopleTracker, PoseSmoother
 
@@ -46,7 +45,7 @@ class PeopleInVideo:
         self,
         video: Video,
         boxes: np.ndarray | None = None,
-        min_score: float = MIN_SCORE,
+        min_score: float | None = None,
         max_frames: int = 0,
         progress: Callable[..., Iterable] = _no_bar,
     ):

@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
+from pose_tf.predict import finders
 from tests.predict.marks import marked
 
 
@@ -21,3 +22,9 @@ def video(tmp_path):
         writer.write(image)
     writer.release()
     return path
+
+
+@pytest.fixture
+def pedestrian_hog(monkeypatch):
+    """Finds people with OpenCV's pedestrian detector. Rendered people stand and walk, but look odd to the network."""
+    monkeypatch.setattr(finders, "people_finder", finders.PedestrianHOG)

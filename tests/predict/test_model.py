@@ -139,7 +139,7 @@ def test_bytes_of_16_bits_are_read_as_their_file(model, image, tmp_path):
     assert_same(model.people(data, BOXES), model.people(f"{tmp_path}/photo.png", BOXES), px=0, mm=0)
 
 
-def test_people_are_found_where_no_boxes_are_given(model):
+def test_people_are_found_where_no_boxes_are_given(model, pedestrian_hog):
     sample = render_sample(0, 54, 9)
     image = np.full((500, 900, 3), 128, np.uint8)
     image[200:456, 30:286] = image[90:346, 600:856] = sample["image"]

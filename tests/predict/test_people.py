@@ -1,45 +1,11 @@
-"""Tests of finding people, and of boxes from users."""
+"""Tests of boxes from users."""
 
 import numpy as np
 import pytest
 
 from pose_tf.errors import UserError
 from pose_tf.predict.media import MediaError
-from pose_tf.predict.people import GivenBoxes, check_boxes, find_people, parse_box, read_boxes
-from pose_tf.synthetic.sample import render_sample
-from tests.predict.boxes import overlap
-
-
-@pytest.fixture(scope="module")
-def standing():
-    """A rendered standing person, uint8 [256, 256, 3], and the box around the joints."""
-    sample = render_sample(0, 54, 9)
-    low, high = sample["pose2d_crop"].min(axis=0), sample["pose2d_crop"].max(axis=0)
-    return sample["image"], np.concatenate([low, high - low])
-
-
-def test_people_are_found_where_they_are(standing):
-    image, box = standing
-    canvas = np.full((500, 900, 3), 128, np.uint8)
-    places = np.float32([(30, 200), (600, 90)])
-    for x, y in places.astype(int):
-        canvas[y : y + 256, x : x + 256] = image
-    boxes, scores = find_people(canvas)
-    assert boxes.shape == (2, 4) and scores.shape == (2,)
-    assert scores[0] >= scores[1] >= 0.9
-    for place in places:
-        assert max(overlap(found, box + [*place, 0, 0]) for found in boxes) > 0.5
-
-
-def test_nobody_is_in_an_empty_image():
-    for shape in ((480, 640, 3), (1, 1, 3), (2000, 3, 3)):
-        boxes, scores = find_people(np.full(shape, 128, np.uint8))
-        assert boxes.shape == (0, 4) and scores.shape == (0,)
-
-
-def test_a_higher_score_finds_fewer(standing):
-    counts = [len(find_people(standing[0], score)[0]) for score in (0.0, 1.0, 9.0)]
-    assert counts[0] >= counts[1] == 1 and counts[2] == 0
+from pose_tf.predict.people import GivenBoxes, check_boxes, parse_box, read_boxes
 
 
 def test_a_box_is_four_numbers():

@@ -28,7 +28,7 @@ def street(walker, *places):
     return image
 
 
-def test_people_who_walk_keep_their_keys(walker):
+def test_people_who_walk_keep_their_keys(walker, pedestrian_hog):
     tracker = PeopleTracker()
     paths = [lambda i: (20 + 6 * i, 60), lambda i: (700 - 6 * i, 100)]  # they do not meet
     keys = [set(), set()]
@@ -47,7 +47,7 @@ def test_people_who_walk_keep_their_keys(walker):
     assert min(tracker.people.values()) > 39 / FPS - 0.2  # found to the end
 
 
-def test_who_is_gone_is_given_up_and_who_comes_is_new(walker):
+def test_who_is_gone_is_given_up_and_who_comes_is_new(walker, pedestrian_hog):
     tracker = PeopleTracker()
     tracker(street(walker, (100, 60)), 0)
     assert not tracker.people  # found once
@@ -65,7 +65,7 @@ def test_who_is_gone_is_given_up_and_who_comes_is_new(walker):
 
 
 def test_given_people_are_followed_without_a_search(walker, monkeypatch):
-    monkeypatch.setattr("pose_tf.predict.tracking.find_people", None)
+    monkeypatch.setattr("pose_tf.predict.finders.find_people", None)
     tracker = PeopleTracker(np.float32([walker[1] + [20, 60, 0, 0]]))
     for i in range(30):
         ((key, box),) = tracker(street(walker, (20 + 5 * i, 60 + i)), i / FPS).items()

@@ -16,7 +16,7 @@ from tests.predict.matroska import BURST, write_matroska
 def test_people_are_searched_for_by_the_clock_of_the_video(tmp_path, monkeypatch):
     searches = []
     monkeypatch.setattr(
-        "pose_tf.predict.tracking.find_people",
+        "pose_tf.predict.finders.find_people",
         lambda image, score: searches.append(1) or (np.zeros((0, 4), np.float32), np.zeros(0, np.float32)),
     )
     write_matroska(tmp_path / "a.mkv", BURST, [marked(200, 100)] * 41)
@@ -30,7 +30,7 @@ def test_a_recording_without_a_duration_is_not_called_damaged(tmp_path, caplog):
     assert "damaged" not in caplog.text
 
 
-def test_a_person_is_there_from_the_first_frame_to_the_last_that_was_found(tmp_path):
+def test_a_person_is_there_from_the_first_frame_to_the_last_that_was_found(tmp_path, pedestrian_hog):
     """This holds although confirmation and time-out of a track take a while."""
     person = render_sample(0, 54, 9)["image"]
     writer = cv2.VideoWriter(f"{tmp_path}/a.avi", cv2.VideoWriter_fourcc(*"FFV1"), 15, (700, 300))

@@ -20,11 +20,12 @@ esac
 def checkout(tmp_path):
     """A checkout whose .venv is installed."""
     shutil.copytree(ROOT / "tools", tmp_path / "tools")
-    for name in ("requirements.txt", "requirements-latest.txt"):
+    for name in ("requirements.txt", "requirements-latest.txt", "requirements-people.txt"):
         shutil.copy(ROOT / name, tmp_path)
     for name in ("python", "ruff"):
         make_program(tmp_path / ".venv" / "bin" / name, STUB)
-    shutil.copy(tmp_path / "requirements.txt", tmp_path / ".venv" / "installed.txt")
+    parts = [(tmp_path / f"requirements{part}.txt").read_text() for part in ("", "-people")]
+    (tmp_path / ".venv" / "installed.txt").write_text("".join(parts))
     return tmp_path
 
 

