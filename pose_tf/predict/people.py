@@ -12,6 +12,13 @@ from pose_tf.export.crops import MAX_BOX
 from pose_tf.predict.media import MediaError
 
 logger = logging.getLogger(__name__)
+SEEN = 0.3
+"""The lowest confidence of joints to which boxes are fitted."""
+FEWEST_SEEN = 6
+SHARED_BY_JOINTS = 0.5
+"""The lowest intersection of a box and that of its person's joints, over the smaller of the two."""
+SIZES_OF_JOINTS = (0.25, 2.0)
+"""The range of the longest side of the joints' box, over that of the person's box."""
 BOX_COLUMNS = ("file", "x", "y", "width", "height")
 MOST_NAMED = 20
 """Warnings name this many files and count the rest."""
@@ -23,6 +30,33 @@ def overlap(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
     shared = np.prod(np.maximum(sides, 0))
     areas = np.prod(a[2:]), np.prod(b[2:])
     return shared / (sum(areas) - shared), shared / min(areas)
+
+
+def fitted(box: np.ndarray, pose2d: np.ndarray, confidence: np.ndarray) -> np.ndarray | None:
+    """The box of a person's joints, which is how training draws boxes.
+
+    A box that was found may be loose, or lack an arm. An estimate in the fitted box does not suffer from that.
+
+    Args:
+        box: float [4] px, in which the pose was estimated.
+        pose2d: float [J, 2] px.
+        confidence: float [J].
+
+    Returns:
+        float32 [4] px; None if too few joints are seen, or if they are hardly those of the person in `box`.
+    """
+    seen = pose2d[confidence >= SEEN]
+    if len(seen) < FEWEST_SEEN:
+        return None
+    corner = seen.min(axis=0) + 0.5  # boxes are measured from the image's outer edge
+    joints = np.concatenate([corner, np.maximum(seen.max(axis=0) + 0.5 - corner, 1)]).astype(np.float32)
+    return joints if is_around(box, joints) else None
+
+
+def is_around(box: np.ndarray, joints: np.ndarray) -> bool:
+    """Whether a box [4] and the box of some joints [4] can be those of one person."""
+    low, high = np.multiply(SIZES_OF_JOINTS, max(box[2:]))
+    return bool(low <= max(joints[2:]) <= high and overlap(joints, box)[1] >= SHARED_BY_JOINTS)
 
 
 def touches(box: np.ndarray, width: int, height: int) -> bool:

@@ -117,7 +117,7 @@ def _predict_photos(model, paths, bases, options, failures):
             for path in paths[start : start + options.batch_size]:
                 with _skipped(path, failures):
                     batch[path] = _read(path, options)
-            found = model.estimate(list(batch.values()), options.batch_size)
+            found = model.estimate(list(batch.values()), options.batch_size, fit=options.given.searching)
             for (path, (image, _)), people in zip(batch.items(), found, strict=True):
                 poses = Poses(readable(path), *image.shape[1::-1], None)
                 files = result_files(bases[path], False, options.outputs)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 
 from pose_tf.predict.media import MediaError, Video
+from pose_tf.predict.people import fitted, is_around
 from pose_tf.predict.results import Frame
 from pose_tf.predict.tracking import PeopleTracker, PoseSmoother
 
@@ -97,10 +98,12 @@ def estimate_frames(
         UserError: the model fails.
     """
     smoother = PoseSmoother() if smooth else None
-    video, count = followed.video, 0
+    video, count, before = followed.video, 0, {}
     for time, image, boxes in followed:
+        boxes = {key: _nearer(before.get(key), box) for key, box in boxes.items()}
         (people,) = model.estimate([(image, list(boxes.values()))], batch_size)
         people = [dataclasses.replace(person, number=key) for key, person in zip(boxes, people, strict=True)]
+        before = {person.number: fitted(person.box, person.pose2d, person.confidence) for person in people}
         if smoother:
             people = [_smoothed(person, time, smoother) for person in people]
         count += 1
@@ -110,6 +113,11 @@ def estimate_frames(
     # A file that does not count its frames claims its duration in frames of equal length.
     if followed.expected and max(count, time * video.fps) < 0.95 * followed.expected:
         logger.warning("%s ends after %d of %d frames: it may be damaged", video.source, count, followed.expected)
+
+
+def _nearer(joints, tracked):
+    """The box of a person's joints in the frame before, if the tracked box agrees; otherwise the tracked box."""
+    return joints if joints is not None and is_around(tracked, joints) else tracked
 
 
 def _smoothed(person, time, smoother):

@@ -152,6 +152,38 @@ def test_people_are_found_where_no_boxes_are_given(model, pedestrian_hog):
     assert model.people(image, min_score=9.0) == []
 
 
+class Octagons:
+    """A backend that finds the same joints around (100, 80) in every box, and remembers the boxes."""
+
+    card = {}
+    takes_pixels = True
+
+    def __init__(self):
+        self.boxes = []
+
+    def predict(self, signature, inputs):
+        self.boxes += inputs["box"].tolist()
+        angle, people = np.arange(17) * np.pi / 8, len(inputs["box"])
+        pose2d = np.stack([99.5 + 20 * np.cos(angle), 79.5 + 40 * np.sin(angle)], axis=-1)
+        confidence = np.ones((people, 17), np.float32)
+        return {"pose2d": np.float32([pose2d] * people), "pose3d": np.zeros((people, 17, 3)), "confidence": confidence}
+
+
+def test_boxes_that_were_found_are_fitted_to_the_joints(monkeypatch):
+    image, loose = np.zeros((200, 200, 3), np.uint8), np.float32([[60, 30, 80, 90], [150, 150, 40, 40]])
+    monkeypatch.setattr("pose_tf.predict.model.find_people", lambda image, min_score: (loose, np.ones(2)))
+    backend = Octagons()
+    people = PoseModel(backend).people(image)
+    np.testing.assert_allclose([person.box for person in people], [[80, 40, 40, 80], loose[1]], atol=1e-4)
+    np.testing.assert_allclose(backend.boxes, [*loose, [80, 40, 40, 80], loose[1]], atol=1e-4)
+
+
+def test_boxes_that_are_given_stay(monkeypatch):
+    backend, given = Octagons(), [[60, 30, 80, 90]]
+    people = PoseModel(backend).people(np.zeros((200, 200, 3), np.uint8), given)
+    assert [person.box.tolist() for person in people] == backend.boxes == given
+
+
 @pytest.mark.parametrize("address", ["localhost:8500", "http://localhost:8501"])
 def test_an_address_loads_a_client(address):
     """The client connects on first use."""

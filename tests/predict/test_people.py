@@ -5,7 +5,26 @@ import pytest
 
 from pose_tf.errors import UserError
 from pose_tf.predict.media import MediaError
-from pose_tf.predict.people import GivenBoxes, check_boxes, parse_box, read_boxes
+from pose_tf.predict.people import GivenBoxes, check_boxes, fitted, parse_box, read_boxes
+
+
+def test_a_box_is_fitted_to_the_joints_that_are_seen(rng):
+    pose2d = rng.uniform((30, 40), (69, 119), (17, 2))
+    pose2d[:3] = [(29.5, 60), (50, 39.5), (69.5, 119.5)]
+    confidence = np.full(17, 0.5)
+    pose2d[3], confidence[3] = (500, 500), 0.2
+    for box in ([20, 30, 60, 100], [25, 35, 60, 60], [0, 0, 100, 150]):
+        np.testing.assert_allclose(fitted(np.float32(box), pose2d, confidence), [30, 40, 40, 80], atol=1e-5)
+    confidence[:] = np.where(np.arange(17) < 6, 0.5, 0.1)
+    assert fitted(np.float32([20, 30, 60, 100]), pose2d[:6], confidence[:6]) is None  # with the one far away
+    assert fitted(np.float32([20, 30, 60, 100]), pose2d, np.where(np.arange(17) < 5, 0.5, 0.1)) is None  # too few
+
+
+def test_a_box_is_not_fitted_to_another_person(rng):
+    pose2d = rng.uniform((30, 40), (70, 120), (17, 2))
+    assert fitted(np.float32([60, 40, 40, 80]), pose2d, np.ones(17)) is None
+    assert fitted(np.float32([35, 40, 40, 80]), np.full((17, 2), 50.0), np.ones(17)) is None  # one point
+    assert fitted(np.float32([45, 70, 15, 30]), pose2d, np.ones(17)) is None  # much larger
 
 
 def test_a_box_is_four_numbers():

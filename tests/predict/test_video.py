@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from pose_tf.predict.media import MediaError, Video
+from pose_tf.predict.model import PoseModel
 from pose_tf.predict.people import GivenBoxes
 from pose_tf.predict.predictor import Options, predict
 from pose_tf.predict.video import PeopleInVideo, estimate_frames
@@ -112,6 +113,27 @@ def test_frames_have_the_poses_of_their_people(video):
         np.testing.assert_allclose(person.pose2d[0], [59.5 + 2 * number, 49.5 + (-1) ** number], atol=1e-3)
         assert image.shape == (100, 200, 3)
     assert number == 5
+
+
+def test_boxes_are_those_of_the_joints_in_the_frame_before(video):
+    class Spread:
+        """Joints in a square of 40 px around the mark, which moves; some frames show few of them."""
+
+        card, takes_pixels, calls = {}, True, 0
+
+        def predict(self, signature, inputs):
+            number, self.calls = self.calls, self.calls + 1
+            angle = np.arange(17) * np.pi / 2
+            pose2d = np.stack([59.5 + 2 * number + 20 * np.cos(angle), 49.5 + 20 * np.sin(angle)], axis=-1)
+            confidence = np.full((1, 17), 0.1 if number == 3 else 0.9, np.float32)
+            return {"pose2d": np.float32([pose2d]), "pose3d": np.zeros((1, 17, 3)), "confidence": confidence}
+
+    followed = PeopleInVideo(Video(video), BOXES[:1], max_frames=6)
+    model = PoseModel(Spread())
+    boxes = [frame.people[0].box for frame, _ in estimate_frames(model, followed, smooth=False, batch_size=2)]
+    tracked = [[30 + 2 * number, 20, 60, 60] for number in range(6)]
+    joints = [[40 + 2 * (number - 1), 30, 40, 40] for number in range(6)]
+    np.testing.assert_allclose(boxes, [tracked[0], *joints[1:4], tracked[4], joints[5]], atol=3)
 
 
 def test_a_video_without_a_frame_is_an_error(video, monkeypatch):
