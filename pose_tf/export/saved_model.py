@@ -8,12 +8,10 @@ import tensorflow as tf
 
 from pose_tf import files
 from pose_tf.errors import UserError, reason
-from pose_tf.export.inference import fold_batch_norm, freeze
 from pose_tf.export.model_card import describe
-from pose_tf.export.signatures import input_specs, make_signatures
+from pose_tf.export.signatures import make_signatures
 from pose_tf.export.warmup import write_warmup_requests
 from pose_tf.models import PoseEstimator
-from pose_tf.models.estimator import detect
 
 
 def export(estimator: PoseEstimator, output_dir: str, precision: str = "float32", card: dict | None = None) -> str:
@@ -47,13 +45,7 @@ def export(estimator: PoseEstimator, output_dir: str, precision: str = "float32"
     Raises:
         UserError: the directory cannot be written, or unknown precision.
     """
-    detector = fold_batch_norm(estimator.detector, precision)
-    images_spec, pose2d_spec = input_specs(estimator)
-    signatures = make_signatures(
-        estimator,
-        freeze(lambda images: detect(detector, images, estimator.flip_detector, estimator.decoding), images_spec),
-        freeze(estimator.lift, pose2d_spec),
-    )
+    signatures = make_signatures(estimator, precision)
     while True:
         version = 1 + max(_versions(output_dir), default=0)
         path = os.path.join(output_dir, str(version))

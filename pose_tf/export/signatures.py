@@ -12,28 +12,29 @@ from pose_tf.export.crops import (
     not_empty,
     refuse_unless,
 )
+from pose_tf.export.inference import fold_batch_norm, freeze
 from pose_tf.geometry import CROP_SIZE, Crop
 from pose_tf.models import PoseEstimator
+from pose_tf.models.estimator import detect
 
 
-def input_specs(estimator: PoseEstimator) -> tuple[tf.TensorSpec, tf.TensorSpec]:
-    """Specs of the detector's input, crops, and of the lifter's input, 2D joints."""
-    joints = len(estimator.statistics.mean)
-    return (
-        tf.TensorSpec([None, CROP_SIZE, CROP_SIZE, 3], tf.uint8, "images"),
-        tf.TensorSpec([None, joints, 2], tf.float32, "pose2d"),
-    )
-
-
-def make_signatures(estimator: PoseEstimator, find_joints, lift_joints) -> dict[str, Callable]:
+def make_signatures(estimator: PoseEstimator, precision: str = "float32") -> dict[str, Callable]:
     """Makes the signatures that `export` writes. Each takes tensors by input name and returns tensors by output name.
 
     Args:
-        estimator: provides the crop margin and the number of joints.
-        find_joints: function like `PoseEstimator.detect`.
-        lift_joints: function like `PoseEstimator.lift`.
+        estimator: the model. Its networks are copied for inference.
+        precision: `float32` or `bfloat16`: precision of the detector.
+
+    Raises:
+        UserError: unknown precision.
     """
-    images_spec, pose2d_spec = input_specs(estimator)
+    images_spec = tf.TensorSpec([None, CROP_SIZE, CROP_SIZE, 3], tf.uint8, "images")
+    pose2d_spec = tf.TensorSpec([None, len(estimator.statistics.mean), 2], tf.float32, "pose2d")
+    detector = fold_batch_norm(estimator.detector, precision)
+    find_joints = freeze(
+        lambda images: detect(detector, images, estimator.flip_detector, estimator.decoding), images_spec
+    )
+    lift_joints = freeze(estimator.lift, pose2d_spec)
     margin = estimator.statistics.margin
     bytes_spec = tf.TensorSpec([None], tf.string, "image_bytes")
     box_spec = tf.TensorSpec([None, 4], tf.float32, "box")

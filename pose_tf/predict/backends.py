@@ -78,12 +78,12 @@ class SavedModel:
 
 
 class KerasModels:
-    """A `Backend` that runs a detector and a lifter as they were trained."""
+    """A `Backend` that runs a detector and a lifter with the signatures of an exported model."""
 
     takes_pixels = True
 
     def __init__(self, estimator: PoseEstimator):
-        self._signatures = make_signatures(estimator, estimator.detect, estimator.lift)
+        self._signatures = make_signatures(estimator)
         self.card = describe(estimator)
 
     def predict(self, signature, inputs):
