@@ -113,6 +113,8 @@ def lifter(network: str = "feed_forward") -> ConfigDict:
     config.augment.upper_body_swap = 0.0  # probability of another sample's upper body
     config.augment.arm_swap = 0.0  # probability of another sample's arm
     config.augment.bone_length_noise = 0.0  # standard deviation, relative
+    config.augment.tilt = 0.0  # with recompose: standard deviation in degrees of turns about the horizontal axis
+    config.augment.roll = 0.0  # and then about the axis of the camera
     config.augment.noise_px = 0.0  # standard deviation of the noise on 2D joints
     config.augment.errors = ""  # errors of a detector to add to 2D joints; a file of pose-tf evaluate --errors
 
@@ -132,7 +134,7 @@ def _common(stage):
     config.stage = stage
     config.seed = 0
     config.strategy = "auto"  # or one_device, mirrored, multi_worker
-    config.init_from = ""  # start from these weights: a workdir, a .keras file, a checkpoint or a PyTorch file
+    config.init_from = ""  # start from these weights: starter, a workdir, a .keras file, a checkpoint, a PyTorch file
     config.precision = "float32"  # or mixed_float16, mixed_bfloat16
     config.tf32 = False  # True: A100 and newer GPUs round the factors of float32 products to 10 bits, which is faster
     config.jit_compile = False  # True: XLA compiles the network, the losses and the gradients

@@ -45,6 +45,8 @@ class PoseAugmenter:
         arm_swap: probability, for each arm, that elbow and wrist come from another sample.
         bone_length_noise: standard deviation of the logarithm of each bone's length; left and right stay equal.
         noise_px: standard deviation of the noise added to each 2D coordinate.
+        tilt: standard deviation in degrees of a turn of recomposed people about the camera's horizontal axis.
+        roll: the same, after it, about the axis of the camera.
         errors: float32 [M, 17, 2] px: a detector's errors in M images, see `pose_tf.data.detector_errors`. Those of a
             random image, mirrored or not, are added to the 2D joints of each sample. None adds none.
     """
@@ -58,6 +60,8 @@ class PoseAugmenter:
         arm_swap: float,
         bone_length_noise: float,
         noise_px: float,
+        tilt: float = 0.0,
+        roll: float = 0.0,
         errors: np.ndarray | None = None,
     ):
         # Arrays become constants of each replica's graph; tensors would be copied from the first device in every step.
@@ -69,6 +73,8 @@ class PoseAugmenter:
         self._arm_swap = arm_swap
         self._bone_length_noise = bone_length_noise
         self._noise_px = noise_px
+        self._tilt = math.radians(tilt)
+        self._roll = math.radians(roll)
         self._errors = None
         if errors is not None:
             self._errors = np.concatenate([errors, geometry.mirror_pose(errors, skeleton.H36M.mirror)])
@@ -101,7 +107,7 @@ class PoseAugmenter:
 
     def _new_people(self, pose3d, seed):
         """Absolute poses [B, 17, 3] -> recomposed poses [B, 17, 3] with the hip at the origin."""
-        seeds = tf.unstack(tf.random.experimental.stateless_split(seed, 7))
+        seeds = tf.unstack(tf.random.experimental.stateless_split(seed, 9))
         batch = tf.shape(pose3d)[0]
 
         def chance(i, probability):
@@ -123,7 +129,13 @@ class PoseAugmenter:
         mirrored = tf.gather(bones, _MIRROR_BONES, axis=1) * [-1.0, 1.0, 1.0]
         bones = tf.where(chance(5, 0.5), mirrored, bones)
         bones = _turn(bones, tf.random.stateless_uniform([batch], seeds[6], maxval=2 * math.pi))
-        return tf.matmul(_TO_POSE, tf.matmul(bones, self._frame))
+        pose3d = tf.matmul(_TO_POSE, tf.matmul(bones, self._frame))
+        if self._tilt:
+            tilted = _turn(tf.roll(pose3d, -1, -1), tf.random.stateless_normal([batch], seeds[7]) * self._tilt)
+            pose3d = tf.roll(tilted, 1, -1)  # y, z, x and back
+        if self._roll:
+            pose3d = _turn(pose3d, tf.random.stateless_normal([batch], seeds[8]) * self._roll)
+        return pose3d
 
 
 def _gravity_frame(pose3d):

@@ -14,11 +14,13 @@ flags.disclaim_key_flags()  # the flags belong to the module that calls these fu
 
 
 def detector():
-    return flags.DEFINE_string("detector", None, "Workdir of a detector's run.")
+    return flags.DEFINE_string(
+        "detector", None, "Workdir of a detector's run, or starter: the model that comes with the package."
+    )
 
 
 def lifter():
-    return flags.DEFINE_string("lifter", None, "Workdir of a lifter's run.")
+    return flags.DEFINE_string("lifter", None, "Workdir of a lifter's run, or starter.")
 
 
 def flip_test():

@@ -5,7 +5,7 @@ from absl import flags
 from pose_tf.errors import UserError, argument
 
 INPUT = flags.DEFINE_string("input", None, "A photo, a video, a folder of both, or -N for camera N; - is camera 0.")
-_OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "Directory of the results.")
+_OUTPUT_DIR = flags.DEFINE_string("output_dir", "poses", "Directory of the results.")
 _BOX = flags.DEFINE_string(
     "box",
     None,
@@ -26,7 +26,12 @@ _MAX_FRAMES = flags.DEFINE_integer(
 )
 _OUTPUTS = flags.DEFINE_list("outputs", "overlay,views,page,json,csv,npz", "Results to write.")
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 8, "Photos, and people, per batch.", lower_bound=1)
-flags.mark_flags_as_required(["input", "output_dir"])
+
+
+def require_input() -> None:
+    """Raises UserError if there is no input. The input may be a flag or the only argument that is not a flag."""
+    if INPUT.value is None:
+        raise UserError("--input is missing; see --help")
 
 
 def options():

@@ -147,6 +147,8 @@ def _parse_flags(arguments):
         fail(f"--config: the recipe lacks this key: {error.args[0]}")
     except (TypeError, ValueError, OSError, SyntaxError, ImportError) as error:
         fail(f"--config: {error}")
+    if len(rest) == 2 and "input" in flags.FLAGS and flags.FLAGS["input"].value is None:
+        flags.FLAGS["input"].parse(rest.pop())
     if rest[1:]:
         fail(f"'{rest[1]}' is not a flag; see --help")
     for name in flags.FLAGS:

@@ -2,7 +2,7 @@
 
     pose-tf evaluate --data_dir=DATA --detector=runs/detector --lifter=runs/lifter --subjects=8 --output=report.json
     pose-tf evaluate --poses=POSES.npz --lifter=runs/lifter
-    pose-tf evaluate --data_dir=DATA --source=mpii --detector=runs/detector
+    pose-tf evaluate --data_dir=DATA --source=mpii --detector=runs/detector --held_out
 
 The first form evaluates the whole pipeline and, for comparison, the lifter on true 2D joints; the second evaluates the
 lifter alone, the third a detector on photographs with 2D joints. --occluders=occluders.npz, a file of pose-tf
@@ -22,6 +22,7 @@ _POSES = flags.DEFINE_string("poses", None, "An .npz with pose2d_crop, pose3d an
 _DETECTOR = _flags.detector()
 _LIFTER = _flags.lifter()
 _SUBJECTS = flags.DEFINE_list("subjects", None, "Numbers of the subjects to evaluate on; default: all.")
+_HELD_OUT = flags.DEFINE_bool("held_out", False, "Evaluate on what the detector's recipe holds out for validation.")
 _OCCLUDERS = flags.DEFINE_string("occluders", None, "Occluder bank; 1 to 8 objects are pasted over every image.")
 _OUTPUT = flags.DEFINE_string("output", None, "JSON file to write.")
 _ERRORS = flags.DEFINE_string("errors", None, "An .npz to write: the detector's errors, for config.augment.errors.")
@@ -50,6 +51,8 @@ def main():
         raise UserError("--detector is missing; to evaluate a lifter alone, give --poses instead of --data_dir")
     if _POSES.value and _SOURCE.present:
         raise UserError("--source is about the records of --data_dir")
+    if _HELD_OUT.value and (_POSES.value or _SUBJECTS.value):
+        raise UserError("--held_out selects subjects of --data_dir; give no --poses and no --subjects")
     on_photos = bool(_DATA_DIR.value) and _SOURCE.value == "mpii"
     if on_photos:
         for flag in (_LIFTER, _SUBJECTS, _OCCLUDERS):
@@ -72,30 +75,33 @@ def main():
     from pose_tf.evaluation import evaluator
     from pose_tf.evaluation.loading import load_detector, load_estimator
     from pose_tf.evaluation.report import format_report, preview
+    from pose_tf.starter import run_dir
     from pose_tf.workdir import Workdir
 
     decoding = {"method": _DECODING.value, "beta": _BETA.value, "alignment": _ALIGNMENT.value}
     decoding = {name: value for name, value in decoding.items() if value is not None}
-    workdirs = [Workdir(path) for path in (_DETECTOR.value, _LIFTER.value) if path]
+    stages = (("detector", _DETECTOR.value), ("lifter", _LIFTER.value))
+    workdirs = [Workdir(run_dir(path, stage)) for stage, path in stages if path]
     for workdir in workdirs:
         workdir.data()  # reports damage before the work starts
     if _POSES.value:
         samples = poses.read_pose_file(_POSES.value)
         samples = samples if subjects is None else samples.select(subjects)
-        report = evaluator.evaluate_poses(Workdir(_LIFTER.value), samples, _FLIP_TEST.value)
+        report = evaluator.evaluate_poses(workdirs[-1], samples, _FLIP_TEST.value)
         data = fingerprint.of_arrays(_POSES.value)
     elif on_photos:
         detect = load_detector(_DETECTOR.value, _FLIP_TEST.value, **decoding)
-        report, arrays = evaluator.evaluate_photos(detect, _DATA_DIR.value, _BATCH_SIZE.value)
+        report, arrays = evaluator.evaluate_photos(detect, _DATA_DIR.value, _BATCH_SIZE.value, _HELD_OUT.value)
         data = fingerprint.of_records(_DATA_DIR.value, "mpii")
     else:
         estimator = load_estimator(_DETECTOR.value, _LIFTER.value, _FLIP_TEST.value, **decoding)
+        subjects = list(workdirs[0].config().data.validation_subjects) if _HELD_OUT.value else subjects
         occluders = OccluderBank.load(_OCCLUDERS.value) if _OCCLUDERS.value else None
         report, arrays = evaluator.evaluate_images(estimator, _DATA_DIR.value, subjects, _BATCH_SIZE.value, occluders)
         data = fingerprint.of_records(_DATA_DIR.value)
     if _PREVIEW.value:
         images.write_png(_PREVIEW.value, preview(arrays))
-    report |= evaluator.seen_in_training(workdirs, report.get("subjects"), data)
+    report |= evaluator.seen_in_training(workdirs, report.get("subjects"), data, _HELD_OUT.value)
     print(format_report(report))
     if _OUTPUT.value:
         files.write_json(_OUTPUT.value, report)

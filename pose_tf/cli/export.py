@@ -29,13 +29,14 @@ def main():
     start_tensorflow()
     from pose_tf.evaluation.loading import load_estimator
     from pose_tf.export.saved_model import export
+    from pose_tf.starter import run_dir
     from pose_tf.training.trainer import STAGES
     from pose_tf.workdir import Workdir
 
     estimator = load_estimator(_DETECTOR.value, _LIFTER.value, _FLIP_TEST.value)
     card = {"training": {}, "validation_errors": {}}
     for stage, path in (("detector", _DETECTOR.value), ("lifter", _LIFTER.value)):
-        workdir = Workdir(path)
+        workdir = Workdir(run_dir(path, stage))
         config = workdir.config()
         card["training"][config.stage] = config.to_dict()
         card["validation_errors"][config.stage] = workdir.best_errors(STAGES[stage].validation_metric)

@@ -1,11 +1,12 @@
-"""Finds the people in photos and videos and estimates their poses with an exported model.
+"""Finds the people in photos and videos and estimates their poses.
 
-    pose-tf predict --model=model --input=photo.jpg --output_dir=poses
-    pose-tf predict --model=model --input=FOLDER --boxes=boxes.csv --output_dir=poses
+    pose-tf predict photo.jpg
     pose-tf predict --model=model --input=walk.mp4 --output_dir=poses
-    pose-tf predict --model=model --input=- --output_dir=poses
+    pose-tf predict --input=FOLDER --boxes=boxes.csv
+    pose-tf predict --input=-
 
-For NAME.jpg or NAME.mp4, the command writes to the output directory
+Without --model, which names an exported model, the command uses the starter, the model that comes with the package. For
+NAME.jpg or NAME.mp4, it writes to the output directory
 
     NAME.png, NAME.mp4     the photo or video with skeletons
     NAME.views.png         the same with 3D poses from three sides beside it
@@ -24,21 +25,23 @@ from absl import flags
 
 from pose_tf.cli import _photos, start_tensorflow
 
-_MODEL = flags.DEFINE_string("model", None, "Model directory that pose-tf export wrote.")
-flags.mark_flag_as_required("model")
+_MODEL = flags.DEFINE_string(
+    "model", None, "Model directory that pose-tf export wrote; default: the starter, which comes with the package."
+)
 flags.adopt_module_key_flags(_photos)
 
 
 def main():
+    _photos.require_input()
     start_tensorflow()
     from pose_tf.errors import argument
     from pose_tf.predict.backends import SavedModel
     from pose_tf.predict.media import InputError
-    from pose_tf.predict.model import PoseModel
+    from pose_tf.predict.model import PoseModel, load
     from pose_tf.predict.predictor import predict
 
     options = _photos.options()
     with argument("--model"):
-        model = PoseModel(SavedModel(_MODEL.value))
+        model = load() if _MODEL.value is None else PoseModel(SavedModel(_MODEL.value))
     with argument("--input", InputError):
         predict(model, _photos.INPUT.value, options)

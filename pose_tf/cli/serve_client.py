@@ -20,6 +20,7 @@ flags.adopt_module_key_flags(_photos)
 
 
 def main():
+    _photos.require_input()
     start_tensorflow()
     from pose_tf.errors import argument
     from pose_tf.predict.media import InputError

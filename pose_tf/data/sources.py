@@ -110,6 +110,18 @@ SOURCES = {source.name: source for source in (H36M, MPII)}
 """Sources by name."""
 
 
+def held_out(source: Source, subject: np.ndarray, validation_subjects) -> list[int]:
+    """The subjects that a recipe holds out for validation.
+
+    Args:
+        source: the kind of records.
+        subject: int [N]: the subjects of all samples.
+        validation_subjects: those that the recipe names. Photographs do not name their people; the first existing
+            group of `FOLDS` is held out.
+    """
+    return list(validation_subjects) if source is H36M else np.unique(subject)[:1].tolist()
+
+
 def mix_of(config) -> dict[str, float]:
     """The sources that a recipe reads: {name: share of a batch above 0}, with a sum of 1."""
     mix = {name: share for name, share in (config.data.get("mix") or DEFAULT_MIX).items() if share}

@@ -11,7 +11,7 @@ from pose_tf.data.graph_records import named_errors
 from pose_tf.data.occluders import OccluderBank
 from pose_tf.data.poses import PoseSet
 from pose_tf.data.record_index import index_records
-from pose_tf.data.sources import MPII
+from pose_tf.data.sources import MPII, held_out
 from pose_tf.models.estimator import PoseEstimator, lift
 from pose_tf.workdir import Workdir
 
@@ -96,13 +96,14 @@ def evaluate_images(
     return report, predicted | {f"true_{key}": value for key, value in truth.items()} | {"image": np.stack(shown)}
 
 
-def evaluate_photos(detect, data_dir: str, batch_size: int) -> tuple[dict, dict]:
+def evaluate_photos(detect, data_dir: str, batch_size: int, only_held_out: bool = False) -> tuple[dict, dict]:
     """Evaluates a detector on photographs with labeled 2D joints.
 
     Args:
         detect: function like `PoseEstimator.detect`.
         data_dir: directory with `mpii/*`.
         batch_size: images in a batch.
+        only_held_out: evaluate on what training holds out for validation.
 
     Returns:
         A report with the part `pose2d` (see `report_2d`); and the arrays `pose2d`, `confidence`, `true_pose2d_crop`,
@@ -112,16 +113,21 @@ def evaluate_photos(detect, data_dir: str, batch_size: int) -> tuple[dict, dict]
         UserError: records are missing or damaged.
     """
     index = index_records(data_dir, source=MPII)
+    subjects = held_out(MPII, index.poses.subject, ()) if only_held_out else np.unique(index.poses.subject)
     truth, shown = [], []
 
     def images():
-        for batch in pipeline.labeled_images(index, np.unique(index.poses.subject), batch_size):
+        for batch in pipeline.labeled_images(index, subjects, batch_size):
             truth.append(batch["pose2d_crop"].numpy())
             shown.extend(batch["image"][: PREVIEW_ROWS - len(shown)].numpy())
             yield batch["image"]
 
     with named_errors(index.shards):
-        found = estimate(lambda batch: dict(zip(("pose2d", "confidence"), detect(batch))), images(), len(index.poses))
+        found = estimate(
+            lambda batch: dict(zip(("pose2d", "confidence"), detect(batch))),
+            images(),
+            len(index.poses.select(subjects)),
+        )
     arrays = found | {"true_pose2d_crop": np.concatenate(truth), "image": np.stack(shown)}
     pose2d = report_2d(arrays["pose2d"], arrays["true_pose2d_crop"], metrics.POSE2D_METRICS)
     return {"samples": len(arrays["pose2d"]), "pose2d": pose2d}, arrays
@@ -154,7 +160,9 @@ def _report_mean_pose(statistics, target, action):
     return report_3d(np.broadcast_to(statistics.mean, target.shape), target, action)
 
 
-def seen_in_training(workdirs: list[Workdir], subjects: list[int] | None, data: dict[str, str]) -> dict:
+def seen_in_training(
+    workdirs: list[Workdir], subjects: list[int] | None, data: dict[str, str], only_held_out: bool = False
+) -> dict:
     """The evaluated people that a run has seen, whose errors are therefore lower than those of new people.
 
     Args:
@@ -162,13 +170,16 @@ def seen_in_training(workdirs: list[Workdir], subjects: list[int] | None, data: 
         subjects: the evaluated subjects; None for photographs, whose people have no numbers.
         data: fingerprint of the evaluation data, see `pose_tf.data.fingerprint`. If a run has read none of its files,
             the same subject numbers mean other people.
+        only_held_out: the photographs are those held out for validation.
 
     Returns:
         {"trained_on": subjects that a run was trained on, "selected_on": other subjects that selected the best
-        weights}; for photographs, {"trained_on_photos": whether a run has read any of their files}.
+        weights}; for photographs, {"trained_on_photos" or, if `only_held_out`, "selected_on_photos": whether a run has
+        read any of their files}.
     """
     if subjects is None:
-        return {"trained_on_photos": any(data.items() & (w.data() or {}).get("photos", {}).items() for w in workdirs)}
+        seen = any(data.items() & (w.data() or {}).get("photos", {}).items() for w in workdirs)
+        return {"selected_on_photos" if only_held_out else "trained_on_photos": seen}
     trained_on, selected_on = set(), set()
     for workdir in workdirs:
         kept = workdir.data() or {}

@@ -2,12 +2,13 @@
 
 from pose_tf.models.decoding import Decoding
 from pose_tf.models.estimator import PoseEstimator, detect
+from pose_tf.starter import run_dir
 from pose_tf.workdir import Workdir
 
 
 def load_detector(workdir: str, flip_test: bool | None = None, **decoding):
     """A trained detector as a function like `PoseEstimator.detect`. Arguments and errors as for `load_estimator`."""
-    directory = Workdir(workdir)
+    directory = Workdir(run_dir(workdir, "detector"))
     model, config = directory.load_best("detector"), directory.config()
     flip_test = config.flip_test if flip_test is None else flip_test
     return lambda images: detect(model, images, flip_test, _decoding(config, decoding))
@@ -17,15 +18,15 @@ def load_estimator(detector: str, lifter: str, flip_test: bool | None = None, **
     """Joins two trained stages.
 
     Args:
-        detector: workdir of a detector.
-        lifter: workdir of a lifter.
+        detector: workdir of a detector, or `starter`.
+        lifter: workdir of a lifter, or `starter`.
         flip_test: average with the mirror image; None for the setting of each recipe.
         decoding: attributes of `Decoding` that differ from the detector's recipe.
 
     Raises:
         UserError: a directory is not the workdir of a run of the expected stage, or is damaged.
     """
-    detector_dir, lifter_dir = Workdir(detector), Workdir(lifter)
+    detector_dir, lifter_dir = Workdir(run_dir(detector, "detector")), Workdir(run_dir(lifter, "lifter"))
     return PoseEstimator(
         detector_dir.load_best("detector"),
         lifter_dir.load_best("lifter"),

@@ -35,6 +35,8 @@ def format_report(report: dict) -> str:
         lines.pop()
     if report.get("trained_on_photos"):
         lines += ["", "Training has read these files: the errors say little about other photographs."]
+    if report.get("selected_on_photos"):
+        lines += ["", "These photographs also chose the best weights during training: the errors are optimistic."]
     return "\n".join(lines)
 
 

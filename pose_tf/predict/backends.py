@@ -78,13 +78,18 @@ class SavedModel:
 
 
 class KerasModels:
-    """A `Backend` that runs a detector and a lifter with the signatures of an exported model."""
+    """A `Backend` that runs a detector and a lifter with the signatures of an exported model.
+
+    Args:
+        estimator: both models.
+        card: additional entries of the model card.
+    """
 
     takes_pixels = True
 
-    def __init__(self, estimator: PoseEstimator):
+    def __init__(self, estimator: PoseEstimator, card: dict | None = None):
         self._signatures = make_signatures(estimator)
-        self.card = describe(estimator)
+        self.card = describe(estimator) | (card or {})
 
     def predict(self, signature, inputs):
         return _call(self._signatures[signature], inputs)

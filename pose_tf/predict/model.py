@@ -32,14 +32,17 @@ def load(
 
     Args:
         source: directory of an exported model (M for its newest version, or M/1), or address of a TF Serving server:
-            `localhost:8500` (gRPC) or `http://localhost:8501` (REST).
-        detector: workdir of a detector's run; requires `lifter` and replaces `source`.
-        lifter: workdir of a lifter's run.
+            `localhost:8500` (gRPC) or `http://localhost:8501` (REST). Without any argument, the starter is loaded, the
+            model that comes with the package.
+        detector: workdir of a detector's run, or `starter`; requires `lifter` and replaces `source`.
+        lifter: workdir of a lifter's run, or `starter`.
 
     Raises:
         UserError: the arguments do not name exactly one model, or the model cannot be loaded.
     """
     runs = [run for run in (detector, lifter) if run is not None]
+    if source is None and not runs:
+        return PoseModel(KerasModels(*_starter()))
     if source is None and len(runs) == 2:
         from pose_tf.evaluation.loading import load_estimator
 
@@ -57,6 +60,13 @@ def load(
             return PoseModel(Client(source))
         raise UserError(f"{source} does not exist and is not an address such as localhost:8500")
     return PoseModel(SavedModel(source))
+
+
+def _starter():
+    from pose_tf import starter
+    from pose_tf.evaluation.loading import load_estimator
+
+    return load_estimator(starter.folder("detector"), starter.folder("lifter")), starter.card()
 
 
 class PoseModel:

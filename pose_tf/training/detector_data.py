@@ -11,7 +11,7 @@ from pose_tf.data import pipeline
 from pose_tf.data.pipeline import Share
 from pose_tf.data.poses import PoseSet
 from pose_tf.data.record_index import RecordIndex, index_records
-from pose_tf.data.sources import H36M, SOURCES, Source, mix_of
+from pose_tf.data.sources import H36M, SOURCES, Source, held_out, mix_of
 from pose_tf.errors import UserError
 
 
@@ -112,18 +112,11 @@ def index_sources(config, data_dir: str) -> dict[str, RecordIndex]:
 
 
 def _split(index, validation_subjects):
-    """The training and the validation poses of a source.
-
-    Photographs do not name their people. One of the groups of `sources.FOLDS` is held out, the first one that exists.
-    """
+    """The training and the validation poses of a source."""
     folder = os.path.dirname(index.shards[0])
-    if index.source is not H36M:
-        validation_subjects = np.unique(index.poses.subject)[:1].tolist()
-        if len(np.unique(index.poses.subject)) == 1:
-            raise UserError(
-                f"{folder} has {len(index.poses)} photographs, too few to hold some of them out for validation"
-            )
-    training, validation = index.poses.split(validation_subjects)
+    if index.source is not H36M and len(np.unique(index.poses.subject)) == 1:
+        raise UserError(f"{folder} has {len(index.poses)} photographs, too few to hold some of them out for validation")
+    training, validation = index.poses.split(held_out(index.source, index.poses.subject, validation_subjects))
     if not np.any(geometry.inside_crop(validation.pose2d)):
         numbers = ", ".join(map(str, np.unique(validation.subject)))
         whose = f"subject {numbers}" if index.source is H36M else "the photographs held out for validation"

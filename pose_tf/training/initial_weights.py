@@ -7,7 +7,9 @@ import tensorflow as tf
 from pose_tf import files
 from pose_tf.errors import UserError
 from pose_tf.models.keras_file import check_finite, is_keras_file, load_keras
+from pose_tf.models.networks import CLASSES
 from pose_tf.models.torch_weights import load_torch_weights
+from pose_tf.starter import run_dir
 from pose_tf.training.checkpoints import MANIFEST, checkpoint_steps, is_whole
 
 HEADS = {"final_layer"}  # layers that depend on the number of joints
@@ -18,8 +20,9 @@ def load_initial_weights(model: tf.keras.Model, path: str) -> list[str]:
 
     Args:
         model: the model that receives the weights.
-        path: a workdir (its best model), a .keras file, a TensorFlow checkpoint of a run, or a PyTorch file. Of a
-            PyTorch file, every layer must fit, except that an ImageNet classifier lacks some; see `load_torch_weights`.
+        path: `starter`, a workdir (its best model), a .keras file, a TensorFlow checkpoint of a run, or a PyTorch file.
+            Of a PyTorch file, every layer must fit, except that an ImageNet classifier lacks some; see
+            `load_torch_weights`.
 
     Returns:
         Names of the layers that keep their own weights.
@@ -28,6 +31,7 @@ def load_initial_weights(model: tf.keras.Model, path: str) -> list[str]:
         UserError: the file is missing or damaged, has a value that is not finite, or holds another model. Then the
             model is unchanged.
     """
+    path = run_dir(path, "detector" if isinstance(model, CLASSES["detector"]) else "lifter")
     if os.path.isfile(path) and not is_keras_file(path):
         return _load_torch(model, path)
     source = _read(model, path)

@@ -150,6 +150,8 @@ STAGES = {
         "augment.upper_body_swap": SHARE,
         "augment.arm_swap": SHARE,
         "augment.bone_length_noise": Range(0, 1),
+        "augment.tilt": Range(0, 180),
+        "augment.roll": Range(0, 180),
         "augment.noise_px": Range(0, CROP_SIZE),
         "augment.errors": TEXT,
         "loss": ("squared", "distance"),
@@ -185,6 +187,8 @@ OPTIONAL_KEYS = (  # recipes of earlier versions lack them
     "data.mix.mpii",
     "augment.shift",
     "augment.half_body",
+    "augment.tilt",
+    "augment.roll",
     "augment.errors",
 )
 EXECUTION_KEYS = (  # control how a run is computed and reported, not its results; may change when a run is resumed

@@ -55,8 +55,24 @@ def test_recomposed_people_stay_where_they_were_and_keep_the_crop(people):
         np.testing.assert_allclose(np.ptp(before, axis=0).max(), np.ptp(after, axis=0).max(), atol=0.02)
 
 
+def turns(people, **options):
+    """The rotation of each person, from the bones without the option to those with it."""
+    before, after = (augment(people, recompose=True, **more)[1] - people[1][:, :1] for more in ({}, options))
+    return np.stack([np.linalg.lstsq(a, b, rcond=None)[0].T for a, b in zip(before, after)])
+
+
+@pytest.mark.parametrize("option, axis", [("tilt", 0), ("roll", 2)])
+def test_people_are_turned_about_an_axis_of_the_camera(people, option, axis):
+    rotations = turns(people, **{option: 20.0})
+    np.testing.assert_allclose(rotations @ rotations.transpose(0, 2, 1), np.tile(np.eye(3), (40, 1, 1)), atol=1e-3)
+    np.testing.assert_allclose(rotations[:, axis], np.tile(np.eye(3)[axis], (40, 1)), atol=1e-3)
+    first, second = (axis + 1) % 3, (axis + 2) % 3
+    angles = np.degrees(np.arctan2(rotations[:, second, first], rotations[:, first, first]))
+    assert 13 < angles.std() < 27 and abs(angles.mean()) < 10  # of 40
+
+
 def test_2d_is_the_perspective_image_of_3d(people):
-    pose2d, pose3d = augment(people, recompose=True, upper_body_swap=0.5, bone_length_noise=0.05)
+    pose2d, pose3d = augment(people, recompose=True, upper_body_swap=0.5, bone_length_noise=0.05, tilt=10.0, roll=40.0)
     rays = pose3d[..., :2] / pose3d[..., 2:]
     for ray, pose in zip(rays, pose2d):
         design = np.stack([ray.ravel(), np.tile([1, 0], 17), np.tile([0, 1], 17)], axis=1)

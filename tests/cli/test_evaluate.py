@@ -72,6 +72,15 @@ def test_a_detector_is_evaluated_alone_on_photographs(run_tool, fails, sample_da
     assert "mpii contains no records" in fails("evaluate", f"--data_dir={tmp_path}", *flags[1:])
 
 
+def test_what_training_holds_out_is_evaluated(run_tool, fails, sample_data, detector, lifter):
+    flags = (f"--data_dir={sample_data}", f"--detector={detector}", "--held_out")
+    assert run_tool("evaluate", *flags, f"--lifter={lifter}").stdout.splitlines()[0].endswith("samples of subject 8")
+    lines = run_tool("evaluate", *flags, "--source=mpii").stdout.splitlines()
+    assert 0 < int(lines[0].split()[0]) < 4
+    message = fails("evaluate", *flags, f"--lifter={lifter}", "--subjects=8")
+    assert message.startswith("error: --held_out selects subjects of --data_dir")
+
+
 def test_evaluation_says_what_is_missing(fails, sample_data, lifter, tmp_path):
     assert "--data_dir and --poses" in fails("evaluate", f"--lifter={lifter}")
     assert "--detector" in fails("evaluate", f"--lifter={lifter}", f"--data_dir={sample_data}")

@@ -9,7 +9,7 @@ from pose_tf.data import pipeline, records
 from pose_tf.data.graph_records import named_errors
 from pose_tf.data.pipeline import Share
 from pose_tf.data.record_index import index_records
-from pose_tf.data.sources import FOLDS, MPII
+from pose_tf.data.sources import FOLDS, H36M, MPII, held_out
 from pose_tf.errors import UserError
 from tests.data.photos import make_photo, write_photos
 
@@ -180,3 +180,8 @@ def test_two_kinds_of_records_share_every_batch(people, tmp_path):
         assert batch["image"].shape == (5, 256, 256, 3)
         is_photo = np.asarray(geometry.labeled(batch["pose2d_crop"]))[:, skeleton.H36M.index("Spine")] == 0
         assert is_photo.tolist() == [False, False, True, True, True]
+
+
+def test_of_people_without_numbers_the_first_group_is_held_out():
+    assert held_out(H36M, np.array([1, 5, 8, 9]), (8, 9)) == [8, 9]
+    assert held_out(MPII, np.array([7, 3, 3, 12]), (8, 9)) == [3]

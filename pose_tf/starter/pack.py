@@ -1,0 +1,81 @@
+"""Packs a detector's and a lifter's run as the starter, the model that comes with the package.
+
+    python -m pose_tf.starter.pack --detector=runs/starter_detector --lifter=runs/starter_lifter --card=card.json
+
+Writes to pose_tf/starter/ the best weights in float16, the recipes, the lifter's statistics, and card.json with the
+errors in validation.
+"""
+
+import io
+import json
+import pathlib
+import zipfile
+
+import h5py
+import numpy as np
+from absl import flags
+
+from pose_tf import cli
+from pose_tf.cli import _flags
+
+_DETECTOR = _flags.detector()
+_LIFTER = _flags.lifter()
+_CARD = flags.DEFINE_string("card", None, "JSON file of entries for the model card, such as the data and its license.")
+_OUTPUT_DIR = flags.DEFINE_string("output_dir", str(pathlib.Path(__file__).resolve().parent), "Directory to write to.")
+flags.mark_flags_as_required(["detector", "lifter", "card"])
+
+
+def halve(data: bytes) -> bytes:
+    """The bytes of a .keras file with its weights in float16. Keras converts them to float32 when it loads them."""
+    halved = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(data)) as source, zipfile.ZipFile(halved, "w") as target:
+        for name in source.namelist():
+            content = source.read(name)
+            target.writestr(zipfile.ZipInfo(name), _halve_weights(content) if name.endswith(".h5") else content)
+    return halved.getvalue()
+
+
+def _halve_weights(data):
+    halved = io.BytesIO()
+    with h5py.File(io.BytesIO(data)) as source, h5py.File(halved, "w") as target:
+
+        def copy(name, item):
+            if isinstance(item, h5py.Dataset):
+                target.create_dataset(name, data=np.float16(item[...]))
+            else:
+                target.require_group(name)
+
+        source.visititems(copy)
+    return halved.getvalue()
+
+
+def main():
+    cli.start_tensorflow()
+    from pose_tf import files
+    from pose_tf.models import load_keras
+    from pose_tf.training.trainer import STAGES
+    from pose_tf.workdir import Workdir
+
+    card = json.loads(pathlib.Path(_CARD.value).read_text()) | {"validation_errors": {}, "training": {}}
+    for stage, path in (("detector", _DETECTOR.value), ("lifter", _LIFTER.value)):
+        run, packed = Workdir(path), Workdir(str(pathlib.Path(_OUTPUT_DIR.value) / stage))
+        run.load_best(stage)  # reports damage
+        with files.replacing(packed.file("best.keras")) as temporary, open(temporary, "wb") as file:
+            file.write(halve(pathlib.Path(run.file("best.keras")).read_bytes()))
+        load_keras(packed.file("best.keras"))
+        config = run.config()
+        for section, key in (("", "init_from"), ("data", "poses"), ("augment", "errors"), ("occlusion", "bank")):
+            part = config.get(section) if section else config
+            if part and part.get(key):
+                part[key] = pathlib.Path(part[key]).name  # without the directories of this machine
+        files.write_json(packed.file("config.json"), config.to_dict())
+        if stage == "lifter":
+            files.write_json(packed.file("statistics.json"), run.statistics().to_json())
+        card["validation_errors"][stage] = run.best_errors(STAGES[stage].validation_metric)
+        card["training"][stage] = config.to_dict()
+        print(f"{stage} {packed.path}")
+    files.write_json(str(pathlib.Path(_OUTPUT_DIR.value) / "card.json"), card)
+
+
+if __name__ == "__main__":
+    cli.run(main)
