@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# From scratch to 3D poses in ten minutes on two cores: sample data, training, evaluation, export, prediction.
+# The pose in a photo; then, in ten minutes on two cores, training from scratch: sample data, training, evaluation, export,
+# prediction.
 # Writes everything to quickstart/. Run it again to resume. --latest uses current TensorFlow in .venv-latest and writes
 # to quickstart-latest/.
 set -euo pipefail
@@ -15,6 +16,9 @@ grep -qE 'avx512_bf16|amx_bf16' /proc/cpuinfo && precision=mixed_bfloat16 || pre
 begin=$SECONDS
 step() { printf '\n== %s  [%d:%02d]\n' "$1" $(((SECONDS - begin) / 60)) $(((SECONDS - begin) % 60)); }
 
+step "A photo, with the model that comes with the package"
+$python tools/predict.py docs/basketball1.png --output_dir=$out/photo
+echo "Look at $out/photo/basketball1.views.png; basketball1.html opens in a browser. The rest trains a model of its own."
 if [ ! -e $out/data/poses.npz ]; then
   step "Sample data: images of procedural people, in the course's record format"
   $python tools/make_sample_data.py --output_dir=$out/data --num_train=2600 --num_test=200 --num_poses=20000
@@ -37,6 +41,7 @@ $python tools/predict.py --model=$out/model --input=$out/data/photos --boxes=$ou
   --output_dir=$out/poses
 step "Done"
 cat <<EOF
+  a photo          $out/photo/  (basketball1.html opens in a browser)
   records          $out/records.png
   training curves  $out/detector/curves.png  $out/lifter/curves.png
   test images with predicted and true poses  $out/test.png

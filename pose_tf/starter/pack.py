@@ -1,9 +1,9 @@
 """Packs a detector's and a lifter's run as the starter, the model that comes with the package.
 
-    python -m pose_tf.starter.pack --detector=runs/starter_detector --lifter=runs/starter_lifter --card=card.json
+    python -m pose_tf.starter.pack --detector=runs/starter_detector --lifter=runs/starter_lifter
 
-Writes to pose_tf/starter/ the best weights in float16, the recipes, the lifter's statistics, and card.json with the
-errors in validation.
+Writes to pose_tf/starter/ the best weights in float16, the recipes, and the lifter's statistics. Replaces the recipes
+and the errors in card.json; its other entries are written by hand.
 """
 
 import io
@@ -20,9 +20,8 @@ from pose_tf.cli import _flags
 
 _DETECTOR = _flags.detector()
 _LIFTER = _flags.lifter()
-_CARD = flags.DEFINE_string("card", None, "JSON file of entries for the model card, such as the data and its license.")
 _OUTPUT_DIR = flags.DEFINE_string("output_dir", str(pathlib.Path(__file__).resolve().parent), "Directory to write to.")
-flags.mark_flags_as_required(["detector", "lifter", "card"])
+flags.mark_flags_as_required(["detector", "lifter"])
 
 
 def halve(data: bytes) -> bytes:
@@ -56,9 +55,11 @@ def main():
     from pose_tf.training.trainer import STAGES
     from pose_tf.workdir import Workdir
 
-    card = json.loads(pathlib.Path(_CARD.value).read_text()) | {"validation_errors": {}, "training": {}}
+    folder = pathlib.Path(_OUTPUT_DIR.value)
+    card = json.loads((folder / "card.json").read_text()) if (folder / "card.json").exists() else {}
+    card |= {"validation_errors": {}, "training": {}}
     for stage, path in (("detector", _DETECTOR.value), ("lifter", _LIFTER.value)):
-        run, packed = Workdir(path), Workdir(str(pathlib.Path(_OUTPUT_DIR.value) / stage))
+        run, packed = Workdir(path), Workdir(str(folder / stage))
         run.load_best(stage)  # reports damage
         with files.replacing(packed.file("best.keras")) as temporary, open(temporary, "wb") as file:
             file.write(halve(pathlib.Path(run.file("best.keras")).read_bytes()))
@@ -74,7 +75,7 @@ def main():
         card["validation_errors"][stage] = run.best_errors(STAGES[stage].validation_metric)
         card["training"][stage] = config.to_dict()
         print(f"{stage} {packed.path}")
-    files.write_json(str(pathlib.Path(_OUTPUT_DIR.value) / "card.json"), card)
+    files.write_json(str(folder / "card.json"), card)
 
 
 if __name__ == "__main__":

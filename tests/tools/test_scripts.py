@@ -53,7 +53,7 @@ def calls(checkout):
 def test_the_quickstart_runs_every_step_in_order(checkout):
     done = run(checkout, "quickstart.sh")
     assert done.returncode == 0, done.stderr
-    names = ["make_sample_data", "inspect_records", "train", "train", "evaluate", "export", "predict"]
+    names = ["predict", "make_sample_data", "inspect_records", "train", "train", "evaluate", "export", "predict"]
     assert calls(checkout) == [f"tools/{name}.py" for name in names]
     assert "TensorBoard      .venv/bin/tensorboard --logdir quickstart" in done.stdout
 
@@ -63,7 +63,7 @@ def test_the_quickstart_ends_with_the_step_that_fails(checkout):
         checkout / ".venv" / "bin" / "python", STUB.replace(">> calls.txt", '>> calls.txt; test "$1" != tools/train.py')
     )
     assert run(checkout, "quickstart.sh").returncode == 1
-    assert calls(checkout)[-1] == "tools/train.py" and len(calls(checkout)) == 3
+    assert calls(checkout)[-1] == "tools/train.py" and len(calls(checkout)) == 4
 
 
 def test_an_unknown_argument_of_the_quickstart_is_named(checkout):
