@@ -1,16 +1,11 @@
 """Reads PyTorch checkpoints without PyTorch, and without executing anything in them.
 
-A checkpoint describes its contents by a program for Python's pickle machine, which can call any function. This module
-interprets the program instruction by instruction and builds containers, numbers, strings and tensors. Anything else
-(settings, history and random states are objects of many packages) is replaced by the name of its class or function.
-Nothing is imported or called. It reads the zip archives of PyTorch 1.6 and later, the older sequence of pickles, and
-safetensors, which contain only tensors.
+It reads the zip archives of PyTorch 1.6 and later, the older sequence of pickles, and safetensors, which contain only
+tensors. `pickle_program` interprets the descriptions of the first two.
 """
 
-import dataclasses
 import math
 import os
-import pickletools
 import struct
 import zipfile
 
@@ -18,6 +13,7 @@ import numpy as np
 import safetensors
 
 from pose_tf.errors import UserError
+from pose_tf.models.pickle_program import MAX_NAME, Other, Storage, Tensor, interpret
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 STATE_DICTS = ("state_dict", "best_state_dict", "model_state_dict", "model")
@@ -25,26 +21,10 @@ STATE_DICTS = ("state_dict", "best_state_dict", "model_state_dict", "model")
 PREFIXES = ("module.", "_orig_mod.", "model.", "net.")
 """Prefixes that DataParallel, `torch.compile` and PyTorch Lightning add to the name of every weight."""
 COUNTERS = {"steps", "n_averaged"}  # stored with the weights of a moving average
-STORAGE_TYPES = {
-    "FloatStorage": "<f4",
-    "DoubleStorage": "<f8",
-    "HalfStorage": "<f2",
-    "BFloat16Storage": "bfloat16",
-    "LongStorage": "<i8",
-    "IntStorage": "<i4",
-    "ShortStorage": "<i2",
-    "CharStorage": "|i1",
-    "ByteStorage": "|u1",
-    "BoolStorage": "|b1",
-    "UntypedStorage": "|u1",
-}
 SAFETENSORS_TYPES = {
     **{"F32": "<f4", "F64": "<f8", "F16": "<f2", "BF16": "bfloat16", "BOOL": "|b1"},
     **{"I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "|i1", "U8": "|u1"},
 }
-MAX_NAME = 200  # characters of the name of a class or function
-MAX_INSTRUCTIONS = 10_000_000
-"""Longest pickle program. HRNet needs 60,000 instructions; each can use 64 bytes."""
 MAX_REPEATS = 8
 """How much larger than their file weights may be: tensors can share storage."""
 
@@ -106,36 +86,6 @@ def _size(file):
     return os.fstat(file.fileno()).st_size
 
 
-@dataclasses.dataclass(frozen=True)
-class _Storage:
-    """A flat array in the file."""
-
-    key: str
-    dtype: str
-    count: int
-
-    @property
-    def size(self) -> int:
-        return self.count * (2 if self.dtype == "bfloat16" else np.dtype(self.dtype).itemsize)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Tensor:
-    """A view of a storage; offset and strides in elements."""
-
-    storage: _Storage
-    offset: int
-    shape: tuple[int, ...]
-    strides: tuple[int, ...]
-
-
-@dataclasses.dataclass(eq=False)
-class _Other:
-    """A class or function that a checkpoint names, or its result; never executed."""
-
-    name: str
-
-
 def _open_zip(path, file):
     archive = zipfile.ZipFile(file)
     names = archive.namelist()
@@ -155,16 +105,16 @@ def _open_zip(path, file):
         return archive.read(info)
 
     with archive.open(programs[0]) as program:
-        return _interpret(path, program)[0], read_storage
+        return interpret(path, program)[0], read_storage
 
 
 def _open_legacy(path, file):
-    if _interpret(path, file)[0] != LEGACY_MAGIC:
+    if interpret(path, file)[0] != LEGACY_MAGIC:
         raise UserError(f"{path} is a pickle, but not a PyTorch checkpoint")
-    _interpret(path, file)  # the protocol version
-    system, _ = _interpret(path, file)
-    checkpoint, storages = _interpret(path, file)
-    keys, _ = _interpret(path, file)
+    interpret(path, file)  # the protocol version
+    system, _ = interpret(path, file)
+    checkpoint, storages = interpret(path, file)
+    keys, _ = interpret(path, file)
     if not system.get("little_endian", True):
         raise UserError(f"{path} was written by a big-endian machine, which is not supported")
     positions, sizes = {}, {}
@@ -193,9 +143,9 @@ def _open_safetensors(path, file):
 
     def tensor(name, dtype, shape):
         if dtype not in SAFETENSORS_TYPES:
-            return _Other(f"tensor of {dtype}")
+            return Other(f"tensor of {dtype}")
         strides = [math.prod(shape[axis + 1 :]) for axis in range(len(shape))]
-        return _Tensor(_Storage(name, SAFETENSORS_TYPES[dtype], math.prod(shape)), 0, tuple(shape), tuple(strides))
+        return Tensor(Storage(name, SAFETENSORS_TYPES[dtype], math.prod(shape)), 0, tuple(shape), tuple(strides))
 
     checkpoint = {name: tensor(name, values["dtype"], values["shape"]) for name, values in tensors.items()}
     return checkpoint, lambda storage: tensors[storage.key]["data"]
@@ -207,7 +157,7 @@ def _find_state_dict(path, checkpoint, key):
     if key is None:
         key = next((name for name in (*STATE_DICTS, "") if name in found), None)
     if key not in found:
-        if isinstance(checkpoint, _Other):
+        if isinstance(checkpoint, Other):
             raise UserError(f"{path} contains no weights, only {checkpoint.name}; save its state_dict() with PyTorch")
         places = f"under {key}" if key is not None else f"neither at the top nor under {', '.join(STATE_DICTS)}"
         names = ", ".join(f"'{name}'" for name in found if name)
@@ -232,7 +182,7 @@ def _parts(checkpoint):
 
 
 def _has_tensors(part):
-    return any(isinstance(value, _Tensor) for value in part.values())
+    return any(isinstance(value, Tensor) for value in part.values())
 
 
 def _without_prefixes(arrays):
@@ -247,8 +197,8 @@ def _resolve(path, state_dict, read_storage, most):
     """Arrays of the tensors, at most `most` bytes in total."""
     arrays, storages, size = {}, {}, 0
     for name, tensor in state_dict.items():
-        if not isinstance(tensor, _Tensor):
-            kind = tensor.name if isinstance(tensor, _Other) else type(tensor).__name__
+        if not isinstance(tensor, Tensor):
+            kind = tensor.name if isinstance(tensor, Other) else type(tensor).__name__
             raise UserError(f"{path}: '{name}' is not a tensor that can be read but a {kind}")
         storage = tensor.storage
         if storage not in storages:
@@ -277,142 +227,3 @@ def _fits(tensor, count):
         return False
     last = tensor.offset + sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.strides))
     return math.prod(tensor.shape) <= count and (0 in tensor.shape or last < count)
-
-
-_CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
-_LITERALS = {
-    *("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT"),
-    *("UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "STRING", "BINSTRING", "SHORT_BINSTRING"),
-    *("BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8"),
-}
-_CONTAINERS = {"EMPTY_DICT": dict, "EMPTY_LIST": list, "EMPTY_TUPLE": tuple, "EMPTY_SET": lambda: _Other("set")}
-_PUTS, _GETS = {"PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"}, {"GET", "BINGET", "LONG_BINGET"}
-_TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
-
-
-def _interpret(path, program):
-    """Builds what a pickle program describes (see the module's docstring), and lists the storages that it names."""
-    stack, marks, memo, storages = [], [], {}, []
-
-    def pop(count):
-        if count > len(stack):
-            raise ValueError("an instruction lacks its operands")
-        values = stack[len(stack) - count :]
-        del stack[len(stack) - count :]
-        return values
-
-    def since_mark():
-        return pop(len(stack) - marks.pop())
-
-    for number, (opcode, argument, _) in enumerate(pickletools.genops(program)):
-        if number > MAX_INSTRUCTIONS:
-            raise ValueError(f"its description has more than {MAX_INSTRUCTIONS} instructions")
-        name = opcode.name
-        if name in ("PROTO", "FRAME"):
-            pass
-        elif name in _LITERALS:
-            stack.append(argument)
-        elif name in _CONSTANTS:
-            stack.append(_CONSTANTS[name])
-        elif name in _CONTAINERS:
-            stack.append(_CONTAINERS[name]())
-        elif name in _PUTS:
-            memo[len(memo) if name == "MEMOIZE" else argument] = stack[-1]
-        elif name in _GETS:
-            stack.append(memo[argument])
-        elif name == "MARK":
-            marks.append(len(stack))
-        elif name == "POP" and marks and marks[-1] == len(stack):
-            marks.pop()
-        elif name == "POP":
-            pop(1)
-        elif name == "POP_MARK":
-            since_mark()
-        elif name == "DUP":
-            stack.append(stack[-1])
-        elif name in _TUPLES:
-            stack.append(tuple(pop(_TUPLES[name])))
-        elif name == "TUPLE":
-            stack.append(tuple(since_mark()))
-        elif name == "LIST":
-            stack.append(since_mark())
-        elif name in ("APPEND", "APPENDS", "ADDITEMS"):
-            values = pop(1) if name == "APPEND" else since_mark()
-            if not isinstance(stack[-1], _Other):
-                stack[-1].extend(values)
-        elif name in ("SETITEM", "SETITEMS", "DICT"):
-            values = pop(2) if name == "SETITEM" else since_mark()
-            if name == "DICT":
-                stack.append({})
-            if not isinstance(stack[-1], _Other):
-                stack[-1].update(zip(map(_key, values[::2]), values[1::2], strict=True))
-        elif name == "FROZENSET":
-            since_mark()
-            stack.append(_Other("frozenset"))
-        elif name in ("GLOBAL", "STACK_GLOBAL"):
-            stack.append(_named(*(argument.split(" ", 1) if name == "GLOBAL" else pop(2))))
-        elif name in ("REDUCE", "NEWOBJ", "NEWOBJ_EX"):
-            function, *arguments = pop(3 if name == "NEWOBJ_EX" else 2)
-            stack.append(_call(function, arguments[0]))
-        elif name in ("INST", "OBJ"):
-            made = since_mark()
-            stack.append(_named(*argument.split(" ", 1)) if name == "INST" else _Other(made[0].name))
-        elif name == "BUILD":  # attributes, such as the versions of a state_dict's modules
-            pop(1)
-        elif name == "BINPERSID":
-            stack.append(_storage(*pop(1)[0]))
-            storages += [stack[-1]] * isinstance(stack[-1], _Storage)
-        elif name == "STOP":
-            return stack.pop(), storages
-        else:
-            raise UserError(f"{path} uses the pickle instruction {name}, which is refused")
-
-
-def _key(value):
-    """A key of a dictionary. A key that could be slow or too deep to hash is replaced."""
-    return value if isinstance(value, str | bytes | int | float | None) else _Other(type(value).__name__)
-
-
-def _named(module, name):
-    return _Other(f"{module[:MAX_NAME]}.{name[:MAX_NAME]}")
-
-
-def _call(function, arguments):
-    """The result of a function that a checkpoint calls."""
-    made = _FUNCTIONS[function.name](*arguments) if function.name in _FUNCTIONS else None
-    return _Other(function.name) if made is None else made
-
-
-def _storage(kind, storage_type, key, _, count=0, *view):
-    if kind != "storage":  # the source code of a module
-        return _Other(storage_type.name)
-    if any(view) or not isinstance(key, str) or not isinstance(count, int):
-        raise ValueError("a tensor has an unknown kind of storage")
-    dtype = STORAGE_TYPES.get(storage_type.name.removeprefix("torch.").removeprefix("storage."))
-    return _Storage(key, dtype, count) if dtype else storage_type
-
-
-def _tensor(storage, offset, shape, strides, *_):
-    if isinstance(storage, _Other):
-        return _Other(f"tensor in a {storage.name}")
-    if not isinstance(storage, _Storage):
-        raise ValueError("a tensor has no storage")
-    return _Tensor(storage, offset, shape, strides)
-
-
-def _ordered_dict(*lists):
-    """Python 2 passes the items as a list, which is emptied so that repeated calls cannot multiply them."""
-    made = {_key(key): value for items in lists for key, value in items}
-    for items in lists:
-        items.clear()
-    return made
-
-
-_FUNCTIONS = {
-    "collections.OrderedDict": _ordered_dict,
-    "torch._utils._rebuild_tensor": _tensor,
-    "torch._utils._rebuild_tensor_v2": _tensor,
-    "torch._utils._rebuild_parameter": lambda tensor, *_: tensor,
-    "torch._utils._rebuild_parameter_with_state": lambda tensor, *_: tensor,
-    "torch.Size": lambda sizes: sizes,
-}
