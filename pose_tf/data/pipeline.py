@@ -340,7 +340,7 @@ def lifter_batches(
     Returns:
         Dataset of {"pose2d_crop": float32 [B, 17, 2] px, "pose3d": float32 [B, 17, 3] mm, absolute}.
     """
-    pose2d, pose3d = tf.constant(poses.pose2d), tf.constant(poses.pose3d)
+    pose2d, pose3d = tf.constant(poses.pose2d_crop), tf.constant(poses.pose3d)
     steps_per_epoch = len(poses) // batch_size
 
     def epoch_batches(epoch):

@@ -24,14 +24,14 @@ class PoseSet:
     """N labeled poses.
 
     Attributes:
-        pose2d: float32 [N, 17, 2] crop pixels.
+        pose2d_crop: float32 [N, 17, 2] px of the crop.
         pose3d: float32 [N, 17, 3] mm in the camera frame, absolute; NaN if they are not labeled.
         subject: int64 [N].
         action: int64 [N]; −1 where unknown.
         source: name of the data in messages.
     """
 
-    pose2d: np.ndarray
+    pose2d_crop: np.ndarray
     pose3d: np.ndarray
     subject: np.ndarray
     action: np.ndarray
@@ -51,7 +51,7 @@ class PoseSet:
         if missing:
             raise UserError(f"{self.source} has no sample of subject {_join(missing)}; it has {_join(present)}")
         keep = np.isin(self.subject, list(subjects))
-        return PoseSet(self.pose2d[keep], self.pose3d[keep], self.subject[keep], self.action[keep], self.source)
+        return PoseSet(self.pose2d_crop[keep], self.pose3d[keep], self.subject[keep], self.action[keep], self.source)
 
     def split(self, held_out) -> tuple["PoseSet", "PoseSet"]:
         """(training, validation): the poses of the other subjects, and of those held out. If `held_out` is empty, both

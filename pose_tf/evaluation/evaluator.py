@@ -146,7 +146,7 @@ def evaluate_poses(lifter: Workdir, poses: PoseSet, flip_test: bool | None = Non
     """
     model, statistics = lifter.load_best("lifter"), lifter.statistics()
     flip_test = lifter.config().flip_test if flip_test is None else flip_test
-    predicted = lift_poses(lambda pose2d: lift(model, statistics, pose2d, flip_test), poses.pose2d)
+    predicted = lift_poses(lambda pose2d: lift(model, statistics, pose2d, flip_test), poses.pose2d_crop)
     return {
         "samples": len(poses),
         "subjects": np.unique(poses.subject).tolist(),

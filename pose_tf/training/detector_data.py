@@ -117,7 +117,7 @@ def _split(index, validation_subjects):
     if index.source is not H36M and len(np.unique(index.poses.subject)) == 1:
         raise UserError(f"{folder} has {len(index.poses)} photographs, too few to hold some of them out for validation")
     training, validation = index.poses.split(held_out(index.source, index.poses.subject, validation_subjects))
-    if not np.any(geometry.inside_crop(validation.pose2d)):
+    if not np.any(geometry.inside_crop(validation.pose2d_crop)):
         numbers = ", ".join(map(str, np.unique(validation.subject)))
         whose = f"subject {numbers}" if index.source is H36M else "the photographs held out for validation"
         raise UserError(f"{folder}: no joint of {whose} is inside its crop")

@@ -44,7 +44,7 @@ class LifterStage(Stage):
         self.num_samples = len(self.training)
         self.shown = np.linspace(0, len(self.validation) - 1, SHEET_SAMPLES).astype(int)
         self.batch_size, _ = batch_sizes(config.data, strategy)
-        self.statistics = PoseStatistics.of(self.training.pose3d, self.training.pose2d)
+        self.statistics = PoseStatistics.of(self.training.pose3d, self.training.pose2d_crop)
         self.model = make_network(config.model.to_dict())
         options = config.augment.to_dict()
         errors = options.pop("errors", "")
@@ -78,7 +78,7 @@ class LifterStage(Stage):
 
         def predict(start):
             part = slice(start, start + VALIDATION_BATCH)
-            return self.validation.pose3d[part], self._lift(self.validation.pose2d[part]), None
+            return self.validation.pose3d[part], self._lift(self.validation.pose2d_crop[part]), None
 
         starts = range(0, len(self.validation), VALIDATION_BATCH)
         return mean_errors(metrics.POSE3D_METRICS, starts, predict, interrupted)
@@ -96,8 +96,8 @@ class LifterStage(Stage):
     def validation_sheet(self) -> np.ndarray:
         """A sheet of predicted and true validation poses, uint8 [H, W, 3]."""
         shown = self.shown
-        return viz.sheet_3d(self.validation.pose2d[shown], self.poses(), self.validation.pose3d[shown])
+        return viz.sheet_3d(self.validation.pose2d_crop[shown], self.poses(), self.validation.pose3d[shown])
 
     def poses(self) -> np.ndarray:
         """Some predicted validation poses, float32 [N, 17, 3] mm."""
-        return self._lift(self.validation.pose2d[self.shown]).numpy()
+        return self._lift(self.validation.pose2d_crop[self.shown]).numpy()

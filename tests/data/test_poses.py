@@ -21,7 +21,7 @@ def pose_set():
 
 def numbers(chosen):
     """The numbers of the poses in a set; checks that all its arrays agree."""
-    found = chosen.pose2d[:, 0, 0].astype(int)
+    found = chosen.pose2d_crop[:, 0, 0].astype(int)
     np.testing.assert_array_equal(chosen.pose3d[:, 16, 2], 100 * found)
     np.testing.assert_array_equal(chosen.action, 2 + found)
     assert len(chosen) == len(found) == len(chosen.subject)
@@ -124,9 +124,9 @@ def test_a_pose_file_is_read(tmp_path, arrays, save):
     save(path, clip=np.zeros(3), **arrays)
     read = poses.read_pose_file(path)
     assert read.source == path and len(read) == 4
-    assert (read.pose2d.dtype, read.pose3d.dtype) == (np.float32, np.float32)
+    assert (read.pose2d_crop.dtype, read.pose3d.dtype) == (np.float32, np.float32)
     assert (read.subject.dtype, read.action.dtype) == (np.int64, np.int64)
-    np.testing.assert_array_equal(read.pose2d, arrays["pose2d_crop"].astype(np.float32))
+    np.testing.assert_array_equal(read.pose2d_crop, arrays["pose2d_crop"].astype(np.float32))
     np.testing.assert_array_equal(read.pose3d, arrays["pose3d"].astype(np.float32))
     np.testing.assert_array_equal(read.subject, [1, 1, 5, 8])
     np.testing.assert_array_equal(read.action, [2, 3, 16, 9])

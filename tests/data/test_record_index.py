@@ -49,7 +49,7 @@ def assert_same(index, other):
     assert index.shards == other.shards
     for name in ("lengths", "shard"):
         np.testing.assert_array_equal(getattr(index, name), getattr(other, name))
-    for name in ("pose2d", "pose3d", "subject", "action"):
+    for name in ("pose2d_crop", "pose3d", "subject", "action"):
         ours, theirs = getattr(index.poses, name), getattr(other.poses, name)
         assert ours.dtype == theirs.dtype
         np.testing.assert_array_equal(ours, theirs)
@@ -60,7 +60,7 @@ def test_poses_of_records_are_those_written(people):
     assert read.source == people.data_dir and len(read) == 28
     samples = {sample["pose3d"].tobytes(): sample for sample in people.samples}
     assert {pose3d.tobytes() for pose3d in read.pose3d} == set(samples)
-    for pose2d, pose3d, subject, action in zip(read.pose2d, read.pose3d, read.subject, read.action, strict=True):
+    for pose2d, pose3d, subject, action in zip(read.pose2d_crop, read.pose3d, read.subject, read.action, strict=True):
         sample = samples[pose3d.tobytes()]
         np.testing.assert_array_equal(pose2d, sample["pose2d_crop"])
         assert (subject, action) == (sample["subject"], sample["action"])

@@ -89,7 +89,7 @@ def test_photos_are_divided_into_groups_that_stay_the_same(tmp_path):
     index = index_records(str(tmp_path), source=MPII)
     assert len(index.poses) == 60 and len(np.unique(index.poses.subject)) > 12
     again = index_records(str(tmp_path), source=MPII)  # the stored index
-    for key in ("pose2d", "pose3d", "subject", "action"):
+    for key in ("pose2d_crop", "pose3d", "subject", "action"):
         np.testing.assert_array_equal(getattr(again.poses, key), getattr(index.poses, key))
     assert (tmp_path / ".pose_tf" / "index-mpii.npz").exists()
     found = [

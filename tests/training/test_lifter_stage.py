@@ -31,7 +31,7 @@ def test_subjects_are_held_out_and_statistics_are_those_of_the_others(stage, arr
     held_out = np.isin(arrays["subject"], [8])
     assert stage.num_samples == 48 and stage.batch_size == 8
     np.testing.assert_allclose(stage.training.pose3d, arrays["pose3d"][~held_out], rtol=1e-6)
-    np.testing.assert_allclose(stage.validation.pose2d, arrays["pose2d_crop"][held_out], rtol=1e-6)
+    np.testing.assert_allclose(stage.validation.pose2d_crop, arrays["pose2d_crop"][held_out], rtol=1e-6)
     relative = (arrays["pose3d"] - arrays["pose3d"][:, :1])[~held_out]
     np.testing.assert_allclose(stage.statistics.mean, relative.mean(axis=0), atol=1e-2)
     np.testing.assert_allclose(stage.statistics.std[1:], relative.std(axis=0)[1:], rtol=1e-4)
