@@ -20,7 +20,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from absl import flags
-from contestant import Contestant
+from contestant import Contestant, spread, take_turns
 from on_demand import serve
 
 from pose_tf import cli
@@ -38,7 +38,6 @@ _SERVE = flags.DEFINE_enum(
     ["images", "lift"],
     "Only call this signature, on demand (see on_demand.py), with the first batch size.",
 )
-SECONDS = 2.0  # minimum duration of a turn
 RUNTIMES = {
     "eager": "PyTorch, eager",
     "compiled": "PyTorch, compiled",
@@ -102,14 +101,10 @@ def compare(signature, precision, batch_size):
         except UserError as error:
             print(f"{RUNTIMES[runtime]} is not available: {error}")
     ours(2)
-    calls = {name: max(1, round(SECONDS / (call(2) / 2))) for name, call in contestants.items()}
-    rates = {name: [] for name in contestants}
-    for _ in range(_ROUNDS.value):
-        for name, call in contestants.items():
-            rates[name].append(batch_size * calls[name] / call(calls[name]))
+    rates = take_turns(contestants, _ROUNDS.value)
     print(f"\n{precision}, batch {batch_size}")
     for name, values in rates.items():
-        low, middle, high = (f(values) for f in (min, statistics.median, max))
+        low, middle, high = (batch_size * rate for rate in spread(values))
         line = f"{name:20s}{middle:8.1f} images/s  ({low:.1f} to {high:.1f})"
         if name != "pose_tf":
             ratio = statistics.median(a / b for a, b in zip(rates["pose_tf"], values))
