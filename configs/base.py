@@ -74,6 +74,7 @@ def detector(network: str = "hrnet") -> ConfigDict:
     config.decoding = ConfigDict()  # from heatmaps to 2D joints
     config.decoding.method = "soft_argmax"  # or debiased, argmax, unshifted_argmax
     config.decoding.beta = 1.0  # factor on the heatmaps before the softmax
+    config.decoding.confidence_beta = 0.0  # the same for the confidence; 0: beta
     config.decoding.alignment = "half_pixel"  # heatmap cell i at pixel 4i + 1.5; corner: at 4i
 
     config.optimizer.learning_rate = 1e-5

@@ -4,7 +4,8 @@ Differs:    from the paper: the network, on images of 192 px; eight of ten sampl
             with warm-up and cosine decay, and a moving average of the weights; the absolute distance of the soft-argmax
             and, above all, a cross-entropy to a Gaussian in place of the squared distance. People are rotated, scaled,
             shifted and cut in half, because photographed people are often not upright and not whole. No occlusion.
-            beta: of two places where a joint may be, the coordinate is the likelier one, not their middle.
+            beta: of two places where a joint may be, the coordinate is the likelier one, not their middle; the
+            confidence comes from a lower one, at which it is about the probability that the joint is right.
 Run:        in two parts, at 128 px and at 192 px: docs/starter.md has the commands and what was tried.
 """
 
@@ -30,6 +31,7 @@ def get_config():
     config.loss.integral_l1 = 0.02
     config.loss.distribution = 1.0
     config.decoding.beta = 3.0
+    config.decoding.confidence_beta = 2.0
     config.optimizer.learning_rate = 6e-4
     config.optimizer.weight_decay = 0.02
     config.optimizer.schedule = "cosine"

@@ -1,9 +1,9 @@
 """The lifter of the starter: for people in any posture, seen from anywhere, with the errors of the starter's detector.
 
-Differs:    from feed_forward_recomposed: 512 units; people lean towards and away from the camera and are turned in the
+Differs:    from feed_forward_recomposed: 512 units; people lean toward and away from the camera and are turned in the
             image, because photographed people are not always upright; the 2D joints have the detector's errors.
 Run:        pose-tf train --config=starter_lifter --config.data.poses=POSES.npz --config.augment.errors=errors.npz
-                --config.data.validation_subjects="(9,10,11)" --workdir=runs/starter_lifter
+                --workdir=runs/starter_lifter
 """
 
 from pose_tf.configs import feed_forward_recomposed
@@ -13,10 +13,11 @@ def get_config():
     config = feed_forward_recomposed.get_config()
     config.model.units = 512
     config.data.batch_size = 256
-    config.augment.tilt = 12.0
-    config.augment.roll = 30.0
+    config.data.validation_subjects = (9, 10, 11)  # of the CMU motion capture database
+    config.augment.tilt = 8.0
+    config.augment.roll = 20.0
     config.augment.noise_px = 2.0
     config.optimizer.learning_rate = 2e-3
-    config.train.epochs = 60.0
+    config.train.epochs = 30.0
     config.train.validate_every_epochs = 5.0
     return config

@@ -26,20 +26,24 @@ class Decoding:
         beta: factor on the logits before the softmax. The paper's released code uses 1e7.
         alignment: position of cell i in crop pixels. `half_pixel`: the center of the pixels that the cell covers,
             4·i + 1.5 for the usual heatmaps. `corner`: the first of these pixels, 4·i, as in the public HRNet.
+        confidence_beta: factor on the logits before the softmax that confidences come from; 0 for `beta`.
 
     Raises:
-        UserError: unknown method or alignment, or `beta` is not above 0.
+        UserError: unknown method or alignment, `beta` is not above 0, or `confidence_beta` is below 0.
     """
 
     method: str = "soft_argmax"
     beta: float = 1.0
     alignment: str = "half_pixel"
+    confidence_beta: float = 0.0
 
     def __post_init__(self):
         check_choice("decoding.method", self.method, METHODS)
         check_choice("decoding.alignment", self.alignment, ALIGNMENTS)
         if not self.beta > 0:
             raise UserError(f"decoding.beta is {self.beta}; it must be above 0")
+        if not self.confidence_beta >= 0:
+            raise UserError(f"decoding.confidence_beta is {self.confidence_beta}; it must be at least 0")
 
     @property
     def takes_argmax(self) -> bool:

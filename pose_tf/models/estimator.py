@@ -49,7 +49,8 @@ def detect(detector, images, flip_test: bool = False, decoding: Decoding = DECOD
     pose2d = decoding(heatmaps)
     if decoding.takes_argmax:  # these heatmaps are trained to be 1 at the joint
         return pose2d, tf.clip_by_value(tf.reduce_max(heatmaps, axis=[1, 2]), 0.0, 1.0)
-    return pose2d, heatmap_confidence(decoding.beta * heatmaps, decoding.to_cells(pose2d, heatmaps))
+    beta = decoding.confidence_beta or decoding.beta
+    return pose2d, heatmap_confidence(beta * heatmaps, decoding.to_cells(pose2d, heatmaps))
 
 
 def lift(lifter, statistics: PoseStatistics, pose2d, flip_test: bool = False):

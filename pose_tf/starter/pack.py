@@ -1,6 +1,7 @@
 """Packs a detector's and a lifter's run as the starter, the model that comes with the package.
 
-    python -m pose_tf.starter.pack --detector=runs/starter_detector --lifter=runs/starter_lifter
+    python -m pose_tf.starter.pack --detector=runs/starter_detector --lifter=runs/starter_lifter --beta=8 \\
+        --confidence_beta=2
 
 Writes to pose_tf/starter/ the best weights in float16, the recipes, and the lifter's statistics. Replaces the recipes
 and the errors in card.json; its other entries are written by hand.
@@ -20,6 +21,8 @@ from pose_tf.cli import _flags
 
 _DETECTOR = _flags.detector()
 _LIFTER = _flags.lifter()
+_BETA = flags.DEFINE_float("beta", None, "Factor on heatmaps before the softmax; default: as in the recipe.")
+_CONFIDENCE_BETA = flags.DEFINE_float("confidence_beta", None, "The same for confidences.")
 _OUTPUT_DIR = flags.DEFINE_string("output_dir", str(pathlib.Path(__file__).resolve().parent), "Directory to write to.")
 flags.mark_flags_as_required(["detector", "lifter"])
 
@@ -69,6 +72,10 @@ def main():
             part = config.get(section) if section else config
             if part and part.get(key):
                 part[key] = pathlib.Path(part[key]).name  # without the directories of this machine
+        if stage == "detector":
+            given = {"beta": _BETA.value, "confidence_beta": _CONFIDENCE_BETA.value}
+            with config.unlocked():
+                config.decoding.update({name: value for name, value in given.items() if value is not None})
         files.write_json(packed.file("config.json"), config.to_dict())
         if stage == "lifter":
             files.write_json(packed.file("statistics.json"), run.statistics().to_json())

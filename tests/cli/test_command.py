@@ -69,7 +69,7 @@ def installed(tmp_path_factory):
     return folder / "bin"
 
 
-def test_the_installed_command_makes_data_and_trains_from_another_directory(installed, tmp_path):
+def test_the_installed_command_predicts_makes_data_and_trains_from_another_directory(installed, tmp_path):
     def pose_tf(*arguments):
         environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
         command = [installed / "pose-tf", *arguments]
@@ -85,3 +85,6 @@ def test_the_installed_command_makes_data_and_trains_from_another_directory(inst
     pose_tf("make-sample", "--output_dir=data", "--num_train=1", "--num_test=1", "--num_poses=200")
     assert "model run/best.keras" in pose_tf("train", *small, "--workdir=run", "--config.data.poses=data/poses.npz")
     assert (tmp_path / "run" / "config.json").exists()
+    shutil.copy(ROOT / "docs" / "basketball1.png", tmp_path / "photo.png")
+    assert re.search(r"photo.png: \d \w+, results poses/photo", pose_tf("predict", "photo.png"))
+    assert (tmp_path / "poses" / "photo.views.png").exists()

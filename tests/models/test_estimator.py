@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 from pose_tf.models import FeedForward, PoseEstimator, SemGCN
+from pose_tf.models.decoding import Decoding
 from pose_tf.models.estimator import detect, heatmap_confidence, lift, normalize_images, normalize_pose2d
 from pose_tf.models.statistics import PoseStatistics
 
@@ -61,6 +62,17 @@ def test_detect_finds_the_peaks_with_full_confidence(images):
     expected = [[[4 * (60 - j - b) + 1.5, 4 * 3 * j + 1.5] for j in range(17)] for b in range(3)]
     np.testing.assert_allclose(pose2d, expected, atol=1e-3)
     np.testing.assert_array_equal(confidence, np.ones((3, 17)))
+
+
+def test_confidence_may_come_from_a_lower_beta_than_the_position(rng, images):
+    heatmaps = tf.constant(rng.normal(0, 2, (3, 64, 64, 17)), tf.float32)
+    pose2d, confidence = detect(
+        lambda images, training: heatmaps, images, decoding=Decoding(beta=5.0, confidence_beta=0.5)
+    )
+    sharp, full = detect(lambda images, training: heatmaps, images, decoding=Decoding(beta=5.0))
+    np.testing.assert_array_equal(pose2d, sharp)
+    np.testing.assert_allclose(confidence, heatmap_confidence(0.5 * heatmaps, (pose2d - 1.5) / 4), rtol=1e-4)
+    assert np.abs(confidence - full).max() > 0.1
 
 
 def test_confidence_is_the_share_of_mass_within_16_px():

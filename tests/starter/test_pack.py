@@ -25,7 +25,9 @@ def runs(tmp_path_factory):
     for stage, model in models.items():
         (folder / stage).mkdir()
         model.save(folder / stage / "best.keras")
-        (folder / stage / "config.json").write_text(json.dumps({"stage": stage, "flip_test": True, **recipes[stage]}))
+        (folder / stage / "config.json").write_text(
+            json.dumps({"stage": stage, "flip_test": True, "decoding": {"beta": 1.0}, **recipes[stage]})
+        )
     statistics = PoseStatistics(np.zeros((17, 3), np.float32), np.ones((17, 3), np.float32), margin=1.3)
     (folder / "lifter" / "statistics.json").write_text(json.dumps(statistics.to_json()))
     metrics = [
@@ -39,7 +41,9 @@ def pack(runs, output_dir):
     (output_dir / "card.json").write_text(json.dumps({"data": "some photographs", "training": "before"}))
     flags = [f"--{stage}={runs}/{stage}" for stage in ("detector", "lifter")]
     command = [sys.executable, "-m", "pose_tf.starter.pack", *flags]
-    return subprocess.run([*command, f"--output_dir={output_dir}"], capture_output=True, text=True)
+    return subprocess.run(
+        [*command, f"--output_dir={output_dir}", "--beta=8", "--confidence_beta=2"], capture_output=True, text=True
+    )
 
 
 def test_weights_are_stored_in_float16(runs):
@@ -57,6 +61,8 @@ def test_two_runs_are_packed(runs, tmp_path):
         for old, new in zip(before.get_weights(), after.get_weights(), strict=True):
             np.testing.assert_array_equal(new, np.float32(np.float16(old)))
     assert Workdir(str(tmp_path / "detector")).config().init_from == "imagenet.pth"
+    assert Workdir(str(tmp_path / "detector")).config().decoding.beta == 8.0
+    assert Workdir(str(tmp_path / "detector")).config().decoding.confidence_beta == 2.0
     assert Workdir(str(tmp_path / "lifter")).config().data.poses == "cmu.npz"
     assert Workdir(str(tmp_path / "lifter")).statistics().margin == 1.3
     card = json.loads((tmp_path / "card.json").read_text())

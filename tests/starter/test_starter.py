@@ -1,6 +1,28 @@
 """Tests of the model that comes with the package."""
 
-from pose_tf import starter
+import pathlib
+import zipfile
+
+import h5py
+import numpy as np
+import pytest
+
+import pose_tf
+from pose_tf import skeleton, starter
+from pose_tf.evaluation.loading import load_detector
+from pose_tf.models import load_keras
+from pose_tf.models.networks import make_network
+from pose_tf.training.initial_weights import load_initial_weights
+from pose_tf.workdir import Workdir
+
+ROOT = pathlib.Path(__file__).parents[2]
+PHOTO = ROOT / "docs" / "basketball1.png"
+PLAYERS = np.float32([(29, 82, 130, 395), (436, 19, 202, 455)])
+
+
+@pytest.fixture(scope="module")
+def model():
+    return pose_tf.load()
 
 
 def test_the_name_stands_for_the_runs_of_the_package(tmp_path, monkeypatch):
@@ -10,3 +32,59 @@ def test_the_name_stands_for_the_runs_of_the_package(tmp_path, monkeypatch):
     assert starter.folder("detector").endswith("pose_tf/starter/detector")
     (tmp_path / "starter").mkdir()
     assert starter.run_dir("starter", "detector") == "starter"  # the user's own
+
+
+def test_it_is_small():
+    files = [path for path in pathlib.Path(starter.folder("")).rglob("*") if path.suffix in (".keras", ".json")]
+    assert len(files) == 6 and sum(path.stat().st_size for path in files) < 20e6
+
+
+def test_the_card_says_what_it_was_made_of(model):
+    card = model.card
+    assert card["name"] == "starter" and "efficientnet-lite0" in card["started_from"]
+    assert [data["name"] for data in card["data"]] and all(data["terms"] for data in card["data"])
+    assert card["training"]["detector"]["model"]["name"] == "efficientnet_lite0"
+    assert card["validation_errors"]["detector"]["mpii/pck2d"] > 0.5
+    assert "/" not in card["training"]["lifter"]["data"]["poses"]  # no directory of the machine that trained it
+    assert card["joints"] == list(model.joint_names)
+
+
+def joint(pose, name):
+    return pose[skeleton.H36M.index(name)]
+
+
+def test_two_players_have_plausible_poses(model):
+    left, right = model.people(PHOTO, PLAYERS)
+    for person in (left, right):
+        assert joint(person.pose2d, "Head")[1] < joint(person.pose2d, "Thorax")[1] < joint(person.pose2d, "Hip")[1]
+        assert joint(person.pose2d, "Hip")[1] < min(joint(person.pose2d, f"{side}Knee")[1] for side in "LR")
+        bones = {
+            child: np.linalg.norm(person.pose3d[child] - person.pose3d[parent]) for child, parent in skeleton.H36M.bones
+        }
+        for name in ("RKnee", "RFoot", "LKnee", "LFoot"):
+            assert 300 < bones[skeleton.H36M.index(name)] < 550, name
+        assert joint(person.pose3d, "Head")[1] < -400  # mm above the hip
+        assert person.confidence.mean() > 0.5
+
+
+def test_a_run_starts_from_it():
+    config = Workdir(starter.folder("detector")).config()
+    network = make_network(config.model.to_dict())
+    assert load_initial_weights(network, "starter") == []
+    stored = load_keras(f"{starter.folder('detector')}/best.keras")
+    for ours, theirs in zip(network.get_weights(), stored.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_commands_take_its_name():
+    pose2d, _ = load_detector("starter")(np.zeros((1, 256, 256, 3), np.uint8))
+    assert pose2d.shape == (1, 17, 2)
+
+
+def test_weights_are_in_float16(tmp_path):
+    with zipfile.ZipFile(f"{starter.folder('detector')}/best.keras") as archive:
+        archive.extract("model.weights.h5", tmp_path)
+    types = set()
+    with h5py.File(tmp_path / "model.weights.h5") as file:
+        file.visititems(lambda _, item: types.add(str(item.dtype)) if isinstance(item, h5py.Dataset) else None)
+    assert types == {"float16"}
