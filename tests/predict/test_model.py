@@ -286,7 +286,6 @@ WHAT_TO_LOAD = (
     "directories of two runs, detector=… and lifter=…"
 )
 BAD_SOURCES = {
-    "nothing": ({}, WHAT_TO_LOAD),
     "one run": ({"lifter": "runs/lifter"}, WHAT_TO_LOAD),
     "both": ({"source": "model", "detector": "a", "lifter": "b"}, WHAT_TO_LOAD),
     "no directory": (
