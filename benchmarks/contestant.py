@@ -5,6 +5,7 @@ import os
 import statistics
 import subprocess
 import tempfile
+import time
 
 from pose_tf.errors import UserError
 
@@ -60,7 +61,7 @@ class Contestant:
 
 
 def take_turns(contestants, rounds: int) -> dict[str, list[float]]:
-    """Lets functions or processes take turns.
+    """Lets functions or processes take turns, each of at least `SECONDS`, after two calls that do not count.
 
     Args:
         contestants: {name: function of a number of calls that returns their duration in seconds}.
@@ -69,12 +70,25 @@ def take_turns(contestants, rounds: int) -> dict[str, list[float]]:
     Returns:
         The calls per second of each turn by name.
     """
+    for call in contestants.values():
+        call(2)  # tracing, compilation, and initialization of the libraries
     calls = {name: max(1, round(SECONDS / (call(2) / 2))) for name, call in contestants.items()}
     rates = {name: [] for name in contestants}
     for _ in range(rounds):
         for name, call in contestants.items():
             rates[name].append(calls[name] / call(calls[name]))
     return rates
+
+
+def timed(work):
+    """A contestant in this process: the duration in seconds of `work`, a function of a number of calls."""
+
+    def call(calls):
+        start = time.monotonic()
+        work(calls)
+        return time.monotonic() - start
+
+    return call
 
 
 def spread(values) -> tuple[float, float, float]:

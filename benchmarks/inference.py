@@ -20,7 +20,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from absl import flags
-from contestant import Contestant, spread, take_turns
+from contestant import Contestant, spread, take_turns, timed
 from on_demand import serve
 
 from pose_tf import cli
@@ -84,23 +84,15 @@ def make_work(signature, batch_size):
 
 def compare(signature, precision, batch_size):
     """Prints the speeds of one precision and batch size."""
-    work = make_work(signature, batch_size)
-
-    def ours(calls):
-        start = time.monotonic()
-        work(calls)
-        return time.monotonic() - start
-
-    contestants = {"pose_tf": ours}
+    contestants = {"pose_tf": timed(make_work(signature, batch_size))}
     for runtime in RUNTIMES if _TORCH_PYTHON.value else ():
         task = {"runtime": runtime, "precision": precision, "batch_size": batch_size, "width": _WIDTH.value}
         peer = Contestant(_TORCH_PYTHON.value, pathlib.Path(__file__).with_name("torch_inference.py"), task)
         try:
-            peer(2)  # compiles
+            peer(2)  # fails if the runtime is not available
             contestants[RUNTIMES[runtime]] = peer
         except UserError as error:
             print(f"{RUNTIMES[runtime]} is not available: {error}")
-    ours(2)
     rates = take_turns(contestants, _ROUNDS.value)
     print(f"\n{precision}, batch {batch_size}")
     for name, values in rates.items():

@@ -15,7 +15,7 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from absl import flags
-from contestant import Contestant
+from contestant import Contestant, spread, take_turns
 
 from pose_tf import cli
 from pose_tf.errors import UserError
@@ -26,7 +26,6 @@ _PYTHONS = flags.DEFINE_list(
 )
 _ROUNDS = flags.DEFINE_integer("rounds", 7, "Number of turns of each.", lower_bound=1)
 _ONLY = flags.DEFINE_string("only", "", "Measure only rows whose names contain this text.")
-SECONDS = 2.0  # approximate duration of a turn
 
 
 def forward(signature, batch_size, precision="float32"):
@@ -62,20 +61,14 @@ ROWS = {  # name: (samples in a call, script, flags)
 def compare(name, batch_size, script, *arguments):
     """Prints a row: samples per second of each interpreter, and its speed relative to the first one."""
     contestants = [Contestant(python, FOLDER / script, *arguments) for python in _PYTHONS.value]
-    calls = []
-    for contestant in contestants:
-        contestant(2)  # tracing, and initialization of the libraries
-        calls.append(max(1, round(SECONDS / (contestant(2) / 2))))
-    rates = [[] for _ in contestants]
-    for _ in range(_ROUNDS.value):
-        for number, contestant, found in zip(calls, contestants, rates):
-            found.append(batch_size * number / contestant(number))
+    turns = take_turns(dict(enumerate(contestants)), _ROUNDS.value)
+    rates = [[batch_size * rate for rate in found] for found in turns.values()]
     for contestant in contestants:
         contestant.close()
     print(f"\n{name}")
     for python, found in zip(_PYTHONS.value, rates):
         ratio = statistics.median(a / b for a, b in zip(found, rates[0]))
-        low, middle, high = (f"{f(found):.{1 if found[0] < 100 else 0}f}" for f in (min, statistics.median, max))
+        low, middle, high = (f"{rate:.{1 if found[0] < 100 else 0}f}" for rate in spread(found))
         print(f"{python:40s}{middle:>8s} samples/s  ({low} to {high})  {ratio:.2f}", flush=True)
 
 

@@ -19,7 +19,8 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from absl import flags
-from contestant import Contestant, spread, take_turns
+from contestant import Contestant, spread, take_turns, timed
+from inference import make_work
 
 from pose_tf import cli
 
@@ -27,14 +28,12 @@ _LITERT_PYTHON = flags.DEFINE_string("litert_python", None, "A Python interprete
 _BLAZEPOSE = flags.DEFINE_string(
     "blazepose", None, "Folder of pose_landmark_full.tflite and pose_landmark_heavy.tflite."
 )
-_ROUNDS = flags.DEFINE_integer("rounds", 9, "Number of turns of each.", lower_bound=1)
 _COMMANDS = flags.DEFINE_integer("commands", 3, "Number of runs of pose-tf predict.", lower_bound=1)
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 
 def make_calls(folder):
     """Functions that call the exported starter with one crop and with eight: {name: (function, people in a call)}."""
-    import numpy as np
     import tensorflow as tf
 
     from pose_tf.evaluation.loading import load_estimator
@@ -42,17 +41,7 @@ def make_calls(folder):
 
     signature = tf.saved_model.load(export(load_estimator("starter", "starter"), folder)).signatures["images"]
 
-    def timed(batch):
-        def call(calls):
-            start = time.monotonic()
-            for _ in range(calls):
-                signature(images=batch)["pose3d"].numpy()
-            return time.monotonic() - start
-
-        return call
-
-    crops = np.random.default_rng(0).integers(0, 256, (8, 256, 256, 3), np.uint8)
-    return {f"starter, {people} at once": (timed(tf.constant(crops[:people])), people) for people in (1, 8)}
+    return {f"starter, {people} at once": (timed(make_work(signature, people)), people) for people in (1, 8)}
 
 
 def main():
@@ -66,7 +55,7 @@ def main():
                 script = pathlib.Path(__file__).with_name("litert_model.py")
                 peer = Contestant(_LITERT_PYTHON.value, script, model, len(os.sched_getaffinity(0)))
                 calls[f"BlazePose {size}"] = (peer, 1)
-        rates = take_turns({name: call for name, (call, _) in calls.items()}, _ROUNDS.value)
+        rates = take_turns({name: call for name, (call, _) in calls.items()}, flags.FLAGS.rounds)
         for name, values in rates.items():
             low, middle, high = (1000 / calls[name][1] / rate for rate in reversed(spread(values)))
             print(f"{name:24s}{middle:8.1f} ms a person  ({low:.1f} to {high:.1f})", flush=True)

@@ -41,12 +41,12 @@ def load(
         UserError: the arguments do not name exactly one model, or the model cannot be loaded.
     """
     runs = [run for run in (detector, lifter) if run is not None]
-    if source is None and not runs:
-        return PoseModel(KerasModels(*_starter()))
-    if source is None and len(runs) == 2:
+    if source is None and len(runs) != 1:
+        from pose_tf import starter
         from pose_tf.evaluation.loading import load_estimator
 
-        return PoseModel(KerasModels(load_estimator(os.fspath(detector), os.fspath(lifter))))
+        estimator = load_estimator(*map(os.fspath, runs or map(starter.folder, ("detector", "lifter"))))
+        return PoseModel(KerasModels(estimator, None if runs else starter.card()))
     if source is None or runs:
         raise UserError(
             "specify what to load: the directory of an exported model, the address of a server such as "
@@ -60,13 +60,6 @@ def load(
             return PoseModel(Client(source))
         raise UserError(f"{source} does not exist and is not an address such as localhost:8500")
     return PoseModel(SavedModel(source))
-
-
-def _starter():
-    from pose_tf import starter
-    from pose_tf.evaluation.loading import load_estimator
-
-    return load_estimator(starter.folder("detector"), starter.folder("lifter")), starter.card()
 
 
 class PoseModel:

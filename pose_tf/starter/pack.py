@@ -55,6 +55,7 @@ def main():
     cli.start_tensorflow()
     from pose_tf import files
     from pose_tf.models import load_keras
+    from pose_tf.training.recipe import PATH_KEYS
     from pose_tf.training.trainer import STAGES
     from pose_tf.workdir import Workdir
 
@@ -68,9 +69,10 @@ def main():
             file.write(halve(pathlib.Path(run.file("best.keras")).read_bytes()))
         load_keras(packed.file("best.keras"))
         config = run.config()
-        for section, key in (("", "init_from"), ("data", "poses"), ("augment", "errors"), ("occlusion", "bank")):
-            part = config.get(section) if section else config
-            if part and part.get(key):
+        for path_key in ("init_from", *PATH_KEYS):
+            *sections, key = path_key.split(".")
+            part = config.get(sections[0], {}) if sections else config
+            if part.get(key):
                 part[key] = pathlib.Path(part[key]).name  # without the directories of this machine
         if stage == "detector":
             given = {"beta": _BETA.value, "confidence_beta": _CONFIDENCE_BETA.value}
