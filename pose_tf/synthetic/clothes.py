@@ -6,7 +6,7 @@ import numpy as np
 
 from pose_tf.synthetic.textures import FABRIC_SIZE, fabric, noise, random_color
 
-# Materials; TRUNK is shirt above the hem and trousers below it.
+# Materials; TRUNK is shirt above the hem and trousers below it, and has no color.
 SKIN, HAIR, EYE, LIP, SHIRT, TROUSERS, SHOE, SOLE, SEAT, HAT, TRUNK = range(11)
 ROUGH = np.array([0.03, 0.2, 0, 0, 0.16, 0.16, 0.05, 0, 0.1, 0.1, 0.16], np.float32)
 SHINE = np.array([0.07, 0.12, 0.3, 0.1, 0.02, 0.02, 0.12, 0, 0.06, 0, 0.02], np.float32)
@@ -15,7 +15,7 @@ SHINE = np.array([0.07, 0.12, 0.3, 0.1, 0.02, 0.02, 0.12, 0, 0.06, 0, 0.02], np.
 class Look(NamedTuple):
     """The clothes, hair and skin of a person. Sleeves and trousers have lengths 0 to 2; 1 ends at the elbow or knee."""
 
-    tiles: np.ndarray  # Color of each material, float32 [11, 64, 64, 3] in 0 to 1.
+    tiles: np.ndarray  # Color of each material but TRUNK, float32 [10, 64, 64, 3] in 0 to 1.
     sleeve: float
     trouser: float
     skirt: bool
@@ -35,7 +35,7 @@ def make_look(rng: np.random.Generator) -> Look:
     if rng.random() < 0.12:
         hair = np.full(3, rng.uniform(0.5, 0.8))
 
-    tiles = np.empty((len(ROUGH), FABRIC_SIZE, FABRIC_SIZE, 3), np.float32)
+    tiles = np.empty((TRUNK, FABRIC_SIZE, FABRIC_SIZE, 3), np.float32)
     tiles[SKIN] = skin
     tiles[HAIR] = hair * (1 + 0.18 * noise(rng, (6, 40), FABRIC_SIZE))[..., None]
     tiles[EYE] = 0.08

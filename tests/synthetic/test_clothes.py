@@ -14,8 +14,8 @@ def looks():
 
 def test_each_material_has_a_tile_of_colors_a_roughness_and_a_shine(looks):
     for look in looks:
-        assert look.tiles.shape == (11, 64, 64, 3) and look.tiles.dtype == np.float32
-        assert np.isfinite(look.tiles[: clothes.TRUNK]).all()
+        assert look.tiles.shape == (10, 64, 64, 3) and look.tiles.dtype == np.float32
+        assert np.isfinite(look.tiles).all()
     assert len(clothes.ROUGH) == len(clothes.SHINE) == 11
     assert clothes.ROUGH[clothes.TRUNK] == clothes.ROUGH[clothes.SHIRT] == clothes.ROUGH[clothes.TROUSERS]
 
