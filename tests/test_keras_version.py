@@ -35,6 +35,13 @@ def test_importing_the_package_does_not_import_tensorflow():
     assert done.stdout.split() == ["False", "pose_tf.models.hrnet"], done.stderr
 
 
+@pytest.mark.parametrize(("environment", "used"), [({}, "1"), ({"TF_ENABLE_ONEDNN_OPTS": "0"}, "0")])
+def test_onednn_is_used_unless_the_user_disables_it(monkeypatch, environment, used):
+    monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
+    done = run("import pose_tf, os; print(os.environ['TF_ENABLE_ONEDNN_OPTS'])", **environment)
+    assert done.stdout.split() == [used], done.stderr
+
+
 def test_keras_3_is_refused(monkeypatch):
     monkeypatch.setattr(tf.keras, "__version__", "3.15.1", raising=False)
     with pytest.raises(ImportError, match="this process has Keras 3.15.1: set TF_USE_LEGACY_KERAS=1 before"):
