@@ -30,3 +30,8 @@ def card() -> dict:
     """Entries of the starter's model card: its data, their licenses, the weights that it started from, its errors."""
     with open(os.path.join(_FOLDER, "card.json"), encoding="utf-8") as file:
         return json.load(file)
+
+
+def origin() -> dict:
+    """The entries of the card that also hold for models that contain a part of the starter or started from it."""
+    return {key: value for key, value in card().items() if key in ("data", "started_from", "limits")}

@@ -1,6 +1,11 @@
 """Tests of `pose-tf export`."""
 
 import json
+import shutil
+
+import pytest
+
+from pose_tf.cli.export import make_card
 
 
 def test_the_card_of_an_exported_model_has_its_recipes_and_errors(
@@ -24,6 +29,20 @@ def test_the_card_of_an_exported_model_has_its_recipes_and_errors(
     assert set(card["evaluation"]) == {"samples", "subjects", "trained_on", "selected_on", "true_2d", "mean_pose"}
     assert card["evaluation"]["samples"] == 60
     assert card["precision"] == "bfloat16"
+
+
+@pytest.mark.parametrize("started_from", [None, "starter", "runs/other"])
+def test_the_card_of_what_comes_from_the_starter_has_the_terms_of_its_data(detector, lifter, tmp_path, started_from):
+    shutil.copytree(lifter, tmp_path / "lifter")
+    config = json.loads((lifter / "config.json").read_text())
+    (tmp_path / "lifter" / "config.json").write_text(json.dumps(config | {"init_from": started_from or ""}))
+    card = make_card(str(detector), str(tmp_path / "lifter"))
+    assert ("starter" in card) == (started_from == "starter")
+    card = make_card("starter", str(lifter))
+    assert "Leeds Sports Pose" in card["starter"]["data"][0]["name"]
+    assert "without a license" in card["starter"]["data"][0]["terms"]
+    assert "ImageNet" in card["starter"]["started_from"]
+    assert card["validation_errors"]["detector"]["mpii/pck2d"] > 0.5
 
 
 def test_two_exports_into_one_directory_give_two_versions(start_tool, detector, lifter, tmp_path):
