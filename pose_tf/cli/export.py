@@ -28,39 +28,16 @@ flags.mark_flags_as_required(["detector", "lifter", "output_dir"])
 def main():
     start_tensorflow()
     from pose_tf.evaluation.loading import load_estimator
+    from pose_tf.export.model_card import describe_runs
     from pose_tf.export.saved_model import export
 
     estimator = load_estimator(_DETECTOR.value, _LIFTER.value, _FLIP_TEST.value)
-    card = make_card(_DETECTOR.value, _LIFTER.value)
+    card = describe_runs(_DETECTOR.value, _LIFTER.value)
     if _REPORT.value:
         card["evaluation"] = _totals(_REPORT.value)
     with argument("--output_dir"):
         path = export(estimator, _OUTPUT_DIR.value, _PRECISION.value, card)
     print(f"SavedModel {path}")
-
-
-def make_card(detector: str, lifter: str) -> dict:
-    """The entries of the model card about two runs: their recipes and errors, and the starter's data and its terms if
-    one of them is the starter's or started from it.
-    """
-    from pose_tf import starter
-    from pose_tf.training.trainer import STAGES
-    from pose_tf.workdir import Workdir
-
-    card = {"training": {}, "validation_errors": {}}
-    for stage, path in (("detector", detector), ("lifter", lifter)):
-        workdir = Workdir(starter.run_dir(path, stage))
-        config = workdir.config()
-        card["training"][config.stage] = config.to_dict()
-        of_starter = workdir.path == starter.folder(stage)
-        card["validation_errors"][config.stage] = (
-            starter.card()["validation_errors"][stage]
-            if of_starter
-            else workdir.best_errors(STAGES[stage].validation_metric)
-        )
-        if of_starter or config.get("init_from") == starter.NAME:
-            card["starter"] = starter.origin()
-    return card
 
 
 def _totals(path):

@@ -31,3 +31,31 @@ def describe(estimator) -> dict:
         "flip_test": {"detector": estimator.flip_detector, "lifter": estimator.flip_lifter},
         "parameters": {"detector": estimator.detector.count_params(), "lifter": estimator.lifter.count_params()},
     }
+
+
+def describe_runs(detector: str, lifter: str) -> dict:
+    """The entries of the model card about two runs: their recipes and errors. If one of them is the starter's, or has
+    started from it, also the starter's data and its terms.
+
+    Args:
+        detector: workdir of a detector, or `starter`.
+        lifter: workdir of a lifter, or `starter`.
+    """
+    from pose_tf import starter
+    from pose_tf.training.trainer import STAGES
+    from pose_tf.workdir import Workdir
+
+    card = {"training": {}, "validation_errors": {}}
+    for stage, path in (("detector", detector), ("lifter", lifter)):
+        workdir = Workdir(starter.run_dir(path, stage))
+        config = workdir.config()
+        of_starter = workdir.path == starter.folder(stage)
+        card["training"][config.stage] = config.to_dict()
+        card["validation_errors"][config.stage] = (
+            starter.card()["validation_errors"][stage]
+            if of_starter
+            else workdir.best_errors(STAGES[stage].validation_metric)
+        )
+        if of_starter or config.get("init_from") == starter.NAME:
+            card["starter"] = starter.origin()
+    return card

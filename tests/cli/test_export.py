@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from pose_tf.cli.export import make_card
+from pose_tf.export.model_card import describe_runs
 
 
 def test_the_card_of_an_exported_model_has_its_recipes_and_errors(
@@ -36,9 +36,9 @@ def test_the_card_of_what_comes_from_the_starter_has_the_terms_of_its_data(detec
     shutil.copytree(lifter, tmp_path / "lifter")
     config = json.loads((lifter / "config.json").read_text())
     (tmp_path / "lifter" / "config.json").write_text(json.dumps(config | {"init_from": started_from or ""}))
-    card = make_card(str(detector), str(tmp_path / "lifter"))
+    card = describe_runs(str(detector), str(tmp_path / "lifter"))
     assert ("starter" in card) == (started_from == "starter")
-    card = make_card("starter", str(lifter))
+    card = describe_runs("starter", str(lifter))
     assert "Leeds Sports Pose" in card["starter"]["data"][0]["name"]
     assert "without a license" in card["starter"]["data"][0]["terms"]
     assert "ImageNet" in card["starter"]["started_from"]
