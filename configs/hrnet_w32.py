@@ -7,7 +7,7 @@ Published:  PA-MPJPE 58.59 mm with the feed-forward lifter, from pretrained weig
 Differs:    from the paper's training in PyTorch, as far as it is known: weight decay is decoupled, where PyTorch's Adam
             couples it (config.optimizer.weight_decay_form = "coupled"); biases and batch normalization do not decay,
             where PyTorch decays all (decay_biases = True); and it starts from random weights, unless
-            config.init_from names imported ones (README, Weights from PyTorch). Occluders are new in every step; the
+            config.init_from names imported ones (docs/training.md). Occluders are new in every step; the
             paper pasted them once.
 Run:        pose-tf train --config=hrnet_w32 --data_dir=DATA --workdir=runs/hrnet_w32
 """

@@ -6,7 +6,8 @@ Differs:    from the paper: the network, on images of 192 px; eight of ten sampl
             shifted and cut in half, because photographed people are often not upright and not whole. No occlusion.
             beta: of two places where a joint may be, the coordinate is the likelier one, not their middle; the
             confidence comes from a lower one, at which it is about the probability that the joint is right.
-Run:        in two parts, at 128 px and at 192 px: docs/starter.md has the commands and what was tried.
+Run:        in three parts, at 128 px, at 192 px and on cleaned labels: docs/starter.md has the commands and what was
+            tried. What ships sees images of 224 px.
 """
 
 from pose_tf.configs import base

@@ -95,7 +95,10 @@ def main():
         data = fingerprint.of_records(_DATA_DIR.value, "mpii")
     else:
         estimator = load_estimator(_DETECTOR.value, _LIFTER.value, _FLIP_TEST.value, **decoding)
-        subjects = list(workdirs[0].config().data.validation_subjects) if _HELD_OUT.value else subjects
+        if _HELD_OUT.value:
+            subjects = list(workdirs[0].config().get("data", {}).get("validation_subjects", ()))
+            if not subjects:
+                raise UserError(f"--held_out: the training of {_DETECTOR.value} held out no subject; give --subjects")
         occluders = OccluderBank.load(_OCCLUDERS.value) if _OCCLUDERS.value else None
         report, arrays = evaluator.evaluate_images(estimator, _DATA_DIR.value, subjects, _BATCH_SIZE.value, occluders)
         data = fingerprint.of_records(_DATA_DIR.value)

@@ -1,6 +1,7 @@
 """Tests of `pose-tf evaluate`."""
 
 import json
+import shutil
 
 import cv2
 import numpy as np
@@ -79,6 +80,19 @@ def test_what_training_holds_out_is_evaluated(run_tool, fails, sample_data, dete
     assert 0 < int(lines[0].split()[0]) < 4
     message = fails("evaluate", *flags, f"--lifter={lifter}", "--subjects=8")
     assert message.startswith("error: --held_out selects subjects of --data_dir")
+
+
+@pytest.mark.parametrize("data", [{"validation_subjects": []}, None])
+def test_a_detector_that_held_nothing_out_is_named(fails, sample_data, detector, lifter, tmp_path, data):
+    """As a recipe may say, and as imported detectors have no recipe of data."""
+    shutil.copytree(detector, tmp_path / "detector")
+    config = json.loads((detector / "config.json").read_text())
+    data = {} if data is None else {"data": config.pop("data") | data}
+    config.pop("data", None)
+    (tmp_path / "detector" / "config.json").write_text(json.dumps(config | data))
+    flags = (f"--data_dir={sample_data}", f"--detector={tmp_path}/detector", f"--lifter={lifter}", "--held_out")
+    message = fails("evaluate", *flags)
+    assert message == f"error: --held_out: the training of {tmp_path}/detector held out no subject; give --subjects"
 
 
 def test_evaluation_says_what_is_missing(fails, sample_data, lifter, tmp_path):
