@@ -48,7 +48,6 @@ def main():
     careful = from_trusted if any(trusted) else np.ones_like(from_trusted)
     joints = Offsets(joints[careful], labels[careful])(joints)
     merged, outcomes = merge(labels, detected, joints, visibility)
-    merged[from_trusted] = labels[from_trusted]
     os.makedirs(folder, exist_ok=True)
     poses = iter(merged)
     for shard, keep in zip(shards, trusted):
