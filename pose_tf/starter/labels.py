@@ -20,7 +20,8 @@ LANDMARKS = {
 """Numbers of BlazePose's landmarks (Bazarevsky et al., 2020) of the joints that it shares with Human3.6M."""
 JOINTS = [skeleton.H36M.index(name) for name in LANDMARKS]
 MPII_JOINTS = [skeleton.MPII.index(name) for name in LANDMARKS]
-HIPS, SHOULDERS = ([skeleton.H36M.index(side + part) for side in "LR"] for part in ("Hip", "Shoulder"))
+HIPS, SHOULDERS = ([list(LANDMARKS).index(side + part) for side in "LR"] for part in ("Hip", "Shoulder"))
+"""Positions in `JOINTS`."""
 NEAR = 0.25
 """Joints that are no farther apart agree. The unit is the torso, from the left shoulder to the right hip."""
 VISIBLE = 0.8
@@ -41,9 +42,10 @@ def upright(pose2d: np.ndarray, size: int) -> np.ndarray:
     Returns:
         float [2, 3]: maps x, y, 1 in the square to px of the image.
     """
-    hip = pose2d[HIPS].mean(axis=0)
-    up = pose2d[SHOULDERS].mean(axis=0) - hip
-    side = 2 * MARGIN * np.linalg.norm(pose2d[JOINTS] - hip, axis=1).max()
+    joints = pose2d[JOINTS]
+    hip = joints[HIPS].mean(axis=0)
+    up = joints[SHOULDERS].mean(axis=0) - hip
+    side = 2 * MARGIN * np.linalg.norm(joints - hip, axis=1).max()
     up = np.array([0, -1]) if np.linalg.norm(up) <= 0.05 * side else up / np.linalg.norm(up)
     turn = np.array([[-up[1], -up[0]], [up[0], -up[1]]]) * max(side, 1) / size
     return np.column_stack([turn, hip - turn @ np.full(2, (size - 1) / 2)])
@@ -125,9 +127,8 @@ class Offsets:
     def _frame(joints):
         """Origin and unit of the coordinates of the body, complex [N, 1]."""
         points = _complex(joints)
-        hips, shoulders = ([JOINTS.index(joint) for joint in part] for part in (HIPS, SHOULDERS))
-        origin = points[:, hips].mean(axis=1, keepdims=True)
-        up = points[:, shoulders].mean(axis=1, keepdims=True) - origin
+        origin = points[:, HIPS].mean(axis=1, keepdims=True)
+        up = points[:, SHOULDERS].mean(axis=1, keepdims=True) - origin
         size = np.abs(points - origin).max(axis=1, keepdims=True)
         return origin, size * up / np.maximum(np.abs(up), 1e-6)
 
@@ -154,8 +155,8 @@ def merge(labels, detected, joints, visibility) -> tuple[np.ndarray, np.ndarray]
         float [N, 12, 2] px, NaN where no label remains; and what happened to each label, int [N, 12]: a position in
         `OUTCOMES`.
     """
-    left, right = JOINTS.index(SHOULDERS[0]), JOINTS.index(HIPS[1])
-    torso = np.max([np.linalg.norm(pose[:, left] - pose[:, right], axis=-1) for pose in (joints, detected)], axis=0)
+    torsos = [pose[:, SHOULDERS[0]] - pose[:, HIPS[1]] for pose in (joints, detected)]
+    torso = np.linalg.norm(torsos, axis=-1).max(axis=0)
     other_side = [JOINTS.index(skeleton.H36M.mirror[joint]) for joint in JOINTS]
     swapped = labels[:, other_side]
 
@@ -198,7 +199,7 @@ def estimate_joints(shards: list[str], detect, blazepose: BlazePose) -> tuple:
         for image, crop, known, pose in zip(images, crops, labels, found.numpy()):
             pose = crop.to_image(pose).numpy()
             around = pose.copy()
-            if not np.isnan(known[[JOINTS.index(joint) for joint in HIPS + SHOULDERS]]).any():
+            if not np.isnan(known[HIPS + SHOULDERS]).any():
                 around[JOINTS] = np.where(np.isnan(known), pose[JOINTS], known)
             rows.append((known, pose[JOINTS], *blazepose(image.numpy(), around)))
             bar.update()
