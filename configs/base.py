@@ -115,6 +115,7 @@ def lifter(network: str = "feed_forward") -> ConfigDict:
     config.augment.arm_swap = 0.0  # probability of another sample's arm
     config.augment.bone_length_noise = 0.0  # standard deviation, relative
     config.augment.tilt = 0.0  # with recompose: standard deviation in degrees of turns about the horizontal axis
+    config.augment.tilt_mean = 0.0  # and their mean; below 0: as if the camera looked down less steeply
     config.augment.roll = 0.0  # and then about the axis of the camera
     config.augment.noise_px = 0.0  # standard deviation of the noise on 2D joints
     config.augment.errors = ""  # errors of a detector to add to 2D joints; a file of pose-tf evaluate --errors

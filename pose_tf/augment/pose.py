@@ -46,6 +46,7 @@ class PoseAugmenter:
         bone_length_noise: standard deviation of the logarithm of each bone's length; left and right stay equal.
         noise_px: standard deviation of the noise added to each 2D coordinate.
         tilt: standard deviation in degrees of a turn of recomposed people about the camera's horizontal axis.
+        tilt_mean: mean of these turns; above 0, heads come nearer, as if the camera looked down more steeply.
         roll: the same, after it, about the axis of the camera.
         errors: float32 [M, 17, 2] px: a detector's errors in M images, see `pose_tf.data.detector_errors`. Those of a
             random image, mirrored or not, are added to the 2D joints of each sample. None adds none.
@@ -61,6 +62,7 @@ class PoseAugmenter:
         bone_length_noise: float,
         noise_px: float,
         tilt: float = 0.0,
+        tilt_mean: float = 0.0,
         roll: float = 0.0,
         errors: np.ndarray | None = None,
     ):
@@ -74,6 +76,7 @@ class PoseAugmenter:
         self._bone_length_noise = bone_length_noise
         self._noise_px = noise_px
         self._tilt = math.radians(tilt)
+        self._tilt_mean = math.radians(tilt_mean)
         self._roll = math.radians(roll)
         self._errors = None
         if errors is not None:
@@ -130,9 +133,9 @@ class PoseAugmenter:
         bones = tf.where(chance(5, 0.5), mirrored, bones)
         bones = _turn(bones, tf.random.stateless_uniform([batch], seeds[6], maxval=2 * math.pi))
         pose3d = tf.matmul(_TO_POSE, tf.matmul(bones, self._frame))
-        if self._tilt:
-            tilted = _turn(tf.roll(pose3d, -1, -1), tf.random.stateless_normal([batch], seeds[7]) * self._tilt)
-            pose3d = tf.roll(tilted, 1, -1)  # y, z, x and back
+        if self._tilt or self._tilt_mean:
+            angle = self._tilt_mean + tf.random.stateless_normal([batch], seeds[7]) * self._tilt
+            pose3d = tf.roll(_turn(tf.roll(pose3d, -1, -1), angle), 1, -1)  # y, z, x and back
         if self._roll:
             pose3d = _turn(pose3d, tf.random.stateless_normal([batch], seeds[8]) * self._roll)
         return pose3d

@@ -91,6 +91,7 @@ STAGES = {
         "augment.arm_swap": SHARE,
         "augment.bone_length_noise": Range(0, 1),
         "augment.tilt": Range(0, 180),
+        "augment.tilt_mean": Range(-180, 180),
         "augment.roll": Range(0, 180),
         "augment.noise_px": Range(0, CROP_SIZE),
         "augment.errors": TEXT,
@@ -129,6 +130,7 @@ OPTIONAL_KEYS = (  # recipes of earlier versions lack them
     "augment.shift",
     "augment.half_body",
     "augment.tilt",
+    "augment.tilt_mean",
     "augment.roll",
     "augment.errors",
 )

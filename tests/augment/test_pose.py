@@ -71,6 +71,12 @@ def test_people_are_turned_about_an_axis_of_the_camera(people, option, axis):
     assert 13 < angles.std() < 27 and abs(angles.mean()) < 10  # of 40
 
 
+def test_a_mean_tilt_brings_heads_nearer(people):
+    sine, cosine = np.sin(np.radians(10)), np.cos(np.radians(10))
+    expected = [[1, 0, 0], [0, cosine, -sine], [0, sine, cosine]]  # up, (0, -1, 0), becomes (0, -cosine, -sine)
+    np.testing.assert_allclose(turns(people, tilt_mean=10.0), np.tile(expected, (40, 1, 1)), atol=1e-3)
+
+
 def test_2d_is_the_perspective_image_of_3d(people):
     pose2d, pose3d = augment(people, recompose=True, upper_body_swap=0.5, bone_length_noise=0.05, tilt=10.0, roll=40.0)
     rays = pose3d[..., :2] / pose3d[..., 2:]

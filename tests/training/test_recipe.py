@@ -122,6 +122,12 @@ def test_a_number_out_of_its_range_is_named(stage, key, value):
         ("feed_forward", {"train.epochs": 0.0}, "config.train.epochs is 0.0; it must be above 0 and at most 1000000"),
         ("feed_forward", {"model.units": 0}, "config.model.units is 0; it must be a whole number of at least 1"),
         ("feed_forward", {"model.units": 64.0}, "config.model.units is 64.0; it must be a whole number"),
+        (
+            "feed_forward",
+            {"augment.tilt_mean": -181.0},
+            "augment.tilt_mean is -181.0; it must be at least -180 and at most",
+        ),
+        ("feed_forward", {"augment.tilt_mean": math.nan}, "config.augment.tilt_mean is nan"),
         ("feed_forward", {"model.dropout": 1.0}, "config.model.dropout is 1.0; it must be at least 0 and at most 0.99"),
         ("sem_gcn", {"model.channels": 1}, "config.model.channels is 1"),
         ("hrnet_w32", {"model.width": 0}, "config.model.width is 0"),
