@@ -32,6 +32,13 @@ def test_switched_off_it_is_the_identity(people):
     np.testing.assert_array_equal(pose3d, people[1])
 
 
+def test_without_recomposing_people_keep_their_limbs(people):
+    changes = {"upper_body_swap": 1.0, "arm_swap": 1.0, "bone_length_noise": 0.5, "tilt": 90.0, "roll": 90.0}
+    pose2d, pose3d = augment(people, **changes)
+    np.testing.assert_array_equal(pose2d, people[0])
+    np.testing.assert_array_equal(pose3d, people[1])
+
+
 def test_errors_of_random_images_are_added_mirrored_or_not(people):
     mirror = [0, 4, 5, 6, 1, 2, 3, 7, 8, 9, 10, 14, 15, 16, 11, 12, 13]
     errors = np.random.default_rng(0).normal(0, 9, (3, 17, 2)).astype(np.float32)
