@@ -80,7 +80,7 @@ def detector(network: str = "hrnet") -> ConfigDict:
     config.optimizer.learning_rate = 1e-5
     config.train.epochs = 3.0
     config.train.half_size_until = 0.0  # fraction of the steps that use images of half the size, 128x128
-    config.train.steps_per_call = 10  # steps in one call of the compiled loop; signals are handled between calls
+    config.train.steps_per_call = 10  # at most so many steps between returns to Python
     config.train.report_every_steps = 100
     config.train.validate_every_epochs = 0.1
     return config.lock()
@@ -110,11 +110,11 @@ def lifter(network: str = "feed_forward") -> ConfigDict:
     config.data.poses = ""  # path of an .npz file of poses; used instead of records
 
     config.augment = ConfigDict()
-    config.augment.recompose = False  # another heading and another body for every pose
+    config.augment.recompose = False  # another heading and another body for every pose; the next six need it
     config.augment.upper_body_swap = 0.0  # probability of another sample's upper body
-    config.augment.arm_swap = 0.0  # probability of another sample's arm
+    config.augment.arm_swap = 0.0  # probability of another sample's arm, for each arm
     config.augment.bone_length_noise = 0.0  # standard deviation, relative
-    config.augment.tilt = 0.0  # with recompose: standard deviation in degrees of turns about the horizontal axis
+    config.augment.tilt = 0.0  # standard deviation in degrees of turns about the horizontal axis
     config.augment.tilt_mean = 0.0  # and their mean; below 0: as if the camera looked down less steeply
     config.augment.roll = 0.0  # and then about the axis of the camera
     config.augment.noise_px = 0.0  # standard deviation of the noise on 2D joints
@@ -124,7 +124,7 @@ def lifter(network: str = "feed_forward") -> ConfigDict:
 
     config.optimizer.learning_rate = 5e-4
     config.train.epochs = 20.0
-    config.train.steps_per_call = 100  # steps in one call of the compiled loop; signals are handled between calls
+    config.train.steps_per_call = 100  # at most so many steps between returns to Python
     config.train.report_every_steps = 500
     config.train.validate_every_epochs = 1.0
     return config.lock()
@@ -142,7 +142,7 @@ def _common(stage):
     config.jit_compile = False  # True: XLA compiles the network, the losses and the gradients
     config.deterministic = False  # True: use only kernels with reproducible results, on GPUs, too; slower
     config.batch_norm = "replica"  # statistics of each replica's samples; or synchronized, or frozen
-    config.profile_steps = ()  # (10, 15): profile steps 10 to 14 for TensorBoard
+    config.profile_steps = ()  # (10, 15): profile steps 10 to 14, counted from 0, for TensorBoard
     config.flip_test = False  # True: average predictions with those for the mirror image, at twice the cost
 
     config.data = ConfigDict()

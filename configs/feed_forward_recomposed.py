@@ -1,8 +1,9 @@
 """The feed-forward lifter for people and motions that it has not seen.
 
 Differs:    from the paper: every training pose is recomposed (another heading, another body, limbs of other samples);
-            the loss is the mean distance of the joints, not its square; no dropout; a cosine schedule; predictions are
-            averaged with the mirror image's.
+            the loss is the mean distance of the joints, not its square; no dropout; batches of 128; Adam 1e-3 with
+            warm-up, cosine decay and clipped gradients, no weight decay; predictions are averaged with the mirror
+            image's.
 Run:        pose-tf train --config=feed_forward_recomposed --data_dir=DATA --workdir=runs/lifter
             or on poses alone: --config.data.poses=POSES.npz --config.data.validation_subjects="(9,10,11)"
 """

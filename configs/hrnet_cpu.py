@@ -5,9 +5,9 @@ Differs:    from the paper: half the channels before the branches, one exchange 
             units; Adam 1e-3 with warm-up and cosine decay; the absolute distance of the soft-argmax in place of the
             squared one (integral_l1), and a cross-entropy to a Gaussian, which shows the softmax where its mass
             belongs; three quarters of the steps use images of half the size, at a quarter of the cost; mirror images,
-            slight rotation and scale; bfloat16. Occlusion is off, because these few epochs are too short for it: on
-            rendered people it raised the error on clean images from 6.87 to 7.36 px and lowered it on occluded ones
-            from 16.46 to 13.46 px.
+            slight rotation and scale, no changes of color; bfloat16; weight decay 1e-4. Occlusion is off, because these
+            few epochs are too short for it: on rendered people it raised the error on clean images from 6.87 to 7.36 px
+            and lowered it on occluded ones from 16.46 to 13.46 px.
             To turn it on: --config.occlusion.probability=0.5 --config.occlusion.bank=occluders.npz
 Run:        pose-tf train --config=hrnet_cpu --data_dir=DATA --workdir=runs/hrnet_cpu
 """

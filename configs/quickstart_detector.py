@@ -3,7 +3,7 @@
 Differs:    from the paper: half the channels before the branches, one exchange in each stage and half the residual
             units; images are averaged to 128x128 first; Adam 2e-3 with warm-up and cosine decay; the absolute distance
             of the soft-argmax in place of the squared one (integral_l1), and a cross-entropy to a Gaussian; mirror
-            images, in training and when predicting; bfloat16.
+            images, in training and when predicting; no occlusion and no changes of color; bfloat16; weight decay 1e-4.
 Run:        tools/quickstart.sh
 """
 

@@ -176,6 +176,25 @@ def test_the_reference_is_made_from_the_docstrings_without_a_warning(tmp_path):
     assert "uint8 [H, W, 3] RGB" in (tmp_path / "pose_tf" / "predict" / "model.html").read_text()
 
 
+def test_parts_of_tensorflow_that_may_break_are_used_where_the_table_says():
+    sources = {path.relative_to(ROOT): path.read_text() for path in (ROOT / "pose_tf").rglob("*.py")}
+    _, section = (ROOT / "docs" / "architecture.md").read_text().split("## What breaks first")
+    checked = set()
+    for row in re.findall(r"^\| (.*) \|$", section, re.MULTILINE)[1:]:
+        what, where, _ = row.split(" | ")
+        parts = set(re.findall(r"`([\w.]+)`", what))
+        places = [pathlib.Path(place) for place in re.findall(r"`([^`]+)`", where)]
+        places = [place if place.parts[0] == "pose_tf" else places[0].parent / place for place in places]
+        users = [path for path, source in sources.items() if any(part in source for part in parts)]
+        if parts:
+            assert all(any(path.is_relative_to(place) for place in places) for path in users), f"{users} use {what}"
+            assert all(any(path.is_relative_to(place) for path in users) for place in places), (
+                f"{what} is not in {where}"
+            )
+        checked |= parts
+    assert {"tf_keras", "tf.raw_ops", "tf.compat.v1", "tensorflow.python", "tensorflow_addons"} <= checked
+
+
 def test_the_fast_tests_cover_every_package():
     listed = [line for line in (ROOT / "tests" / "fast.txt").read_text().splitlines() if not line.startswith("#")]
     assert all((ROOT / name).is_file() for name in listed)

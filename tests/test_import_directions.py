@@ -3,6 +3,7 @@
 import ast
 import graphlib
 import pathlib
+import re
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -29,6 +30,25 @@ def imports(name):
 
 def test_no_modules_import_each_other():
     list(graphlib.TopologicalSorter({name: imports(name) for name in PATHS}).static_order())
+
+
+COMMANDS_OF_STARTER = {"pose_tf.starter.clean", "pose_tf.starter.pack"}
+
+
+def floor_plan():
+    """{package or module: number of its line} in docs/architecture.md."""
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    (plan,) = re.findall(r"^    pose_tf/\n((?:      .*\n)+)", text, re.MULTILINE)
+    lines = [re.findall(r"(\w+)(?:/|\.py)(?= )", line) for line in plan.splitlines()]
+    return {name: number for number, names in enumerate(lines) for name in names}
+
+
+def test_every_import_leads_to_the_same_line_of_the_floor_plan_or_up():
+    plan = floor_plan()
+    for name in PATHS.keys() - {"pose_tf"}:
+        line = plan["cli" if name in COMMANDS_OF_STARTER else name.split(".")[1]]
+        for other in imports(name):
+            assert other not in COMMANDS_OF_STARTER and plan[other.split(".")[1]] <= line, f"{name} imports {other}"
 
 
 def test_data_neither_draws_nor_needs_synthetic_people():

@@ -253,6 +253,12 @@ def test_a_file_that_cannot_be_read_is_named(workdir):
     assert "cannot be read" in refusal(workdir, "config.json", workdir.config)
 
 
+def test_a_run_that_has_no_model_yet_says_so(workdir):
+    os.remove(workdir.file("best.keras"))
+    with pytest.raises(UserError, match="has no best.keras: the run has not reached its first validation yet"):
+        workdir.load_best("lifter")
+
+
 @pytest.mark.parametrize("model", [lambda: HRNet(4, stem=4, modules=(1, 1, 1), blocks=1), lambda: FeedForward(16, 8)])
 def test_a_model_of_another_stage_or_of_other_joints_is_named(workdir, model):
     model().save(workdir.file("best.keras"))

@@ -5,7 +5,7 @@ Reproduces: train_2d_hrnet.py of the authors' repository (A-3D-Human-Pose-Estima
             epochs, batch 16, from ImageNet weights.
 Published:  PA-MPJPE 58.59 mm with the feed-forward lifter, on Human3.6M.
 Differs:    from hrnet_w32 (the paper) in the loss, the argmax instead of the expectation, the penalty on the loss
-            instead of decoupled decay, the schedule, 1 to 7 occluders, and jitter of the hue.
+            of all weights instead of decoupled decay of kernels, the schedule, 1 to 7 occluders, and jitter of the hue.
             From the released code: occluders and colors are new in every step and off in validation; one subject is
             held out instead of a tenth of the frames; joints outside the image do not count, where the released code
             leaves out the image.

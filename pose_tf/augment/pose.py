@@ -33,14 +33,13 @@ class PoseAugmenter:
 
     A recomposed person has the pose of a sample, possibly with limbs of other samples of the batch, the bone lengths of
     a random training subject, and a random heading. The camera sees it in perspective at the sample's position and
-    crops
-    it like the sample: with the same center and the same longest side of the 2D bounding box.
+    crops it like the sample: with the same center and the same longest side of the 2D bounding box.
 
     Args:
         pose3d: float [N, 17, 3] mm, absolute: the training poses, which give the direction of gravity and the bone
             lengths.
         subject: int [N].
-        recompose: whether to recompose.
+        recompose: whether to recompose; without it, swaps, noise of bone lengths, tilt and roll have no effect.
         upper_body_swap: probability that everything above the hip comes from another sample.
         arm_swap: probability, for each arm, that elbow and wrist come from another sample.
         bone_length_noise: standard deviation of the logarithm of each bone's length; left and right stay equal.

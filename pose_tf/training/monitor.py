@@ -33,7 +33,8 @@ class Monitor:
         worker: number of this process among the workers of the run; only worker 0 reports.
 
     Raises:
-        UserError: raised by every method if a file cannot be written.
+        UserError: a file cannot be written; every method may raise it. TensorFlow does not notice all failures to write
+            its events.
     """
 
     def __init__(self, workdir, start_step: int, validated_step: int, total_steps: int, worker: int = 0):
@@ -60,14 +61,16 @@ class Monitor:
                 except (OSError, tf.errors.OpError) as error:
                     why = reason(error) if isinstance(error, tf.errors.OpError) else error.strerror
                     raise UserError(f"{path} cannot be read: {why}") from None
-        self._writer = tf.summary.create_file_writer(folder)
+        with self._named_errors():
+            self._writer = tf.summary.create_file_writer(folder)
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
         self._bar.close()
-        self._writer.close()
+        with self._named_errors():
+            self._writer.close()
 
     @property
     def _path(self):
@@ -126,37 +129,42 @@ class Monitor:
                 file.write(json.dumps(line) + "\n")
         except OSError as error:
             raise UserError(f"{self._path} cannot be written: {error.strerror}") from None
-        with self._writer.as_default(step):
+        with self._events(step):
             for name, value in values.items():
                 tf.summary.scalar(f"{split}/{name}", value)
-        self._flush()
         self._shown |= {f"{split[:3]} {name}": f"{value:.4g}" for name, value in values.items() if name in SHOWN}
         self._bar.set_postfix(self._shown)
 
     def image(self, step: int, name: str, image) -> None:
         """Shows an image, uint8 [H, W, 3], in TensorBoard."""
-        with self._writer.as_default(step):
+        with self._events(step):
             tf.summary.image(name, image[None])
-        self._flush()
 
     def poses(self, step: int, name: str, pose3d) -> None:
         """Shows 3D poses, float [N, 17, 3] mm, as rotatable meshes in TensorBoard."""
         vertices, colors, faces = viz.mesh(pose3d)
-        with self._writer.as_default(step):
+        with self._events(step):
             mesh_summary.mesh(name, vertices[None], faces=faces[None], colors=colors[None], step=step)
-        self._flush()
 
     def recipe(self, config) -> None:
         """Shows the recipe in TensorBoard, as text and as hyperparameters for comparing runs."""
-        with self._writer.as_default(0):
+        with self._events(0):
             tf.summary.text("config", f"```\n{config}\n```")
             if not self._silent:
                 hparams_api.hparams(_settings(config), trial_id=os.path.abspath(self._workdir.path))
-        self._flush()
 
-    def _flush(self):
-        try:
+    @contextlib.contextmanager
+    def _events(self, step):
+        """Writes the summaries of the body as events of a step, and flushes them."""
+        with self._named_errors():
+            with self._writer.as_default(step):
+                yield
             self._writer.flush()
+
+    @contextlib.contextmanager
+    def _named_errors(self):
+        try:
+            yield
         except tf.errors.OpError as error:
             raise UserError(f"{self._workdir.file('tensorboard')} cannot be written: {reason(error)}") from None
 

@@ -134,7 +134,7 @@ OPTIONAL_KEYS = (  # recipes of earlier versions lack them
     "augment.roll",
     "augment.errors",
 )
-EXECUTION_KEYS = (  # control how a run is computed and reported, not its results; may change when a run is resumed
+EXECUTION_KEYS = (  # how a run is computed and reported, not what it learns; may change when a run is resumed
     "init_from",
     "strategy",
     "tf32",

@@ -32,6 +32,13 @@ def test_switched_off_it_is_the_identity(people):
     np.testing.assert_array_equal(pose3d, people[1])
 
 
+def test_without_recomposing_people_keep_their_limbs(people):
+    changes = {"upper_body_swap": 1.0, "arm_swap": 1.0, "bone_length_noise": 0.5, "tilt": 90.0, "roll": 90.0}
+    pose2d, pose3d = augment(people, **changes)
+    np.testing.assert_array_equal(pose2d, people[0])
+    np.testing.assert_array_equal(pose3d, people[1])
+
+
 def test_errors_of_random_images_are_added_mirrored_or_not(people):
     mirror = [0, 4, 5, 6, 1, 2, 3, 7, 8, 9, 10, 14, 15, 16, 11, 12, 13]
     errors = np.random.default_rng(0).normal(0, 9, (3, 17, 2)).astype(np.float32)
@@ -113,6 +120,54 @@ def test_people_turn_all_around_and_are_mirrored(people):
     assert np.abs(np.exp(1j * heading).mean()) < 0.4
     up = pose3d[:, skeleton.H36M.index("Thorax"), 1] - pose3d[:, 0, 1]
     assert (up < 0).mean() > 0.8  # y points down, and most people are upright
+
+
+LEGS = ["RHip", "RKnee", "RFoot", "LHip", "LKnee", "LFoot"]
+TORSO = ["Spine", "Thorax", "LShoulder", "RShoulder"]
+
+
+def directions(pose3d):
+    """Cosines of the angles between all bones, which stay the same when someone is turned. [B, bones, bones]"""
+    bones = np.stack([pose3d[:, child] - pose3d[:, parent] for child, parent in skeleton.H36M.bones], axis=1)
+    bones /= np.linalg.norm(bones, axis=-1, keepdims=True)
+    return bones @ bones.transpose(0, 2, 1)
+
+
+def distances(people, joints, **options):
+    """How much recomposed people differ from all original ones in the angles between the bones to some joints.
+
+    The entry [i, j] is the largest difference between the person i and the sample j, mirrored or not.
+    """
+    found, given = directions(augment(people, recompose=True, **options)[1]), directions(people[1])
+    child = {child: number for number, (child, _) in enumerate(skeleton.H36M.bones)}
+    bones = [child[skeleton.H36M.index(name)] for name in joints]
+    swapped = [child[skeleton.H36M.mirror[skeleton.H36M.index(name)]] for name in joints]
+    found = found[:, bones][:, :, bones]
+    candidates = np.stack([given[:, order][:, :, order] for order in (bones, swapped)])
+    return np.abs(found[None, :, None] - candidates[:, None]).max(axis=(3, 4)).min(axis=0)
+
+
+def replaced(people, joints, **options):
+    """The share of people with angles between these bones that are not those of the same sample."""
+    return np.mean(np.diag(distances(people, joints, **options)) > 1e-3)
+
+
+def test_the_upper_body_comes_from_another_sample_with_its_probability(people):
+    upper = [name for name in skeleton.H36M.joints if name != "Hip" and name not in LEGS]
+    assert [replaced(people, upper, upper_body_swap=share) for share in (0.0, 1.0)] == [0, 1]
+    assert 0.25 < replaced(people, upper, upper_body_swap=0.5) < 0.75
+    assert replaced(people, LEGS, upper_body_swap=1.0) == 0
+    assert distances(people, upper, upper_body_swap=1.0).min(axis=1).max() < 1e-3  # of one other sample
+
+
+def test_each_arm_comes_from_another_sample_with_its_probability(people):
+    for arm in (["LElbow", "LWrist"], ["RElbow", "RWrist"]):
+        assert [replaced(people, TORSO + arm, arm_swap=share) for share in (0.0, 1.0)] == [0, 1]
+        assert 0.25 < replaced(people, TORSO + arm, arm_swap=0.5) < 0.75
+        assert distances(people, arm, arm_swap=1.0).min(axis=1).max() < 1e-3
+    assert replaced(people, LEGS + TORSO, arm_swap=1.0) == 0
+    both = TORSO + ["LElbow", "LWrist", "RElbow", "RWrist"]
+    assert replaced(people, both, arm_swap=0.5) > 0.6  # one of them, or both
 
 
 def test_noise_has_its_standard_deviation_and_leaves_3d_alone(people):

@@ -75,6 +75,12 @@ def test_what_is_not_labeled_has_no_weight():
     assert np.isnan(sample["pose3d"]).all() and sample["action"] == -1
 
 
+def test_one_photo_in_20_is_held_out():
+    photos = [records.encode(make_photo(number, (16, 16)), records.MPII) for number in range(1000)]
+    subject = np.array([MPII.decode(photo, "here")["subject"] for photo in photos])
+    assert 30 < np.isin(subject, held_out(MPII, subject, ())).sum() < 70
+
+
 def test_decoding_outside_of_graphs_gives_the_same():
     for number in range(4):
         serialized = records.encode(make_photo(number, (90, 130), unlabeled=[number]), records.MPII)

@@ -1,15 +1,20 @@
 """Tests of evaluation reports: averages over joints, actions and subjects."""
 
+import types
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from pose_tf import files
 from pose_tf.data import pipeline, records
+from pose_tf.data.occluders import OccluderBank
 from pose_tf.data.record_index import index_records
 from pose_tf.data.sources import MPII
 from pose_tf.evaluation import evaluator
 from pose_tf.evaluation.report import format_report
+from pose_tf.models.statistics import PoseStatistics
+from pose_tf.synthetic.sample import render_sample
 from pose_tf.workdir import Workdir
 from tests.data.photos import make_photo
 
@@ -137,3 +142,21 @@ def test_joints_that_are_never_in_the_crop_have_no_error():
     evaluation = {"samples": 2, "subjects": [8], "pose2d": report}
     evaluation["detected_2d"] = evaluator.report_3d(np.zeros((2, 17, 3)), np.zeros((2, 17, 3)), np.full(2, -1))
     assert "no joint is inside its crop (without 34 joints" in format_report(evaluation)
+
+
+def test_the_same_objects_are_pasted_in_every_evaluation(tmp_path):
+    """In the shown images of two batches, all of which differ from the clean ones."""
+    records.write(f"{tmp_path}/h36/a", [render_sample(0, number, 8) for number in range(3)], records.H36M)
+    estimator = types.SimpleNamespace(
+        call=lambda images: {"pose2d": tf.zeros([len(images), 17, 2]), "pose3d": tf.zeros([len(images), 17, 3])},
+        lift=lambda pose2d: tf.zeros([len(pose2d), 17, 3]),
+        statistics=PoseStatistics(np.zeros((17, 3), np.float32), np.ones((17, 3), np.float32)),
+    )
+    bank = OccluderBank((np.full((60, 40, 4), (255, 0, 255, 255), np.uint8), np.full((90, 90, 4), 255, np.uint8)))
+    clean, first, second = (
+        evaluator.evaluate_images(estimator, str(tmp_path), [8], 2, occluders)[1]["image"]
+        for occluders in (None, bank, bank)
+    )
+    assert first.shape == (3, 256, 256, 3)
+    np.testing.assert_array_equal(first, second)
+    assert (first != clean).any(axis=(1, 2, 3)).all()

@@ -49,6 +49,12 @@ def test_the_card_says_what_it_was_made_of(model):
     assert card["joints"] == list(model.joint_names)
 
 
+def test_its_detector_sees_images_of_224_px():
+    assert Workdir(starter.folder("detector")).config().model.scale * 256 == 224
+    network = load_keras(f"{starter.folder('detector')}/best.keras")
+    assert network(np.zeros((1, 256, 256, 3), np.float32)).shape == (1, 224 // 4, 224 // 4, 17)
+
+
 def joint(pose, name):
     return pose[skeleton.H36M.index(name)]
 

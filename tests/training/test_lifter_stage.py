@@ -1,5 +1,7 @@
 """Tests of the lifter's stage: its samples, its losses, and its errors on the validation subjects."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -81,6 +83,19 @@ def test_a_large_validation_set_is_the_same_in_parts(stage, monkeypatch):
     monkeypatch.setattr("pose_tf.training.lifter_stage.VALIDATION_BATCH", 5)
     for name, value in stage.validate().items():
         assert value == pytest.approx(whole[name], rel=1e-4), name
+
+
+@pytest.mark.parametrize("flip_test", [False, True])
+def test_with_the_flip_test_mirror_images_have_the_same_error_in_validation(config, flip_test):
+    config.flip_test = flip_test
+    stage = LifterStage(config, None)
+    given, order = stage.validation, [0, 4, 5, 6, 1, 2, 3, 7, 8, 9, 10, 14, 15, 16, 11, 12, 13]
+    pose2d = np.float32([255, 0]) + np.float32([-1, 1]) * given.pose2d_crop[:, order]
+    mirrored = dataclasses.replace(given, pose2d_crop=pose2d, pose3d=given.pose3d[:, order] * np.float32([-1, 1, 1]))
+    errors = []
+    for stage.validation in (given, mirrored):
+        errors.append(stage.validate()["mpjpe"])
+    assert (abs(errors[0] - errors[1]) < 1e-2) == flip_test
 
 
 def test_without_poses_and_records_it_is_told_what_to_give(config):

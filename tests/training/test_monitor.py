@@ -1,10 +1,14 @@
 """Tests that a run that was killed and resumed reports everything exactly once."""
 
+import resource
+import shutil
+
 import cv2
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from pose_tf.errors import UserError
 from pose_tf.training.monitor import Monitor
 from pose_tf.workdir import Workdir
 from tests.training.recipes import recipe
@@ -103,3 +107,27 @@ def test_every_metric_is_drawn_over_the_steps(workdir, tmp_path, curves):
         monitor.draw_curves()
     height, width, _ = cv2.imread(str(tmp_path / "curves.png")).shape
     assert (height, width) == (270, 1215)  # 3 x 13.5 inches at 90 dpi
+
+
+def test_a_file_that_cannot_be_written_is_named(workdir, tmp_path):
+    with Monitor(workdir, 8, 8, 8) as monitor:
+        (tmp_path / "metrics.jsonl").unlink()
+        (tmp_path / "metrics.jsonl").mkdir()
+        with pytest.raises(UserError, match=f"^{tmp_path}/metrics.jsonl cannot be written: Is a directory$"):
+            monitor.report(8, "train", {"loss": 1.0})
+    (tmp_path / "metrics.jsonl").rmdir()
+    shutil.rmtree(tmp_path / "tensorboard")
+    (tmp_path / "tensorboard").write_text("")
+    with pytest.raises(UserError, match=f"^{tmp_path}/tensorboard cannot be written: Not a directory"):
+        Monitor(workdir, 8, 8, 8)
+
+
+def test_events_that_the_disk_does_not_take_are_one_sentence(workdir, tmp_path):
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with Monitor(workdir, 8, 8, 8) as monitor:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
+        try:
+            with pytest.raises(UserError, match=f"^{tmp_path}/tensorboard cannot be written: "):
+                monitor.report(9, "train", {f"m{number}": 1.0 for number in range(150)})
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)

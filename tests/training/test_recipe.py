@@ -79,6 +79,32 @@ def test_what_makes_a_recipe_different(name, values):
     assert {key: found[key] for key in values} == values
 
 
+@pytest.mark.parametrize(
+    ("name", "other", "keys"),
+    [
+        ("hrnet_w48", "hrnet_w32", "model.width"),
+        (
+            "released/hrnet_w32",
+            "hrnet_w32",
+            "color.hue decoding.method loss.integral loss.released_heatmap occlusion.max_count optimizer.decay_biases "
+            "optimizer.schedule optimizer.weight_decay_form",
+        ),
+        ("released/feed_forward", "feed_forward", "model.raw_pixels model.share_blocks optimizer.decay_biases"),
+        ("released/sem_gcn", "sem_gcn", "model.non_local model.raw_pixels optimizer.decay_biases"),
+        (
+            "starter_lifter",
+            "feed_forward_recomposed",
+            "augment.noise_px augment.roll augment.tilt data.batch_size data.validation_subjects model.units "
+            "optimizer.learning_rate train.epochs train.validate_every_epochs",
+        ),
+    ],
+)
+def test_a_recipe_differs_from_another_in_what_its_docstring_says(name, other, keys):
+    ours, theirs = (flatten(recipe(one).to_dict()) for one in (name, other))
+    assert ours.keys() == theirs.keys()
+    assert sorted(key for key in ours if ours[key] != theirs[key]) == keys.split()
+
+
 NUMBERS = {
     "detector": [
         "model.width model.stem model.blocks model.downsample data.validation_samples augment.flip augment.rotation",

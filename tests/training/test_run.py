@@ -60,6 +60,17 @@ def test_a_call_ends_where_something_is_due(make_run, train, expected):
     assert steps_of(make_run(**{"validate_every_epochs": 1.0} | train)) == expected
 
 
+def test_a_profile_covers_the_steps_in_the_recipe(make_run, config, tmp_path, monkeypatch):
+    """(3, 5) are the steps 3 and 4, counted from 0: those after three steps have been taken, until five have been."""
+    config.profile_steps = (3, 5)
+    run, calls = make_run(validate_every_epochs=99.0), []
+    profiler = tf.profiler.experimental
+    monkeypatch.setattr(profiler, "start", lambda folder: calls.append(("start in", folder, run.state.step)))
+    monkeypatch.setattr(profiler, "stop", lambda: calls.append(("stop", run.state.step)))
+    assert steps_of(run) == [3, 5, 12]
+    assert calls == [("start in", f"{tmp_path}/tensorboard", 3), ("stop", 5)]
+
+
 def test_a_run_ends_with_a_validation(make_run):
     run = make_run(validate_every_epochs=1.0)
     for step, validated, must, finished in (
@@ -144,6 +155,14 @@ def test_a_run_is_restored_with_all_its_state(make_run, capsys):
     assert (again.state.step, float(again.state.best), int(again.state.best_step)) == (7, 33, 6)
     for ours, theirs in zip(again.state.model.get_weights(), first.state.model.get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
+
+
+def test_workers_that_find_other_checkpoints_than_the_first_are_told_to_share_a_directory(make_run, monkeypatch):
+    monkeypatch.setattr("pose_tf.training.run.broadcast", lambda strategy, step: step + 7)  # the step of worker 0
+    with pytest.raises(
+        UserError, match="finds step 0 in .*, worker 0 finds step 7; all workers must share one directory"
+    ):
+        make_run().restore(before=None)
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_is_not_saved(config, tmp_path):

@@ -8,6 +8,7 @@ import pytest
 
 from pose_tf.errors import UserError
 from pose_tf.evaluation.loading import load_estimator
+from pose_tf.export.model_card import describe_runs
 from pose_tf.models import HRNet, networks
 from pose_tf.training.torch_import import ARCHITECTURES, import_torch
 from pose_tf.workdir import Workdir
@@ -109,6 +110,9 @@ def test_imported_stages_make_an_estimator(checkpoint, small_hrnet, tmp_path):
     import_torch("sem_gcn", path, str(tmp_path / "lifter"))
     poses = load_estimator(str(tmp_path / "detector"), str(tmp_path / "lifter"))(np.zeros((1, 256, 256, 3), np.uint8))
     assert poses["pose3d"].shape == (1, 17, 3) and np.isfinite(poses["pose3d"]).all()
+    card = describe_runs(str(tmp_path / "detector"), str(tmp_path / "lifter"))  # of their export
+    assert card["validation_errors"] == {"detector": {}, "lifter": {}}
+    assert card["training"]["lifter"]["imported"] == "model.pth"
 
 
 @pytest.mark.parametrize("name", ["resnet", "hrnet", "hrnet_w", "hrnet_w<width>", "hrnet_w32x", "SemGCN", ""])

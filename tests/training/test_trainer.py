@@ -2,10 +2,12 @@ import json
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from pose_tf.errors import UserError
 from pose_tf.training import trainer
 from pose_tf.training.monitor import Monitor
+from pose_tf.training.run import Run
 from pose_tf.workdir import Workdir
 from tests.training.saved import latest, weights
 
@@ -142,3 +144,25 @@ def test_one_mirrored_replica_trains_as_one_device_does(config, tmp_path):
     trainer.train(config, None, str(tmp_path / "mirrored"))
     for one, mirrored in zip(weights(tmp_path / "one"), weights(tmp_path / "mirrored")):
         np.testing.assert_allclose(one, mirrored, atol=1e-6)
+
+
+@pytest.mark.parametrize("deterministic", [False, True])
+def test_kernels_are_deterministic_if_the_recipe_says_so(config, tmp_path, monkeypatch, deterministic):
+    calls = []
+    monkeypatch.setattr(tf.config.experimental, "enable_op_determinism", lambda: calls.append("enabled"))
+    config.deterministic, config.data.batch_size = deterministic, 64  # more than there are samples: no step is taken
+    with pytest.raises(UserError, match="has only 48 samples"):
+        trainer.train(config, None, str(tmp_path))
+    assert calls == ["enabled"] * deterministic
+
+
+def test_a_lack_of_memory_says_what_to_reduce(config, tmp_path, monkeypatch):
+    def allocate(run):
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating a tensor of shape [8,17]")
+
+    monkeypatch.setattr(Run, "step", allocate)
+    with pytest.raises(UserError) as caught:
+        trainer.train(config, None, str(tmp_path))
+    assert str(caught.value) == (
+        "out of memory; reduce config.data.batch_size (OOM when allocating a tensor of shape [8,17])"
+    )
