@@ -6,8 +6,8 @@ Differs:    from the paper: the network, on images of 192 px; eight of ten sampl
             shifted and cut in half, because photographed people are often not upright and not whole. No occlusion.
             beta: of two places where a joint may be, the coordinate is the likelier one, not their middle; the
             confidence comes from a lower one, at which it is about the probability that the joint is right.
-Run:        in three parts, at 128 px, at 192 px and on cleaned labels: docs/starter.md has the commands and what was
-            tried. What ships sees images of 224 px.
+Run:        in four parts, at 128 px, at 192 px, there on cleaned labels, and at 224 px, as it ships: docs/starter.md
+            has the commands and what was tried.
 """
 
 from pose_tf.configs import base

@@ -1,7 +1,7 @@
 """Packs a detector's and a lifter's run as the starter, the model that comes with the package.
 
-    python -m pose_tf.starter.pack --detector=runs/starter_detector --lifter=runs/starter_lifter --scale=0.875 \\
-        --beta=12 --confidence_beta=2
+    python -m pose_tf.starter.pack --detector=runs/starter_detector --lifter=runs/starter_lifter --beta=8 \\
+        --confidence_beta=1.5
 
 Writes to pose_tf/starter/ the best weights in float16, the recipes, and the lifter's statistics. Replaces the recipes
 and the errors in card.json; its other entries are written by hand.
@@ -10,7 +10,6 @@ and the errors in card.json; its other entries are written by hand.
 import io
 import json
 import pathlib
-import tempfile
 import zipfile
 
 import h5py
@@ -24,12 +23,6 @@ _DETECTOR = _flags.detector()
 _LIFTER = _flags.lifter()
 _BETA = flags.DEFINE_float("beta", None, "Factor on heatmaps before the softmax; default: as in the recipe.")
 _CONFIDENCE_BETA = flags.DEFINE_float("confidence_beta", None, "The same for confidences.")
-_SCALE = flags.DEFINE_float(
-    "scale",
-    None,
-    "Side of the images that the network sees over 256; default: as in the recipe. Somewhat larger images than those "
-    "of the training are often better (Touvron et al., 2019).",
-)
 _OUTPUT_DIR = flags.DEFINE_string("output_dir", str(pathlib.Path(__file__).resolve().parent), "Directory to write to.")
 flags.mark_flags_as_required(["detector", "lifter"])
 
@@ -71,17 +64,10 @@ def main():
     card |= {"validation_errors": {}, "training": {}}
     for stage, path in (("detector", _DETECTOR.value), ("lifter", _LIFTER.value)):
         run, packed = Workdir(path), Workdir(str(folder / stage))
-        model = run.load_best(stage)  # reports damage
-        config, weights = run.config(), pathlib.Path(run.file("best.keras"))
-        with files.replacing(packed.file("best.keras")) as temporary, tempfile.TemporaryDirectory() as rebuilt:
-            if stage == "detector" and _SCALE.value is not None:
-                with config.unlocked():
-                    config.model.scale = _SCALE.value
-                network = type(model).from_config(model.get_config() | {"scale": _SCALE.value})
-                network.set_weights(model.get_weights())
-                weights = pathlib.Path(rebuilt) / "best.keras"
-                network.save(weights)
-            pathlib.Path(temporary).write_bytes(halve(weights.read_bytes()))
+        run.load_best(stage)  # reports damage
+        config = run.config()
+        with files.replacing(packed.file("best.keras")) as temporary:
+            pathlib.Path(temporary).write_bytes(halve(pathlib.Path(run.file("best.keras")).read_bytes()))
         load_keras(packed.file("best.keras"))
         for path_key in ("init_from", *PATH_KEYS):
             *sections, key = path_key.split(".")

@@ -37,12 +37,12 @@ def runs(tmp_path_factory):
     return folder
 
 
-def pack(runs, output_dir, *more):
+def pack(runs, output_dir):
     (output_dir / "card.json").write_text(json.dumps({"data": "some photographs", "training": "before"}))
     flags = [f"--{stage}={runs}/{stage}" for stage in ("detector", "lifter")]
     command = [sys.executable, "-m", "pose_tf.starter.pack", *flags]
     return subprocess.run(
-        [*command, f"--output_dir={output_dir}", "--beta=8", "--confidence_beta=2", *more],
+        [*command, f"--output_dir={output_dir}", "--beta=8", "--confidence_beta=2"],
         capture_output=True,
         text=True,
     )
@@ -71,14 +71,3 @@ def test_two_runs_are_packed(runs, tmp_path):
     assert card["data"] == "some photographs"  # as it was
     assert card["validation_errors"] == {"detector": {}, "lifter": {"step": 2, "mpjpe": 40.0}}
     assert card["training"]["detector"]["model"] == {"name": "efficientnet_lite0"}
-
-
-def test_the_network_may_see_larger_images_than_in_training(runs, tmp_path):
-    done = pack(runs, tmp_path, "--scale=0.75")
-    assert done.returncode == 0, done.stderr
-    before, after = (load_keras(str(folder / "detector" / "best.keras")) for folder in (runs, tmp_path))
-    image = np.zeros((1, 256, 256, 3), np.float32)
-    assert (before(image).shape[1], after(image).shape[1]) == (32, 48)
-    for old, new in zip(before.get_weights(), after.get_weights(), strict=True):
-        np.testing.assert_array_equal(new, np.float32(np.float16(old)))
-    assert Workdir(str(tmp_path / "detector")).config().model.scale == 0.75

@@ -94,8 +94,8 @@ def test_what_makes_a_recipe_different(name, values):
         (
             "starter_lifter",
             "feed_forward_recomposed",
-            "augment.noise_px augment.roll augment.tilt data.batch_size data.validation_subjects model.units "
-            "optimizer.learning_rate train.epochs train.validate_every_epochs",
+            "augment.noise_px augment.roll augment.tilt augment.tilt_mean data.batch_size data.validation_subjects "
+            "model.units optimizer.learning_rate train.epochs train.validate_every_epochs",
         ),
     ],
 )
