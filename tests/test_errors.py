@@ -1,3 +1,5 @@
+"""Tests of error messages: one line, without places in the code, and with the flag at fault."""
+
 import pytest
 import tensorflow as tf
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pose_tf import viz
+from pose_tf import geometry, viz
 from pose_tf.predict.results import Person
 from pose_tf.skeleton import H36M
 
@@ -140,6 +140,14 @@ def test_a_sheet_of_samples_has_a_labeled_skeleton_for_each(pose2d):
         np.testing.assert_array_equal(tile[25:], viz.draw_pose2d(BLACK, pose2d)[25:])
         assert tile[:20, :100].max() > 200
     assert (sheet[256:, 256:] == viz.BACKGROUND).all()
+
+
+def test_joints_that_are_not_labeled_are_not_drawn(pose2d):
+    labeled = pose2d.copy()
+    labeled[[6, 13]] = geometry.UNLABELED_PX
+    expected = viz.draw_pose2d(BLACK, np.where(np.isin(np.arange(17), [6, 13])[:, None], np.nan, pose2d))
+    np.testing.assert_array_equal(viz.draw_pose2d(BLACK, viz.only_labeled(labeled)), expected)
+    assert (expected != viz.draw_pose2d(BLACK, pose2d)).any()
 
 
 def person(number, x, y, size):

@@ -40,7 +40,8 @@ _ALIGNMENT = flags.DEFINE_enum(
     "alignment",
     None,
     ALIGNMENTS,
-    "Position of heatmap cell i in pixels: 4i + 1.5 or 4i; default: as in the recipe.",
+    "Place of a heatmap cell: the middle of the pixels that it covers (half_pixel; cell i of HRNet at 4i + 1.5) or the "
+    "first of them (corner; 4i); default: as in the recipe.",
 )
 
 

@@ -7,7 +7,7 @@
 Supports official HRNet pose checkpoints and ImageNet classifiers, HRNet from mmpose, ImageNet classifiers of
 EfficientNet-Lite, SemGCN and the linear model of the public SemGCN code, and the networks of the paper's released code,
 written by torch.save or safetensors. PyTorch is not needed, and nothing in the file is executed. Every weight must fit;
-the command lists the weights that it skips.
+the command says how many weights of the file it skips, and which layers it initializes at random.
 
 Lifters of the public code were trained on 2D joints normalized by the whole image. Here lifters get 2D joints
 normalized by the crop of the person, so fine-tune them before use: pose-tf train --config.init_from.

@@ -1,3 +1,5 @@
+"""Tests of the augmentation of poses: geometry, bone lengths, noise, and the seed."""
+
 import numpy as np
 import pytest
 import tensorflow as tf

@@ -37,6 +37,19 @@ def test_every_command_has_a_tool_and_every_tool_a_command():
     assert {path.stem for path in (ROOT / "tools").glob("[a-z]*.py")} == tools
 
 
+def test_every_command_has_a_file_of_tests():
+    tested = {path.name for path in (ROOT / "tests" / "cli").glob("test_*.py")}
+    assert tested > {f"test_{command.replace('-', '_')}.py" for command in COMMANDS}
+
+
+def test_a_tool_runs_the_code_of_its_checkout_whatever_is_installed(tmp_path):
+    (tmp_path / "pose_tf").mkdir()
+    (tmp_path / "pose_tf" / "__init__.py").write_text("raise RuntimeError('another version')\n")
+    done = run(ROOT / "tools" / "train.py", "--config=quickstart_lifter", "--print_config", PYTHONPATH=str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert "config.model.units = " in done.stdout
+
+
 @pytest.mark.parametrize("name", sorted(path.stem for path in (ROOT / "tools").glob("[a-z]*.py")))
 def test_help_explains_the_tool_and_exits_0(run_tool, name):
     done = run_tool(name, "--help")

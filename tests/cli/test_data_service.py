@@ -24,6 +24,7 @@ def test_a_training_reads_through_a_data_service_what_it_would_read_itself(start
     assert served.wait() == 0, served.errors.read_text()
     assert alone.wait() == 0, alone.errors.read_text()
     assert_same_state(tmp_path / "served", tmp_path / "alone")
+    assert list((tmp_path / "service").rglob("journal_*"))  # what a restarted dispatcher reads
     for process in (dispatcher, worker):
         process.send_signal(signal.SIGTERM)
         assert process.wait(10) == 0

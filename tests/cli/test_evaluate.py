@@ -73,6 +73,21 @@ def test_a_detector_is_evaluated_alone_on_photographs(run_tool, fails, sample_da
     assert "mpii contains no records" in fails("evaluate", f"--data_dir={tmp_path}", *flags[1:])
 
 
+def test_flags_replace_the_decoding_of_the_recipe(run_tool, sample_data, sharp_detector, tmp_path):
+    flags = (f"--data_dir={sample_data}", "--source=mpii", f"--detector={sharp_detector}", "--noflip_test")
+
+    def errors(*more):
+        run_tool("evaluate", *flags, *more, f"--errors={tmp_path}/errors.npz")
+        with np.load(tmp_path / "errors.npz") as file:
+            return file["error"]
+
+    corner = errors("--decoding=unshifted_argmax", "--alignment=corner")
+    half_pixel = errors("--decoding=soft_argmax", "--beta=1e5", "--alignment=half_pixel")  # the highest cell, too
+    difference = (half_pixel - corner)[~np.isnan(corner)]
+    assert len(difference) > 100
+    np.testing.assert_allclose(difference, 3.5, atol=0.1)  # cells of 8 px
+
+
 def test_what_training_holds_out_is_evaluated(run_tool, fails, sample_data, detector, lifter):
     flags = (f"--data_dir={sample_data}", f"--detector={detector}", "--held_out")
     assert run_tool("evaluate", *flags, f"--lifter={lifter}").stdout.splitlines()[0].endswith("samples of subject 8")

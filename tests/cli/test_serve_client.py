@@ -52,4 +52,8 @@ def test_mistakes_are_told(fails, sample_data, service, tmp_path):
     assert "--input=nowhere.jpg does not exist" in message
     message = fails("serving_client", f"--server={service.rest}", *photo, "--model_name=hands")
     assert "has no model 'hands'" in message
+    service.delay_s = 2.0
+    message = fails("serving_client", f"--server={service.grpc}", *photo, "--timeout_s=0.25")
+    service.delay_s = 0.0
+    assert f"--server={service.grpc} did not answer within 0.25 s" in message
     assert not list(tmp_path.glob("out/*"))

@@ -106,6 +106,20 @@ def test_photos_are_divided_into_groups_that_stay_the_same(tmp_path):
     assert len(found) == np.sum(index.poses.subject == index.poses.subject[0])
 
 
+def test_the_group_of_a_photo_depends_on_its_record_alone(tmp_path):
+    def groups(photos, files):
+        for i in range(files):
+            records.write(f"{tmp_path}/{files}/mpii/{i}", photos[i::files], records.MPII)
+        poses = index_records(f"{tmp_path}/{files}", source=MPII).poses
+        heads = np.round(poses.pose2d_crop[:, skeleton.H36M.index("Head")], 1).tolist()  # tell photos apart
+        return dict(zip(map(tuple, heads), poses.subject.tolist(), strict=True))
+
+    photos = [make_photo(number) for number in range(40)]
+    one = groups(photos, 1)
+    assert len(one) == 40 and groups(photos[::-1], 3) == one
+    assert FOLDS == 20 and {*one.values()} <= {*range(20)} and len({*one.values()}) > 10
+
+
 @pytest.mark.parametrize("hosts", [1, 2])
 def test_an_epoch_holds_every_photo_once_and_goes_on_exactly(tmp_path, hosts):
     write_photos(tmp_path)

@@ -44,10 +44,14 @@ def test_the_exported_model_equals_the_keras_models(estimator, exported, images)
     ]
 
 
-def test_bfloat16_differs_little(estimator, images, tmp_path):
+def test_bfloat16_differs_little_and_the_lifter_stays_in_float32(estimator, exported, images, tmp_path):
     path = export(estimator, str(tmp_path / "model"), "bfloat16")
     expected = estimator(images)
-    found = tf.saved_model.load(path).signatures["images"](images=tf.constant(images))
+    signatures = tf.saved_model.load(path).signatures
+    found = signatures["images"](images=tf.constant(images))
+    in_float32 = tf.saved_model.load(exported).signatures["lift"](pose2d=found["pose2d"])["pose3d"]
+    np.testing.assert_array_equal(signatures["lift"](pose2d=found["pose2d"])["pose3d"], in_float32)
+    np.testing.assert_allclose(found["pose3d"], in_float32, atol=1e-2)
     difference = np.abs(found["pose2d"] - expected["pose2d"])
     assert 1e-4 < difference.max() < 2
     assert read_card(path)["precision"] == "bfloat16"

@@ -1,3 +1,5 @@
+"""Tests of batch normalization against Keras's own."""
+
 import numpy as np
 import pytest
 import tensorflow as tf

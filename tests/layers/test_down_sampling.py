@@ -1,3 +1,5 @@
+"""Tests of down-sampling: means of pixels in their place."""
+
 import numpy as np
 import pytest
 import tensorflow as tf

@@ -1,3 +1,5 @@
+"""Tests of dropout whose mask follows from a seed and the layer's name."""
+
 import numpy as np
 import pytest
 import tensorflow as tf

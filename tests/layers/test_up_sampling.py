@@ -1,3 +1,5 @@
+"""Tests of up-sampling: repeated pixels and their gradient."""
+
 import numpy as np
 import pytest
 import tensorflow as tf

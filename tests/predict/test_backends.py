@@ -13,24 +13,41 @@ from pose_tf.predict.backends import SavedModel, estimate_people
 from pose_tf.predict.people import check_boxes
 from tests.predict.marks import Files, find_mark, marked
 
+INPUTS = {"image_bytes": [b""], "box": np.zeros((1, 4), np.float32)}
 
-def test_a_model_may_lie_anywhere(tmp_path):
+
+def write_model(path, number):
+    """Writes a model that returns a number."""
+
     @tf.function
     def estimate(image_bytes, box):
         del image_bytes
-        return {"pose2d": 1 + 0 * box}
+        return {"pose2d": number + 0 * box}
 
     specs = {
         "image_bytes": tf.TensorSpec([None], tf.string, "image_bytes"),
         "box": tf.TensorSpec([None, 4], name="box"),
     }
     signature = estimate.get_concrete_function(**specs)
-    tf.saved_model.save(tf.Module(), f"{tmp_path}/model/7", signatures={"image_and_box": signature})
-    inputs = {"image_bytes": [b""], "box": np.zeros((1, 4), np.float32)}
+    tf.saved_model.save(tf.Module(), path, signatures={"image_and_box": signature})
+
+
+def test_the_newest_version_is_loaded_unless_another_one_is_named(tmp_path):
+    for version in (2, 9, 10):
+        write_model(f"{tmp_path}/{version}", version)
+    for name in (".partial-11", "11.old"):  # an export that has not ended, and a directory of the user
+        shutil.copytree(tmp_path / "2", tmp_path / name)
+    for path, number in (("", 10), ("/9", 9)):
+        found = SavedModel(f"{tmp_path}{path}").predict("image_and_box", INPUTS)
+        assert found["pose2d"].tolist() == [[number] * 4]
+
+
+def test_a_model_may_lie_anywhere(tmp_path):
+    write_model(f"{tmp_path}/model/7", 1)
     for name in (b"a[x]", b"a\\b", b"a*?{c}", b"w\xfc", "wä".encode()):
         path = os.fsencode(tmp_path) + b"/" + name
         shutil.copytree(os.fsencode(tmp_path) + b"/model", path)
-        found = SavedModel(os.fsdecode(path)).predict("image_and_box", inputs)
+        found = SavedModel(os.fsdecode(path)).predict("image_and_box", INPUTS)
         assert found["pose2d"].tolist() == [[1, 1, 1, 1]]
     os.truncate(f"{tmp_path}/a[x]/7/saved_model.pb", 40)
     with pytest.raises(UserError, match=r"^/.*/a\[x\]/7 is damaged: ((?!/proc).)*$"):
@@ -47,15 +64,17 @@ def test_joints_are_in_pixels_of_the_image():
 
 
 def test_large_people_are_sent_smaller_and_come_back_in_place():
-    sizes = []
+    sizes, people = [], []
 
     def estimate(image_bytes, box):
         sizes.append(cv2.imdecode(np.frombuffer(image_bytes[0], np.uint8), cv2.IMREAD_COLOR).shape[:2])
+        people.append(box[0, 2:].max())
         return find_mark(image_bytes, box)
 
     image = marked(4000, 3001, (1236, 2000), radius=60)  # of whole pixels after shrinking
     ((pose,),) = estimate_people(Files(estimate), [(image, np.float32([[500, 300, 1500, 2500]]))], 8)
     assert max(sizes[0]) <= 1000
+    assert people[0] >= 512
     np.testing.assert_allclose(pose["pose2d"][0], [1235.5, 1999.5], atol=0.01)
 
 

@@ -89,6 +89,11 @@ def test_a_higher_score_finds_fewer(finder, person):
     assert counts[0] >= counts[1] == 1 and counts[2] == 0
 
 
+def test_the_default_scores_are_those_of_the_help():
+    assert (SSDLite.min_score, PedestrianHOG.min_score) == (0.5, 0.9)
+    assert "Default: 0.5, or 0.9 for OpenCV" in (ROOT / "pose_tf" / "cli" / "_photos.py").read_text()
+
+
 @needs_weights
 def test_small_people_are_found_in_tiles(ssdlite, player, monkeypatch):
     image, people = placed(player, (900, 1600, 3), (100, 650), (780, 400), (1300, 150), scale=0.5)

@@ -271,6 +271,28 @@ def test_a_video_has_the_frames_that_the_command_writes(walk, tmp_path, smooth):
         np.testing.assert_allclose(person.confidence, expected["confidence"], atol=0.00005)
 
 
+def test_people_in_a_video_are_found_before_its_first_frame(walk, monkeypatch):
+    searches = []
+
+    def find(image, score):
+        searches.append(score)
+        left = np.argwhere(image.min(axis=-1) > 128)[:, 1].mean() + 0.5 - 30
+        return np.float32([[left, 20, 60, 60]]), np.float32([0.4])
+
+    monkeypatch.setattr("pose_tf.predict.finders.find_people", find)
+    frames = MARKS.video(walk, min_score=0.4, smooth=False)
+    first = next(frames)
+    assert len(searches) == 6  # of 12 frames at 10 fps, every second one
+    assert max(searches) < 0.4  # a person who is tracked may be less sure
+    found = [frame.people for frame in (first, *frames)]
+    assert [len(people) for people in found] == 11 * [1] + [0]  # up to the last frame with a search
+    for number, (person,) in enumerate(found[:11]):
+        assert person.number == 1
+        np.testing.assert_allclose(person.pose2d[0], [59.5 + 2 * number, 49.5], atol=1e-3)
+    assert len(searches) == 6
+    assert [frame.people for frame in MARKS.video(walk, min_score=0.5)] == [()] * 12
+
+
 def test_a_bad_video_is_one_sentence(walk, tmp_path):
     with pytest.raises(UserError, match=r"^nowhere.mp4 cannot be read: No such file or directory$"):
         MARKS.video("nowhere.mp4")

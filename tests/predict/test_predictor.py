@@ -112,6 +112,22 @@ def test_only_what_is_asked_for_is_written(tmp_path):
         Options("out", outputs=())
 
 
+def test_photos_are_searched_for_people_of_the_score_that_is_asked_for(tmp_path, monkeypatch):
+    (tmp_path / "in").mkdir()
+    for name in ("a.png", "b.png", "c.png"):
+        write_photo(tmp_path / "in" / name, (50, 40))
+    scores = []
+    found = np.float32([[30, 20, 40, 40], [0, 0, 10, 10]]), np.float32([0.9, 0.5])
+    monkeypatch.setattr("pose_tf.predict.predictor.find_people", lambda image, score: scores.append(score) or found)
+    for score in (0.25, None):
+        options = Options(f"{tmp_path}/out", min_score=score, outputs=("json",), batch_size=2)
+        predict(MARKS, f"{tmp_path}/in", options)
+    assert scores == [0.25] * 3 + [None] * 3  # None: the finder's own
+    people = json.loads((tmp_path / "out" / "b.json").read_text())["frames"][0]["people"]
+    assert [person["person"] for person in people] == [1, 2]
+    assert people[0]["pose2d_px"][0] == [49.5, 39.5]
+
+
 def test_a_video_has_a_pose_for_each_frame(video, tmp_path):
     options = Options(f"{tmp_path}/out", GivenBoxes("30,20,60,60"), smooth=False)
     predict(MARKS, video, options)
@@ -194,20 +210,32 @@ def test_a_failing_estimator_leaves_nothing_half_written(video, tmp_path):
     assert not list((tmp_path / "out").iterdir())
 
 
-@pytest.mark.parametrize(("source", "number"), [("-", 0), ("-1", 1)])
-def test_a_camera_is_read_until_ctrl_c(video, tmp_path, monkeypatch, source, number):
+@pytest.fixture
+def camera(video, monkeypatch):
+    """Shows the video as any camera; the numbers of the cameras that are opened."""
     opened = []
     capture = cv2.VideoCapture
 
-    def camera(source, *backend):
+    def open_camera(source, *backend):
         if isinstance(source, str):  # checks the written files
             return capture(source, *backend)
         opened.append(source)
         return capture(video)
 
-    monkeypatch.setattr(cv2, "VideoCapture", camera)
+    monkeypatch.setattr(cv2, "VideoCapture", open_camera)
+    return opened
+
+
+def test_a_camera_stops_after_the_frames_that_are_asked_for(camera, tmp_path):
+    predict(MARKS, "-", Options(f"{tmp_path}/out", GivenBoxes("30,20,60,60"), max_frames=4, outputs=("json",)))
+    assert len(joints(f"{tmp_path}/out/camera0.json")) == 4
+    assert camera == [0]  # read once
+
+
+@pytest.mark.parametrize(("source", "number"), [("-", 0), ("-1", 1)])
+def test_a_camera_is_read_until_ctrl_c(camera, tmp_path, source, number):
     predict(interrupted(6), source, Options(f"{tmp_path}/out", GivenBoxes("30,20,60,60")))
-    assert opened == [number]
+    assert camera == [number]
     with open(f"{tmp_path}/out/camera{number}.json") as file:
         found = json.load(file)
     assert len(found["frames"]) == 6

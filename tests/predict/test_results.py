@@ -28,7 +28,9 @@ def people_of(poses):
 
 def test_json_has_everything(poses, tmp_path):
     write_json(f"{tmp_path}/a.json", poses)
-    found = json.loads((tmp_path / "a.json").read_text())
+    text = (tmp_path / "a.json").read_text()
+    assert len(text.splitlines()) == 1 + 3 + 1  # each frame has its own
+    found = json.loads(text)
     assert [found[key] for key in ("source", "width", "height", "fps")] == ['videos/a "walk".mp4', 640, 480, 25.0]
     assert found["joints"][:2] == ["Hip", "RHip"] and found["bones"][0] == [1, 0]
     assert [frame["frame"] for frame in found["frames"]] == [0, 1, 2]

@@ -64,6 +64,31 @@ def test_who_is_gone_is_given_up_and_who_comes_is_new(walker, pedestrian_hog):
     assert other != key and set(tracker.people) == {key, other}
 
 
+@pytest.mark.parametrize(
+    ("scores", "tracked", "person"),
+    [
+        ([0.5, 0.5, 0.5], True, True),
+        ([0.31, 0.21, 0.5], True, True),  # sure once is enough
+        ([0.31, 0.49, 0.49], True, False),
+        ([0.29, 0.29, 0.29], False, False),
+        ([0.5, 0, 0], True, False),  # seen once
+    ],
+)
+def test_a_low_score_is_enough_to_be_tracked_but_not_to_count_as_a_person(monkeypatch, scores, tracked, person):
+    left = iter(scores)
+
+    def find(image, min_score):
+        score = next(left)
+        found = score >= min_score
+        return np.float32([[300, 100, 60, 150]] * found).reshape(-1, 4), np.float32([score] * found)
+
+    monkeypatch.setattr("pose_tf.predict.finders.find_people", find)
+    tracker, image = PeopleTracker(min_score=0.5), np.zeros((400, 900, 3), np.uint8)
+    for i in range(3):
+        found = tracker(image, 0.2 * i)
+    assert (len(found), len(tracker.people)) == (tracked, person)
+
+
 def test_given_people_are_followed_without_a_search(walker, monkeypatch):
     monkeypatch.setattr("pose_tf.predict.finders.find_people", None)
     tracker = PeopleTracker(np.float32([walker[1] + [20, 60, 0, 0]]))
@@ -116,3 +141,16 @@ def test_each_person_is_smoothed_alone():
     for number, expected in ((1, False), (2, True)):
         pose2d, pose3d = smoother(number, box, 3 * pose[0], 3 * pose[1], 0.1)
         assert np.allclose(pose2d, 3) == np.allclose(pose3d, 3) == expected
+
+
+def test_joints_in_2d_are_smoothed_in_units_of_the_box_and_in_3d_in_mm(rng):
+    smoother, walk = PoseSmoother(), np.cumsum(rng.normal(0, 5, (20, 17, 2)), axis=0)
+    for i, pose2d in enumerate(walk):
+        small, _ = smoother(1, np.float32([0, 0, 50, 100]), pose2d, np.zeros((17, 3)), i / FPS)
+        large, _ = smoother(2, np.float32([0, 0, 400, 10]), 4 * pose2d, np.zeros((17, 3)), i / FPS)
+        np.testing.assert_allclose(large, 4 * small, atol=1e-9)
+    filtered, alone = PoseSmoother(), OneEuroFilter(1.0, 0.005)  # 6 Hz at 1000 mm/s
+    for i in range(20):
+        pose3d = np.full((17, 3), 1000 * i / FPS)
+        _, found = filtered(1, np.float32([0, 0, 50, 100]), walk[i], pose3d, i / FPS)
+        np.testing.assert_allclose(found, alone(pose3d, i / FPS))

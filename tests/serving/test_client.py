@@ -140,6 +140,15 @@ def test_threads_may_share_a_client(client):
             np.testing.assert_array_equal(found["pose3d"], expected)
 
 
+@pytest.mark.parametrize("name", ["http_proxy", "https_proxy", "grpc_proxy", "all_proxy"])
+def test_proxies_of_the_environment_are_ignored(address, service, free_address, monkeypatch, name):
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("no_grpc_proxy", raising=False)
+    monkeypatch.setenv(name, f"http://{free_address}")
+    with Client(address, timeout_s=60, attempts=1) as client:
+        assert client.predict("lift", INPUTS["lift"])["pose3d"].shape == (2, 17, 3)
+
+
 def test_a_server_that_is_not_available_is_asked_again(client, service):
     service.unavailable = 3
     assert client.predict("lift", INPUTS["lift"])["pose3d"].shape == (2, 17, 3)

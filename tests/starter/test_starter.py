@@ -9,11 +9,11 @@ import pytest
 
 import pose_tf
 from pose_tf import skeleton, starter
-from pose_tf.evaluation.loading import load_detector
+from pose_tf.evaluation.loading import load_detector, load_estimator
 from pose_tf.models import load_keras
 from pose_tf.models.networks import make_network
 from pose_tf.training.initial_weights import load_initial_weights
-from pose_tf.workdir import Workdir
+from tests.training.recipes import recipe
 
 ROOT = pathlib.Path(__file__).parents[2]
 PHOTO = ROOT / "docs" / "basketball1.png"
@@ -47,6 +47,7 @@ def test_the_card_says_what_it_was_made_of(model):
     assert card["validation_errors"]["detector"]["mpii/pck2d"] > 0.5
     assert "/" not in card["training"]["lifter"]["data"]["poses"]  # no directory of the machine that trained it
     assert card["joints"] == list(model.joint_names)
+    assert any("one person at a time" in limit for limit in card["limits"])
 
 
 def test_its_detector_sees_images_of_224_px():
@@ -75,18 +76,28 @@ def test_two_players_have_plausible_poses(model):
         assert 300 < bones[skeleton.H36M.index(name)] < 550, name
 
 
-def test_a_run_starts_from_it():
-    config = Workdir(starter.folder("detector")).config()
-    network = make_network(config.model.to_dict())
+@pytest.mark.parametrize("stage", ["detector", "lifter"])
+def test_a_run_of_its_recipe_starts_from_it(stage):
+    network = make_network(recipe(f"starter_{stage}").model.to_dict())
     assert load_initial_weights(network, "starter") == []
-    stored = load_keras(f"{starter.folder('detector')}/best.keras")
+    stored = load_keras(f"{starter.folder(stage)}/best.keras")
     for ours, theirs in zip(network.get_weights(), stored.get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
 
 
-def test_commands_take_its_name():
-    pose2d, _ = load_detector("starter")(np.zeros((1, 256, 256, 3), np.uint8))
+def test_the_detector_sees_224_pixels():
+    """A cell of its heatmaps is four pixels wide."""
+    detector = load_keras(f"{starter.folder('detector')}/best.keras")
+    assert detector(np.zeros((1, 256, 256, 3), np.float32)).shape == (1, 224 // 4, 224 // 4, 17)
+
+
+def test_commands_take_its_name(model):
+    image = np.zeros((1, 256, 256, 3), np.uint8)
+    pose2d, _ = load_detector("starter")(image)
     assert pose2d.shape == (1, 17, 2)
+    found, expected = load_estimator("starter", "starter")(image), model.crops(image)
+    np.testing.assert_allclose(found["pose2d"], pose2d, atol=1e-3)
+    np.testing.assert_allclose(found["pose3d"], expected["pose3d"], atol=0.5)
 
 
 def test_weights_are_in_float16(tmp_path):

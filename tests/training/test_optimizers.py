@@ -1,3 +1,5 @@
+"""Tests of the optimizers against their formulas, and of the schedules of the learning rate."""
+
 import ml_collections
 import numpy as np
 import pytest

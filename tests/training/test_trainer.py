@@ -1,3 +1,5 @@
+"""Tests of whole trainings: they learn, are reproducible, and continue exactly."""
+
 import json
 
 import numpy as np
