@@ -56,9 +56,3 @@ def test_data_neither_draws_nor_needs_synthetic_people():
         if name.startswith("pose_tf.data"):
             upper = {other for other in imports(name) if other.startswith(("pose_tf.viz", "pose_tf.synthetic"))}
             assert not upper, name
-
-
-def test_addons_are_imported_by_the_augmentation_alone():
-    assert {name for name, path in PATHS.items() if "tensorflow_addons" in path.read_text(encoding="utf-8")} == {
-        "pose_tf.augment.geometric"
-    }
