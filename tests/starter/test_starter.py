@@ -13,6 +13,7 @@ from pose_tf.evaluation.loading import load_detector, load_estimator
 from pose_tf.models import load_keras
 from pose_tf.models.networks import make_network
 from pose_tf.training.initial_weights import load_initial_weights
+from pose_tf.workdir import Workdir
 from tests.training.recipes import recipe
 
 ROOT = pathlib.Path(__file__).parents[2]
