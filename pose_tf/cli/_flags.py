@@ -55,7 +55,8 @@ def find_recipe(name: str) -> str:
     """
     if pathlib.Path(name).is_file():
         return name
-    names = sorted(str(path.relative_to(RECIPES).with_suffix("")) for path in RECIPES.rglob("*.py"))
+    paths = [path.relative_to(RECIPES) for path in RECIPES.rglob("*.py")]
+    names = sorted(str(path.with_suffix("")) for path in paths if not any(part.startswith(".") for part in path.parts))
     names.remove("base")
     if name in names:
         return str(RECIPES / f"{name}.py")

@@ -174,7 +174,7 @@ def schema_of(path: str) -> Schema:
 
 
 def list_shards(data_dir: str, kind: str = "h36") -> list[str]:
-    """The files of `DIR/h36` or `DIR/mpii`, sorted.
+    """The files of `DIR/h36` or `DIR/mpii`, sorted, without hidden ones.
 
     Raises:
         UserError: the directory is missing or empty.

@@ -146,7 +146,7 @@ def _checksum(path):
 
 
 def _write_manifest(folder, step):
-    names = sorted(os.listdir(folder))
+    names = sorted(name for name in os.listdir(folder) if not name.startswith("."))  # a file system may add others
     manifest = {"step": step, "files": {name: _checksum(os.path.join(folder, name)) for name in names}}
     with open(os.path.join(folder, MANIFEST), "w") as file:
         json.dump(manifest, file)

@@ -56,7 +56,7 @@ class DetectorData:
     def __init__(self, config, indexes: dict[str, RecordIndex], batch_size: int, replicas: int):
         self._config = config
         self.parts, self.shards = [], []
-        counts = _divide(mix_of(config), batch_size, replicas)
+        counts = divide_batch(mix_of(config), batch_size, replicas)
         for name, index in indexes.items():
             training, validation = _split(index, config.data.validation_subjects)
             self.parts.append(Part(index.source, counts[name], index, len(self.shards), training, validation))
@@ -124,8 +124,17 @@ def _split(index, validation_subjects):
     return training, validation
 
 
-def _divide(mix, samples, replicas):
-    """The number of samples of each source in a batch: {name: count}, in total `samples`."""
+def divide_batch(mix: dict[str, float], samples: int, replicas: int) -> dict[str, int]:
+    """The number of samples of each source in a batch: {name: count}, in total `samples`.
+
+    Args:
+        mix: share of each source, see `mix_of`.
+        samples: samples in a batch, over all replicas.
+        replicas: number of replicas, which share the samples of each source evenly.
+
+    Raises:
+        UserError: a share is less than one sample, or cannot be shared.
+    """
     ends = np.round(np.cumsum(list(mix.values())) * samples).astype(int)
     counts = dict(zip(mix, np.diff(ends, prepend=0).tolist()))
     for name, count in counts.items():

@@ -27,7 +27,7 @@ class DetectorStage(Stage):
     joints without a label.
 
     Raises:
-        UserError: no data, damaged data, or a loss that cannot train the recipe's decoding.
+        UserError: no data, or damaged data.
     """
 
     validation_metric = "pixel_error"
@@ -45,11 +45,6 @@ class DetectorStage(Stage):
         self.loss_names = [name for name, factor in config.loss.items() if factor] + ["loss", "pixel_error"]
         self.counters = ["skipped_records"] if config.data.on_damage == "skip" else []
         self.decoding = Decoding(**config.decoding.to_dict())
-        if self.decoding.takes_argmax and {"integral", "integral_l1"} & set(self.loss_names):
-            raise UserError(
-                f"config.decoding.method is '{self.decoding.method}', which config.loss.integral and integral_l1 "
-                "cannot train"
-            )
         self.model = make_network(config.model.to_dict())
         self.geometry = GeometricAugmenter(**config.augment.to_dict())
         self.color = ColorJitter(**config.color.to_dict())

@@ -7,7 +7,7 @@ import ml_collections
 from pose_tf.configs import base
 from pose_tf.errors import UserError
 from pose_tf.geometry import CROP_SIZE
-from pose_tf.models.decoding import ALIGNMENTS, METHODS
+from pose_tf.models.decoding import ALIGNMENTS, METHODS, Decoding
 from pose_tf.models.networks import DETECTORS, LIFTERS
 from pose_tf.training.rules import COUNT, FACTOR, POSITIVE_COUNT, SHARE, SWITCH, TEXT, Range, Several
 
@@ -199,6 +199,11 @@ def _check_detector(values):
     losses = [key for key in values if key.startswith("loss.")]
     if not any(values[key] for key in losses):
         raise UserError(f"config.loss has no factor above 0: set one of config.{', config.'.join(losses)}")
+    method = values["decoding.method"]
+    if Decoding(method).takes_argmax and (values["loss.integral"] or values["loss.integral_l1"]):
+        raise UserError(
+            f"config.decoding.method is '{method}', which config.loss.integral and integral_l1 cannot train"
+        )
     if values["train.half_size_until"]:
         _check_half_size(values)
 

@@ -12,6 +12,7 @@ from pose_tf.data.fingerprint import fingerprint
 from pose_tf.data.graph_records import named_errors
 from pose_tf.data.sources import H36M, mix_of
 from pose_tf.errors import UserError, reason
+from pose_tf.training.detector_data import divide_batch
 from pose_tf.training.detector_stage import DetectorStage
 from pose_tf.training.interruption import Interruption
 from pose_tf.training.lifter_stage import LifterStage
@@ -129,11 +130,17 @@ def make_stage(config, data_dir: str | None) -> Stage:
 
 
 def _fit_to_devices(config, strategy):
-    """A copy of a recipe with both batch sizes set: over all replicas and per replica."""
+    """A copy of a recipe with both batch sizes set: over all replicas and per replica.
+
+    Raises:
+        UserError: the recipe cannot train on as many replicas.
+    """
     check_switches(config, strategy.num_replicas_in_sync)
     config = config.copy_and_resolve_references()
     config.data.batch_size, config.data.replica_batch_size = batch_sizes(config.data, strategy)
     check_batch_norm(config, strategy.num_replicas_in_sync)
+    if config.stage == "detector":
+        divide_batch(mix_of(config), config.data.batch_size, strategy.num_replicas_in_sync)  # only its check
     return config
 
 

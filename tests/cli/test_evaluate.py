@@ -8,8 +8,12 @@ import numpy as np
 import pytest
 
 from pose_tf import skeleton
+from pose_tf.configs import base
+from pose_tf.data.fingerprint import fingerprint
 from pose_tf.data.occluders import OccluderBank
+from pose_tf.files import write_json
 from tests.cli.scores import scores
+from tests.data.photos import write_photos
 
 FILES = {"output": "report.json", "preview": "sheet.png", "errors": "errors.npz"}
 HEAD, SPINE = skeleton.H36M.index("Head"), skeleton.H36M.index("Spine")
@@ -95,6 +99,28 @@ def test_what_training_holds_out_is_evaluated(run_tool, fails, sample_data, dete
     assert 0 < int(lines[0].split()[0]) < 4
     message = fails("evaluate", *flags, f"--lifter={lifter}", "--subjects=8")
     assert message.startswith("error: --held_out selects subjects of --data_dir")
+
+
+def test_photographs_that_the_detector_knows_from_its_training_are_reported(run_tool, sample_data, detector, tmp_path):
+    shutil.copytree(detector, tmp_path / "detector")
+    flags = (f"--detector={tmp_path}/detector", "--source=mpii", f"--output={tmp_path}/report.json")
+
+    def evaluate(*more):
+        lines = run_tool("evaluate", *flags, *more).stdout.splitlines()
+        report = json.loads((tmp_path / "report.json").read_text())
+        told = [line for line in lines if "training" in line.lower()]
+        return report.get("trained_on_photos"), report.get("selected_on_photos"), told
+
+    assert evaluate(f"--data_dir={sample_data}") == (False, None, [])
+    recipe = base.detector()
+    recipe.data.mix.mpii, recipe.occlusion.probability = 0.5, 0.0
+    write_json(f"{tmp_path}/detector/data.json", fingerprint(recipe, str(sample_data)) | {"samples": 4})
+    told = "Training has read these files: the errors say little about other photographs."
+    assert evaluate(f"--data_dir={sample_data}") == (True, None, [told])
+    told = "These photographs also chose the best weights during training: the errors are optimistic."
+    assert evaluate(f"--data_dir={sample_data}", "--held_out") == (None, True, [told])
+    write_photos(tmp_path / "other", 3, 1)
+    assert evaluate(f"--data_dir={tmp_path}/other") == (False, None, [])
 
 
 @pytest.mark.parametrize("data", [{"validation_subjects": []}, None])

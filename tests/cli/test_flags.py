@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from pose_tf.cli import _flags
 from pose_tf.cli._flags import find_recipe
 from pose_tf.errors import UserError
 from tests.cli.processes import run
@@ -30,6 +31,18 @@ def test_an_unknown_recipe_lists_those_that_exist(monkeypatch, name):
     monkeypatch.chdir(ROOT)
     with pytest.raises(UserError, match=rf"^--config={name} does not exist; .* recipes feed_forward, .*, sem_gcn"):
         find_recipe(name)
+
+
+def test_hidden_files_and_folders_are_no_recipes(monkeypatch, tmp_path):
+    for name in ("base.py", "own.py", "._own.py", "more/deep.py", ".ipynb_checkpoints/own-checkpoint.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("")
+    monkeypatch.setattr(_flags, "RECIPES", tmp_path)
+    assert find_recipe("own") == f"{tmp_path}/own.py"
+    for name in ("._own", ".ipynb_checkpoints/own-checkpoint"):
+        with pytest.raises(UserError) as caught:
+            find_recipe(name)
+        assert str(caught.value).endswith("or one of the recipes more/deep, own")
 
 
 @pytest.mark.parametrize(

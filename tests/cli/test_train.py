@@ -84,6 +84,53 @@ def test_a_recipe_key_at_fault_is_named(fails, sample_data, tmp_path, flags, wor
     assert not (tmp_path / "run" / "best.keras").exists()
 
 
+@pytest.fixture
+def damaged_data(tmp_path):
+    """A data directory whose only shard is damaged: whoever reads it says so."""
+    (tmp_path / "h36").mkdir()
+    (tmp_path / "h36" / "damaged.tfrecord").write_bytes(b"not a record")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("recipe", "flags", "sentence"),
+    [
+        ("feed_forward", [], "h36/damaged.tfrecord"),  # without a conflict, the data is read
+        ("hrnet_w32", ["--config.model.downsample=8", "--config.train.half_size_until=0.5"], "too small for config.mo"),
+        ("hrnet_w32", ["--config.loss.integral=0.0"], "config.loss has no factor above 0"),
+        ("hrnet_w32", ["--config.data.mix.h36=0.0"], "config.data.mix has no share above 0"),
+        ("hrnet_w32", ["--config.data.mix.mpii=0.02"], "is less than one of the 16 samples in a batch"),
+        ("hrnet_w32", ["--config.decoding.method=argmax"], "which config.loss.integral and integral_l1 cannot train"),
+        ("hrnet_w32", ["--config.occlusion.min_count=9"], "above config.occlusion.max_count"),
+        ("feed_forward", ["--config.data.batch_size=0"], "set at least one of them"),
+        ("feed_forward", ["--config.data.replica_batch_size=3"], "as config.data.replica_batch_size 3 says"),
+        ("sem_gcn", ["--config.data.batch_size=1"], "set config.batch_norm = frozen"),
+        ("feed_forward", ["--config.strategy=multi_worker"], "the environment variable TF_CONFIG is not set"),
+    ],
+)
+def test_settings_that_conflict_are_refused_before_any_data_is_read(
+    fails, damaged_data, tmp_path, recipe, flags, sentence
+):
+    more = (f"--data_dir={damaged_data}", *flags)
+    message = fails(*train_flags(tmp_path / "run", *more, recipe=recipe))
+    assert sentence in message
+    assert (tmp_path / "run").exists() == (not flags)
+
+
+def test_settings_that_several_workers_cannot_share_are_refused_before_any_data_is_read(start_workers, damaged_data):
+    """XLA compiles no communication between workers."""
+    flags = ("--config.jit_compile=True", "--config.batch_norm=synchronized", "--config.data.poses=")
+    workers, _ = start_workers("run", f"--data_dir={damaged_data}", *flags)
+    for process in workers:
+        assert process.wait(200) == 1
+        text = process.errors.read_text()
+        assert "Traceback" not in text
+        message = text.splitlines()[-1]
+        assert message.startswith("error: config.jit_compile is True and config.batch_norm 'synchronized', which do")
+        assert "on 2 replicas" in message
+    assert not (damaged_data / "run").exists()
+
+
 def test_a_missing_recipe_is_named(fails, tmp_path):
     assert "nowhere.py does not exist" in fails("train", "--config=nowhere.py", f"--workdir={tmp_path}")
 

@@ -11,6 +11,7 @@ from PIL import Image
 
 from pose_tf.data.occluders import OccluderBank
 from pose_tf.errors import UserError
+from tests.data.hidden import APPLE_DOUBLE, hide_files
 from tests.data.voc_images import BOX, write_image
 
 
@@ -64,6 +65,22 @@ def test_a_difficult_object_whose_pixels_are_marked_255_leaves_the_others_of_its
 def test_an_object_one_pixel_wide_is_no_error(tmp_path):
     write_image(tmp_path, "a", [(10, 0, 11, 700, "lamp", 0, 0)], size=(700, 160))
     assert [picture.shape for picture in OccluderBank.from_voc(str(tmp_path)).objects] == [(350, 1, 4)]
+
+
+def test_hidden_files_are_no_annotations(voc, capsys):
+    for folder, name in (("Annotations", "a.xml"), ("JPEGImages", "a.jpg"), ("SegmentationObject", "a.png")):
+        hide_files(voc / folder, name)
+    bank = OccluderBank.from_voc(str(voc))
+    assert [picture.shape for picture in bank.objects] == [(20, 30, 4), (60, 80, 4)]
+    output = capsys.readouterr()
+    assert "skipped" not in output.out + output.err and " 4/4 " in output.err
+
+
+def test_a_folder_of_hidden_files_has_no_annotations(tmp_path):
+    (tmp_path / "Annotations").mkdir()
+    (tmp_path / "Annotations" / "._a.xml").write_bytes(APPLE_DOUBLE)
+    with pytest.raises(UserError, match="has no Annotations"):
+        OccluderBank.from_voc(str(tmp_path))
 
 
 @pytest.mark.skipif(os.fsencode("\udcff") != b"\xff", reason="all names on this file system are UTF-8")

@@ -9,9 +9,13 @@ import numpy as np
 import pytest
 
 from pose_tf.data import records
+from pose_tf.data.fingerprint import of_records
 from pose_tf.data.inspection import inspect
 from pose_tf.data.record_index import index_records
+from pose_tf.data.sources import H36M, MPII
 from pose_tf.errors import UserError
+from tests.data.hidden import hide_files
+from tests.data.photos import write_photos
 
 
 @pytest.fixture(autouse=True)
@@ -85,6 +89,27 @@ def test_records_are_read_once_for_all_runs_and_evaluations(data_dir, unread, ca
         assert_same(index_records(str(data_dir), on_damage), first)
 
 
+@pytest.mark.parametrize("source", [H36M, MPII], ids=lambda source: source.name)
+def test_indexing_shows_on_standard_error_how_many_of_the_bytes_are_read(data_dir, capsys, source):
+    write_photos(data_dir, 6, 2)
+    size = sum(path.stat().st_size for path in (data_dir / source.name).iterdir())
+    index_records(str(data_dir), source=source)
+    output = capsys.readouterr()
+    assert output.out == ""
+    shown = output.err.strip().split("\r")
+    assert all(line.startswith(f"poses of {data_dir}: ") and line.endswith("B/s]") for line in shown if line.strip())
+    assert shown[-1].startswith(f"poses of {data_dir}: 100%|")
+    done, total = re.search(r"\| ([\d.]+)k/([\d.]+)k \[", shown[-1]).groups()
+    assert done == total and float(total) == pytest.approx(size / 1000, rel=0.01)
+
+
+def test_a_stored_index_is_read_in_silence(data_dir, capsys):
+    index_records(str(data_dir))
+    capsys.readouterr()
+    index_records(str(data_dir))
+    assert capsys.readouterr() == ("", "")
+
+
 def test_each_record_is_inflated_once_to_be_indexed(data_dir, monkeypatch):
     inflated = []
     inflate = records.inflate
@@ -101,6 +126,16 @@ def test_an_index_is_not_taken_for_records(data_dir):
     assert index.shards == records.list_shards(str(data_dir)) == [str(data_dir / "h36" / name) for name in "ab"]
     after = inspect(str(data_dir))
     assert after.samples == before.samples == {"h36": 7} and not after.faults
+
+
+def test_hidden_files_beside_the_records_are_no_damage_and_no_other_data(data_dir, unread):
+    before, first = of_records(str(data_dir)), index_records(str(data_dir))
+    hide_files(data_dir / "h36", "a")
+    found = inspect(str(data_dir))
+    assert found.samples == {"h36": 7} and not found.faults
+    assert of_records(str(data_dir)) == before
+    unread()
+    assert_same(index_records(str(data_dir)), first)
 
 
 def test_an_index_moves_with_its_data(tmp_path, data_dir, unread):

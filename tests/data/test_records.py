@@ -17,6 +17,7 @@ import tensorflow as tf
 from pose_tf.data import graph_records, inspection, records
 from pose_tf.data.records import H36M, H36M_TEST, MPII
 from pose_tf.errors import UserError
+from tests.data.hidden import hide_files
 
 RAW = {
     "image": np.uint8,
@@ -198,6 +199,17 @@ def test_records_of_another_writer_are_read(tmp_path, shared_data):
 
 
 # ------------------------------------------------------------------------------------------------------------- listing
+
+
+@pytest.mark.parametrize("kind", ["h36", "mpii"])
+def test_hidden_files_and_folders_are_no_shards(tmp_path, make, kind):
+    path = tmp_path / kind / "a.tfrecord"
+    records.write(str(path), make(records.KINDS[kind], 1), records.KINDS[kind])
+    hide_files(tmp_path / kind, "a.tfrecord")
+    assert records.list_shards(str(tmp_path), kind) == [str(path)]
+    path.unlink()
+    with pytest.raises(UserError, match=f"{tmp_path}/{kind} contains no records"):
+        records.list_shards(str(tmp_path), kind)
 
 
 def test_list_shards_is_sorted_and_takes_strange_names(tmp_path):

@@ -96,12 +96,12 @@ def photo_batches(data_dir):
     return pipeline.labeled_images(index, np.unique(index.poses.subject), 2)
 
 
-def make_run(path, data, held_out):
+def make_run(path, data, held_out, kind="records"):
     workdir = Workdir(str(path))
     workdir.create()
     files.write_json(workdir.file("config.json"), CONFIG | {"data": {"validation_subjects": held_out}})
     if data:
-        files.write_json(workdir.file("data.json"), {"records": data, "samples": 3})
+        files.write_json(workdir.file("data.json"), {kind: data, "samples": 3})
     return workdir
 
 
@@ -130,6 +130,32 @@ def test_subjects_that_a_run_has_seen_are_named_if_it_has_read_some_of_the_data(
         "\n\nSubject 8 also chose the best weights during training: these errors are optimistic."
     )
     assert "Subject" not in format_report(report | {"trained_on": [], "selected_on": []})
+
+
+def test_photographs_that_a_run_has_read_are_named(tmp_path, target):
+    """Training reads all photographs but those held out, which choose the best weights."""
+    data = {"a.tfrecord": "3 bytes", "b.tfrecord": "5 bytes"}
+    photos = make_run(tmp_path / "a", {"b.tfrecord": "5 bytes"}, [8], "photos")
+    others = [
+        make_run(tmp_path / "b", {"a.tfrecord": "4 bytes"}, [8], "photos"),
+        make_run(tmp_path / "c", data, [8]),  # records of Human3.6M
+        make_run(tmp_path / "d", None, [8]),
+    ]
+    seen, unseen = "trained_on_photos", "selected_on_photos"
+    assert evaluator.seen_in_training([photos], None, data) == {seen: True}
+    assert evaluator.seen_in_training([photos], None, data, only_held_out=True) == {unseen: True}
+    assert evaluator.seen_in_training(others, None, data) == {seen: False}
+    assert evaluator.seen_in_training(others, None, data, only_held_out=True) == {unseen: False}
+    assert evaluator.seen_in_training([*others, photos], None, data) == {seen: True}
+
+    report = {"samples": 4, "pose2d": evaluator.report_2d(target[..., :2], target[..., :2])}
+    plain = format_report(report)
+    assert "Training" not in plain and "optimistic" not in plain
+    assert format_report(report | {seen: False}) == format_report(report | {unseen: False}) == plain
+    told = "Training has read these files: the errors say little about other photographs."
+    assert format_report(report | {seen: True}) == f"{plain}\n\n{told}"
+    told = "These photographs also chose the best weights during training: the errors are optimistic."
+    assert format_report(report | {unseen: True}) == f"{plain}\n\n{told}"
 
 
 def test_joints_that_are_never_in_the_crop_have_no_error():

@@ -80,21 +80,36 @@ def test_a_process_without_this_package_gets_the_same(exported, images, tmp_path
 
 
 @reports_memory
-@pytest.mark.parametrize(("kind", "bytes_per_sample"), [(np.uint8, 1), (np.uint16, 3)])
-@pytest.mark.parametrize(("side", "at_once"), [(4096, 4), (4104, 1)])
+@pytest.mark.parametrize(
+    ("signature", "side", "count", "at_once", "kind", "bytes_per_sample"),
+    [
+        ("serving_default", 4096, 10, 4, np.uint8, 1),
+        ("serving_default", 4104, 10, 1, np.uint8, 1),
+        ("serving_default", 4096, 10, 4, np.uint16, 3),
+        ("serving_default", 4104, 10, 1, np.uint16, 3),
+        ("image_and_box", 4096, 10, 4, np.uint8, 1),
+        ("image_and_box", 8192, 2, 1, np.uint16, 3),
+    ],
+)
 def test_a_request_of_large_images_takes_no_more_memory_than_the_largest(
-    exported, tmp_path, side, at_once, kind, bytes_per_sample
+    exported, tmp_path, signature, side, count, at_once, kind, bytes_per_sample
 ):
-    """Ten images, together 2.5 times the maximum size of one.
+    """Ten images, together 2.5 times the maximum size of one, or two of the maximum size.
 
     Four are decoded at once if none exceeds a quarter of the maximum, one at a time otherwise. Without such a bound,
     they take 600 MiB. Samples of 16 bits are in memory together with their upper 8 bits.
     """
-    cv2.imwrite(f"{tmp_path}/image.png", np.zeros((side, side, 3), kind))
+    cv2.imwrite(f"{tmp_path}/image.png", np.zeros((side, side, 3), kind), [cv2.IMWRITE_PNG_COMPRESSION, 1])
     data = (tmp_path / "image.png").read_bytes()
     image_mib = bytes_per_sample * 3 * side**2 / 2**20
-    found = memory_of_request(exported, "serving_default", {"image_bytes": [data]}, {"image_bytes": [data] * 10})
+
+    def request(count):
+        box = {"box": np.float32([[0, 0, side, side]] * count)} if signature == "image_and_box" else {}
+        return {"image_bytes": [data] * count} | box
+
+    found = memory_of_request(exported, signature, request(1), request(count))
     assert found < at_once * image_mib + 160  # the network takes about 100
+    assert found < 768  # MiB for each image beside the model, see tests/test_deployment.py
 
 
 def test_versions_count_up_and_a_half_written_one_is_never_there(estimator, tmp_path, monkeypatch):

@@ -58,6 +58,34 @@ def test_smoothing_takes_the_trembling_out(video, tmp_path):
     assert np.abs(smooth - raw)[:, 0].max() < 8
 
 
+def one_euro(path, times, size):
+    """The one-euro filter of points [N, 2] px, by the formulas of Casiez et al. (CHI 2012), with the video's settings.
+
+    Cutoffs are 1 Hz for the speed and 1 Hz + 10 per (size of the box)/s for the points.
+    """
+    place, speed = path[0] / size, np.zeros(2)
+    smoothed = [place]
+    for point, step in zip(path[1:] / size, np.diff(times), strict=True):
+        speed = speed + ((point - place) / step - speed) / (1 + 1 / (2 * np.pi * step))
+        place = place + (point - place) / (1 + 1 / (2 * np.pi * (1 + 10 * np.hypot(*speed)) * step))
+        smoothed.append(place)
+    return size * np.array(smoothed)
+
+
+def test_smoothing_goes_by_the_clock_of_the_video(tmp_path):
+    """Between the frames of a burst, a pose keeps closer to the one before than between frames that are far apart."""
+    images = [marked(200, 100, (40 + 3 * i, 50 + 8 * (-1) ** i)) for i in range(41)]
+    write_matroska(tmp_path / "a.mkv", BURST, images)
+    for name, smooth in (("raw", False), ("smooth", True)):
+        options = Options(f"{tmp_path}/{name}", GivenBoxes("whole"), outputs=("json",), smooth=smooth)
+        predict(MARKS, f"{tmp_path}/a.mkv", options)
+    raw, smooth = (joints(f"{tmp_path}/{name}/a.json") for name in ("raw", "smooth"))
+    np.testing.assert_allclose(smooth, one_euro(raw, BURST, 200), atol=0.3)
+    average, claimed = BURST[-1] / 40, 1 / Video(f"{tmp_path}/a.mkv").fps
+    for step in (average, claimed):
+        assert np.abs(smooth - one_euro(raw, step * np.arange(41), 200)).max() > 2
+
+
 def test_no_more_than_the_frames_that_are_asked_for(video, tmp_path):
     predict(MARKS, video, Options(f"{tmp_path}/out", GivenBoxes("30,20,60,60"), max_frames=7))
     assert len(joints(f"{tmp_path}/out/walk.json")) == 7

@@ -151,6 +151,24 @@ def test_what_a_killed_process_left_half_written_is_not_seen(save, checkpoints, 
     assert sorted(path.name for path in folder.iterdir()) == ["00000003", "00000004"]
 
 
+def test_a_hidden_file_may_come_and_go(save, checkpoints, value, monkeypatch, tmp_path):
+    """As NFS makes one of each file that is removed while it is open."""
+    write = tf.train.Checkpoint.write
+
+    def write_and_leave(self, path, *more):
+        pathlib.Path(path).with_name(".nfs0001").write_text("")
+        return write(self, path, *more)
+
+    monkeypatch.setattr(tf.train.Checkpoint, "write", write_and_leave)
+    save(3)
+    folder = tmp_path / "run" / "checkpoints"
+    (folder / "00000003" / ".nfs0001").unlink()
+    (folder / ".DS_Store").write_text("")
+    (folder / "._00000004").write_text("")
+    assert checkpoints.restore() == 3
+    np.testing.assert_array_equal(value, np.full(value.shape, 3, np.float32))
+
+
 def test_a_vanished_directory_is_one_sentence(save, checkpoints, tmp_path):
     save(3)
     shutil.rmtree(tmp_path / "run")

@@ -95,12 +95,6 @@ def test_a_missing_bank_says_what_to_do(config, data_dir):
         make_stage(config, data_dir)
 
 
-def test_a_loss_that_the_argmax_cannot_train_is_refused(config, data_dir):
-    config.decoding.method = "argmax"
-    with pytest.raises(UserError, match="config.decoding.method is 'argmax', which config.loss.integral"):
-        make_stage(config, data_dir)
-
-
 @pytest.mark.parametrize("loss", ["heatmap", "released_heatmap", "distribution"])
 def test_the_losses_of_heatmaps_train_whatever_the_decoding(config, data_dir, loss):
     config.decoding.method, config.loss.integral, config.loss[loss] = "argmax", 0.0, 1.0

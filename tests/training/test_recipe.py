@@ -169,6 +169,15 @@ def test_a_number_out_of_its_range_is_named(stage, key, value):
         ("hrnet_w32", {"loss.integral": 0.0}, "config.loss has no factor above 0: set one of config.loss.distribution"),
         ("hrnet_w32", {"occlusion.min_count": 9}, "config.occlusion.min_count is 9, above config.occlusion.max_count"),
         ("hrnet_w32", {"occlusion.min_scale": 1.5}, "config.occlusion.min_scale is 1.5, above config.occlusion.max_sc"),
+        *(
+            (
+                "hrnet_w32",
+                {"decoding.method": method, "loss.integral": 0.0, f"loss.{loss}": 1.0},
+                f"config.decoding.method is '{method}', which config.loss.integral and integral_l1 cannot train",
+            )
+            for method in ("argmax", "unshifted_argmax")
+            for loss in ("integral", "integral_l1")
+        ),
         (
             "hrnet_w32",
             {"train.half_size_until": 0.5, "model.downsample": 8},

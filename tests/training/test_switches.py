@@ -8,12 +8,14 @@ calls of two steps and of one. Each strategy with its devices has its own proces
 import concurrent.futures
 import itertools
 import multiprocessing
+import types
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from pose_tf.errors import UserError
+from pose_tf.training import trainer
 from pose_tf.training.interruption import Interruption
 from pose_tf.training.recipe import COMMON, check_switches
 from pose_tf.training.state import make_state
@@ -117,3 +119,14 @@ def test_xla_with_synchronized_normalization_is_refused_for_several_replicas(rep
         return
     with pytest.raises(UserError, match="config.jit_compile is True and config.batch_norm 'synchronized', which .* 2 "):
         check_switches(config, replicas)
+
+
+@pytest.mark.parametrize("name", NETWORKS.values())
+def test_it_is_refused_before_anything_is_read_or_written(monkeypatch, tmp_path, name):
+    config = recipe(name)
+    config.batch_norm, config.jit_compile = "synchronized", True
+    several = types.SimpleNamespace(num_replicas_in_sync=2, cluster_resolver=None)
+    monkeypatch.setattr(trainer, "make_strategy", lambda *_: several)
+    with pytest.raises(UserError, match="config.jit_compile is True and config.batch_norm 'synchronized'"):
+        trainer.train(config, "/nowhere", str(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
