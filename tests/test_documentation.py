@@ -307,6 +307,7 @@ def test_parts_of_tensorflow_that_may_break_are_used_where_the_table_says():
 
 def test_the_fast_tests_cover_every_package():
     listed = [line for line in (ROOT / "tests" / "fast.txt").read_text().splitlines() if not line.startswith("#")]
-    assert all((ROOT / name).is_file() for name in listed)
+    files = [name.split("::")[0] for name in listed]
+    assert all((ROOT / name).is_file() for name in files)
     packages = {path.parent.name for path in (ROOT / "pose_tf").glob("*/__init__.py")} - {"configs"}
-    assert packages <= {pathlib.Path(name).parent.name for name in listed}
+    assert packages <= {pathlib.Path(name).parent.name for name in files}
