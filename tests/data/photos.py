@@ -7,7 +7,7 @@ from pose_tf.data import records
 
 
 def make_photo(number, size=(120, 80), unlabeled=()):
-    """A sample of MPII's records: gray level `number`, joints drawn at random inside the image.
+    """A sample of MPII's records: gray level `number` modulo 256, joints drawn at random inside the image.
 
     Args:
         number: of the photo.
@@ -18,7 +18,7 @@ def make_photo(number, size=(120, 80), unlabeled=()):
     pose2d = rng.uniform(5, np.array(size) - 6, (16, 2))
     visibility = np.ones((1, 16), np.int64)
     pose2d[list(unlabeled)], visibility[0, list(unlabeled)] = 0, 0
-    image = np.full((*size[::-1], 3), number, np.uint8)
+    image = np.full((*size[::-1], 3), number % 256, np.uint8)
     return {
         "image": cv2.imencode(".jpg", image)[1].tobytes(),
         "pose2d": np.float32(pose2d),
