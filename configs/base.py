@@ -86,6 +86,27 @@ def detector(network: str = "hrnet") -> ConfigDict:
     return config.lock()
 
 
+def end_to_end(network: str = "hrnet", lifter_network: str = "feed_forward") -> ConfigDict:
+    """Settings of a recipe for both stages at once, from images to 3D joints: a detector's, and these.
+
+    Args:
+        network: see `detector`.
+        lifter_network: see `lifter`.
+    """
+    config = detector(network)
+    with config.unlocked():
+        config.stage = "end_to_end"
+        config.train_detector = True  # False: only the lifter learns
+        config.lifter = ConfigDict(lifter(lifter_network).model.to_dict())
+        config.lifter.confidence = True
+        config.lifter.features = True  # the detector's features at the joints are inputs of the lifter, too
+        config.lifter_init_from = ""  # like init_from, which is the detector's: a workdir
+        config.lifter_loss = "squared"  # see loss of a lifter's recipe
+        config.lifter_factor = 1.0  # of this loss in the sum of all
+        _add_bones(config)
+    return config.lock()
+
+
 def lifter(network: str = "feed_forward") -> ConfigDict:
     """Settings of a recipe for a lifter, from 2D joints to 3D joints.
 
@@ -97,6 +118,7 @@ def lifter(network: str = "feed_forward") -> ConfigDict:
     config.model = ConfigDict()
     config.model.name = network
     config.model.raw_pixels = False  # input in 0 … 256 px instead of -1 … 1
+    config.model.confidence = False  # True: the confidence of each joint is an input, too; needs augment.errors
     if network == "feed_forward":
         config.model.units = 1024
         config.model.num_blocks = 2
@@ -118,9 +140,11 @@ def lifter(network: str = "feed_forward") -> ConfigDict:
     config.augment.tilt_mean = 0.0  # and their mean; below 0: as if the camera looked down less steeply
     config.augment.roll = 0.0  # and then about the axis of the camera
     config.augment.noise_px = 0.0  # standard deviation of the noise on 2D joints
-    config.augment.errors = ""  # errors of a detector to add to 2D joints; a file of pose-tf evaluate --errors
+    config.augment.errors = ""  # errors of a detector to add to 2D joints; a file of pose-tf evaluate --detections
+    config.augment.similar_errors = 0  # take them from one of so many images with the most similar poses; 0: from any
 
     config.loss = "squared"  # equation 4 of the paper; distance: the mean distance of the joints
+    _add_bones(config)
 
     config.optimizer.learning_rate = 5e-4
     config.train.epochs = 20.0
@@ -128,6 +152,13 @@ def lifter(network: str = "feed_forward") -> ConfigDict:
     config.train.report_every_steps = 500
     config.train.validate_every_epochs = 1.0
     return config.lock()
+
+
+def _add_bones(config):
+    config.bones = ConfigDict()  # factors of further losses
+    config.bones.length = 0.0  # predicted against true lengths of bones
+    config.bones.symmetry = 0.0  # left against right lengths
+    config.bones.direction = 0.0  # 1 minus the cosine of the angle between predicted and true bones
 
 
 def _common(stage):

@@ -4,7 +4,7 @@ Differs:    from feed_forward_recomposed: 512 units; people lean toward and away
             image, because photographed people are not always upright, and cameras look down less steeply; the 2D joints
             have noise and, with augment.errors, the detector's errors; batches of 256, Adam 2e-3, 30 epochs; other
             people are held out.
-Run:        pose-tf train --config=starter_lifter --config.data.poses=POSES.npz --config.augment.errors=errors.npz
+Run:        pose-tf train --config=starter_lifter --config.data.poses=POSES.npz --config.augment.errors=detections.npz
                 --workdir=runs/starter_lifter
 """
 

@@ -95,6 +95,12 @@ def hip_relative(pose3d):
     return pose3d - pose3d[..., :1, :]
 
 
+def bone_vectors(pose3d, bones):
+    """Vectors from the parent to the child of B bones: float [..., J, 3] and (child, parent) pairs -> [..., B, 3]."""
+    children, parents = zip(*bones)
+    return tf.gather(pose3d, children, axis=-2) - tf.gather(pose3d, parents, axis=-2)
+
+
 def mirror_pose(pose, mirror, width: float | None = None):
     """The pose in a horizontally mirrored image.
 

@@ -2,7 +2,8 @@
 
 import tensorflow as tf
 
-from pose_tf.metrics import mean_over_joints
+from pose_tf import geometry, skeleton
+from pose_tf.metrics import bone_length_error, bone_symmetry_error, mean_over_joints
 
 
 def integral_loss(pose2d, target, weights):
@@ -101,3 +102,32 @@ def pose3d_distance_loss(pose3d, target):
     """Mean distance of the joints: MPJPE as a loss, smooth at 0. [B, J, 3] twice -> [B], same unit."""
     squared = tf.reduce_sum((pose3d - target) ** 2, axis=-1)
     return tf.reduce_mean(tf.sqrt(squared + 1e-3), axis=-1)
+
+
+def bone_direction_loss(pose3d, target):
+    """1 minus the cosine of the angle between predicted and true bones, averaged. [B, 17, 3] twice -> [B], 0 to 2.
+
+    With true bone lengths, this is the squared distance of the bones of Sun et al. (ICCV 2017) over twice their squared
+    length. A bone of length 0 has no direction, and no gradient.
+    """
+    pose3d, target = (geometry.bone_vectors(pose, skeleton.H36M.bones) for pose in (pose3d, target))
+    cosine = tf.reduce_sum(tf.math.l2_normalize(pose3d, axis=-1) * tf.math.l2_normalize(target, axis=-1), axis=-1)
+    return tf.reduce_mean(1 - cosine, axis=-1)
+
+
+def bone_losses(pose3d, target, unit: float) -> dict[str, tf.Tensor]:
+    """The losses of bones (the paper's section 5, direction 1) by the names of their factors in recipes.
+
+    Args:
+        pose3d, target: float32 [B, 17, 3] mm.
+        unit: mm; lengths are divided by it.
+
+    Returns:
+        {"length": predicted against true lengths, "symmetry": left against right lengths, "direction": see
+        `bone_direction_loss`}, each float32 [B].
+    """
+    return {
+        "length": bone_length_error(pose3d, target) / unit,
+        "symmetry": bone_symmetry_error(pose3d) / unit,
+        "direction": bone_direction_loss(pose3d, target),
+    }

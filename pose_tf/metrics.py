@@ -84,6 +84,34 @@ def auc3d(predicted, target):
     return tf.reduce_mean(tf.cast(correct, predicted.dtype), axis=[-2, -1])
 
 
+def bone_lengths(pose3d):
+    """Lengths of the bones of Human3.6M's skeleton; gradient 0 at length 0. [..., 17, 3] -> [..., 16], same unit."""
+    vectors = geometry.bone_vectors(pose3d, skeleton.H36M.bones)
+    return joint_errors(vectors, tf.zeros_like(vectors))
+
+
+def bone_length_error(predicted, target):
+    """Mean difference in length between predicted and true bones. [..., 17, 3] twice -> [...], same unit."""
+    lengths = bone_lengths(predicted)
+    return tf.reduce_mean(tf.abs(lengths - tf.cast(bone_lengths(target), lengths.dtype)), axis=-1)
+
+
+def bone_symmetry_error(predicted, target=None):
+    """Mean difference in length between the left and the right bones of the prediction, whatever the true pose.
+
+    Args:
+        predicted: float [..., 17, 3], any length unit.
+        target: ignored, so that all metrics of 3D poses are called alike.
+
+    Returns:
+        float [...], same unit: one error per pose.
+    """
+    del target
+    lengths = bone_lengths(predicted)
+    left, right = zip(*skeleton.H36M.bone_pairs)
+    return tf.reduce_mean(tf.abs(tf.gather(lengths, left, axis=-1) - tf.gather(lengths, right, axis=-1)), axis=-1)
+
+
 def pixel_error(predicted, target, weights=None):
     """Mean distance of the joints in the image.
 
@@ -138,7 +166,10 @@ def mean_over_joints(values, weights=None):
     return tf.math.divide_no_nan(tf.reduce_sum(values * weights, axis=-1), tf.reduce_sum(weights, axis=-1))
 
 
-POSE3D_METRICS = {function.__name__: function for function in (mpjpe, pa_mpjpe, n_mpjpe, pck3d, auc3d)}
+POSE3D_METRICS = {
+    function.__name__: function
+    for function in (mpjpe, pa_mpjpe, n_mpjpe, pck3d, auc3d, bone_length_error, bone_symmetry_error)
+}
 """Metrics of 3D poses by name."""
 
 POSE2D_METRICS = {function.__name__: function for function in (pixel_error, pck2d, pckh)}

@@ -35,6 +35,13 @@ class Skeleton:
             permutation[left], permutation[right] = right, left
         return tuple(permutation)
 
+    @property
+    def bone_pairs(self) -> tuple[tuple[int, int], ...]:
+        """(left, right) indices of bones that mirror each other."""
+        mirrored = [tuple(self.mirror[joint] for joint in bone) for bone in self.bones]
+        indices = [self.bones.index(bone) for bone in mirrored]
+        return tuple((i, j) for i, j in enumerate(indices) if self.joints[self.bones[i][0]].startswith("L") and i != j)
+
     def shared_with(self, other: "Skeleton") -> tuple[tuple[int, int], ...]:
         """(own index, other's index) of every joint that both skeletons have.
 

@@ -28,7 +28,7 @@ import tensorflow as tf
 
 from pose_tf import files
 from pose_tf.errors import UserError
-from pose_tf.models import load_keras
+from pose_tf.models import PoseEstimator, load_keras
 from pose_tf.models.decoding import Decoding
 from pose_tf.models.networks import CLASSES
 from pose_tf.models.statistics import PoseStatistics
@@ -302,7 +302,8 @@ class Workdir:
             model.save(temporary)
 
     def load_best(self, stage: str) -> tf.keras.Model:
-        """The model with the lowest validation error. Prints warnings about it on standard error.
+        """The model with the lowest validation error; of a run that trained both stages, the stage's part. Prints
+        warnings about it on standard error.
 
         Args:
             stage: the expected stage, `detector` or `lifter`.
@@ -311,7 +312,7 @@ class Workdir:
             UserError: the model is missing or damaged, or belongs to the other stage or to other joints.
         """
         found = self.config().stage
-        if found != stage:
+        if found not in (stage, "end_to_end"):
             raise UserError(f"{self.path} contains a {found}, expected a {stage}")
         path = self.file("best.keras")
         if not os.path.exists(path):
@@ -319,6 +320,8 @@ class Workdir:
         for warning in self.warnings():
             print(f"warning: {warning}", file=sys.stderr)
         model = load_keras(path)
+        if isinstance(model, PoseEstimator):
+            model = getattr(model, stage)
         if not isinstance(model, CLASSES[stage]) or model.output_shape[-1 if stage == "detector" else 1] != JOINTS:
             raise UserError(f"{path} is a {model.name}, expected a {stage} with {JOINTS} joints")
         return model

@@ -52,7 +52,7 @@ def commands():
     """(place, program, flags) for each line that runs a command, a tool or a benchmark."""
     for where, text in texts():
         for match in COMMAND.finditer(re.sub(r"\s*\\\n\s*", " ", text)):
-            command = re.sub(r"  +.*|[…)].*", "", match["flags"].strip())
+            command = re.sub(r"  +.*|….*|\)(?!\").*", "", match["flags"].strip())
             program = match["script"] or program_of(match["module"], match["command"])
             yield where, program, [flag.strip('"') for flag in re.findall(r'"--[^"]*"|--[^\s"\]]+', command)]
 

@@ -5,6 +5,8 @@ import pytest
 import tensorflow as tf
 
 from pose_tf import losses
+from pose_tf.metrics import bone_length_error
+from pose_tf.skeleton import H36M
 
 
 def cells(pixels):
@@ -154,3 +156,31 @@ def test_pose3d_distance_loss_has_a_gradient_at_the_truth():
         loss = losses.pose3d_distance_loss(pose, tf.zeros([1, 17, 3]))
     assert 0 <= float(loss[0]) < 0.05
     np.testing.assert_array_equal(tape.gradient(loss, pose), np.zeros((1, 17, 3)))
+
+
+def test_direction_of_bones_is_one_minus_the_cosine(rng):
+    target = rng.normal(size=(3, 17, 3)).astype(np.float32) * 200
+    assert losses.bone_direction_loss(target, target).numpy() == pytest.approx(0, abs=1e-6)
+    assert losses.bone_direction_loss(3 * target + 50, target).numpy() == pytest.approx(0, abs=1e-6)
+    assert losses.bone_direction_loss(-target, target).numpy() == pytest.approx(2, abs=1e-6)
+    other = rng.normal(size=(3, 17, 3)).astype(np.float32)
+    expected = []
+    for a, b in zip(other, target):
+        pairs = [(a[child] - a[parent], b[child] - b[parent]) for child, parent in H36M.bones]
+        expected.append(np.mean([1 - u @ v / np.linalg.norm(u) / np.linalg.norm(v) for u, v in pairs]))
+    np.testing.assert_allclose(losses.bone_direction_loss(other, target), expected, rtol=1e-5)
+
+
+def test_losses_of_bones_have_finite_gradients_for_any_pose(rng):
+    for pose3d in (np.zeros((2, 17, 3)), rng.normal(size=(2, 17, 3))):
+        pose3d = tf.constant(pose3d, tf.float32)
+        target = tf.constant(rng.normal(size=(2, 17, 3)) * 200, tf.float32)
+        with tf.GradientTape(persistent=True) as tape:
+            tape.watch(pose3d)
+            terms = losses.bone_losses(pose3d, target, 100.0)
+        assert sorted(terms) == ["direction", "length", "symmetry"]
+        for term in terms.values():
+            assert np.isfinite(tape.gradient(term, pose3d)).all()
+    np.testing.assert_allclose(
+        losses.bone_losses(pose3d, target, 100.0)["length"] * 100, bone_length_error(pose3d, target), rtol=1e-5
+    )

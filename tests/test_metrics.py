@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pose_tf import metrics
+from pose_tf import metrics, skeleton
 from pose_tf.geometry import UNLABELED_PX, inside_crop
 from pose_tf.metrics import PoseMetric, auc3d, mpjpe, n_mpjpe, pa_mpjpe, pck2d, pck3d, pixel_error
 
@@ -295,3 +295,17 @@ def test_streaming_metric_in_a_compiled_model(rng):
     result = model.evaluate(poses, poses, batch_size=4, verbose=0, return_dict=True)
     assert result["n_mpjpe"] == pytest.approx(0, abs=1e-3)
     assert result["mpjpe"] == pytest.approx(float(np.mean(mpjpe(0.5 * poses, poses))), rel=1e-5)
+
+
+def test_errors_of_bones_of_a_known_pose():
+    """A person of bones of 100 mm, whose left lower leg is 40 mm longer in the prediction."""
+    target = np.zeros((17, 3), np.float32)
+    for number, (child, parent) in enumerate(skeleton.H36M.bones):
+        target[child] = target[parent] + 100 * np.eye(3)[number % 3]
+    predicted = target.copy()
+    foot, knee = skeleton.H36M.index("LFoot"), skeleton.H36M.index("LKnee")
+    predicted[foot] = predicted[knee] + 1.4 * (target[foot] - target[knee])
+    assert float(metrics.bone_length_error(predicted, target)) == pytest.approx(40 / 16, rel=1e-5)
+    assert float(metrics.bone_symmetry_error(predicted)) == pytest.approx(40 / 6, rel=1e-5)
+    assert float(metrics.bone_symmetry_error(target)) == pytest.approx(0, abs=1e-4)
+    assert float(metrics.bone_symmetry_error(2 * predicted, target)) == pytest.approx(80 / 6, rel=1e-5)

@@ -38,9 +38,12 @@ class GeometricAugmenter(tf.keras.layers.Layer):
         images: uint8 [B, H, W, 3].
         pose2d: float32 [B, 17, 2] px; joints without a label are at `geometry.UNLABELED_PX`.
         seed: int [2], for stateless randomness.
+        pose3d: float32 [B, 17, 3], relative to the hip, or None.
 
     Returns:
-        images and pose2d of the same shapes and types. Pixels from outside the image are black.
+        images, pose2d and, if given, pose3d of the same shapes and types. Pixels from outside the image are black. A
+        rotation of the image turns the 3D pose about the camera's axis, which is exact in the middle of the camera's
+        image; scale and shift leave it as it is.
     """
 
     def __init__(
@@ -59,7 +62,7 @@ class GeometricAugmenter(tf.keras.layers.Layer):
         self.shift = shift
         self.half_body = half_body
 
-    def call(self, images, pose2d, seed):
+    def call(self, images, pose2d, seed, pose3d=None):
         seeds = tf.random.experimental.stateless_split(seed, 6)
         batch, height, width = tf.unstack(tf.shape(images)[:3])
         if self.flip:
@@ -67,6 +70,9 @@ class GeometricAugmenter(tf.keras.layers.Layer):
             mirrored = geometry.mirror_pose(pose2d, skeleton.H36M.mirror, tf.cast(width, tf.float32))
             images = tf.where(flipped[:, None, None, None], tf.reverse(images, [2]), images)
             pose2d = tf.where(flipped[:, None, None], mirrored, pose2d)
+            if pose3d is not None:
+                mirrored = geometry.mirror_pose(pose3d, skeleton.H36M.mirror)
+                pose3d = tf.where(flipped[:, None, None], mirrored, pose3d)
         if self.rotation or self.scale or self.shift or self.half_body:
             angle = (
                 tf.random.stateless_uniform([batch], seeds[1], -1.0, 1.0) * self.rotation * (3.141592653589793 / 180)
@@ -85,7 +91,10 @@ class GeometricAugmenter(tf.keras.layers.Layer):
             cos, sin = tf.cos(angle) * factor, tf.sin(angle) * factor
             matrix = tf.stack([tf.stack([cos, -sin], -1), tf.stack([sin, cos], -1)], -2)  # [B, 2, 2]
             pose2d = tf.einsum("bij,bkj->bki", matrix, pose2d - center[:, None]) + target[:, None]
-        return images, pose2d
+            if pose3d is not None:
+                turned = tf.einsum("bij,bkj->bki", matrix / factor[:, None, None], pose3d[..., :2])
+                pose3d = tf.concat([turned, pose3d[..., 2:]], axis=-1)
+        return (images, pose2d) if pose3d is None else (images, pose2d, pose3d)
 
     def get_config(self):
         options = ("flip", "rotation", "scale", "shift", "half_body")

@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from pose_tf import geometry, skeleton
+from pose_tf.data.detections import DetectorErrors
 
 _JOINTS = len(skeleton.H36M.joints)
 _CHILDREN = [child for child, _ in skeleton.H36M.bones]  # bone k leads to joint k + 1
@@ -47,8 +48,10 @@ class PoseAugmenter:
         tilt: standard deviation in degrees of a turn of recomposed people about the camera's horizontal axis.
         tilt_mean: mean of these turns; above 0, heads come nearer, as if the camera looked down more steeply.
         roll: the same, after it, about the axis of the camera.
-        errors: float32 [M, 17, 2] px: a detector's errors in M images, see `pose_tf.data.detector_errors`. Those of a
-            random image, mirrored or not, are added to the 2D joints of each sample. None adds none.
+        errors: a detector's errors. Those of a random image, mirrored or not, are added to the 2D joints of each
+            sample. None adds none.
+        similar_errors: take them from one of this many images whose true joints are most like the sample's, because
+            errors depend on the pose: crossed legs are mixed up. 0: from any image.
     """
 
     def __init__(
@@ -63,7 +66,8 @@ class PoseAugmenter:
         tilt: float = 0.0,
         tilt_mean: float = 0.0,
         roll: float = 0.0,
-        errors: np.ndarray | None = None,
+        errors: DetectorErrors | None = None,
+        similar_errors: int = 0,
     ):
         # Arrays become constants of each replica's graph; tensors would be copied from the first device in every step.
         self._frame = np.float32(_gravity_frame(pose3d))
@@ -78,8 +82,13 @@ class PoseAugmenter:
         self._tilt_mean = math.radians(tilt_mean)
         self._roll = math.radians(roll)
         self._errors = None
+        self._similar = similar_errors
         if errors is not None:
-            self._errors = np.concatenate([errors, geometry.mirror_pose(errors, skeleton.H36M.mirror)])
+            mirror = skeleton.H36M.mirror
+            self._errors = np.concatenate([errors.error, geometry.mirror_pose(errors.error, mirror)])
+            self._confidence = np.concatenate([errors.confidence, errors.confidence[:, mirror]])
+            pose2d = np.concatenate([errors.pose2d, geometry.mirror_pose(errors.pose2d, mirror, geometry.CROP_SIZE)])
+            self._shapes = _shape_of(pose2d).numpy()
 
     def __call__(self, pose2d, pose3d, seed):
         """Augments a batch.
@@ -90,7 +99,8 @@ class PoseAugmenter:
             seed: int [2], for stateless randomness.
 
         Returns:
-            pose2d and pose3d of the same shapes; the position of the hip stays the same.
+            pose2d, the confidence of its joints float32 [B, 17], which is 1 without `errors`, and pose3d; the position
+            of the hip stays the same.
         """
         seeds = tf.unstack(tf.random.experimental.stateless_split(seed, 3))
         if self._recompose:
@@ -102,10 +112,21 @@ class PoseAugmenter:
             pose2d = (rays - center) * (old_side / side) + old_center
         if self._noise_px:
             pose2d += tf.random.stateless_normal(tf.shape(pose2d), seeds[1]) * self._noise_px
-        if self._errors is not None:
-            image = tf.random.stateless_uniform([tf.shape(pose2d)[0]], seeds[2], 0, len(self._errors), tf.int32)
-            pose2d += tf.gather(self._errors, image)
-        return pose2d, pose3d
+        if self._errors is None:
+            return pose2d, tf.ones_like(pose2d[..., 0]), pose3d
+        image = self._images_with_errors(pose2d, seeds[2])
+        return pose2d + tf.gather(self._errors, image), tf.gather(self._confidence, image), pose3d
+
+    def _images_with_errors(self, pose2d, seed):
+        """Numbers of the images whose errors the samples get, int32 [B]."""
+        batch, images = tf.shape(pose2d)[0], len(self._errors)
+        if not self._similar:
+            return tf.random.stateless_uniform([batch], seed, 0, images, tf.int32)
+        # Of |a − b|² = |a|² − 2ab + |b|², the first term is the same for all images.
+        likeness = 2 * tf.matmul(_shape_of(pose2d), self._shapes, transpose_b=True) - np.sum(self._shapes**2, axis=-1)
+        _, nearest = tf.math.top_k(likeness, min(self._similar, images), sorted=False)
+        chosen = tf.random.stateless_uniform([batch], seed, 0, min(self._similar, images), tf.int32)
+        return tf.gather(nearest, chosen, batch_dims=1)
 
     def _new_people(self, pose3d, seed):
         """Absolute poses [B, 17, 3] -> recomposed poses [B, 17, 3] with the hip at the origin."""
@@ -156,6 +177,13 @@ def _turn(vectors, angle):
     cos, sin = tf.cos(angle)[:, None], tf.sin(angle)[:, None]
     x, y, z = tf.unstack(vectors, axis=-1)
     return tf.stack([cos * x - sin * y, sin * x + cos * y, z], axis=-1)
+
+
+def _shape_of(pose2d):
+    """2D poses without position and size, which can be compared: [N, J, 2] px -> [N, 2·J]."""
+    center, side = _box(pose2d)
+    shape = (pose2d - center) / tf.maximum(side, 1.0)
+    return tf.reshape(shape, [-1, shape.shape[-2] * 2])
 
 
 def _box(points):

@@ -15,12 +15,17 @@ flags.disclaim_key_flags()  # the flags belong to the module that calls these fu
 
 def detector():
     return flags.DEFINE_string(
-        "detector", None, "Workdir of a detector's run, or starter: the model that comes with the package."
+        "detector",
+        None,
+        "Workdir of a detector's run, or of one that trained both stages; or starter: the model that comes with the "
+        "package.",
     )
 
 
 def lifter():
-    return flags.DEFINE_string("lifter", None, "Workdir of a lifter's run, or starter.")
+    return flags.DEFINE_string(
+        "lifter", None, "Workdir of a lifter's run, or of one that trained both stages; or starter."
+    )
 
 
 def flip_test():

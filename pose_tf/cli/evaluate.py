@@ -5,7 +5,8 @@
     pose-tf evaluate --data_dir=DATA --source=mpii --detector=runs/detector --held_out
 
 The first form evaluates the whole pipeline and, for comparison, the lifter on true 2D joints; the second evaluates the
-lifter alone, the third a detector on photographs with 2D joints. --occluders=occluders.npz, a file of pose-tf
+lifter alone, on detected 2D joints, too, if the file was written by --detections; the third a detector on photographs
+with 2D joints. --occluders=occluders.npz, a file of pose-tf
 build-occluders, pastes objects over the images first.
 All errors of 3D joints are in mm: MPJPE with the hips aligned, PA-MPJPE after Procrustes alignment.
 """
@@ -25,7 +26,9 @@ _SUBJECTS = flags.DEFINE_list("subjects", None, "Numbers of the subjects to eval
 _HELD_OUT = flags.DEFINE_bool("held_out", False, "Evaluate on what the detector's recipe holds out for validation.")
 _OCCLUDERS = flags.DEFINE_string("occluders", None, "Occluder bank; 1 to 8 objects are pasted over every image.")
 _OUTPUT = flags.DEFINE_string("output", None, "JSON file to write.")
-_ERRORS = flags.DEFINE_string("errors", None, "An .npz to write: the detector's errors, for config.augment.errors.")
+_DETECTIONS = flags.DEFINE_string(
+    "detections", None, "An .npz to write: detected and true joints, for --poses and config.augment.errors."
+)
 _PREVIEW = flags.DEFINE_string("preview", None, "PNG to write, with predicted and true poses of some samples.")
 _BATCH_SIZE = _flags.batch_size()
 _FLIP_TEST = _flags.flip_test()
@@ -66,12 +69,12 @@ def main():
     except ValueError:
         raise UserError(f"--subjects={','.join(_SUBJECTS.value)} is not a list of numbers") from None
     if _POSES.value:
-        for flag in (_DETECTOR, _ERRORS, _PREVIEW, _OCCLUDERS, _DECODING, _BETA, _ALIGNMENT):
+        for flag in (_DETECTOR, _DETECTIONS, _PREVIEW, _OCCLUDERS, _DECODING, _BETA, _ALIGNMENT):
             if flag.value is not None:
                 raise UserError(f"--{flag.name} needs images: give --data_dir and --detector")
     start_tensorflow()
     from pose_tf import files, images
-    from pose_tf.data import detector_errors, fingerprint, poses
+    from pose_tf.data import detections, fingerprint, poses
     from pose_tf.data.occluders import OccluderBank
     from pose_tf.evaluation import evaluator
     from pose_tf.evaluation.loading import load_detector, load_estimator
@@ -110,8 +113,9 @@ def main():
     if _OUTPUT.value:
         files.write_json(_OUTPUT.value, report)
         print(f"report {_OUTPUT.value}")
-    if _ERRORS.value:
-        detector_errors.write_errors(_ERRORS.value, arrays["pose2d"], arrays["true_pose2d_crop"], arrays["confidence"])
-        print(f"errors {_ERRORS.value}")
+    if _DETECTIONS.value:
+        truth = {key.removeprefix("true_"): values for key, values in arrays.items() if key.startswith("true_")}
+        detections.write_detections(_DETECTIONS.value, truth, arrays["pose2d"], arrays["confidence"])
+        print(f"detections {_DETECTIONS.value}")
     if _PREVIEW.value:
         print(f"preview {_PREVIEW.value}")

@@ -54,6 +54,7 @@ def detector_batches(
     service: str = "",
     job: str = "",
     first_file: int = 0,
+    labels: Sequence[str] = ("pose2d_crop",),
 ) -> tf.data.Dataset:
     """Endless shuffled training batches of images and their 2D joints, for the replicas of one host in turn.
 
@@ -79,10 +80,11 @@ def detector_batches(
             workers the order also depends on their speed.
         job: name under which all hosts of a run share the output of the service.
         first_file: number of the index's first file in the argument of `graph_records.named_errors`.
+        labels: the labels of the images to read, keys of `FIELDS`.
 
     Returns:
         Dataset of {"image": uint8 [B, 256, 256, 3], "pose2d_crop": float32 [B, 17, 2] px, "skipped": int64 [B]}, where
-        `skipped` is the number of damaged records left out right before each sample.
+        `skipped` is the number of damaged records left out right before each sample; or with other `labels`.
 
     Raises:
         UserError: no tf.data service answers at `service`, or the system does not allow enough open files. The call
@@ -106,7 +108,7 @@ def detector_batches(
         first, skip = first + readers, skip - samples
 
     read_shard, lengths = _reader(index), tf.constant(index.lengths)
-    parsed = _parser(index, subjects, ("image", "pose2d_crop"), on_damage, first_file)
+    parsed = _parser(index, subjects, ("image", *labels), on_damage, first_file)
 
     def read_chunk(chunk):
         tf.random.set_seed(1)  # for this graph only: `shuffle` combines it with its own seed and ignores the program's
@@ -125,7 +127,7 @@ def detector_batches(
                 tf.data.experimental.service.ShardingPolicy.DYNAMIC, f"grpc://{service}", job_name=job
             )
         )
-    keys = ("image", "pose2d_crop", "skipped")
+    keys = ("image", *labels, "skipped")
     return dataset.map(lambda batch: {key: batch[key] for key in keys}).prefetch(4)
 
 
@@ -234,9 +236,10 @@ def labeled_images(
         on_damage, first_file: see `detector_batches`.
 
     Returns:
-        Dataset of {"image": uint8 [B, 256, 256, 3], "pose2d_crop": [B, 17, 2], "pose3d": [B, 17, 3], "action": [B]}.
+        Dataset of {"image": uint8 [B, 256, 256, 3], "pose2d_crop": [B, 17, 2], "pose3d": [B, 17, 3], "subject": [B],
+        "action": [B]}.
     """
-    keys = ("image", "pose2d_crop", "pose3d", "action")
+    keys = ("image", "pose2d_crop", "pose3d", "subject", "action")
     read_shard, lengths = _reader(index), tf.constant(index.lengths)
     parsed = _parser(index, subjects, keys, on_damage, first_file)
 

@@ -5,9 +5,12 @@ import dataclasses
 import numpy as np
 
 from pose_tf import files, geometry
+from pose_tf.data.detections import check_detections
 from pose_tf.errors import UserError
 from pose_tf.geometry import CROP_SIZE
 
+OPTIONAL = ("action", "detected", "confidence")
+"""Arrays that a pose file may lack."""
 REACH_MM = (200.0, 3000.0)
 """Plausible range of the distance from the hip to the farthest joint (median over the poses): from a baby's to more
 than any body's."""
@@ -29,6 +32,8 @@ class PoseSet:
         subject: int64 [N].
         action: int64 [N]; −1 where unknown.
         source: name of the data in messages.
+        detected: float32 [N, 17, 2] px of the crop: what a detector finds; None where unknown.
+        confidence: float32 [N, 17]: the detector's confidences, or None.
     """
 
     pose2d_crop: np.ndarray
@@ -36,6 +41,8 @@ class PoseSet:
     subject: np.ndarray
     action: np.ndarray
     source: str
+    detected: np.ndarray | None = None
+    confidence: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.subject)
@@ -51,7 +58,8 @@ class PoseSet:
         if missing:
             raise UserError(f"{self.source} has no sample of subject {_join(missing)}; it has {_join(present)}")
         keep = np.isin(self.subject, list(subjects))
-        return PoseSet(self.pose2d_crop[keep], self.pose3d[keep], self.subject[keep], self.action[keep], self.source)
+        arrays = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return PoseSet(**{k: array[keep] if isinstance(array, np.ndarray) else array for k, array in arrays.items()})
 
     def split(self, held_out) -> tuple["PoseSet", "PoseSet"]:
         """(training, validation): the poses of the other subjects, and of those held out. If `held_out` is empty, both
@@ -73,12 +81,13 @@ def _join(numbers):
 
 
 def read_pose_file(path: str) -> PoseSet:
-    """Reads an .npz with `pose2d_crop` [N,17,2] px, `pose3d` [N,17,3] mm, `subject` [N] and, if known, `action` [N].
+    """Reads an .npz with `pose2d_crop` [N,17,2] px, `pose3d` [N,17,3] mm, `subject` [N] and, if known, `action` [N],
+    `detected` [N,17,2] px and `confidence` [N,17].
 
     Raises:
         UserError: the file is missing or damaged, or an array is missing, of another shape or not finite.
     """
-    arrays = files.read_npz(path, "an .npz file of poses", ("subject", "pose2d_crop", "pose3d"), optional=("action",))
+    arrays = files.read_npz(path, "an .npz file of poses", ("subject", "pose2d_crop", "pose3d"), (*OPTIONAL,))
     count = arrays["subject"].size
     if not count:
         raise UserError(f"{path} contains no poses")
@@ -93,12 +102,16 @@ def read_pose_file(path: str) -> PoseSet:
         if len(bad):
             raise UserError(f"{path} pose {bad[0]}: '{key}' holds NaN or infinity")
     check_units(arrays["pose2d_crop"], arrays["pose3d"], path)
+    has_detections = "detected" in arrays and "confidence" in arrays
+    if has_detections:
+        check_detections(path, arrays, count)
     return PoseSet(
         arrays["pose2d_crop"].astype(np.float32),
         arrays["pose3d"].astype(np.float32),
         arrays["subject"].astype(np.int64),
         arrays.get("action", np.full(count, -1)).astype(np.int64),
         path,
+        *(arrays[key].astype(np.float32) if has_detections else None for key in ("detected", "confidence")),
     )
 
 

@@ -12,6 +12,7 @@ from pose_tf.data.occluders import OccluderBank
 from pose_tf.data.poses import PoseSet
 from pose_tf.data.record_index import index_records
 from pose_tf.data.sources import MPII, held_out
+from pose_tf.errors import UserError
 from pose_tf.models.estimator import PoseEstimator, lift
 from pose_tf.workdir import Workdir
 
@@ -24,7 +25,7 @@ def estimate(model, batches, total: int | None = None) -> dict[str, np.ndarray]:
 
     Args:
         model: function of a batch that returns {name: tensor [B, …]}, such as `PoseEstimator.call`.
-        batches: iterable of uint8 [B, 256, 256, 3].
+        batches: iterable of uint8 [B, 256, 256, 3], or of tuples of arguments that begin with it.
         total: number of images, for the progress bar.
 
     Returns:
@@ -33,16 +34,26 @@ def estimate(model, batches, total: int | None = None) -> dict[str, np.ndarray]:
     step = tf.function(model, reduce_retracing=True)
     parts = []
     with tqdm.tqdm(total=total, unit=" images", desc="poses") as bar:
-        for images in batches:
-            parts.append({key: value.numpy() for key, value in step(images).items()})
-            bar.update(len(images))
+        for batch in batches:
+            batch = batch if isinstance(batch, tuple) else (batch,)
+            parts.append({key: value.numpy() for key, value in step(*batch).items()})
+            bar.update(len(batch[0]))
     return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]} if parts else {}
 
 
-def lift_poses(lift_batch, pose2d: np.ndarray) -> np.ndarray:
-    """Lifts any number of poses with a function such as `PoseEstimator.lift`. [N, 17, 2] px -> [N, 17, 3] mm."""
+def lift_poses(lift_batch, *joints: np.ndarray) -> np.ndarray:
+    """Lifts any number of poses with a function such as `PoseEstimator.lift`.
+
+    Args:
+        lift_batch: the function.
+        joints: its arguments: float32 [N, 17, 2] px and, if it takes them, confidences [N, 17].
+
+    Returns:
+        float32 [N, 17, 3] mm.
+    """
     step = tf.function(lift_batch, reduce_retracing=True)
-    return np.concatenate([step(pose2d[start : start + CHUNK]).numpy() for start in range(0, len(pose2d), CHUNK)])
+    starts = range(0, len(joints[0]), CHUNK)
+    return np.concatenate([step(*(array[start : start + CHUNK] for array in joints)).numpy() for start in starts])
 
 
 def evaluate_images(
@@ -69,7 +80,7 @@ def evaluate_images(
     index = index_records(data_dir)
     poses = index.poses if subjects is None else index.poses.select(subjects)
     subjects = np.unique(poses.subject).tolist()
-    truth = {"pose2d_crop": [], "pose3d": [], "action": []}
+    truth = {"pose2d_crop": [], "pose3d": [], "subject": [], "action": []}
     shown = []
     occlude = OcclusionAugmenter(occluders, probability=1.0) if occluders else None
 
@@ -79,12 +90,15 @@ def evaluate_images(
                 values.append(batch[key].numpy())
             image = occlude(batch["image"], training=True, seed=[0, number]) if occlude else batch["image"]
             shown.extend(image[: PREVIEW_ROWS - len(shown)].numpy())
-            yield image
+            yield (image, batch["pose2d_crop"]) if estimator.sees_images else image
+
+    def estimate_both(images, pose2d):
+        return estimator.call(images) | {"lifted": estimator.call(images, pose2d)["pose3d"]}
 
     with named_errors(index.shards):
-        predicted = estimate(estimator.call, images(), len(poses))
+        predicted = estimate(estimate_both if estimator.sees_images else estimator.call, images(), len(poses))
     truth = {key: np.concatenate(values) for key, values in truth.items()}
-    lifted = lift_poses(estimator.lift, truth["pose2d_crop"])
+    lifted = predicted.pop("lifted") if estimator.sees_images else lift_poses(estimator.lift, truth["pose2d_crop"])
     report = {
         "samples": len(poses),
         "subjects": subjects,
@@ -134,7 +148,7 @@ def evaluate_photos(detect, data_dir: str, batch_size: int, only_held_out: bool 
 
 
 def evaluate_poses(lifter: Workdir, poses: PoseSet, flip_test: bool | None = None) -> dict:
-    """Evaluates a lifter alone, on true 2D joints.
+    """Evaluates a lifter alone: on true 2D joints, and on detected ones if the poses have them.
 
     Args:
         lifter: workdir of the lifter.
@@ -142,15 +156,32 @@ def evaluate_poses(lifter: Workdir, poses: PoseSet, flip_test: bool | None = Non
         flip_test: average with the mirror image; None for the recipe's setting.
 
     Returns:
-        A report with the parts `true_2d` and `mean_pose`, see `report_3d`.
+        A report with the parts `true_2d`, `mean_pose` and, with detected joints, `pose2d` and `detected_2d`; see
+        `report_2d` and `report_3d`.
+
+    Raises:
+        UserError: the lifter needs images.
     """
     model, statistics = lifter.load_best("lifter"), lifter.statistics()
+    if getattr(model, "features", 0):
+        raise UserError(f"{lifter.path}: its lifter sees the image; give --data_dir and --detector instead of --poses")
     flip_test = lifter.config().flip_test if flip_test is None else flip_test
-    predicted = lift_poses(lambda pose2d: lift(model, statistics, pose2d, flip_test), poses.pose2d_crop)
+
+    def lift_batch(pose2d, confidence=None):
+        return lift(model, statistics, pose2d, flip_test, confidence=confidence)
+
+    detected = {}
+    if poses.detected is not None:
+        predicted = lift_poses(lift_batch, poses.detected, poses.confidence)
+        detected = {
+            "pose2d": report_2d(poses.detected, poses.pose2d_crop),
+            "detected_2d": report_3d(predicted, poses.pose3d, poses.action),
+        }
     return {
         "samples": len(poses),
         "subjects": np.unique(poses.subject).tolist(),
-        "true_2d": report_3d(predicted, poses.pose3d, poses.action),
+        **detected,
+        "true_2d": report_3d(lift_poses(lift_batch, poses.pose2d_crop), poses.pose3d, poses.action),
         "mean_pose": _report_mean_pose(statistics, poses.pose3d, poses.action),
     }
 

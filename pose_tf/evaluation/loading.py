@@ -1,5 +1,8 @@
 """Loading trained stages from their runs."""
 
+import os
+
+from pose_tf.errors import UserError
 from pose_tf.models.decoding import Decoding
 from pose_tf.models.estimator import PoseEstimator, detect
 from pose_tf.starter import run_dir
@@ -18,18 +21,25 @@ def load_estimator(detector: str, lifter: str, flip_test: bool | None = None, **
     """Joins two trained stages.
 
     Args:
-        detector: workdir of a detector, or `starter`.
-        lifter: workdir of a lifter, or `starter`.
+        detector: workdir of a detector or of a run that trained both stages, or `starter`.
+        lifter: the same for the lifter. A lifter that sees the image belongs to the detector that it was trained with.
         flip_test: average with the mirror image; None for the setting of each recipe.
         decoding: attributes of `Decoding` that differ from the detector's recipe.
 
     Raises:
-        UserError: a directory is not the workdir of a run of the expected stage, or is damaged.
+        UserError: a directory is not the workdir of a run of the expected stage, or is damaged, or the lifter sees the
+            features of another detector.
     """
     detector_dir, lifter_dir = Workdir(run_dir(detector, "detector")), Workdir(run_dir(lifter, "lifter"))
+    detector_model, lifter_model = detector_dir.load_best("detector"), lifter_dir.load_best("lifter")
+    if lifter_model.features and os.path.realpath(detector_dir.path) != os.path.realpath(lifter_dir.path):
+        raise UserError(
+            f"the lifter of {lifter} sees the features of the detector that it was trained with: give {lifter} as the "
+            f"detector, too, instead of {detector}"
+        )
     return PoseEstimator(
-        detector_dir.load_best("detector"),
-        lifter_dir.load_best("lifter"),
+        detector_model,
+        lifter_model,
         lifter_dir.statistics(),
         flip_detector=detector_dir.config().flip_test if flip_test is None else flip_test,
         flip_lifter=lifter_dir.config().flip_test if flip_test is None else flip_test,

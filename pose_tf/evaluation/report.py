@@ -4,9 +4,12 @@ import numpy as np
 
 from pose_tf import metrics, skeleton, viz
 
-IN_MM = ("mpjpe", "pa_mpjpe", "n_mpjpe")
+IN_MM = ("mpjpe", "pa_mpjpe", "n_mpjpe", "bone_length_error", "bone_symmetry_error")
 """Metrics that are lengths; others are shares."""
-COLUMNS = {"mpjpe": "MPJPE", "pa_mpjpe": "PA-MPJPE", "n_mpjpe": "N-MPJPE", "pck3d": "PCK@150mm", "auc3d": "AUC"}
+COLUMNS = {
+    "mpjpe": "MPJPE", "pa_mpjpe": "PA-MPJPE", "n_mpjpe": "N-MPJPE", "pck3d": "PCK@150mm", "auc3d": "AUC",
+    "bone_length_error": "bones", "bone_symmetry_error": "left/right",
+}  # fmt: skip
 LIMBS = tuple(skeleton.H36M.joints[joint] for joint in metrics.LIMBS)
 LIMB_NAMES = {
     "Foot": "ankle", "Knee": "knee", "Hip": "hip", "Wrist": "wrist", "Elbow": "elbow", "Shoulder": "shoulder",

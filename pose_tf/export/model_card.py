@@ -38,8 +38,8 @@ def describe_runs(detector: str, lifter: str) -> dict:
     started from it, also the starter's data and its terms.
 
     Args:
-        detector: workdir of a detector, or `starter`.
-        lifter: workdir of a lifter, or `starter`.
+        detector: workdir of a detector or of a run that trained both stages, or `starter`.
+        lifter: the same for the lifter.
     """
     from pose_tf import starter
     from pose_tf.training.trainer import STAGES
@@ -54,7 +54,7 @@ def describe_runs(detector: str, lifter: str) -> dict:
         card["validation_errors"][config.stage] = (
             starter.card()["validation_errors"][stage]
             if of_starter
-            else workdir.best_errors(STAGES[stage].validation_metric)
+            else workdir.best_errors(STAGES[config.stage].validation_metric)
         )
         if of_starter or config.get("init_from") == starter.NAME:
             card["starter"] = starter.origin()

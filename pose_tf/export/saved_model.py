@@ -26,9 +26,9 @@ def export(estimator: PoseEstimator, output_dir: str, precision: str = "float32"
         people            image uint8 [H, W, 3] RGB; box float32 [N, 4] of the N people in it
         lift              pose2d float32 [N, 17, 2] crop pixels; the only output is pose3d
 
-    `people` is for programs that load the model. The others also work on a server that batches requests. Beside the
-    model, `assets.extra/` holds `model_card.json` and `tf_serving_warmup_requests`, requests to these signatures that
-    TF Serving replays before it accepts others.
+    A model whose lifter sees the image has no `lift`. `people` is for programs that load the model. The others also
+    work on a server that batches requests. Beside the model, `assets.extra/` holds `model_card.json` and
+    `tf_serving_warmup_requests`, requests to these signatures that TF Serving replays before it accepts others.
 
     Images are turned upright as their EXIF data says; joints and boxes refer to the upright image. Invalid inputs raise
     INVALID_ARGUMENT with a reason: see `crops.py`.
@@ -54,7 +54,9 @@ def export(estimator: PoseEstimator, output_dir: str, precision: str = "float32"
                 tf.saved_model.save(tf.Module(), temporary, signatures=signatures)
                 extra = os.path.join(temporary, "assets.extra")
                 os.makedirs(extra)
-                write_warmup_requests(os.path.join(extra, "tf_serving_warmup_requests"), os.path.basename(output_dir))
+                write_warmup_requests(
+                    os.path.join(extra, "tf_serving_warmup_requests"), os.path.basename(output_dir), signatures
+                )
                 about = describe(estimator) | {"precision": precision, "version": version} | (card or {})
                 files.write_json(os.path.join(extra, "model_card.json"), about)
             return path

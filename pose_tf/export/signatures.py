@@ -15,11 +15,14 @@ from pose_tf.export.crops import (
 from pose_tf.export.inference import fold_batch_norm, freeze
 from pose_tf.geometry import CROP_SIZE, Crop
 from pose_tf.models import PoseEstimator
-from pose_tf.models.estimator import detect
+from pose_tf.models.estimator import estimate as run
+from pose_tf.models.features import with_features
 
 
 def make_signatures(estimator: PoseEstimator, precision: str = "float32") -> dict[str, Callable]:
     """Makes the signatures that `export` writes. Each takes tensors by input name and returns tensors by output name.
+
+    A model whose lifter sees the image has no signature `lift`.
 
     Args:
         estimator: the model. Its networks are copied for inference.
@@ -30,24 +33,20 @@ def make_signatures(estimator: PoseEstimator, precision: str = "float32") -> dic
     """
     images_spec = tf.TensorSpec([None, CROP_SIZE, CROP_SIZE, 3], tf.uint8, "images")
     pose2d_spec = tf.TensorSpec([None, len(estimator.statistics.mean), 2], tf.float32, "pose2d")
-    detector = fold_batch_norm(estimator.detector, precision)
-    find_joints = freeze(
-        lambda images: detect(detector, images, estimator.flip_detector, estimator.decoding), images_spec
+    detector = with_features(estimator.detector) if estimator.sees_images else estimator.detector
+    network = fold_batch_norm(detector, precision)
+    options = (estimator.flip_detector, estimator.flip_lifter, estimator.decoding)
+    find_poses = freeze(
+        lambda images: run(network, estimator.lifter, estimator.statistics, images, *options), images_spec
     )
-    lift_joints = freeze(estimator.lift, pose2d_spec)
     margin = estimator.statistics.margin
     bytes_spec = tf.TensorSpec([None], tf.string, "image_bytes")
     box_spec = tf.TensorSpec([None, 4], tf.float32, "box")
 
     def estimate(images):
-        pose2d, confidence = find_joints(not_empty(images))
-        return {"pose2d": pose2d, "pose3d": lift_joints(pose2d), "confidence": confidence}
+        return find_poses(not_empty(images))
 
     images = tf.function(estimate, input_signature=[images_spec])
-
-    @tf.function(input_signature=[pose2d_spec])
-    def lift(pose2d):
-        return {"pose3d": lift_joints(tf.debugging.check_numerics(not_empty(pose2d), "pose2d"))}
 
     def estimate_crops(crops, corner, side):
         poses = estimate(crops)
@@ -70,10 +69,18 @@ def make_signatures(estimator: PoseEstimator, precision: str = "float32") -> dic
     def people(image, box):
         return estimate_crops(*crop_people(image, box, margin))
 
-    return {
+    signatures = {
         "serving_default": serving_default,
         "images": images,
         "image_and_box": image_and_box,
         "people": people,
-        "lift": lift,
     }
+    if not estimator.sees_images:
+        lift_joints = freeze(estimator.lift, pose2d_spec)
+
+        @tf.function(input_signature=[pose2d_spec])
+        def lift(pose2d):
+            return {"pose3d": lift_joints(tf.debugging.check_numerics(not_empty(pose2d), "pose2d"))}
+
+        signatures["lift"] = lift
+    return signatures

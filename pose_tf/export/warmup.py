@@ -1,5 +1,7 @@
 """Warm-up requests, which TF Serving replays when it loads an exported model."""
 
+from collections.abc import Iterable
+
 import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
@@ -10,7 +12,7 @@ from pose_tf.geometry import CROP_SIZE
 BATCH_SIZES = (1, 8)  # of the warm-up requests
 
 
-def write_warmup_requests(path: str, model_name: str) -> None:
+def write_warmup_requests(path: str, model_name: str, signatures: Iterable[str]) -> None:
     """Writes warm-up requests in the format of `assets.extra/tf_serving_warmup_requests`.
 
     It writes none for `people`: a server that batches requests concatenates all inputs along their first dimension,
@@ -19,6 +21,7 @@ def write_warmup_requests(path: str, model_name: str) -> None:
     Args:
         path: file to write, TFRecords of `PredictionLog`.
         model_name: name of the model in the requests, which the server ignores.
+        signatures: names of the model's signatures.
     """
     gray = np.full((CROP_SIZE, CROP_SIZE, 3), 128, np.uint8)
     encoded = images.encode(gray, ".jpg")
@@ -28,6 +31,7 @@ def write_warmup_requests(path: str, model_name: str) -> None:
         "image_and_box": {"image_bytes": encoded, "box": np.float32([64, 32, 128, 192])},
         "lift": {"pose2d": np.full((len(skeleton.H36M.joints), 2), 128, np.float32)},
     }
+    inputs = {signature: values for signature, values in inputs.items() if signature in signatures}
     with tf.io.TFRecordWriter(path) as writer:
         for size in BATCH_SIZES:
             for signature, values in inputs.items():

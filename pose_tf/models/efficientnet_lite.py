@@ -42,6 +42,9 @@ class EfficientNetLite(tf.keras.Model):
     Returns:
         float32 [B, scale·H/4, scale·W/4, num_joints]: heatmap logits.
 
+    Attributes:
+        feature_layers: names of the pyramid's layers at strides 4, 8 and 16; see `pose_tf.models.features`.
+
     Raises:
         ValueError: an unknown variant, or a pyramid of another number of levels.
     """
@@ -83,6 +86,7 @@ class EfficientNetLite(tf.keras.Model):
         self.num_joints = num_joints
         self.scale = scale
         self.pyramid = tuple(pyramid)
+        self.feature_layers = [f"pyramid{level}.conv.relu" for level in range(LEVELS - 1)]
 
     def get_config(self):
         return {

@@ -9,6 +9,7 @@ from pose_tf import geometry, skeleton
 from pose_tf.cropping import IMAGENET_MEAN
 from pose_tf.geometry import CROP_SIZE
 from pose_tf.models.decoding import Decoding
+from pose_tf.models.features import sample_features, with_features
 from pose_tf.models.statistics import PoseStatistics
 
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -41,8 +42,23 @@ def detect(detector, images, flip_test: bool = False, decoding: Decoding = DECOD
     """
     images = normalize_images(images)
     heatmaps = detector(images, training=False)
-    if flip_test:
-        mirrored = detector(images[:, :, ::-1], training=False)[:, :, ::-1]
+    mirrored = detector(images[:, :, ::-1], training=False) if flip_test else None
+    return find_joints(heatmaps, mirrored, decoding)
+
+
+def find_joints(heatmaps, mirrored=None, decoding: Decoding = DECODING):
+    """Joints and their confidences from heatmaps.
+
+    Args:
+        heatmaps: float32 [B, H, W, J] logits.
+        mirrored: those of the mirrored images, to average with; None: do not.
+        decoding: see `detect`.
+
+    Returns:
+        See `detect`.
+    """
+    if mirrored is not None:
+        mirrored = mirrored[:, :, ::-1]
         if decoding.alignment == "corner":  # pixel 4i is 255 - 4i in the mirror, nearest to cell 64 - i
             mirrored = tf.concat([mirrored[:, :, :1], mirrored[:, :, :-1]], axis=2)
         heatmaps = (heatmaps + tf.gather(mirrored, skeleton.H36M.mirror, axis=-1)) / 2
@@ -53,7 +69,32 @@ def detect(detector, images, flip_test: bool = False, decoding: Decoding = DECOD
     return pose2d, heatmap_confidence(beta * heatmaps, decoding.to_cells(pose2d, heatmaps))
 
 
-def lift(lifter, statistics: PoseStatistics, pose2d, flip_test: bool = False):
+def lifter_inputs(lifter, pose2d, confidence=None, maps=None):
+    """The inputs of a lifter, as its constructor's arguments say: normalized joints, confidences, features.
+
+    Args:
+        lifter: the network.
+        pose2d: float32 [B, J, 2] crop pixels.
+        confidence: float32 [B, J]; None for joints that are known: 1.
+        maps: feature maps of the images, see `sample_features`; only for lifters with features.
+    """
+    joints = normalize_pose2d(pose2d)
+    if getattr(lifter, "confidence", False):
+        confidence = tf.ones_like(joints[..., 0]) if confidence is None else confidence
+        joints = tf.concat([joints, confidence[..., None]], axis=-1)
+    return [joints, sample_features(maps, pose2d)] if getattr(lifter, "features", 0) else joints
+
+
+def lift(
+    lifter,
+    statistics: PoseStatistics,
+    pose2d,
+    flip_test: bool = False,
+    *,
+    confidence=None,
+    maps=None,
+    mirrored_maps=None,
+):
     """Estimates 3D joints from 2D joints.
 
     Args:
@@ -61,17 +102,46 @@ def lift(lifter, statistics: PoseStatistics, pose2d, flip_test: bool = False):
         statistics: statistics of the lifter's training poses.
         pose2d: float32 [B, J, 2] crop pixels.
         flip_test: average the 3D pose with that of the mirrored 2D pose.
+        confidence, maps: see `lifter_inputs`.
+        mirrored_maps: `maps` of the mirrored images; only for lifters with features, with `flip_test`.
 
     Returns:
         float32 [B, J, 3] mm, relative to the hip.
     """
-    standardized = lifter(normalize_pose2d(pose2d), training=False)
+    standardized = lifter(lifter_inputs(lifter, pose2d, confidence, maps), training=False)
     pose3d = geometry.hip_relative(statistics.restore(standardized))
     if flip_test:
         mirror = skeleton.H36M.mirror
-        mirrored = lift(lifter, statistics, geometry.mirror_pose(pose2d, mirror, CROP_SIZE))
+        if confidence is not None:
+            confidence = tf.gather(confidence, mirror, axis=-1)
+        mirrored = geometry.mirror_pose(pose2d, mirror, CROP_SIZE)
+        mirrored = lift(lifter, statistics, mirrored, confidence=confidence, maps=mirrored_maps)
         pose3d = (pose3d + geometry.mirror_pose(mirrored, mirror)) / 2
     return pose3d
+
+
+def estimate(network, lifter, statistics, images, flip_detector, flip_lifter, decoding, pose2d=None):
+    """Estimates 2D and 3D joints in crops. Arguments and result as for `PoseEstimator`, except for these.
+
+    Args:
+        network: the detector; with a lifter that has features, `with_features` of it.
+        pose2d: float32 [B, J, 2] crop pixels: joints to lift in place of the detected ones. They have the confidence 1.
+    """
+    images = normalize_images(images)
+
+    def look(images):
+        heatmaps, *maps = tf.nest.flatten(network(images, training=False))
+        return heatmaps, maps
+
+    heatmaps, maps = look(images)
+    has_features = bool(getattr(lifter, "features", 0))
+    mirrored = mirrored_maps = None
+    if flip_detector or (flip_lifter and has_features):
+        mirrored, mirrored_maps = look(images[:, :, ::-1])
+    found, confidence = find_joints(heatmaps, mirrored if flip_detector else None, decoding)
+    pose2d, known = (found, confidence) if pose2d is None else (pose2d, None)
+    pose3d = lift(lifter, statistics, pose2d, flip_lifter, confidence=known, maps=maps, mirrored_maps=mirrored_maps)
+    return {"pose2d": pose2d, "pose3d": pose3d, "confidence": confidence}
 
 
 @tf.keras.utils.register_keras_serializable("pose_tf")
@@ -112,18 +182,27 @@ class PoseEstimator(tf.keras.Model):
         self.flip_detector = flip_detector
         self.flip_lifter = flip_lifter
         self.decoding = decoding
+        network = with_features(detector) if self.sees_images else detector
+        self.network = lambda *args, **kwargs: network(*args, **kwargs)  # Keras would save a model's weights twice
 
-    def call(self, images):
-        pose2d, confidence = self.detect(images)
-        return {"pose2d": pose2d, "pose3d": self.lift(pose2d), "confidence": confidence}
+    @property
+    def sees_images(self) -> bool:
+        """Whether the lifter has image features, so that it lifts only in images."""
+        return bool(getattr(self.lifter, "features", 0))
+
+    def call(self, images, pose2d=None):
+        """See `estimate`."""
+        options = (self.flip_detector, self.flip_lifter, self.decoding)
+        return estimate(self.network, self.lifter, self.statistics, images, *options, pose2d)
 
     def detect(self, images):
         """uint8 [B, 256, 256, 3] -> pose2d float32 [B, J, 2] crop pixels, confidence float32 [B, J]."""
         return detect(self.detector, images, self.flip_detector, self.decoding)
 
-    def lift(self, pose2d):
-        """float32 [B, J, 2] crop pixels -> float32 [B, J, 3] mm, relative to the hip."""
-        return lift(self.lifter, self.statistics, pose2d, self.flip_lifter)
+    def lift(self, pose2d, confidence=None):
+        """float32 [B, J, 2] crop pixels and, if the lifter takes them, confidences [B, J] -> float32 [B, J, 3] mm,
+        relative to the hip. Only for a lifter that does not see the image; `call` takes 2D joints, too."""
+        return lift(self.lifter, self.statistics, pose2d, self.flip_lifter, confidence=confidence)
 
     def get_config(self):
         return {
@@ -141,8 +220,12 @@ class PoseEstimator(tf.keras.Model):
         config = dict(config)
         for key in ("detector", "lifter"):
             config[key] = tf.keras.utils.deserialize_keras_object(config[key], custom_objects)
-        config["decoding"] = Decoding(**config["decoding"])
-        return cls(statistics=PoseStatistics.from_json(config.pop("statistics")), **config)
+        return cls.from_parts(**config)
+
+    @classmethod
+    def from_parts(cls, *, statistics: dict, decoding: dict, **options) -> "PoseEstimator":
+        """An estimator from the entries of `get_config`, with networks in place of their descriptions."""
+        return cls(statistics=PoseStatistics.from_json(statistics), decoding=Decoding(**decoding), **options)
 
     def build_from_config(self, config):
         del config

@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from pose_tf.layers import BatchNormalization, Dropout
+from pose_tf.models.lifter_inputs import add_features, joint_inputs, to_pixels
 
 
 @tf.keras.utils.register_keras_serializable("pose_tf")
@@ -19,9 +20,12 @@ class FeedForward(tf.keras.Model):
         dropout: rate after each hidden layer.
         share_blocks: share one hidden linear layer and batch normalization, as the paper's released code does.
         raw_pixels: feed 0 … 256 px to the first layer, as the paper's released code does.
+        confidence: whether each joint has its confidence as a third input.
+        features: channels of the image features at each joint, a second input; 0: none. See `add_features`.
 
     Call arguments:
-        pose2d: float [B, J, 2], pixels / 128 − 1.
+        pose2d: float [B, J, 2], pixels / 128 − 1; [B, J, 3] with the confidence in 0…1 as the last number; or a list of
+            this and image features, float [B, J, features].
 
     Returns:
         float32 [B, J, 3]: the standardized, hip-relative pose.
@@ -35,25 +39,29 @@ class FeedForward(tf.keras.Model):
         dropout: float = 0.5,
         share_blocks: bool = False,
         raw_pixels: bool = False,
+        confidence: bool = False,
+        features: int = 0,
         **kwargs,
     ):
-        pose2d = tf.keras.Input((num_joints, 2), name="pose2d")
+        inputs = joint_inputs(num_joints, confidence, features)
         shared = (_linear(units, "shared.linear"), _bn("shared.bn")) if share_blocks else None
 
         def hidden(x, name):
             linear, bn = shared or (_linear(units, f"{name}.linear"), _bn(f"{name}.bn"))
             return _activate(bn(linear(x)), dropout, name)
 
-        x = tf.keras.layers.Reshape((2 * num_joints,), name="flatten")(pose2d)
-        if raw_pixels:
-            x = tf.keras.layers.Rescaling(128.0, 128.0, dtype="float32", name="pixels")(x)
-        x = _activate(_bn("input.bn")(_linear(units, "input.linear")(x)), dropout, "input")
+        x = to_pixels(inputs[0], confidence) if raw_pixels else inputs[0]
+        x = tf.keras.layers.Reshape((inputs[0].shape[-1] * num_joints,), name="flatten")(x)
+        x = _linear(units, "input.linear")(x)
+        if features:
+            x = add_features(x, inputs[1])
+        x = _activate(_bn("input.bn")(x), dropout, "input")
         for block in range(num_blocks):
             y = hidden(hidden(x, f"block{block}.1"), f"block{block}.2")
             x = tf.keras.layers.Add(name=f"block{block}.add")([x, y])
         x = _linear(3 * num_joints, "output.linear", dtype="float32")(x)
         pose3d = tf.keras.layers.Reshape((num_joints, 3), dtype="float32", name="pose3d")(x)
-        super().__init__(pose2d, pose3d, **{"name": "feed_forward", **kwargs})
+        super().__init__(inputs if features else inputs[0], pose3d, **{"name": "feed_forward", **kwargs})
         self._config = {
             "num_joints": num_joints,
             "units": units,
@@ -61,7 +69,10 @@ class FeedForward(tf.keras.Model):
             "dropout": dropout,
             "share_blocks": share_blocks,
             "raw_pixels": raw_pixels,
+            "confidence": confidence,
+            "features": features,
         }
+        self.confidence, self.features = confidence, features
 
     def get_config(self):
         return {"name": self.name, **self._config}

@@ -27,6 +27,10 @@ class HRNet(tf.keras.Model):
 
     Returns:
         float32 [B, H/4, W/4, num_joints]: heatmap logits (without downsampling).
+
+    Attributes:
+        feature_layers: names of the layers before the last exchange, from the highest resolution to the lowest; see
+            `pose_tf.models.features`.
     """
 
     def __init__(
@@ -62,6 +66,8 @@ class HRNet(tf.keras.Model):
         self.stem = stem
         self.modules = tuple(modules)
         self.blocks = blocks
+        last = f"stage4.{modules[-1] - 1}.branches"
+        self.feature_layers = [f"{last}.{branch}.{blocks - 1}.relu" for branch in range(4)]
 
     def get_config(self):
         return {

@@ -17,15 +17,17 @@ import numpy as np
 import tensorflow as tf
 
 from pose_tf.errors import UserError
+from pose_tf.models.estimator import PoseEstimator
 from pose_tf.models.networks import CLASSES
 
+ESTIMATOR = "pose_tf>PoseEstimator"
 MODELS = {f"pose_tf>{model.__name__}": model for models in CLASSES.values() for model in models}
 ANY_SIZE = 100
 """Layers may be this wide in a file with few weights."""
 
 
 def load_keras(path: str) -> tf.keras.Model:
-    """Loads an `HRNet`, `EfficientNetLite`, `SemGCN` or `FeedForward` that was saved as a .keras file.
+    """Loads an `HRNet`, `EfficientNetLite`, `SemGCN`, `FeedForward` or `PoseEstimator` from a .keras file.
 
     Args:
         path: the file, a zip archive as written by Keras 2.12 and later.
@@ -130,6 +132,18 @@ def _build(path, config, numbers):
     name, options = (config.get(key) for key in ("registered_name", "config")) if isinstance(config, dict) else ("", {})
     if not isinstance(name, str) or not isinstance(options, dict):
         raise UserError(f"{path} is damaged: its config.json does not describe a model")
+    if name == ESTIMATOR:
+        parts = {key: _build(path, options.get(key), numbers) for key in ("detector", "lifter")}
+        try:
+            for part, models in parts.items():
+                if not isinstance(models, CLASSES[part]):
+                    raise ValueError(f"{part} is a {type(models).__name__}")
+            others = {key: value for key, value in options.items() if key not in parts}
+            estimator = PoseEstimator.from_parts(**parts, **others)
+            estimator.build_from_config(None)
+            return estimator
+        except (TypeError, ValueError, KeyError, UserError) as error:
+            raise UserError(f"{path} is damaged: {error}") from None
     if name not in MODELS:
         known = ", ".join(sorted(model.__name__ for model in MODELS.values()))
         raise UserError(f"{path} holds a {config.get('class_name')}; it can be {known}")
@@ -138,7 +152,7 @@ def _build(path, config, numbers):
         if any(not isinstance(part, bool | int | float | str | None) for part in values):
             raise UserError(f"{path} is damaged: {key} is {value}")
         whole = [part for part in values if type(part) is int]
-        least = 1 if type(value) is int and "blocks" not in key and key != "variant" else 0
+        least = 1 if type(value) is int and "blocks" not in key and key not in ("variant", "features") else 0
         if any(part < least or part**2 > max(numbers, ANY_SIZE**2) for part in whole):
             raise UserError(f"{path} is damaged: {key} is {value}, and the file has {numbers} weights")
     return MODELS[name].from_config(options)

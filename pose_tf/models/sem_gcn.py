@@ -4,6 +4,7 @@ import tensorflow as tf
 
 from pose_tf import skeleton
 from pose_tf.layers import BatchNormalization, NonLocal, SemGraphConv
+from pose_tf.models.lifter_inputs import add_features, joint_inputs, to_pixels
 
 
 @tf.keras.utils.register_keras_serializable("pose_tf")
@@ -21,9 +22,12 @@ class SemGCN(tf.keras.Model):
         edges: pairs of joints; by default the bones of Human3.6M.
         groups: see `NonLocal`.
         raw_pixels: feed 0 … 256 px to the first layer, as the paper's released code does.
+        confidence: whether each joint has its confidence as a third input.
+        features: channels of the image features at each joint, a second input; 0: none. See `add_features`.
 
     Call arguments:
-        pose2d: float [B, J, 2], pixels / 128 − 1.
+        pose2d: float [B, J, 2], pixels / 128 − 1; [B, J, 3] with the confidence in 0…1 as the last number; or a list of
+            this and image features, float [B, J, features].
 
     Returns:
         float32 [B, J, 3]: the standardized, hip-relative pose.
@@ -41,6 +45,8 @@ class SemGCN(tf.keras.Model):
         edges=None,
         groups=None,
         raw_pixels: bool = False,
+        confidence: bool = False,
+        features: int = 0,
         **kwargs,
     ):
         if edges is None:
@@ -49,23 +55,25 @@ class SemGCN(tf.keras.Model):
             edges = skeleton.H36M.bones
         edges = [[int(i), int(j)] for i, j in edges]
 
-        def graph_conv(x, name):
+        def graph_conv(x, name, features=None):
             x = SemGraphConv(channels, edges, name=f"{name}.gconv")(x)
+            if features is not None:
+                x = add_features(x, features)
             x = BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"{name}.bn")(x)
             return tf.keras.layers.ReLU(name=f"{name}.relu")(x)
 
         def attend(x, name):
             return NonLocal(groups, name=f"{name}.non_local")(x) if non_local else x
 
-        pose2d = tf.keras.Input((num_joints, 2), name="pose2d")
-        x = tf.keras.layers.Rescaling(128.0, 128.0, dtype="float32", name="pixels")(pose2d) if raw_pixels else pose2d
-        x = attend(graph_conv(x, "input"), "input")
+        inputs = joint_inputs(num_joints, confidence, features)
+        x = to_pixels(inputs[0], confidence) if raw_pixels else inputs[0]
+        x = attend(graph_conv(x, "input", inputs[1] if features else None), "input")
         for block in range(num_blocks):
             y = graph_conv(graph_conv(x, f"block{block}.1"), f"block{block}.2")
             x = tf.keras.layers.Add(name=f"block{block}.add")([x, y])
             x = attend(x, f"block{block}")
         pose3d = SemGraphConv(3, edges, dtype="float32", name="output.gconv")(x)
-        super().__init__(pose2d, pose3d, **{"name": "sem_gcn", **kwargs})
+        super().__init__(inputs if features else inputs[0], pose3d, **{"name": "sem_gcn", **kwargs})
         self._config = {
             "num_joints": num_joints,
             "channels": channels,
@@ -74,7 +82,10 @@ class SemGCN(tf.keras.Model):
             "edges": edges,
             "groups": groups,
             "raw_pixels": raw_pixels,
+            "confidence": confidence,
+            "features": features,
         }
+        self.confidence, self.features = confidence, features
 
     def get_config(self):
         return {"name": self.name, **self._config}

@@ -34,8 +34,9 @@ def load(
         source: directory of an exported model (M for its newest version, or M/1), or address of a TF Serving server:
             `localhost:8500` (gRPC) or `http://localhost:8501` (REST). Without any argument, the starter is loaded, the
             model that comes with the package.
-        detector: workdir of a detector's run, or `starter`; requires `lifter` and replaces `source`.
-        lifter: workdir of a lifter's run, or `starter`.
+        detector: workdir of a detector's run, or of one that trained both stages, or `starter`; requires `lifter` and
+            replaces `source`.
+        lifter: workdir of a lifter's run, or of one that trained both stages, or `starter`.
 
     Raises:
         UserError: the arguments do not name exactly one model, or the model cannot be loaded.

@@ -43,6 +43,7 @@ class DetectorData:
         indexes: the index of each source, see `index_sources`.
         batch_size: samples of a step, over all replicas.
         replicas: number of replicas.
+        labels: the labels of training images, see `pipeline.detector_batches`.
 
     Attributes:
         parts: the sources of the mixture.
@@ -53,8 +54,11 @@ class DetectorData:
         UserError: too few samples for training and validation, or shares that do not fit the batch.
     """
 
-    def __init__(self, config, indexes: dict[str, RecordIndex], batch_size: int, replicas: int):
+    def __init__(
+        self, config, indexes: dict[str, RecordIndex], batch_size: int, replicas: int, labels=("pose2d_crop",)
+    ):
         self._config = config
+        self._labels = labels
         self.parts, self.shards = [], []
         counts = divide_batch(mix_of(config), batch_size, replicas)
         for name, index in indexes.items():
@@ -81,6 +85,7 @@ class DetectorData:
                     service=data.service,
                     job=job if part.source is H36M else f"{job} {part.source.name}",
                     first_file=part.first_file,
+                    labels=self._labels,
                 )
                 for part in self.parts
             ]

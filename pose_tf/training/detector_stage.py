@@ -16,7 +16,10 @@ from pose_tf.training.detector_data import DetectorData, index_sources
 from pose_tf.training.stage import SHEET_SAMPLES, Stage, mean_errors
 from pose_tf.training.strategy import batch_sizes, worker_0_first
 
-REPORTED = ("pixel_error", "pck2d")
+TERMS = ("integral", "integral_l1", "heatmap", "released_heatmap", "distribution")
+"""The losses of 2D joints, which `config.loss` weighs."""
+METRIC = "pixel_error"
+REPORTED = (METRIC, "pck2d")
 """The metrics of a validation."""
 
 
@@ -30,7 +33,8 @@ class DetectorStage(Stage):
         UserError: no data, or damaged data.
     """
 
-    validation_metric = "pixel_error"
+    validation_metric = METRIC
+    labels = ("pose2d_crop",)
 
     def __init__(self, config, data_dir: str | None):
         if not data_dir:
@@ -40,12 +44,12 @@ class DetectorStage(Stage):
         self.batch_size, _ = batch_sizes(config.data, strategy)
         with worker_0_first(strategy):
             indexes = index_sources(config, data_dir)
-        self.data = DetectorData(config, indexes, self.batch_size, strategy.num_replicas_in_sync)
+        self.data = DetectorData(config, indexes, self.batch_size, strategy.num_replicas_in_sync, self.labels)
         self.shards, self.num_samples = self.data.shards, self.data.num_samples
-        self.loss_names = [name for name, factor in config.loss.items() if factor] + ["loss", "pixel_error"]
+        self.loss_names = [name for name in TERMS if config.loss[name]] + ["loss", "pixel_error"]
         self.counters = ["skipped_records"] if config.data.on_damage == "skip" else []
         self.decoding = Decoding(**config.decoding.to_dict())
-        self.model = make_network(config.model.to_dict())
+        self.model = self.detector = make_network(config.model.to_dict())
         self.geometry = GeometricAugmenter(**config.augment.to_dict())
         self.color = ColorJitter(**config.color.to_dict())
         self.occlusion = _make_occlusion(config.occlusion)
@@ -67,20 +71,28 @@ class DetectorStage(Stage):
             pose2d float32 [B, 17, 2] crop px.
         """
         seeds = tf.unstack(tf.random.experimental.stateless_split(seed, 3))
-        images, pose2d = self.geometry(batch["image"], batch["pose2d_crop"], seeds[0])
+        images, *poses = self.geometry(batch["image"], batch["pose2d_crop"], seeds[0], batch.get("pose3d"))
         if self.occlusion:
             images = self.occlusion(images, training=True, seed=seeds[1])
         images = self.color(tf.cast(images, tf.float32), training=True, seed=seeds[2])
         if self.config.train.half_size_until:  # not in `losses`: XLA compiles these once for each size
             half_size = progress < self.config.train.half_size_until
             images = tf.cond(half_size, lambda: tf.nn.avg_pool2d(images, 2, 2, "VALID"), lambda: images)
-        return images, pose2d
+        return images, *poses
 
     def losses(self, augmented) -> dict[str, tf.Tensor]:
         """{"loss": the weighted sum, "pixel_error": px, and each loss with a factor above 0}, each float32 [B]."""
         images, target = augmented
+        return self.losses_2d(self.model(normalize_images(images), training=True), target)
+
+    def losses_2d(self, heatmaps, target) -> dict[str, tf.Tensor]:
+        """See `losses`.
+
+        Args:
+            heatmaps: float32 [B, H, W, 17]: output of the detector.
+            target: float32 [B, 17, 2] crop px.
+        """
         weights = geometry.inside_crop(target)
-        heatmaps = self.model(normalize_images(images), training=True)
         pose2d, cells = self.decoding(heatmaps), self.decoding.to_cells(target, heatmaps)
         terms = {
             "integral": lambda: losses.integral_loss(pose2d, target, weights),
@@ -89,7 +101,7 @@ class DetectorStage(Stage):
             "released_heatmap": lambda: losses.released_heatmap_loss(heatmaps, cells, weights),
             "distribution": lambda: losses.distribution_loss(heatmaps, cells, weights, self.config.heatmap_sigma),
         }
-        values = {name: terms[name]() for name in self.loss_names if name in terms}
+        values = {name: terms[name]() for name in TERMS if self.config.loss[name]}
         values["loss"] = tf.add_n([self.config.loss[name] * value for name, value in values.items()])
         values["pixel_error"] = metrics.pixel_error(pose2d, target, weights)
         return values
@@ -109,22 +121,22 @@ class DetectorStage(Stage):
         for part in self.data.parts:
             images = self.validation_images[part.source.name]
             errors = mean_errors(REPORTED, images, predict, interrupted)
-            if errors is not None and self.validation_metric not in errors:
+            if errors is not None and METRIC not in errors:
                 raise UserError(f"no joint of the {part.source.name} images for validation is inside its crop")
             if errors is None or len(self.data.parts) == 1:
                 return errors
             found |= {f"{part.source.name}/{name}": error for name, error in errors.items()}
-            mean += part.batch_size / self.batch_size * errors[self.validation_metric]
-        return {self.validation_metric: mean, **found}
+            mean += part.batch_size / self.batch_size * errors[METRIC]
+        return {METRIC: mean, **found}
 
     @tf.function(reduce_retracing=True)
     def _detect(self, images):
-        return detect(self.model, images, self.config.flip_test, self.decoding)
+        return detect(self.detector, images, self.config.flip_test, self.decoding)
 
     def training_sheet(self) -> np.ndarray:
         """A sheet of training images with their joints, uint8 [H, W, 3]."""
         batch = next(iter(self.training_batches(0, Share(), "pictures")))
-        images, pose2d = self.augment(batch, [self.config.seed, 0])
+        images, pose2d, *_ = self.augment(batch, [self.config.seed, 0])
         shown = np.unique(np.linspace(0, len(images) - 1, SHEET_SAMPLES).astype(int))  # of every source
         return viz.sheet_2d(np.uint8(images)[shown], viz.only_labeled(pose2d.numpy())[shown])
 

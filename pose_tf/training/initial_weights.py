@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from pose_tf import files
 from pose_tf.errors import UserError
+from pose_tf.models import PoseEstimator
 from pose_tf.models.keras_file import check_finite, is_keras_file, load_keras
 from pose_tf.models.networks import CLASSES
 from pose_tf.models.torch_weights import load_torch_weights
@@ -13,16 +14,20 @@ from pose_tf.starter import run_dir
 from pose_tf.training.checkpoints import MANIFEST, checkpoint_steps, is_whole
 
 HEADS = {"final_layer"}  # layers that depend on the number of joints
+FEATURES = "features."  # beginning of the names of a lifter's layers for image features
 
 
-def load_initial_weights(model: tf.keras.Model, path: str) -> list[str]:
+def load_initial_weights(model: tf.keras.Model, path: str, key: str = "config.init_from") -> list[str]:
     """Copies weights into a model, layer by layer. A head for another number of joints is left out.
+
+    A lifter that sees the image may start from one that does not, and keeps its own layers for the features.
 
     Args:
         model: the model that receives the weights.
         path: `starter`, a workdir (its best model), a .keras file, a TensorFlow checkpoint of a run, or a PyTorch file.
             Of a PyTorch file, every layer must fit, except that an ImageNet classifier lacks some; see
-            `load_torch_weights`.
+            `load_torch_weights`. Of a run that trained both stages, the model's stage.
+        key: what the path is called in messages.
 
     Returns:
         Names of the layers that keep their own weights.
@@ -33,11 +38,11 @@ def load_initial_weights(model: tf.keras.Model, path: str) -> list[str]:
     """
     path = run_dir(path, "detector" if isinstance(model, CLASSES["detector"]) else "lifter")
     if os.path.isfile(path) and not is_keras_file(path):
-        return _load_torch(model, path)
-    source = _read(model, path)
+        return _load_torch(model, path, key)
+    source = _part_for(model, _read(model, path, key))
     if type(source) is not type(model):
         raise UserError(
-            f"config.init_from={path} is a {type(source).__name__}, but the recipe's model is a {type(model).__name__}"
+            f"{key}={path} is a {type(source).__name__}, but the recipe's model is a {type(model).__name__}"
         )
     layers = {layer.name: layer for layer in source.layers if layer.weights}
     values, left = {}, []
@@ -47,51 +52,56 @@ def load_initial_weights(model: tf.keras.Model, path: str) -> list[str]:
         given = [tuple(weight.shape) for weight in layers[layer.name].weights] if layer.name in layers else None
         if given == shapes:
             values[layer] = layers[layer.name].get_weights()
-        elif layer.name in HEADS and given:
+        elif (layer.name in HEADS and given) or (layer.name.startswith(FEATURES) and not given):
             left.append(layer.name)
         else:
             raise UserError(
-                f"config.init_from={path} does not fit {model.name}: layer {layer.name} has weights of shapes "
+                f"{key}={path} does not fit {model.name}: layer {layer.name} has weights of shapes "
                 f"{given or 'none'}, expected {shapes}"
             )
     if extra := layers.keys() - {layer.name for layer in own}:
-        raise UserError(f"config.init_from={path} does not fit {model.name}: unexpected layer {min(extra)}")
+        raise UserError(f"{key}={path} does not fit {model.name}: unexpected layer {min(extra)}")
     for layer, weights in values.items():
         layer.set_weights(weights)
     return left
 
 
-def _load_torch(model, path):
+def _part_for(model, source):
+    """The detector or the lifter of a model that has both."""
+    if not isinstance(source, PoseEstimator):
+        return source
+    return source.detector if isinstance(model, CLASSES["detector"]) else source.lifter
+
+
+def _load_torch(model, path, key):
     """Loads a PyTorch file. Returns the names of the layers that it lacks."""
     try:
         return list(load_torch_weights(model, path).initialized_layers)
     except UserError as error:
-        raise UserError(f"config.init_from: {error}") from None
+        raise UserError(f"{key}: {error}") from None
 
 
-def _read(model, path):
+def _read(model, path, key):
     """The model stored at a path."""
     file = os.path.join(path, "best.keras") if os.path.exists(os.path.join(path, "best.keras")) else path
     if os.path.isfile(file):
         try:
             return load_keras(file)
         except UserError as error:
-            raise UserError(f"config.init_from: {error}") from None
+            raise UserError(f"{key}: {error}") from None
     steps = checkpoint_steps(path)
     folder = os.path.join(path, f"{steps[-1]:08d}") if steps else path
     if os.path.exists(os.path.join(folder, MANIFEST)) and not is_whole(folder):
-        raise UserError(f"config.init_from: checkpoint {folder} is damaged")
+        raise UserError(f"{key}: checkpoint {folder} is damaged")
     folder, name = (folder, None) if os.path.isdir(folder) else os.path.split(folder)
     if name and set(name) & set("[*?\\"):
-        raise UserError(
-            f"config.init_from={path}: TensorFlow reads '{name}' as a pattern; rename the checkpoint's files"
-        )
+        raise UserError(f"{key}={path}: TensorFlow reads '{name}' as a pattern; rename the checkpoint's files")
     if os.path.isdir(folder or "."):
         with files.plain_name(folder or ".") as plain:  # TensorFlow expands patterns in names
             prefix = _find_checkpoint(plain, name)
             if prefix and os.path.exists(prefix + ".index"):
-                return _restore(model, prefix, prefix.replace(plain, folder or ".", 1))
-    raise UserError(f"config.init_from={path} is not a workdir, .keras file, checkpoint or PyTorch file")
+                return _restore(model, prefix, prefix.replace(plain, folder or ".", 1), key)
+    raise UserError(f"{key}={path} is not a workdir, .keras file, checkpoint or PyTorch file")
 
 
 def _find_checkpoint(folder, name):
@@ -101,7 +111,7 @@ def _find_checkpoint(folder, name):
     return os.path.join(folder, name or "ckpt")
 
 
-def _restore(model, prefix, shown):
+def _restore(model, prefix, shown, key):
     """The model of a checkpoint. Messages call the checkpoint `shown`."""
     try:
         shapes = tf.train.load_checkpoint(prefix).get_variable_to_shape_map()
@@ -114,6 +124,6 @@ def _restore(model, prefix, shown):
         tf.train.Checkpoint(model=source).read(prefix).assert_existing_objects_matched().expect_partial()
     except (ValueError, AssertionError, tf.errors.OpError) as error:
         text = str(error).replace(prefix, shown)
-        raise UserError(f"config.init_from: {shown} does not fit {model.name}: {text}") from None
-    check_finite(f"config.init_from: {shown}", ((weight.name, weight.numpy()) for weight in source.weights))
+        raise UserError(f"{key}: {shown} does not fit {model.name}: {text}") from None
+    check_finite(f"{key}: {shown}", ((weight.name, weight.numpy()) for weight in source.weights))
     return source

@@ -6,12 +6,12 @@ import tensorflow as tf
 from pose_tf import geometry, losses, metrics, viz
 from pose_tf.augment import PoseAugmenter
 from pose_tf.data import pipeline
-from pose_tf.data.detector_errors import read_errors
+from pose_tf.data.detections import read_errors
 from pose_tf.data.pipeline import Share
 from pose_tf.data.poses import read_pose_file
 from pose_tf.data.record_index import index_records
 from pose_tf.errors import UserError
-from pose_tf.models.estimator import lift, normalize_pose2d
+from pose_tf.models.estimator import lift, lifter_inputs
 from pose_tf.models.networks import make_network
 from pose_tf.models.statistics import PoseStatistics
 from pose_tf.training.stage import SHEET_SAMPLES, Stage, mean_errors
@@ -28,7 +28,6 @@ class LifterStage(Stage):
     """
 
     validation_metric = "mpjpe"
-    loss_names = ("loss", "mpjpe")
 
     def __init__(self, config, data_dir: str | None):
         strategy = tf.distribute.get_strategy()
@@ -40,6 +39,7 @@ class LifterStage(Stage):
         else:
             raise UserError("no training data: give data_dir or config.data.poses")
         self.config = config
+        self.loss_names = lifter_loss_names(config.get("bones"))
         self.training, self.validation = poses.split(config.data.validation_subjects)
         self.num_samples = len(self.training)
         self.shown = np.linspace(0, len(self.validation) - 1, SHEET_SAMPLES).astype(int)
@@ -49,6 +49,10 @@ class LifterStage(Stage):
         options = config.augment.to_dict()
         errors = options.pop("errors", "")
         options["errors"] = read_errors(errors) if errors else None
+        if self.model.confidence and not errors:
+            raise UserError(
+                "config.model.confidence is True, but without config.augment.errors all joints have the confidence 1"
+            )
         self.augmenter = PoseAugmenter(self.training.pose3d, self.training.subject, **options)
 
     def training_batches(self, start_step: int, share: Share, job: str = "") -> tf.data.Dataset:
@@ -58,20 +62,14 @@ class LifterStage(Stage):
         )
 
     def augment(self, batch, seed, progress=1.0):
-        """pose2d float32 [B, 17, 2] crop px and pose3d float32 [B, 17, 3] mm, absolute."""
+        """pose2d float32 [B, 17, 2] crop px, confidence [B, 17], and pose3d float32 [B, 17, 3] mm, absolute."""
         return self.augmenter(batch["pose2d_crop"], batch["pose3d"], seed)
 
     def losses(self, augmented) -> dict[str, tf.Tensor]:
-        """{"loss": in units of the training poses' standard deviation, "mpjpe": mm}, each float32 [B]."""
-        pose2d, target = augmented
-        target = geometry.hip_relative(target)
-        standardized = self.model(normalize_pose2d(pose2d), training=True)
-        pose3d = self.statistics.restore(standardized)
-        if self.config.loss == "squared":
-            loss = losses.pose3d_loss(standardized, self.statistics.standardize(target))
-        else:
-            loss = losses.pose3d_distance_loss(geometry.hip_relative(pose3d), target) / np.mean(self.statistics.std)
-        return {"loss": loss, "mpjpe": metrics.mpjpe(pose3d, target)}
+        """See `lifter_losses`."""
+        pose2d, confidence, target = augmented
+        standardized = self.model(lifter_inputs(self.model, pose2d, confidence), training=True)
+        return lifter_losses(standardized, target, self.statistics, self.config.loss, self.config.get("bones"))
 
     def validate(self, interrupted=lambda: False) -> dict[str, float] | None:
         """See `Stage.validate`. Errors in mm, or as shares of joints and thresholds."""
@@ -90,7 +88,7 @@ class LifterStage(Stage):
     def training_sheet(self) -> np.ndarray:
         """A sheet of training poses, uint8 [H, W, 3]."""
         batch = next(iter(self.training_batches(0, Share())))
-        pose2d, pose3d = self.augment(batch, [self.config.seed, 0])
+        pose2d, _, pose3d = self.augment(batch, [self.config.seed, 0])
         return viz.sheet_3d(pose2d[:SHEET_SAMPLES].numpy(), pose3d[:SHEET_SAMPLES].numpy())
 
     def validation_sheet(self) -> np.ndarray:
@@ -101,3 +99,39 @@ class LifterStage(Stage):
     def poses(self) -> np.ndarray:
         """Some predicted validation poses, float32 [N, 17, 3] mm."""
         return self._lift(self.validation.pose2d_crop[self.shown]).numpy()
+
+
+def lifter_loss_names(bones) -> list[str]:
+    """Keys of the result of `lifter_losses`."""
+    return ["loss", "mpjpe", *(f"bone_{name}" for name, factor in (bones or {}).items() if factor)]
+
+
+def lifter_losses(standardized, target, statistics: PoseStatistics, loss: str, bones=None) -> dict[str, tf.Tensor]:
+    """Losses of predicted 3D poses.
+
+    Args:
+        standardized: float32 [B, 17, 3]: output of the lifter.
+        target: float32 [B, 17, 3] mm, absolute or relative to the hip.
+        statistics: mean and standard deviation of the training poses.
+        loss: `squared` or `distance`.
+        bones: {name of `losses.bone_losses`: factor}, or None.
+
+    Returns:
+        {"loss": the weighted sum, in units of the training poses' standard deviation, "mpjpe": mm, "bone_NAME": each
+        loss of bones with a factor above 0}, each float32 [B].
+    """
+    target = geometry.hip_relative(target)
+    pose3d = statistics.restore(standardized)
+    unit = float(np.mean(statistics.std))
+    if loss == "squared":
+        total = losses.pose3d_loss(standardized, statistics.standardize(target))
+    else:
+        total = losses.pose3d_distance_loss(geometry.hip_relative(pose3d), target) / unit
+    values = {"mpjpe": metrics.mpjpe(pose3d, target)}
+    factors = {name: factor for name, factor in (bones or {}).items() if factor}
+    if factors:
+        terms = losses.bone_losses(pose3d, target, unit)
+        for name, factor in factors.items():
+            values[f"bone_{name}"] = terms[name]
+            total += factor * terms[name]
+    return {"loss": total, **values}

@@ -17,7 +17,7 @@ steeply (Wu and He, Group Normalization, ECCV 2018, figure 1)."""
 STRIDE = 32  # of the lowest resolution in a detector; the sides of the images that it sees are multiples of it
 
 COMMON = {
-    "stage": ("detector", "lifter"),
+    "stage": ("detector", "lifter", "end_to_end"),
     "seed": Range(0, 2**32 - 1, whole=True),
     "strategy": ("auto", "one_device", "mirrored", "multi_worker"),
     "init_from": TEXT,
@@ -85,6 +85,7 @@ STAGES = {
     "lifter": {
         "model.name": tuple(LIFTERS),
         "model.raw_pixels": SWITCH,
+        "model.confidence": SWITCH,
         "data.poses": TEXT,
         "augment.recompose": SWITCH,
         "augment.upper_body_swap": SHARE,
@@ -95,8 +96,23 @@ STAGES = {
         "augment.roll": Range(0, 180),
         "augment.noise_px": Range(0, CROP_SIZE),
         "augment.errors": TEXT,
+        "augment.similar_errors": COUNT,
         "loss": ("squared", "distance"),
+        "bones.length": FACTOR,
+        "bones.symmetry": FACTOR,
+        "bones.direction": FACTOR,
     },
+}
+STAGES["end_to_end"] = STAGES["detector"] | {
+    "train_detector": SWITCH,
+    "lifter.name": tuple(LIFTERS),
+    "lifter.raw_pixels": SWITCH,
+    "lifter.confidence": SWITCH,
+    "lifter.features": SWITCH,
+    "lifter_init_from": TEXT,
+    "lifter_loss": STAGES["lifter"]["loss"],
+    "lifter_factor": FACTOR,
+    **{key: rule for key, rule in STAGES["lifter"].items() if key.startswith("bones.")},
 }
 EFFICIENTNET = {
     "model.scale": tuple(side / CROP_SIZE for side in range(CROP_SIZE // 2, CROP_SIZE + 1, STRIDE)),
@@ -133,6 +149,11 @@ OPTIONAL_KEYS = (  # recipes of earlier versions lack them
     "augment.tilt_mean",
     "augment.roll",
     "augment.errors",
+    "augment.similar_errors",
+    "model.confidence",
+    "bones.length",
+    "bones.symmetry",
+    "bones.direction",
 )
 EXECUTION_KEYS = (  # how a run is computed and reported, not what it learns; may change when a run is resumed
     "init_from",
@@ -164,6 +185,9 @@ def check_values(config: ml_collections.ConfigDict) -> None:
     for key, more in (("stage", STAGES), ("model.name", MODELS)):
         _check(values, key, rules.get(key))
         rules |= more[values[key]]
+    if "lifter.name" in rules:
+        _check(values, "lifter.name", rules["lifter.name"])
+        rules |= {key.replace("model.", "lifter."): rule for key, rule in MODELS[values["lifter.name"]].items()}
     for key in rules:
         if key in values or key not in OPTIONAL_KEYS:
             _check(values, key, rules[key])
@@ -172,8 +196,10 @@ def check_values(config: ml_collections.ConfigDict) -> None:
     first, last = values["profile_steps"] or (0, 1)
     if first >= last:
         raise UserError(f"config.profile_steps is {(first, last)}; it must be the first step and the one after")
-    if values["stage"] == "detector":
+    if values["stage"] != "lifter":
         _check_detector(values)
+    if values["stage"] == "end_to_end":
+        _check_end_to_end(values)
 
 
 def _check(values, key, rule):
@@ -206,6 +232,18 @@ def _check_detector(values):
         )
     if values["train.half_size_until"]:
         _check_half_size(values)
+
+
+def _check_end_to_end(values):
+    if not values["data.mix.h36"]:
+        raise UserError("config.data.mix.h36 is 0.0, but only these records have 3D poses: set it above 0")
+    if Decoding(values["decoding.method"]).takes_argmax and values["train_detector"]:
+        raise UserError(
+            f"config.decoding.method is '{values['decoding.method']}', through which no loss reaches the detector; set "
+            "it to soft_argmax or debiased, or config.train_detector = False"
+        )
+    if not values["train_detector"] and not values["init_from"]:
+        raise UserError("config.train_detector is False, but config.init_from names no detector")
 
 
 def _check_half_size(values):
@@ -299,7 +337,8 @@ def check_same_recipe(config: ml_collections.ConfigDict, before: ml_collections.
     Raises:
         UserError: names the keys that differ, with both values, and the keys that may change.
     """
-    defaults = (base.detector if config.stage == "detector" else base.lifter)(config.model.name)
+    names = [config[section].name for section in ("model", "lifter") if section in config]
+    defaults = getattr(base, config.stage)(*names)
     defaults, given, kept = (flatten(json.loads(json.dumps(v.to_dict()))) for v in (defaults, config, before))
     given, kept = defaults | given, defaults | kept
     differ = [key for key in given if key in kept and given[key] != kept[key]]

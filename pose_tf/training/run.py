@@ -73,7 +73,7 @@ class Run:
             UserError: the checkpoints cannot be restored, the workers find different ones, or the initial weights do
                 not fit.
         """
-        path, state, init_from = self.workdir.path, self.state, self.config.init_from
+        path, state, networks = self.workdir.path, self.state, self.stage.networks()
         state.step = self._checkpoints.restore()
         if state.step != (first := broadcast(self.strategy, state.step)):
             raise UserError(
@@ -82,11 +82,14 @@ class Run:
             )
         if state.step:
             self.say(f"resuming {path} at step {state.step} of {self.total_steps}")
-            if before and init_from != before.get("init_from"):
-                self.say(f"config.init_from={init_from} is ignored: the run resumes with its own weights")
-        elif init_from:
-            left = load_initial_weights(state.model, init_from)
-            self.say(f"starting from {init_from}" + (f", with a new {', '.join(left)}" if left else ""))
+            for key in networks:
+                if before and self.config[key] != before.get(key):
+                    self.say(f"config.{key}={self.config[key]} is ignored: the run resumes with its own weights")
+        else:
+            for key, network in networks.items():
+                if source := self.config[key]:
+                    left = load_initial_weights(network, source, f"config.{key}")
+                    self.say(f"starting from {source}" + (f", with a new {', '.join(left)}" if left else ""))
         if state.average:
             state.average.start()
 

@@ -69,6 +69,10 @@ class Stage(Protocol):
     def validate(self, interrupted: Callable[[], bool] = lambda: False) -> dict[str, float] | None:
         """Errors on the validation subjects by name; None as soon as `interrupted()` is true."""
 
+    def networks(self) -> dict[str, tf.keras.Model]:
+        """The networks that may start from existing weights, by the recipe's key of their source."""
+        return {"init_from": self.model}
+
     def training_sheet(self) -> np.ndarray:
         """A sheet of augmented training samples of step 0, uint8 [H, W, 3]."""
 

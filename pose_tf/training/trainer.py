@@ -14,6 +14,7 @@ from pose_tf.data.sources import H36M, mix_of
 from pose_tf.errors import UserError, reason
 from pose_tf.training.detector_data import divide_batch
 from pose_tf.training.detector_stage import DetectorStage
+from pose_tf.training.end_to_end_stage import EndToEndStage
 from pose_tf.training.interruption import Interruption
 from pose_tf.training.lifter_stage import LifterStage
 from pose_tf.training.recipe import (
@@ -36,7 +37,7 @@ from pose_tf.training.strategy import (
 )
 from pose_tf.workdir import Workdir
 
-STAGES = {"detector": DetectorStage, "lifter": LifterStage}
+STAGES = {"detector": DetectorStage, "lifter": LifterStage, "end_to_end": EndToEndStage}
 
 
 class WorkerLost(UserError):
@@ -81,7 +82,7 @@ def train(config, data_dir: str | None, workdir_path: str) -> dict[str, float] |
 
         # ---- Stage: the samples, the model, augmentation and losses
         with variable_scope(strategy):
-            stage = make_stage(config, data_dir)
+            stage = make_stage(config, data_dir, workdir if before else None)
         steps_per_epoch = stage.num_samples // stage.batch_size
         if not steps_per_epoch:
             raise UserError(
@@ -122,9 +123,16 @@ def train(config, data_dir: str | None, workdir_path: str) -> dict[str, float] |
                 return None
 
 
-def make_stage(config, data_dir: str | None) -> Stage:
-    """The stage that a recipe trains. Call it under the strategy's scope."""
-    stage = STAGES[config.stage](config, data_dir)
+def make_stage(config, data_dir: str | None, resumed: Workdir | None = None) -> Stage:
+    """The stage that a recipe trains. Call it under the strategy's scope.
+
+    Args:
+        config: the recipe.
+        data_dir: directory of records.
+        resumed: directory of the run that is resumed; None for a new run.
+    """
+    known = {"statistics": resumed.statistics()} if resumed and config.stage == "end_to_end" else {}
+    stage = STAGES[config.stage](config, data_dir, **known)
     set_batch_norm(stage.model, config.batch_norm)
     return stage
 
@@ -139,7 +147,7 @@ def _fit_to_devices(config, strategy):
     config = config.copy_and_resolve_references()
     config.data.batch_size, config.data.replica_batch_size = batch_sizes(config.data, strategy)
     check_batch_norm(config, strategy.num_replicas_in_sync)
-    if config.stage == "detector":
+    if config.stage != "lifter":
         divide_batch(mix_of(config), config.data.batch_size, strategy.num_replicas_in_sync)  # only its check
     return config
 

@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from pose_tf import skeleton
 from pose_tf.augment import PoseAugmenter
+from pose_tf.data.detections import DetectorErrors
 from pose_tf.synthetic.sample import render_sample
 
 OFF = {"recompose": False, "upper_body_swap": 0.0, "arm_swap": 0.0, "bone_length_noise": 0.0, "noise_px": 0.0}
@@ -21,7 +22,15 @@ def people():
 def augment(people, seed=(0, 0), **options):
     pose2d, pose3d, subject = people
     augmenter = PoseAugmenter(pose3d, subject, **(OFF | options))
-    return [t.numpy() for t in augmenter(tf.constant(pose2d), tf.constant(pose3d), tf.constant(seed))]
+    pose2d, confidence, pose3d = augmenter(tf.constant(pose2d), tf.constant(pose3d), tf.constant(seed))
+    assert options.get("errors") or (confidence.numpy() == 1).all()
+    return pose2d.numpy(), pose3d.numpy()
+
+
+def errors_of(rng, pose2d):
+    """Random errors and confidences in images of these poses."""
+    error = rng.normal(0, 9, pose2d.shape).astype(np.float32)
+    return DetectorErrors(error, rng.uniform(0, 1, pose2d.shape[:2]).astype(np.float32), pose2d)
 
 
 def bone_lengths(pose3d):
@@ -43,10 +52,10 @@ def test_without_recomposing_people_keep_their_limbs(people):
 
 def test_errors_of_random_images_are_added_mirrored_or_not(people):
     mirror = [0, 4, 5, 6, 1, 2, 3, 7, 8, 9, 10, 14, 15, 16, 11, 12, 13]
-    errors = np.random.default_rng(0).normal(0, 9, (3, 17, 2)).astype(np.float32)
+    errors = errors_of(np.random.default_rng(0), people[0][:3])
     pose2d, pose3d = augment(people, errors=errors)
     np.testing.assert_array_equal(pose3d, people[1])
-    candidates = np.concatenate([errors, errors[:, mirror] * [-1, 1]])
+    candidates = np.concatenate([errors.error, errors.error[:, mirror] * [-1, 1]])
     distance = np.abs((pose2d - people[0])[:, None] - candidates).max(axis=(2, 3))
     assert distance.min(axis=1).max() < 1e-3
     assert len(np.unique(distance.argmin(axis=1))) == 6
@@ -54,6 +63,33 @@ def test_errors_of_random_images_are_added_mirrored_or_not(people):
     other, _ = augment(people, errors=errors, seed=(0, 1))
     np.testing.assert_array_equal(pose2d, again)
     assert (pose2d != other).any()
+
+
+def test_confidences_are_those_of_the_images_whose_errors_are_added(people):
+    errors = errors_of(np.random.default_rng(0), people[0][:3])
+    augmenter = PoseAugmenter(people[1], people[2], **OFF, errors=errors)
+    pose2d, confidence, _ = augmenter(tf.constant(people[0]), tf.constant(people[1]), tf.constant([0, 0]))
+    mirror = [0, 4, 5, 6, 1, 2, 3, 7, 8, 9, 10, 14, 15, 16, 11, 12, 13]
+    for moved, given in zip(pose2d - people[0], confidence.numpy()):
+        own = [np.abs(moved - error).max() < 1e-3 for error in errors.error]
+        other = [np.abs(moved - error[mirror] * [-1, 1]).max() < 1e-3 for error in errors.error]
+        (expected,) = [*errors.confidence[own], *errors.confidence[other][:, mirror]]
+        np.testing.assert_allclose(given, expected)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_errors_may_come_from_the_images_with_the_most_similar_poses(people, count):
+    """Images of the same people, at another place and in another size; half of them mirrored."""
+    mirror = [0, 4, 5, 6, 1, 2, 3, 7, 8, 9, 10, 14, 15, 16, 11, 12, 13]
+    same = 0.5 * people[0] + 40
+    same[::2] = same[::2][:, mirror] * [-1, 1] + [255, 0]
+    shown = np.concatenate([same, same + np.float32(0.01)])
+    error = np.arange(len(shown), dtype=np.float32)[:, None, None] + np.zeros((1, 17, 2), np.float32)
+    errors = DetectorErrors(error, np.ones((len(shown), 17), np.float32), shown)
+    pose2d, _ = augment(people, errors=errors, similar_errors=count)
+    number = np.abs((pose2d - people[0])[:, 5, 1]).round().astype(int)
+    assert np.array_equal(number % len(same), np.arange(len(same)))
+    assert len(np.unique(number // len(same))) == 2 or count == 1
 
 
 def test_recomposed_people_stay_where_they_were_and_keep_the_crop(people):

@@ -356,7 +356,10 @@ def test_labeled_images_pass_once_over_all_samples(people, index, subjects):
     assert {len(batch["image"]) for batch in batches[:-1]} <= {6}
     assert labeled_images(people, index, subjects, 6)[0] == found
     for batch in batches:
-        assert sorted(batch) == ["action", "image", "pose2d_crop", "pose3d"] and batch["image"].dtype == np.uint8
+        assert (
+            sorted(batch) == ["action", "image", "pose2d_crop", "pose3d", "subject"]
+            and batch["image"].dtype == np.uint8
+        )
         for number, pose3d, action in zip(batch["image"][:, 0, 0, 0], batch["pose3d"], batch["action"], strict=True):
             np.testing.assert_array_equal(pose3d, people.samples[number]["pose3d"])
             assert action == people.samples[number]["action"]
@@ -549,7 +552,7 @@ def test_labeled_images_leave_damage_out(people, index, damage, capfd, subjects,
     capfd.readouterr()
     found, batches = labeled_images(people, now, subjects, 6, 1, "skip")
     assert found == [number for number in whole if number not in (3, 23, 20, 8)]
-    assert {tuple(sorted(batch)) for batch in batches} == {("action", "image", "pose2d_crop", "pose3d")}
+    assert {tuple(sorted(batch)) for batch in batches} == {("action", "image", "pose2d_crop", "pose3d", "subject")}
     assert skipped_records(capfd.readouterr().err) == met
     every = labeled_images(people, now, subjects, 6, 3, "skip")[0]
     assert every == found[::3]

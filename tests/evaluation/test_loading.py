@@ -6,9 +6,11 @@ import pytest
 from pose_tf import files
 from pose_tf.errors import UserError
 from pose_tf.evaluation.loading import load_estimator
-from pose_tf.models import FeedForward, HRNet
+from pose_tf.models import FeedForward, HRNet, PoseEstimator, SemGCN
 from pose_tf.models.decoding import Decoding
+from pose_tf.models.features import feature_channels
 from pose_tf.models.statistics import PoseStatistics
+from pose_tf.skeleton import H36M
 from pose_tf.workdir import Workdir
 
 
@@ -65,3 +67,39 @@ def test_stages_in_each_others_place_are_refused(runs):
         load_estimator(runs[1].path, runs[1].path)
     with pytest.raises(UserError, match="lifter"):
         load_estimator(runs[0].path, runs[0].path)
+
+
+def test_a_lifter_that_sees_the_image_belongs_to_its_detector(runs, statistics, tmp_path):
+    detector = HRNet(width=4, stem=4, modules=(1, 1, 1), blocks=1)
+    lifter = FeedForward(units=8, num_blocks=1, features=feature_channels(detector))
+    estimator = PoseEstimator(detector, lifter, statistics, flip_lifter=True)
+    estimator.build_from_config(None)
+    Workdir(str(tmp_path)).save_best(estimator)
+    files.write_json(f"{tmp_path}/config.json", {"stage": "end_to_end", "flip_test": True, "model": {"name": "hrnet"}})
+    files.write_json(f"{tmp_path}/statistics.json", statistics.to_json())
+    found = load_estimator(str(tmp_path), str(tmp_path))
+    for ours, theirs in zip(found.get_weights(), estimator.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert found.sees_images and found.flip_detector and found.flip_lifter
+    assert load_estimator(str(tmp_path), runs[1].path).sees_images is False
+    with pytest.raises(
+        UserError, match="sees the features of the detector .* give .* as the detector, too, instead of"
+    ):
+        load_estimator(runs[0].path, str(tmp_path))
+
+
+def test_mirrored_images_give_mirrored_poses(statistics, rng):
+    """With both flips, whatever the weights; the mean pose is not symmetric, so poses are compared without it."""
+    detector = HRNet(width=4, stem=4, modules=(1, 1, 1), blocks=1)
+    lifter = SemGCN(channels=8, num_blocks=1, confidence=True, features=feature_channels(detector))
+    join = lifter.get_layer("features.join")
+    join.kernel.assign(rng.normal(size=join.kernel.shape))
+    estimator = PoseEstimator(detector, lifter, statistics, flip_detector=True, flip_lifter=True)
+    images = rng.integers(0, 256, (2, 16, 16, 3), np.uint8).repeat(16, 1).repeat(16, 2)
+    one, other = estimator(images), estimator(images[:, :, ::-1].copy())
+    mirror = list(H36M.mirror)
+    np.testing.assert_allclose(one["pose2d"].numpy()[:, mirror] * [-1, 1] + [255, 0], other["pose2d"], atol=0.05)
+    np.testing.assert_allclose(one["pose3d"].numpy()[:, mirror] * [-1, 1, 1], other["pose3d"], atol=0.5)
+    known = estimator.call(images, one["pose2d"] + 3.0)
+    np.testing.assert_array_equal(known["pose2d"], one["pose2d"] + 3.0)
+    assert np.abs(known["pose3d"] - one["pose3d"]).max() > 0.1

@@ -9,7 +9,9 @@ from pose_tf.skeleton import H36M
 
 def errors(mpjpe):
     """A part's errors: 3D metrics that can be told apart."""
-    return {"mpjpe": mpjpe, "pa_mpjpe": mpjpe / 2, "n_mpjpe": mpjpe / 4, "pck3d": mpjpe / 100, "auc3d": mpjpe / 200}
+    shares = {"pck3d": mpjpe / 100, "auc3d": mpjpe / 200}
+    bones = {"bone_length_error": mpjpe / 5, "bone_symmetry_error": mpjpe / 10}
+    return {"mpjpe": mpjpe, "pa_mpjpe": mpjpe / 2, "n_mpjpe": mpjpe / 4, **shares, **bones}
 
 
 def part(mpjpe):
@@ -45,11 +47,23 @@ def test_the_table_has_every_error_in_its_place(report):
     assert lines[4].split() == ["limbs", "hip", "knee", "ankle", "shoulder", "elbow", "wrist"]
     assert lines[5].split() == ["PCK@0.2", "torso", "70.0%", "2.5%", "3.5%", "-", "12.5%", "15.0%", "14.5%"]
     lines = lines[3:]
-    assert lines[4].split() == ["MPJPE", "PA-MPJPE", "N-MPJPE", "PCK@150mm", "AUC"]
-    assert lines[5].split() == ["detected", "2D", "60.00", "30.00", "15.00", "60.0%", "30.0%"]
-    assert lines[6].split() == ["mean", "of", "the", "actions", "61.00", "30.50", "15.25", "61.0%", "30.5%"]
-    assert lines[7].split() == ["Walking", "62.00", "31.00", "15.50", "62.0%", "31.0%"]
-    assert lines[8].split() == ["Eating", "63.00", "31.50", "15.75", "63.0%", "31.5%"]
+    assert lines[4].split() == ["MPJPE", "PA-MPJPE", "N-MPJPE", "PCK@150mm", "AUC", "bones", "left/right"]
+    assert lines[5].split() == ["detected", "2D", "60.00", "30.00", "15.00", "60.0%", "30.0%", "12.00", "6.00"]
+    assert lines[6].split() == [
+        "mean",
+        "of",
+        "the",
+        "actions",
+        "61.00",
+        "30.50",
+        "15.25",
+        "61.0%",
+        "30.5%",
+        "12.20",
+        "6.10",
+    ]
+    assert lines[7].split() == ["Walking", "62.00", "31.00", "15.50", "62.0%", "31.0%", "12.40", "6.20"]
+    assert lines[8].split() == ["Eating", "63.00", "31.50", "15.75", "63.0%", "31.5%", "12.60", "6.30"]
     assert lines[9] == ""
     assert len({len(line) for line in lines[4:9]}) == 1, "the columns are not aligned"
 

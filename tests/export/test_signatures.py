@@ -4,6 +4,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from pose_tf.export.signatures import make_signatures
+from pose_tf.models import FeedForward, HRNet, PoseEstimator
+from pose_tf.models.features import feature_channels
+from pose_tf.models.statistics import PoseStatistics
 from tests.export.inputs import BAD_BOXES, BOXES, GOOD, encode
 from tests.export.memory import memory_of_request, reports_memory
 
@@ -59,3 +63,20 @@ def test_people_share_the_image(exported):
     image, box = np.zeros([4096, 4096, 3], np.uint8), np.float32([[100, 200, 900, 2500]])
     first, request = ({"image": image, "box": box.repeat(people, axis=0)} for people in (1, 8))
     assert memory_of_request(exported, "people", first, request) < 200  # the network takes about 100
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_lifter_that_sees_the_image_is_in_the_graph_with_the_detectors_features(rng, precision):
+    detector = HRNet(width=4, stem=4, modules=(0, 0, 1), blocks=1)
+    lifter = FeedForward(units=8, num_blocks=1, confidence=True, features=feature_channels(detector))
+    join = lifter.get_layer("features.join")
+    join.kernel.assign(rng.normal(size=join.kernel.shape))
+    statistics = PoseStatistics(np.zeros((17, 3), np.float32), np.full((17, 3), 100, np.float32))
+    estimator = PoseEstimator(detector, lifter, statistics, flip_detector=True, flip_lifter=True)
+    signatures = make_signatures(estimator, precision)
+    assert sorted(signatures) == ["image_and_box", "images", "people", "serving_default"]
+    images = tf.constant(rng.integers(0, 256, (2, 256, 256, 3), np.uint8))
+    expected, found = estimator(images), signatures["images"](images)
+    share = 1e-4 if precision == "float32" else 0.1
+    for key, values in expected.items():
+        np.testing.assert_allclose(found[key], values, atol=share * np.abs(values).max())

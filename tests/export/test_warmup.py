@@ -25,7 +25,9 @@ def test_the_warm_up_requests_are_ones_that_the_model_answers(exported):
 
 
 def test_requests_are_the_same_example_repeated_to_the_size_of_the_batch(tmp_path):
-    write_warmup_requests(f"{tmp_path}/requests", "pose")
+    write_warmup_requests(
+        f"{tmp_path}/requests", "pose", ["serving_default", "images", "image_and_box", "lift", "people"]
+    )
     logs = [prediction_log_pb2.PredictionLog.FromString(data) for data in read(f"{tmp_path}/requests")]
     requests = [log.predict_log.request for log in logs]
     assert {request.model_spec.name for request in requests} == {"pose"}
@@ -39,6 +41,8 @@ def test_requests_are_the_same_example_repeated_to_the_size_of_the_batch(tmp_pat
     for signature, inputs in eight.items():
         for key, value in inputs.items():
             np.testing.assert_array_equal(value, np.repeat(one[signature][key], 8, axis=0))
+    write_warmup_requests(f"{tmp_path}/fewer", "pose", ["images"])
+    assert len(list(read(f"{tmp_path}/fewer"))) == 2
     image = tf.io.decode_jpeg(one["serving_default"]["image_bytes"][0])
     assert image.shape == (256, 256, 3)
     assert one["lift"]["pose2d"].shape == (1, 17, 2)

@@ -113,7 +113,7 @@ def test_saved_model_file_gives_the_same_poses(tmp_path, rng, shared):
     assert type(again) is FeedForward
     assert again.get_config() == {
         "name": "lifter", "num_joints": 5, "units": 8, "num_blocks": 1, "dropout": 0.25, "share_blocks": shared,
-        "raw_pixels": False,
+        "raw_pixels": False, "confidence": False, "features": 0,
     }  # fmt: skip
     pose2d = rng.normal(size=(2, 5, 2)).astype(np.float32)
     np.testing.assert_array_equal(again(pose2d), model(pose2d))

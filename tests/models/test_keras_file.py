@@ -11,7 +11,10 @@ import pytest
 import tensorflow as tf
 
 from pose_tf.errors import UserError
-from pose_tf.models import EfficientNetLite, FeedForward, HRNet, SemGCN, load_keras
+from pose_tf.models import EfficientNetLite, FeedForward, HRNet, PoseEstimator, SemGCN, load_keras
+from pose_tf.models.decoding import Decoding
+from pose_tf.models.features import feature_channels
+from pose_tf.models.statistics import PoseStatistics
 
 MODELS = {
     "hrnet": lambda: HRNet(4, stem=4, modules=(1, 1, 1), blocks=1, downsample=2),
@@ -21,6 +24,19 @@ MODELS = {
         16, channels=8, edges=[(i, i + 1) for i in range(15)], groups=[[i, i + 1] for i in range(0, 16, 2)]
     ),
 }
+
+
+def estimator():
+    """Both stages, with a lifter that takes confidences and sees the image."""
+    detector = MODELS["hrnet"]()
+    lifter = FeedForward(units=8, num_blocks=1, confidence=True, features=feature_channels(detector))
+    statistics = PoseStatistics(np.zeros((17, 3), np.float32), np.full((17, 3), 100, np.float32), 1.5)
+    model = PoseEstimator(detector, lifter, statistics, flip_lifter=True, decoding=Decoding(beta=3.0))
+    model.build_from_config(None)
+    return model
+
+
+MODELS["estimator"] = estimator
 
 
 @pytest.fixture(scope="module")
@@ -291,3 +307,30 @@ def test_any_damage_is_harmless_or_one_sentence(path, lifter):
     for size in rng.integers(len(lifter), size=8):
         path.write_bytes(lifter[:size])
         refusal(path)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"statistics": None},
+        {"statistics": {"mean_mm": [[0, 0, "x"]], "std_mm": [[1, 1, 1]]}},
+        {"decoding": {"method": "exec"}},
+        {"decoding": {"beta": "3"}},
+        {"decoding": {"size": 3}},
+        {"lifter": None},
+        {"lifter": {"registered_name": "pose_tf>HRNet", "config": {"width": 4}}},
+        {"lifter": {"module": "os", "class_name": "system", "registered_name": None, "config": "touch made"}},
+        {"detector": {"registered_name": "pose_tf>PoseEstimator", "config": {}}},
+        {"more": 3},
+    ],
+    ids=str,
+)
+def test_a_damaged_estimator_is_refused_in_one_sentence(path, tmp_path, monkeypatch, changes):
+    monkeypatch.chdir(tmp_path)
+    estimator().save(path)
+    members = parts(path.read_bytes())
+    config = json.loads(members["config.json"])
+    config["config"] |= changes
+    write(path, members | {"config.json": json.dumps(config).encode()})
+    refusal(path)
+    assert os.listdir(tmp_path) == ["best.keras"]

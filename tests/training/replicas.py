@@ -9,10 +9,17 @@ import tensorflow as tf
 
 from pose_tf.data import records
 from pose_tf.data.occluders import OccluderBank
+from pose_tf.models import efficientnet_lite
 from pose_tf.synthetic.sample import render_sample
 from tests.training.recipes import recipe
 
-NETWORKS = {"detector": "hrnet_w32", "feed_forward": "feed_forward_recomposed", "sem_gcn": "sem_gcn_recomposed"}
+NETWORKS = {
+    "detector": "hrnet_w32",
+    "feed_forward": "feed_forward_recomposed",
+    "sem_gcn": "sem_gcn_recomposed",
+    "end_to_end": "end_to_end",
+}
+SMALL_STAGES = tuple((1, kernel, stride, 1, 4) for _, kernel, stride, _, _ in efficientnet_lite.STAGES)
 
 
 def make_config(folder, stage, precision, batch_norm, jit_compile):
@@ -24,6 +31,12 @@ def make_config(folder, stage, precision, batch_norm, jit_compile):
         config.model.width = config.model.stem = 4
         config.model.modules, config.model.blocks, config.model.downsample = (0, 0, 1), 0, 4
         config.occlusion.bank, config.train.half_size_until = f"{folder}/bank.npz", 0.5
+    elif stage == "end_to_end":
+        efficientnet_lite.STAGES = SMALL_STAGES
+        config.model.scale, config.model.pyramid = 0.5, (4, 4, 4, 4)
+        config.lifter.channels, config.lifter.num_blocks, config.lifter.non_local = 8, 1, True
+        config.bones.length = config.bones.symmetry = config.bones.direction = 0.1
+        config.occlusion.bank, config.occlusion.probability = f"{folder}/bank.npz", 0.5
     elif stage == "feed_forward":
         config.model.units, config.model.num_blocks, config.model.dropout = 8, 1, 0.5
     else:

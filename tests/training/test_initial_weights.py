@@ -9,7 +9,8 @@ import safetensors.numpy
 import tensorflow as tf
 
 from pose_tf.errors import UserError
-from pose_tf.models import EfficientNetLite, FeedForward, HRNet, SemGCN
+from pose_tf.models import EfficientNetLite, FeedForward, HRNet, PoseEstimator, SemGCN
+from pose_tf.models.statistics import PoseStatistics
 from pose_tf.training.checkpoints import Checkpoints
 from pose_tf.training.initial_weights import load_initial_weights
 from tests.models import numpy_models
@@ -63,6 +64,33 @@ def test_lifters_start_from_lifters(tmp_path):
     source, model = FeedForward(units=8), FeedForward(units=8)
     assert load_initial_weights(model, save(source, tmp_path, "workdir")) == []
     np.testing.assert_array_equal(model.get_layer("input.linear").kernel, source.get_layer("input.linear").kernel)
+
+
+@pytest.mark.parametrize("make", [FeedForward, SemGCN])
+def test_a_lifter_that_sees_the_image_keeps_its_own_layers_for_features(tmp_path, make):
+    source, model = make(confidence=True), make(confidence=True, features=5)
+    assert load_initial_weights(model, save(source, tmp_path, "workdir")) == [
+        "features.linear",
+        "features.bn",
+        "features.join",
+    ]
+    joints = np.random.default_rng(0).normal(size=(2, 17, 3)).astype(np.float32)
+    features = np.ones((2, 17, 5), np.float32)
+    np.testing.assert_allclose(model([joints, features]), source(joints), rtol=1e-5, atol=1e-5)
+    with pytest.raises(UserError, match="config.lifter_init_from=.* layer input.* has weights of shapes"):
+        load_initial_weights(make(), str(tmp_path), "config.lifter_init_from")
+
+
+def test_each_stage_starts_from_its_part_of_a_run_that_trained_both(tmp_path):
+    lifter = FeedForward(units=8)
+    zeros, ones = np.zeros((17, 3), np.float32), np.ones((17, 3), np.float32)
+    both = PoseEstimator(detector(), lifter, PoseStatistics(zeros, ones))
+    both.build_from_config(None)
+    both.save(tmp_path / "best.keras")
+    for part, model in ((both.detector, detector()), (both.lifter, FeedForward(units=8))):
+        assert load_initial_weights(model, str(tmp_path)) == []
+        for ours, theirs in zip(model.get_weights(), part.get_weights(), strict=True):
+            np.testing.assert_array_equal(ours, theirs)
 
 
 @pytest.mark.parametrize("before, now", [(2, 1), (1, 4)])

@@ -61,7 +61,8 @@ def test_losses_of_a_known_error(config, arrays, kind):
     config.loss = kind
     stage = LifterStage(config, None)
     stage.model = shifted_by(20, stage, arrays["pose3d"][:4])
-    losses = stage.losses([tf.constant(arrays[key][:4], tf.float32) for key in ("pose2d_crop", "pose3d")])
+    pose2d, pose3d = (tf.constant(arrays[key][:4], tf.float32) for key in ("pose2d_crop", "pose3d"))
+    losses = stage.losses((pose2d, tf.ones((4, 17)), pose3d))
     assert set(losses) == set(stage.loss_names)
     np.testing.assert_allclose(losses["mpjpe"], [20] * 4, rtol=1e-4)
     std = stage.statistics.std
@@ -105,14 +106,24 @@ def test_without_poses_and_records_it_is_told_what_to_give(config):
 
 
 def test_a_detectors_errors_are_added_to_the_2d_joints(config, tmp_path):
-    path = str(tmp_path / "errors.npz")
-    np.savez(path, error=np.tile(np.float32([3, 0]), (1, 17, 1)))
-    config.augment.errors = path
+    path = str(tmp_path / "detections.npz")
+    place = np.full((1, 17, 2), 50, np.float32)
+    confidence = np.linspace(0, 0.8, 17, dtype=np.float32)[None]
+    np.savez(path, pose2d_crop=place, detected=place + np.float32([3, 0]), confidence=confidence)
+    config.augment.errors, config.model.confidence = path, True
     stage = LifterStage(config, None)
     batch = next(iter(stage.training_batches(0, Share())))
-    pose2d, pose3d = stage.augment(batch, [0, 0])
+    pose2d, given, pose3d = stage.augment(batch, [0, 0])
+    assert set(np.round(given[:, 10], 3).tolist()) == {np.float32(0.5)} and set(np.round(given[:, 1], 2).tolist()) <= {
+        np.float32(0.05), np.float32(0.2)
+    }  # fmt: skip
     np.testing.assert_array_equal(pose3d, batch["pose3d"])
+    assert stage.model.input_shape == (None, 17, 3)
+    assert np.isfinite(stage.losses((pose2d, given, pose3d))["loss"]).all()
     np.testing.assert_allclose(np.abs(pose2d - batch["pose2d_crop"]), np.tile([3, 0], (8, 17, 1)), atol=1e-4)
+    config.augment.errors = ""
+    with pytest.raises(UserError, match="confidence is True, but without config.augment.errors all joints have"):
+        LifterStage(config, None)
     config.augment.errors = str(tmp_path / "nowhere.npz")
     with pytest.raises(UserError, match="nowhere.npz does not exist"):
         LifterStage(config, None)

@@ -25,12 +25,47 @@ def test_every_value_of_every_recipe_keeps_its_rule(name):
         (base.detector("efficientnet_lite0"), "efficientnet_lite0"),
         (base.lifter(), "feed_forward"),
         (base.lifter("sem_gcn"), "sem_gcn"),
+        (base.end_to_end(), "hrnet"),
+        (base.end_to_end("efficientnet_lite0", "sem_gcn"), "efficientnet_lite0"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_the_defaults_have_every_key_that_has_a_rule_and_no_other(defaults, network):
     rules = COMMON | STAGES[defaults.stage] | MODELS[network]
+    if "lifter" in defaults:
+        rules |= {key.replace("model.", "lifter."): rule for key, rule in MODELS[defaults.lifter.name].items()}
     assert flatten(defaults.to_dict()).keys() == rules.keys()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"lifter.name": "transformer"}, "config.lifter.name is 'transformer'; it can be feed_forward, sem_gcn"),
+        ({"lifter.units": 0}, "config.lifter.units is 0; it must be a whole number of at least 1"),
+        ({"bones.length": -1.0}, "config.bones.length is -1.0; it must be at least 0"),
+        (
+            {"data.mix.h36": 0.0, "data.mix.mpii": 1.0},
+            "config.data.mix.h36 is 0.0, but only these records have 3D poses",
+        ),
+        ({"decoding.method": "argmax", "loss.integral": 0.0, "loss.heatmap": 1.0}, "through which no loss reaches the"),
+        ({"train_detector": False}, "config.train_detector is False, but config.init_from names no detector"),
+    ],
+    ids=str,
+)
+def test_what_both_stages_cannot_train_is_refused(changes, message):
+    config = base.end_to_end()
+    config.update_from_flattened_dict(changes)
+    with pytest.raises(UserError, match=re.escape(message)):
+        check_values(config)
+
+
+def test_a_run_of_both_stages_is_resumed_with_its_own_networks_only():
+    config = base.end_to_end("efficientnet_lite0", "sem_gcn")
+    check_same_recipe(config, base.end_to_end("efficientnet_lite0", "sem_gcn"), "W")
+    with pytest.raises(UserError, match="config.lifter.channels = 128 .now 64."):
+        other = base.end_to_end("efficientnet_lite0", "sem_gcn")
+        other.lifter.channels = 64
+        check_same_recipe(other, config, "W")
 
 
 def test_a_recipe_cannot_misspell_a_key():
@@ -71,6 +106,7 @@ def test_the_released_recipes_have_the_released_hyper_parameters():
         ("feed_forward", {"model.units": 1024, "model.dropout": 0.5, "loss": "squared", "train.epochs": 20.0}),
         ("sem_gcn", {"model.channels": 128, "model.num_blocks": 4, "model.non_local": True, "loss": "squared"}),
         ("feed_forward_recomposed", {"data.batch_size": 128, "model.dropout": 0.0, "augment.arm_swap": 0.3}),
+        ("end_to_end", {"model.scale": 0.875, "lifter.name": "sem_gcn", "lifter.features": True, "lifter_factor": 5.0}),
         ("sem_gcn_recomposed", {"data.batch_size": 64, "model.non_local": False, "optimizer.warmup_steps": 300}),
     ],
 )
@@ -91,6 +127,12 @@ def test_what_makes_a_recipe_different(name, values):
         ),
         ("released/feed_forward", "feed_forward", "model.raw_pixels model.share_blocks optimizer.decay_biases"),
         ("released/sem_gcn", "sem_gcn", "model.non_local model.raw_pixels optimizer.decay_biases"),
+        (
+            "efficientnet_cpu",
+            "starter_detector",
+            "augment.half_body augment.rotation augment.scale data.mix.h36 data.mix.mpii data.validation_samples "
+            "optimizer.learning_rate",
+        ),
         (
             "starter_lifter",
             "feed_forward_recomposed",
@@ -119,7 +161,8 @@ NUMBERS = {
         "augment.noise_px optimizer.learning_rate",
         "optimizer.weight_decay optimizer.warmup_steps optimizer.final_fraction optimizer.clip_norm optimizer.ema",
         "train.epochs train.steps_per_call train.report_every_steps train.validate_every_epochs",
-        "train.checkpoint_every_minutes train.checkpoints_kept",
+        "train.checkpoint_every_minutes train.checkpoints_kept augment.similar_errors",
+        "bones.length bones.symmetry bones.direction",
     ],
 }
 NUMBERS = [(stage, key) for stage, keys in NUMBERS.items() for key in " ".join(keys).split()]

@@ -64,7 +64,7 @@ def is_refused(strategy, batch_norm, jit_compile):
 
 
 def chosen():
-    """A Latin square: nine runs cover all pairs of strategy, stage, precision and batch normalization."""
+    """Latin squares: twelve runs cover all pairs of strategy, stage, precision and batch normalization."""
     for (i, strategy), (j, stage) in itertools.product(enumerate(STRATEGIES), enumerate(NETWORKS)):
         for jit_compile in (False, True):
             yield strategy, stage, PRECISIONS[(i + j) % 3], BATCH_NORMS[(i + 2 * j) % 3], jit_compile

@@ -1,0 +1,126 @@
+"""Training both stages at once: images to 2D joints to 3D joints, through the soft-argmax."""
+
+import numpy as np
+import tensorflow as tf
+
+from pose_tf import geometry, metrics, viz
+from pose_tf.data.sources import H36M, mix_of
+from pose_tf.models.estimator import PoseEstimator, find_joints, lifter_inputs, normalize_images
+from pose_tf.models.features import feature_channels
+from pose_tf.models.networks import make_network
+from pose_tf.models.statistics import PoseStatistics
+from pose_tf.starter import run_dir
+from pose_tf.training.detector_stage import DetectorStage
+from pose_tf.training.lifter_stage import lifter_loss_names, lifter_losses
+from pose_tf.training.stage import SHEET_SAMPLES, mean_errors
+from pose_tf.workdir import Workdir
+
+
+class EndToEndStage(DetectorStage):
+    """Images to 2D joints to 3D joints (direction 4 of the paper's section 5).
+
+    The lifter's loss reaches the detector through the coordinates of the soft-argmax. Confidences and image features
+    (direction 2) are inputs of the lifter if the recipe says so; through the features, too, the loss reaches the
+    detector. Photographs without 3D poses train the detector only.
+
+    Args:
+        config: the recipe.
+        data_dir: directory of records.
+        statistics: those of a run that is resumed; None for a new run, which has those of the lifter that it starts
+            from, else those of its training poses.
+
+    Raises:
+        UserError: no data, damaged data, or a lifter to start from that has no statistics.
+    """
+
+    validation_metric = "mpjpe"
+    labels = ("pose2d_crop", "pose3d")
+
+    def __init__(self, config, data_dir: str | None, statistics: PoseStatistics | None = None):
+        super().__init__(config, data_dir)
+        lifter = config.lifter.to_dict()
+        lifter["features"] = feature_channels(self.detector) if lifter["features"] else 0
+        self.h36m = next(part for part in self.data.parts if part.source is H36M)
+        self.statistics = statistics or self._initial_statistics()
+        self.model = PoseEstimator(
+            self.detector,
+            make_network(lifter),
+            self.statistics,
+            flip_detector=config.flip_test,
+            flip_lifter=config.flip_test,
+            decoding=self.decoding,
+        )
+        self.model.build_from_config(None)
+        self.detector.trainable = config.train_detector
+        own = self.loss_names if config.train_detector else ["pixel_error"]
+        own = [name for name in own if name != "loss"]
+        self.loss_names = [*own, *lifter_loss_names(config.bones)]
+        self._share_3d = mix_of(config)[H36M.name]
+
+    def _initial_statistics(self):
+        path = self.config.lifter_init_from
+        if path:
+            return Workdir(run_dir(path, "lifter")).statistics()
+        return PoseStatistics.of(self.h36m.training.pose3d, self.h36m.training.pose2d_crop)
+
+    def networks(self) -> dict[str, tf.keras.Model]:
+        """See `Stage.networks`."""
+        return {"init_from": self.detector, "lifter_init_from": self.model.lifter}
+
+    def augment(self, batch, seed, progress=1.0):
+        """Images and pose2d as for `DetectorStage`, and pose3d float32 [B, 17, 3] mm, relative to the hip."""
+        pose3d = geometry.hip_relative(batch["pose3d"])
+        return super().augment(batch | {"pose3d": pose3d}, seed, progress)
+
+    def losses(self, augmented) -> dict[str, tf.Tensor]:
+        """See `DetectorStage.losses` and `lifter_losses`; "loss" is the weighted sum of all, each float32 [B]."""
+        images, pose2d, pose3d = augmented
+        trained = self.config.train_detector
+        heatmaps, *maps = tf.nest.flatten(self.model.network(normalize_images(images), training=trained))
+        values = self.losses_2d(heatmaps, pose2d)
+        if not trained:
+            values = {"pixel_error": values["pixel_error"], "loss": tf.zeros_like(values["loss"])}
+
+        found, confidence = find_joints(heatmaps, decoding=self.decoding)
+        inputs = lifter_inputs(self.model.lifter, found, tf.stop_gradient(confidence), maps)
+        standardized = self.model.lifter(inputs, training=True)
+        known = tf.reduce_all(tf.math.is_finite(pose3d), axis=[1, 2])
+        pose3d = tf.where(known[:, None, None], pose3d, 0.0)
+        lifted = lifter_losses(
+            standardized, pose3d, self.statistics, self.config.lifter_loss, self.config.bones.to_dict()
+        )
+        # Means over the batch are means over the samples with 3D poses, whose share is constant.
+        lifted = {name: tf.where(known, value, 0.0) / self._share_3d for name, value in lifted.items()}
+        return values | lifted | {"loss": values["loss"] + self.config.lifter_factor * lifted["loss"]}
+
+    def validate(self, interrupted=lambda: False) -> dict[str, float] | None:
+        """See `Stage.validate`. Errors of 3D joints, and of 2D joints as for `DetectorStage`."""
+
+        def predict(batch):
+            return batch["pose3d"], self._estimate(batch["image"])["pose3d"], None
+
+        errors = super().validate(interrupted)
+        if errors is None:
+            return None
+        images = self.validation_images[H36M.name]
+        lifted = mean_errors(metrics.POSE3D_METRICS, images, predict, interrupted)
+        return None if lifted is None else lifted | errors
+
+    @tf.function(reduce_retracing=True)
+    def _estimate(self, images):
+        return self.model.call(images)
+
+    def validation_sheet(self) -> np.ndarray:
+        """A sheet of validation images with predicted and true joints in 2D and 3D, uint8 [H, W, 3]."""
+        batch, found = self._shown()
+        rows = zip(batch["image"], found["pose2d"], found["pose3d"], batch["pose2d_crop"], batch["pose3d"])
+        return viz.grid([viz.panel(*(value.numpy() for value in row)) for row in rows], columns=1)
+
+    def poses(self) -> np.ndarray:
+        """Some predicted validation poses, float32 [N, 17, 3] mm."""
+        return self._shown()[1]["pose3d"].numpy()
+
+    def _shown(self):
+        batch = next(iter(self.validation_images[H36M.name]))
+        batch = {key: values[:SHEET_SAMPLES] for key, values in batch.items()}
+        return batch, self._estimate(batch["image"])
