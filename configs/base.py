@@ -93,7 +93,11 @@ def end_to_end(network: str = "hrnet", lifter_network: str = "feed_forward") -> 
         network: see `detector`.
         lifter_network: see `lifter`.
     """
-    config = detector(network)
+    return with_lifter(detector(network), lifter_network)
+
+
+def with_lifter(config: ConfigDict, lifter_network: str) -> ConfigDict:
+    """A recipe for both stages at once, with all settings of a detector's recipe."""
     with config.unlocked():
         config.stage = "end_to_end"
         config.train_detector = True  # False: only the lifter learns

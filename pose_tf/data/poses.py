@@ -87,7 +87,7 @@ def read_pose_file(path: str) -> PoseSet:
     Raises:
         UserError: the file is missing or damaged, or an array is missing, of another shape or not finite.
     """
-    arrays = files.read_npz(path, "an .npz file of poses", ("subject", "pose2d_crop", "pose3d"), (*OPTIONAL,))
+    arrays = files.read_npz(path, "an .npz file of poses", ("subject", "pose2d_crop", "pose3d"), OPTIONAL)
     count = arrays["subject"].size
     if not count:
         raise UserError(f"{path} contains no poses")
