@@ -63,20 +63,20 @@ def _folded_weights(conv, bn):
     return [kernel * (factor.reshape(kernel.shape[2:]) if depthwise else factor), factor * (sum(bias) - mean) + beta]
 
 
-def freeze(function, spec: tf.TensorSpec):
+def freeze(function, *specs: tf.TensorSpec):
     """Replaces the variables of a function by constants, so that TensorFlow folds what depends only on them.
 
     Args:
-        function: a function of one tensor.
-        spec: spec of that tensor.
+        function: a function of tensors.
+        specs: specs of these tensors.
 
     Returns:
-        A function of one tensor with the same results in the same structure.
+        A function of such tensors with the same results in the same structure.
     """
-    traced = tf.function(function).get_concrete_function(spec)
+    traced = tf.function(function).get_concrete_function(*specs)
     frozen = convert_variables_to_constants_v2(traced)
 
-    def call(value):
-        return tf.nest.pack_sequence_as(traced.structured_outputs, tf.nest.flatten(frozen(value)))
+    def call(*values):
+        return tf.nest.pack_sequence_as(traced.structured_outputs, tf.nest.flatten(frozen(*values)))
 
     return call

@@ -15,6 +15,7 @@ from pose_tf.export.crops import (
 from pose_tf.export.inference import fold_batch_norm, freeze
 from pose_tf.geometry import CROP_SIZE, Crop
 from pose_tf.models import PoseEstimator
+from pose_tf.models.estimator import detect
 from pose_tf.models.estimator import estimate as run
 from pose_tf.models.features import with_features
 
@@ -33,12 +34,24 @@ def make_signatures(estimator: PoseEstimator, precision: str = "float32") -> dic
     """
     images_spec = tf.TensorSpec([None, CROP_SIZE, CROP_SIZE, 3], tf.uint8, "images")
     pose2d_spec = tf.TensorSpec([None, len(estimator.statistics.mean), 2], tf.float32, "pose2d")
+    confidence_spec = tf.TensorSpec(pose2d_spec.shape[:2], tf.float32, "confidence")
     detector = with_features(estimator.detector) if estimator.sees_images else estimator.detector
     network = fold_batch_norm(detector, precision)
     options = (estimator.flip_detector, estimator.flip_lifter, estimator.decoding)
-    find_poses = freeze(
-        lambda images: run(network, estimator.lifter, estimator.statistics, images, *options), images_spec
-    )
+    if estimator.sees_images:
+        find_poses = freeze(
+            lambda images: run(network, estimator.lifter, estimator.statistics, images, *options), images_spec
+        )
+    else:  # both stages apart, so that the signatures share one copy of the lifter's weights
+        find_joints = freeze(
+            lambda images: detect(network, images, estimator.flip_detector, estimator.decoding), images_spec
+        )
+        lift_joints = freeze(estimator.lift, pose2d_spec, confidence_spec)
+
+        def find_poses(images):
+            pose2d, confidence = find_joints(images)
+            return {"pose2d": pose2d, "pose3d": lift_joints(pose2d, confidence), "confidence": confidence}
+
     margin = estimator.statistics.margin
     bytes_spec = tf.TensorSpec([None], tf.string, "image_bytes")
     box_spec = tf.TensorSpec([None, 4], tf.float32, "box")
@@ -76,11 +89,11 @@ def make_signatures(estimator: PoseEstimator, precision: str = "float32") -> dic
         "people": people,
     }
     if not estimator.sees_images:
-        lift_joints = freeze(estimator.lift, pose2d_spec)
 
         @tf.function(input_signature=[pose2d_spec])
         def lift(pose2d):
-            return {"pose3d": lift_joints(tf.debugging.check_numerics(not_empty(pose2d), "pose2d"))}
+            pose2d = tf.debugging.check_numerics(not_empty(pose2d), "pose2d")
+            return {"pose3d": lift_joints(pose2d, tf.ones_like(pose2d[..., 0]))}
 
         signatures["lift"] = lift
     return signatures
