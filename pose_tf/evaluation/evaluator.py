@@ -13,7 +13,7 @@ from pose_tf.data.poses import PoseSet
 from pose_tf.data.record_index import index_records
 from pose_tf.data.sources import MPII, held_out
 from pose_tf.errors import UserError
-from pose_tf.models.estimator import PoseEstimator, lift
+from pose_tf.models.estimator import PoseEstimator, lift, sees_images
 from pose_tf.workdir import Workdir
 
 CHUNK = 4096
@@ -90,15 +90,12 @@ def evaluate_images(
                 values.append(batch[key].numpy())
             image = occlude(batch["image"], training=True, seed=[0, number]) if occlude else batch["image"]
             shown.extend(image[: PREVIEW_ROWS - len(shown)].numpy())
-            yield (image, batch["pose2d_crop"]) if estimator.sees_images else image
-
-    def estimate_both(images, pose2d):
-        return estimator.call(images) | {"lifted": estimator.call(images, pose2d)["pose3d"]}
+            yield image, batch["pose2d_crop"]
 
     with named_errors(index.shards):
-        predicted = estimate(estimate_both if estimator.sees_images else estimator.call, images(), len(poses))
+        predicted = estimate(estimator.call, images(), len(poses))
     truth = {key: np.concatenate(values) for key, values in truth.items()}
-    lifted = predicted.pop("lifted") if estimator.sees_images else lift_poses(estimator.lift, truth["pose2d_crop"])
+    lifted = predicted.pop("lifted")
     report = {
         "samples": len(poses),
         "subjects": subjects,
@@ -163,7 +160,7 @@ def evaluate_poses(lifter: Workdir, poses: PoseSet, flip_test: bool | None = Non
         UserError: the lifter needs images.
     """
     model, statistics = lifter.load_best("lifter"), lifter.statistics()
-    if getattr(model, "features", 0):
+    if sees_images(model):
         raise UserError(f"{lifter.path}: its lifter sees the image; give --data_dir and --detector instead of --poses")
     flip_test = lifter.config().flip_test if flip_test is None else flip_test
 

@@ -69,6 +69,11 @@ def find_joints(heatmaps, mirrored=None, decoding: Decoding = DECODING):
     return pose2d, heatmap_confidence(beta * heatmaps, decoding.to_cells(pose2d, heatmaps))
 
 
+def sees_images(lifter) -> bool:
+    """Whether a lifter has image features as inputs, so that it lifts only in images."""
+    return bool(getattr(lifter, "features", 0))
+
+
 def lifter_inputs(lifter, pose2d, confidence=None, maps=None):
     """The inputs of a lifter, as its constructor's arguments say: normalized joints, confidences, features.
 
@@ -82,7 +87,7 @@ def lifter_inputs(lifter, pose2d, confidence=None, maps=None):
     if getattr(lifter, "confidence", False):
         confidence = tf.ones_like(joints[..., 0]) if confidence is None else confidence
         joints = tf.concat([joints, confidence[..., None]], axis=-1)
-    return [joints, sample_features(maps, pose2d)] if getattr(lifter, "features", 0) else joints
+    return [joints, sample_features(maps, pose2d)] if sees_images(lifter) else joints
 
 
 def lift(
@@ -125,7 +130,7 @@ def estimate(network, lifter, statistics, images, flip_detector, flip_lifter, de
 
     Args:
         network: the detector; with a lifter that has features, `with_features` of it.
-        pose2d: float32 [B, J, 2] crop pixels: joints to lift in place of the detected ones. They have the confidence 1.
+        pose2d: float32 [B, J, 2] crop pixels: known joints, whose pose is to be returned as `lifted`, too.
     """
     images = normalize_images(images)
 
@@ -134,14 +139,18 @@ def estimate(network, lifter, statistics, images, flip_detector, flip_lifter, de
         return heatmaps, maps
 
     heatmaps, maps = look(images)
-    has_features = bool(getattr(lifter, "features", 0))
     mirrored = mirrored_maps = None
-    if flip_detector or (flip_lifter and has_features):
+    if flip_detector or (flip_lifter and sees_images(lifter)):
         mirrored, mirrored_maps = look(images[:, :, ::-1])
     found, confidence = find_joints(heatmaps, mirrored if flip_detector else None, decoding)
-    pose2d, known = (found, confidence) if pose2d is None else (pose2d, None)
-    pose3d = lift(lifter, statistics, pose2d, flip_lifter, confidence=known, maps=maps, mirrored_maps=mirrored_maps)
-    return {"pose2d": pose2d, "pose3d": pose3d, "confidence": confidence}
+
+    def lift_here(pose2d, confidence=None):
+        return lift(
+            lifter, statistics, pose2d, flip_lifter, confidence=confidence, maps=maps, mirrored_maps=mirrored_maps
+        )
+
+    poses = {"pose2d": found, "pose3d": lift_here(found, confidence), "confidence": confidence}
+    return poses if pose2d is None else poses | {"lifted": lift_here(pose2d)}
 
 
 @tf.keras.utils.register_keras_serializable("pose_tf")
@@ -187,8 +196,8 @@ class PoseEstimator(tf.keras.Model):
 
     @property
     def sees_images(self) -> bool:
-        """Whether the lifter has image features, so that it lifts only in images."""
-        return bool(getattr(self.lifter, "features", 0))
+        """See the function of this name."""
+        return sees_images(self.lifter)
 
     def call(self, images, pose2d=None):
         """See `estimate`."""

@@ -8,6 +8,7 @@ import tensorflow as tf
 from pose_tf import geometry, losses, metrics, viz
 from pose_tf.augment import ColorJitter, GeometricAugmenter, OcclusionAugmenter
 from pose_tf.data.pipeline import Share
+from pose_tf.data.sources import Source
 from pose_tf.errors import UserError
 from pose_tf.models.decoding import Decoding
 from pose_tf.models.estimator import detect, normalize_images
@@ -112,15 +113,10 @@ class DetectorStage(Stage):
         With several sources, each has errors of its own, such as `mpii/pixel_error`, and `pixel_error` is their mean,
         weighted as in a batch.
         """
-
-        def predict(batch):
-            target = batch["pose2d_crop"]
-            return target, self._detect(batch["image"])[0], geometry.inside_crop(target)
-
         found, mean = {}, 0.0
         for part in self.data.parts:
             images = self.validation_images[part.source.name]
-            errors = mean_errors(REPORTED, images, predict, interrupted)
+            errors = mean_errors(images, functools.partial(self.measure, part.source), interrupted)
             if errors is not None and METRIC not in errors:
                 raise UserError(f"no joint of the {part.source.name} images for validation is inside its crop")
             if errors is None or len(self.data.parts) == 1:
@@ -128,6 +124,15 @@ class DetectorStage(Stage):
             found |= {f"{part.source.name}/{name}": error for name, error in errors.items()}
             mean += part.batch_size / self.batch_size * errors[METRIC]
         return {METRIC: mean, **found}
+
+    def measure(self, source: Source, batch) -> list[tuple]:
+        """The poses of a validation batch and the metrics that measure them, see `mean_errors`."""
+        return [self.measured_2d(batch, self._detect(batch["image"])[0])]
+
+    def measured_2d(self, batch, pose2d) -> tuple:
+        """See `measure`, for predicted 2D joints [B, 17, 2]."""
+        target = batch["pose2d_crop"]
+        return REPORTED, target, pose2d, geometry.inside_crop(target)
 
     @tf.function(reduce_retracing=True)
     def _detect(self, images):

@@ -12,7 +12,7 @@ from pose_tf.models.statistics import PoseStatistics
 from pose_tf.starter import run_dir
 from pose_tf.training.detector_stage import DetectorStage
 from pose_tf.training.lifter_stage import lifter_loss_names, lifter_losses
-from pose_tf.training.stage import SHEET_SAMPLES, mean_errors
+from pose_tf.training.stage import SHEET_SAMPLES
 from pose_tf.workdir import Workdir
 
 
@@ -95,16 +95,19 @@ class EndToEndStage(DetectorStage):
 
     def validate(self, interrupted=lambda: False) -> dict[str, float] | None:
         """See `Stage.validate`. Errors of 3D joints, and of 2D joints as for `DetectorStage`."""
-
-        def predict(batch):
-            return batch["pose3d"], self._estimate(batch["image"])["pose3d"], None
-
         errors = super().validate(interrupted)
         if errors is None:
             return None
-        images = self.validation_images[H36M.name]
-        lifted = mean_errors(metrics.POSE3D_METRICS, images, predict, interrupted)
-        return None if lifted is None else lifted | errors
+        of_3d = {f"{H36M.name}/{name}": name for name in metrics.POSE3D_METRICS}
+        return {of_3d.get(name, name): error for name, error in errors.items()}
+
+    def measure(self, source, batch):
+        """See `DetectorStage.measure`."""
+        found = self._estimate(batch["image"])
+        measured = [self.measured_2d(batch, found["pose2d"])]
+        if source is H36M:
+            measured.append((metrics.POSE3D_METRICS, batch["pose3d"], found["pose3d"], None))
+        return measured
 
     @tf.function(reduce_retracing=True)
     def _estimate(self, images):

@@ -49,10 +49,6 @@ class LifterStage(Stage):
         options = config.augment.to_dict()
         errors = options.pop("errors", "")
         options["errors"] = read_errors(errors) if errors else None
-        if self.model.confidence and not errors:
-            raise UserError(
-                "config.model.confidence is True, but without config.augment.errors all joints have the confidence 1"
-            )
         self.augmenter = PoseAugmenter(self.training.pose3d, self.training.subject, **options)
 
     def training_batches(self, start_step: int, share: Share, job: str = "") -> tf.data.Dataset:
@@ -74,12 +70,12 @@ class LifterStage(Stage):
     def validate(self, interrupted=lambda: False) -> dict[str, float] | None:
         """See `Stage.validate`. Errors in mm, or as shares of joints and thresholds."""
 
-        def predict(start):
+        def measure(start):
             part = slice(start, start + VALIDATION_BATCH)
-            return self.validation.pose3d[part], self._lift(self.validation.pose2d_crop[part]), None
+            predicted = self._lift(self.validation.pose2d_crop[part])
+            return [(metrics.POSE3D_METRICS, self.validation.pose3d[part], predicted, None)]
 
-        starts = range(0, len(self.validation), VALIDATION_BATCH)
-        return mean_errors(metrics.POSE3D_METRICS, starts, predict, interrupted)
+        return mean_errors(range(0, len(self.validation), VALIDATION_BATCH), measure, interrupted)
 
     @tf.function(reduce_retracing=True)
     def _lift(self, pose2d):

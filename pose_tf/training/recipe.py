@@ -196,7 +196,9 @@ def check_values(config: ml_collections.ConfigDict) -> None:
     first, last = values["profile_steps"] or (0, 1)
     if first >= last:
         raise UserError(f"config.profile_steps is {(first, last)}; it must be the first step and the one after")
-    if values["stage"] != "lifter":
+    if values["stage"] == "lifter":
+        _check_lifter(values)
+    else:
         _check_detector(values)
     if values["stage"] == "end_to_end":
         _check_end_to_end(values)
@@ -212,6 +214,14 @@ def _check(values, key, rule):
     if isinstance(rule, tuple):
         raise UserError(f"config.{key} is {shown}; it can be {', '.join(map(str, rule))}")
     raise UserError(f"config.{key} is {shown}; it must be {rule}")
+
+
+def _check_lifter(values):
+    if values.get("model.confidence") and not values.get("augment.errors"):
+        raise UserError(
+            "config.model.confidence is True, but without config.augment.errors all joints have the confidence 1; set "
+            "config.augment.errors to a file of pose-tf evaluate --detections, or config.model.confidence = False"
+        )
 
 
 def _check_detector(values):

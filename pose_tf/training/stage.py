@@ -84,23 +84,24 @@ class Stage(Protocol):
         return None
 
 
-def mean_errors(names: Iterable[str], batches: Iterable, predict, interrupted) -> dict[str, float] | None:
+def mean_errors(batches: Iterable, measure, interrupted) -> dict[str, float] | None:
     """Mean errors over batches.
 
     Args:
-        names: names of the metrics, see `metrics.PoseMetric`.
         batches: batches of any type.
-        predict: batch -> (true poses [B, J, D], predicted poses [B, J, D], weights of the joints [B, J] or None).
+        measure: batch -> list of (names of metrics, see `metrics.PoseMetric`, true poses [B, J, D], predicted poses
+            [B, J, D], weights of the joints [B, J] or None).
         interrupted: called before each batch; True ends the loop.
 
     Returns:
         {name: error}, without metrics that no sample allows to measure; None as soon as `interrupted()` is true.
     """
-    means = {name: metrics.PoseMetric(name) for name in names}
+    means = {}
     for batch in batches:
         if interrupted():
             return None
-        target, predicted, joint_weights = predict(batch)
-        for metric in means.values():
-            metric.update_state(target, predicted, joint_weights=joint_weights)
+        for names, target, predicted, joint_weights in measure(batch):
+            for name in names:
+                mean = means.setdefault(name, metrics.PoseMetric(name))
+                mean.update_state(target, predicted, joint_weights=joint_weights)
     return {name: float(metric.result()) for name, metric in means.items() if metric.count.numpy()}

@@ -174,9 +174,11 @@ def test_the_same_objects_are_pasted_in_every_evaluation(tmp_path):
     """In the shown images of two batches, all of which differ from the clean ones."""
     records.write(f"{tmp_path}/h36/a", [render_sample(0, number, 8) for number in range(3)], records.H36M)
     estimator = types.SimpleNamespace(
-        sees_images=False,
-        call=lambda images: {"pose2d": tf.zeros([len(images), 17, 2]), "pose3d": tf.zeros([len(images), 17, 3])},
-        lift=lambda pose2d: tf.zeros([len(pose2d), 17, 3]),
+        call=lambda images, pose2d: {
+            "pose2d": pose2d,
+            "pose3d": tf.zeros([len(images), 17, 3]),
+            "lifted": tf.zeros([len(images), 17, 3]),
+        },
         statistics=PoseStatistics(np.zeros((17, 3), np.float32), np.ones((17, 3), np.float32)),
     )
     bank = OccluderBank((np.full((60, 40, 4), (255, 0, 255, 255), np.uint8), np.full((90, 90, 4), 255, np.uint8)))

@@ -237,6 +237,11 @@ def test_a_number_out_of_its_range_is_named(stage, key, value):
         ("hrnet_w32", {"jit_compile": 1}, "config.jit_compile is 1; it must be True or False"),
         ("hrnet_w32", {"init_from": None}, "config.init_from is None; it must be a string"),
         ("hrnet_w32", {"model.depth": 3}, "config.model.depth is not a key of recipes for hrnet"),
+        (
+            "sem_gcn",
+            {"model.confidence": True},
+            "config.model.confidence is True, but without config.augment.errors all joints have the confidence 1; set",
+        ),
         ("feed_forward", {"occlusion": {}, "loss": "cubic"}, "config.loss is 'cubic'; it can be squared, distance"),
     ],
 )

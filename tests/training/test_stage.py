@@ -18,7 +18,7 @@ def off_by(millimeters, count):
 
 
 def test_errors_are_means_over_the_samples_of_all_batches():
-    errors = mean_errors(["mpjpe"], [(10, 3), (50, 1)], lambda batch: (*off_by(*batch), None), lambda: False)
+    errors = mean_errors([(10, 3), (50, 1)], lambda batch: [(["mpjpe"], *off_by(*batch), None)], lambda: False)
     assert errors == {"mpjpe": pytest.approx(20, abs=1e-3)}
 
 
@@ -28,7 +28,7 @@ def test_joints_of_no_weight_do_not_count():
     predicted[0] += [3, 4]
     predicted[:, 7] = 900
     weights[:, 7] = 0
-    errors = mean_errors(["pixel_error"], [None], lambda _: (target, predicted, weights), lambda: False)
+    errors = mean_errors([None], lambda _: [(["pixel_error"], target, predicted, weights)], lambda: False)
     assert errors == {"pixel_error": pytest.approx(2.5)}
 
 
@@ -39,7 +39,7 @@ def test_what_no_sample_allows_to_measure_is_left_out():
 
     def errors():
         weights = inside_crop(target)
-        return mean_errors(["pixel_error", "pck2d"], [None], lambda _: (target, target, weights), lambda: False)
+        return mean_errors([None], lambda _: [(["pixel_error", "pck2d"], target, target, weights)], lambda: False)
 
     assert errors() == {"pixel_error": 0.0}
     target[:] = UNLABELED_PX
@@ -47,18 +47,18 @@ def test_what_no_sample_allows_to_measure_is_left_out():
 
 
 def test_validations_do_not_depend_on_the_precision(mixed_bfloat16):
-    errors = mean_errors(["mpjpe"], [(10, 3)], lambda batch: (*off_by(*batch), None), lambda: False)
+    errors = mean_errors([(10, 3)], lambda batch: [(["mpjpe"], *off_by(*batch), None)], lambda: False)
     assert errors == {"mpjpe": pytest.approx(10, abs=1e-3)}
 
 
 def test_an_interruption_ends_a_validation_before_the_next_batch():
     predicted, answers = [], iter([False, False, True])
 
-    def predict(batch):
+    def measure(batch):
         predicted.append(batch)
-        return *off_by(1, 1), None
+        return [(["mpjpe"], *off_by(1, 1), None)]
 
-    assert mean_errors(["mpjpe"], "abcd", predict, lambda: next(answers)) is None
+    assert mean_errors("abcd", measure, lambda: next(answers)) is None
     assert predicted == ["a", "b"]
 
 
