@@ -13,7 +13,7 @@ import numpy as np
 import safetensors
 
 from pose_tf.errors import UserError
-from pose_tf.models.pickle_program import MAX_NAME, Other, Storage, Tensor, interpret
+from pose_tf.pickle_program import MAX_NAME, Other, Storage, Tensor, interpret
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 STATE_DICTS = ("state_dict", "best_state_dict", "model_state_dict", "model")

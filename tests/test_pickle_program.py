@@ -5,11 +5,12 @@ import io
 import pickle
 import tracemalloc
 
+import numpy as np
 import pytest
 
+from pose_tf import pickle_program
 from pose_tf.errors import UserError
-from pose_tf.models import pickle_program
-from pose_tf.models.pickle_program import Other, Storage, Tensor, interpret
+from pose_tf.pickle_program import Array, Other, Storage, Tensor, interpret
 
 
 def described(program):
@@ -70,3 +71,31 @@ def test_a_call_that_is_repeated_does_not_multiply_its_arguments():
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 10_000_000  # each of 2000 dictionaries of 2000 items would take 70,000
+
+
+@pytest.mark.parametrize("protocol", range(6))
+@pytest.mark.parametrize("value", [
+    np.arange(6, dtype="<f4").reshape(2, 3), np.arange(6, dtype=">i2").reshape(3, 2), np.array([[True, False]]),
+    np.asfortranarray(np.arange(6.0).reshape(2, 3)), np.array(2.5), np.zeros((0, 2)),
+], ids=str)  # fmt: skip
+def test_arrays_of_numbers_are_built(protocol, value):
+    found = described(pickle.dumps({"a": [value]}, protocol))["a"][0].value()
+    np.testing.assert_array_equal(found, value, strict=True)
+    assert described(pickle.dumps(np.float32(2.5), protocol)) == 2.5
+
+
+@pytest.mark.parametrize("protocol", range(6))
+def test_arrays_of_objects_hold_what_the_interpreter_makes_of_them(protocol):
+    value = np.array([{"S1": [np.ones(2)]}, "text"], object)
+    found = described(pickle.dumps(value, protocol)).value()
+    assert found.shape == (2,) and found[1] == "text"
+    np.testing.assert_array_equal(found[0]["S1"][0].value(), [1, 1])
+    scalar = described(pickle.dumps(np.array({"a": 1}, object), protocol)).value()
+    assert scalar.shape == () and scalar.item() == {"a": 1}
+
+
+def test_arrays_of_anything_else_are_refused():
+    array = described(pickle.dumps(np.array(["text"])))
+    assert isinstance(array, Array)
+    with pytest.raises(ValueError, match="an array holds 'U4' instead of numbers"):
+        array.value()

@@ -1,9 +1,9 @@
-"""Interprets the descriptions in PyTorch checkpoints without executing anything in them.
+"""Interprets the pickles in PyTorch checkpoints and NumPy files without executing anything in them.
 
-A checkpoint describes its contents by a program for Python's pickle machine, which can call any function. This module
-interprets the program instruction by instruction and builds containers, numbers, strings and tensors. Anything else
-(settings, history and random states are objects of many packages) is replaced by the name of its class or function.
-Nothing is imported or called.
+These files describe their contents by a program for Python's pickle machine, which can call any function. This module
+interprets the program instruction by instruction and builds containers, numbers, strings, tensors and arrays. Anything
+else (settings, history and random states are objects of many packages) is replaced by the name of its class or
+function. Nothing is imported or called.
 """
 
 import dataclasses
@@ -55,8 +55,47 @@ class Tensor:
 
 
 @dataclasses.dataclass(eq=False)
+class DType:
+    """A NumPy data type, such as "f4", and its byte order."""
+
+    kind: str
+    order: str = "="
+
+    def fill(self, state) -> None:
+        """Takes the state that NumPy's pickles give to a new data type."""
+        self.order = state[1]
+
+
+@dataclasses.dataclass(eq=False)
+class Array:
+    """A NumPy array."""
+
+    state: tuple = ()
+
+    def fill(self, state) -> None:
+        """Takes the state that NumPy's pickles give to a new array."""
+        self.state = state
+
+    def value(self) -> np.ndarray:
+        """The array. One of objects holds what `interpret` makes of them.
+
+        Raises:
+            Exception: almost any, if the file is damaged.
+        """
+        _, shape, dtype, column_major, data = self.state
+        order = "F" if column_major else "C"
+        if dtype.kind[0] == "O":
+            array = np.empty(len(data), object)
+            array[:] = data
+            return array.reshape(shape, order=order)
+        if dtype.kind[0] not in "biuf":
+            raise ValueError(f"an array holds '{dtype.kind}' instead of numbers")
+        return np.frombuffer(data, dtype.order.replace("|", "=") + dtype.kind).reshape(shape, order=order)
+
+
+@dataclasses.dataclass(eq=False)
 class Other:
-    """A class or function that a checkpoint names, or its result; never executed."""
+    """A class or function that a file names, or its result; never executed."""
 
     name: str
 
@@ -76,11 +115,12 @@ def interpret(path: str, program) -> tuple[object, list[Storage]]:
     """Interprets a pickle program without executing anything.
 
     Args:
-        path: name of the checkpoint in messages.
+        path: name of the file in messages.
         program: file, positioned at the program; afterwards at its end.
 
     Returns:
-        What the program describes, with `Tensor` and `Other` in place of objects; and the storages that it names.
+        What the program describes, with `Tensor`, `Array` and `Other` in place of objects; and the storages that it
+        names.
 
     Raises:
         UserError: the program has an instruction that is refused.
@@ -152,7 +192,9 @@ def interpret(path: str, program) -> tuple[object, list[Storage]]:
             made = since_mark()
             stack.append(_named(*argument.split(" ", 1)) if name == "INST" else Other(made[0].name))
         elif name == "BUILD":  # attributes, such as the versions of a state_dict's modules
-            pop(1)
+            (state,) = pop(1)
+            if isinstance(stack[-1], Array | DType):
+                stack[-1].fill(state)
         elif name == "BINPERSID":
             stack.append(_storage(*pop(1)[0]))
             storages += [stack[-1]] * isinstance(stack[-1], Storage)
@@ -172,7 +214,7 @@ def _named(module, name):
 
 
 def _call(function, arguments):
-    """The result of a function that a checkpoint calls."""
+    """The result of a function that a file calls."""
     made = _FUNCTIONS[function.name](*arguments) if function.name in _FUNCTIONS else None
     return Other(function.name) if made is None else made
 
@@ -202,7 +244,25 @@ def _ordered_dict(*lists):
     return made
 
 
+def _filled_array(data, dtype, shape, order):
+    return Array((1, shape, dtype, order == "F", data))
+
+
+def _scalar(dtype, data):
+    return np.frombuffer(data, dtype.order.replace("|", "=") + dtype.kind)[0].item()
+
+
 _FUNCTIONS = {
+    # The bytes of an array, in old protocols:
+    "_codecs.encode": lambda text, encoding: text.encode(encoding),
+    "__builtin__.bytes": lambda *text: None if text else b"",
+    "numpy.dtype": lambda kind, *_: DType(kind),
+    **{
+        f"numpy.{package}.multiarray.{name}": function
+        for package in ("core", "_core")
+        for name, function in (("_reconstruct", lambda *_: Array()), ("scalar", _scalar))
+    },
+    **{f"numpy.{package}.numeric._frombuffer": _filled_array for package in ("core", "_core")},
     "collections.OrderedDict": _ordered_dict,
     "torch._utils._rebuild_tensor": _tensor,
     "torch._utils._rebuild_tensor_v2": _tensor,
