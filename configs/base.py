@@ -107,6 +107,7 @@ def with_lifter(config: ConfigDict, lifter_network: str) -> ConfigDict:
         config.lifter_init_from = ""  # like init_from, which is the detector's: a workdir
         config.lifter_loss = "squared"  # see loss of a lifter's recipe
         config.lifter_factor = 1.0  # of this loss in the sum of all
+        _add_frame(config)
         _add_bones(config)
     return config.lock()
 
@@ -133,6 +134,7 @@ def lifter(network: str = "feed_forward") -> ConfigDict:
         config.model.num_blocks = 4
         config.model.non_local = True  # a non-local layer after each block
 
+    _add_frame(config)
     config.data.poses = ""  # path of an .npz file of poses; used instead of records
 
     config.augment = ConfigDict()
@@ -156,6 +158,10 @@ def lifter(network: str = "feed_forward") -> ConfigDict:
     config.train.report_every_steps = 500
     config.train.validate_every_epochs = 1.0
     return config.lock()
+
+
+def _add_frame(config):
+    config.frame = "camera"  # of the poses; or sight: of a camera at the same place that looks at the hip
 
 
 def _add_bones(config):

@@ -11,6 +11,10 @@ import tensorflow as tf
 
 CROP_SIZE = 256
 """Side of the square crops that detectors take, in pixels."""
+DEFAULT_MARGIN = 1.25
+"""Side of a crop over the longest side of the box around the person; that of the public HRNet."""
+BODY_OVER_JOINTS = 1.05
+"""Side of a body's box over that of its joints' box, which excludes soles and hands."""
 UNLABELED_PX = -1e6
 """Both coordinates in the crop of a joint that is not labeled. Like all joints outside the crop, it has no weight in
 losses and metrics."""
@@ -54,6 +58,11 @@ class Crop(NamedTuple):
         """
         return cls(offset + 0.5 - 0.5 / scale[..., None], CROP_SIZE / scale)
 
+    def to_offset_scale(self):
+        """Inverse of `from_offset_scale`: offset float [..., 2] px, scale float [...]."""
+        scale = CROP_SIZE / self.side
+        return self.corner - 0.5 + 0.5 / scale[..., None], scale
+
     def to_crop(self, pose2d):
         """Positions in the image [..., J, 2] -> positions in the crop [..., J, 2]."""
         scale = CROP_SIZE / self.side
@@ -88,6 +97,26 @@ def project(pose3d, intrinsics):
     """
     focal, center = intrinsics[..., None, 0::2], intrinsics[..., None, 1::2]
     return focal * pose3d[..., :2] / pose3d[..., 2:] + center
+
+
+def looking_at(point):
+    """Rotation from the frame of a camera to that of a camera at the same place that looks at a point, without roll.
+
+    Args:
+        point: float [..., 3], not the camera's place, and not straight above or below it.
+
+    Returns:
+        float [..., 3, 3]; `turn` applies it.
+    """
+    x, y, z = tf.unstack(point / tf.norm(point, axis=-1, keepdims=True), axis=-1)
+    level = tf.sqrt(x**2 + z**2)
+    rows = [(z / level, tf.zeros_like(x), -x / level), (-x * y / level, level, -y * z / level), (x, y, z)]
+    return tf.stack([tf.stack(row, axis=-1) for row in rows], axis=-2)
+
+
+def turn(pose3d, rotation):
+    """Applies rotations [..., 3, 3] to poses [..., J, 3]."""
+    return tf.matmul(pose3d, rotation, transpose_b=True)
 
 
 def hip_relative(pose3d):

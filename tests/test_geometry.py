@@ -48,6 +48,18 @@ def test_the_crop_of_a_record_subtracts_the_offset_then_scales():
     assert crop.side == 128
 
 
+def test_the_offset_and_the_scale_of_a_crop_map_the_image_to_it(rng):
+    crop = Crop(np.array([[100.25, 200.25], [-3.0, 8.0]]), np.array([128.0, 50.0]))
+    offset, scale = crop.to_offset_scale()
+    np.testing.assert_allclose(offset[0], [100, 200])
+    np.testing.assert_allclose(scale, [2, 5.12])
+    pose = rng.normal(50, 100, (2, 17, 2))
+    np.testing.assert_allclose((pose - offset[:, None]) * scale[:, None, None], crop.to_crop(pose))
+    again = Crop.from_offset_scale(offset, scale)
+    np.testing.assert_allclose(again.corner, crop.corner)
+    np.testing.assert_allclose(again.side, crop.side)
+
+
 def test_the_crop_around_a_box_has_its_center():
     crop = Crop.around(np.array([10.0, 20.0, 32.0, 64.0]), 2.0)
     np.testing.assert_array_equal(crop.corner, [-38, -12])

@@ -28,9 +28,21 @@ def main():
     from pose_tf.evaluation import evaluator
     from pose_tf.evaluation.loading import load_estimator
     from pose_tf.evaluation.submission import write_submission
+    from pose_tf.geometry import Crop
+    from pose_tf.models.statistics import to_camera
 
     estimator = load_estimator(_DETECTOR.value, _LIFTER.value, _FLIP_TEST.value)
-    predicted = evaluator.estimate(estimator.call, pipeline.test_images(_RECORDS.value, _BATCH_SIZE.value))
+    frame = estimator.statistics.frame
+    keys = ("image",) if frame == "camera" else ("image", "offset", "scale", "intrinsics")
+
+    def estimate(images, offset=None, scale=None, intrinsics=None):
+        poses = estimator.call(images)
+        if frame != "camera":
+            pose2d = Crop.from_offset_scale(offset, scale).to_image(poses["pose2d"])
+            poses["pose3d"] = to_camera(poses["pose3d"], pose2d, intrinsics[:, 0], frame)
+        return poses
+
+    predicted = evaluator.estimate(estimate, pipeline.test_samples(_RECORDS.value, _BATCH_SIZE.value, keys))
     records.check_end(_RECORDS.value, records.H36M_TEST)
     if not predicted:
         raise UserError(f"{_RECORDS.value} holds no records")

@@ -256,19 +256,29 @@ def labeled_images(
     return dataset.shard(every, 0).map(lambda sample: {key: sample[key] for key in keys}).batch(batch_size).prefetch(2)
 
 
-def test_images(path: str, batch_size: int) -> Iterator[tf.Tensor]:
-    """One pass over the images of `test_set.tfrecords`, in record order: uint8 [B, 256, 256, 3].
+def test_samples(path: str, batch_size: int, keys: tuple[str, ...]) -> Iterator[tuple[tf.Tensor, ...]]:
+    """One pass over `test_set.tfrecords`, in record order.
+
+    Args:
+        path: the file.
+        batch_size: samples in a batch; the last batch may be smaller.
+        keys: keys of `records.H36M_TEST`.
+
+    Returns:
+        Iterator of the values of the keys, [B, …] each.
 
     Raises:
         UserError: a record is damaged; the message names it.
     """
     dataset = tf.data.TFRecordDataset(path, compression_type=records.H36M_TEST.compression)
-    images = dataset.map(
-        lambda serialized: graph_records.parse(serialized, records.H36M_TEST, ("image",))["image"],
-        num_parallel_calls=tf.data.AUTOTUNE,
-    )
+
+    def parse(serialized):
+        sample = graph_records.parse(serialized, records.H36M_TEST, keys)
+        return tuple(sample[key] for key in keys)
+
+    samples = dataset.map(parse, num_parallel_calls=tf.data.AUTOTUNE)
     try:
-        yield from images.batch(batch_size).prefetch(2)
+        yield from samples.batch(batch_size).prefetch(2)
     except (tf.errors.OpError, UnicodeDecodeError):  # the latter from a message that quotes damaged bytes
         for _ in records.read(path, records.H36M_TEST):
             pass

@@ -115,6 +115,20 @@ def read_pose_file(path: str) -> PoseSet:
     )
 
 
+def check_in_front(poses: PoseSet) -> None:
+    """Checks that all people are in front of the camera, which poses relative to the hip are not.
+
+    Raises:
+        UserError: names the pose.
+    """
+    behind = np.flatnonzero(~(poses.pose3d[:, 0, 2] > 0))
+    if len(behind):
+        raise UserError(
+            f"{poses.source} pose {behind[0]}: its hip is not in front of the camera, but the frame 'sight' needs "
+            "absolute positions; set config.frame = camera for poses relative to the hip"
+        )
+
+
 def check_units(pose2d: np.ndarray, pose3d: np.ndarray, source: str, key: str = "pose2d_crop") -> None:
     """Checks that 3D poses have the size of people in millimeters, and 2D poses that of people in pixels of a crop.
 

@@ -9,11 +9,12 @@ from pose_tf.augment import OcclusionAugmenter
 from pose_tf.data import pipeline
 from pose_tf.data.graph_records import named_errors
 from pose_tf.data.occluders import OccluderBank
-from pose_tf.data.poses import PoseSet
+from pose_tf.data.poses import PoseSet, check_in_front
 from pose_tf.data.record_index import index_records
 from pose_tf.data.sources import MPII, held_out
 from pose_tf.errors import UserError
 from pose_tf.models.estimator import PoseEstimator, lift, sees_images
+from pose_tf.models.statistics import in_frame
 from pose_tf.workdir import Workdir
 
 CHUNK = 4096
@@ -96,6 +97,7 @@ def evaluate_images(
         predicted = estimate(estimator.call, images(), len(poses))
     truth = {key: np.concatenate(values) for key, values in truth.items()}
     lifted = predicted.pop("lifted")
+    truth["pose3d"] = np.asarray(in_frame(truth["pose3d"], estimator.statistics.frame))
     report = {
         "samples": len(poses),
         "subjects": subjects,
@@ -167,19 +169,21 @@ def evaluate_poses(lifter: Workdir, poses: PoseSet, flip_test: bool | None = Non
     def lift_batch(pose2d, confidence=None):
         return lift(model, statistics, pose2d, flip_test, confidence=confidence)
 
-    detected = {}
+    if statistics.frame != "camera":
+        check_in_front(poses)
+    detected, pose3d = {}, np.asarray(in_frame(poses.pose3d, statistics.frame))
     if poses.detected is not None:
         predicted = lift_poses(lift_batch, poses.detected, poses.confidence)
         detected = {
             "pose2d": report_2d(poses.detected, poses.pose2d_crop),
-            "detected_2d": report_3d(predicted, poses.pose3d, poses.action),
+            "detected_2d": report_3d(predicted, pose3d, poses.action),
         }
     return {
         "samples": len(poses),
         "subjects": np.unique(poses.subject).tolist(),
         **detected,
-        "true_2d": report_3d(lift_poses(lift_batch, poses.pose2d_crop), poses.pose3d, poses.action),
-        "mean_pose": _report_mean_pose(statistics, poses.pose3d, poses.action),
+        "true_2d": report_3d(lift_poses(lift_batch, poses.pose2d_crop), pose3d, poses.action),
+        "mean_pose": _report_mean_pose(statistics, pose3d, poses.action),
     }
 
 

@@ -6,6 +6,8 @@ import pose_tf
 from pose_tf import skeleton
 from pose_tf.geometry import CROP_SIZE
 
+_OF_FRAME = {"camera": "", "sight": "; z is the line of sight to the hip"}
+
 
 def describe(estimator) -> dict:
     """The part of the model card that any estimator has: joints, units, conventions and options."""
@@ -24,10 +26,12 @@ def describe(estimator) -> dict:
         },
         "outputs": {
             "pose2d": "x right, y down, in pixels of the upright image; pixel centers at integers",
-            "pose3d": "x right, y down, z away from the camera, in mm relative to the hip",
+            "pose3d": "x right, y down, z away from the camera, in mm relative to the hip"
+            + _OF_FRAME[estimator.statistics.frame],
             "confidence": "0 to 1 for each joint",
         },
         "crop_margin": estimator.statistics.margin,
+        "frame": estimator.statistics.frame,
         "flip_test": {"detector": estimator.flip_detector, "lifter": estimator.flip_lifter},
         "parameters": {"detector": estimator.detector.count_params(), "lifter": estimator.lifter.count_params()},
     }

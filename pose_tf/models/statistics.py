@@ -1,16 +1,19 @@
-"""Statistics of training poses: mean and standard deviation, which normalize lifter targets, and the crop margin."""
+"""What a lifter's poses are: mean and standard deviation, which normalize its targets, their frame, and the margin of
+the crops."""
 
 import dataclasses
 
 import numpy as np
 import tensorflow as tf
 
-from pose_tf.geometry import CROP_SIZE, hip_relative
+from pose_tf.geometry import BODY_OVER_JOINTS, CROP_SIZE, DEFAULT_MARGIN, hip_relative, looking_at, turn
 
+FRAMES = ("camera", "sight")
+"""Frames of poses: that of the camera; or that of a camera at the same place that looks at the hip, without roll. A
+crop does not show where in the image it is, and so whether a person has turned or stands to the side; in the second
+frame, the pose does not depend on it."""
 CHUNK = 65536
 MIN_STD_MM = 1.0
-DEFAULT_MARGIN = 1.25  # the public HRNet's crops have this margin
-BODY_OVER_JOINTS = 1.05  # side of a body's box over that of its joints' box, which excludes soles and hands
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,23 +24,27 @@ class PoseStatistics:
         mean: float32 [J, 3] mm.
         std: float32 [J, 3] mm; at least 1, which avoids a division by 0 for the hip, which never moves.
         margin: side of the square crops over the longest side of the box around the person.
+        frame: one of `FRAMES`.
     """
 
     mean: np.ndarray
     std: np.ndarray
     margin: float = DEFAULT_MARGIN
+    frame: str = "camera"
 
     @classmethod
-    def of(cls, pose3d: np.ndarray, pose2d: np.ndarray) -> "PoseStatistics":
+    def of(cls, pose3d: np.ndarray, pose2d: np.ndarray, frame: str = "camera") -> "PoseStatistics":
         """Computes the statistics of poses in float64, chunk by chunk.
 
         Args:
-            pose3d: float [N, J, 3] mm, absolute or relative to the hip.
+            pose3d: float [N, J, 3] mm in the camera's frame, absolute; or, for this frame, relative to the hip.
             pose2d: float [N, J, 2] crop pixels; their median size determines the margin.
+            frame: one of `FRAMES`.
         """
         count, total, squares = 0, 0.0, 0.0
         for start in range(0, len(pose3d), CHUNK):
-            chunk = hip_relative(np.asarray(pose3d[start : start + CHUNK], np.float64))
+            chunk = np.asarray(pose3d[start : start + CHUNK], np.float64)
+            chunk = hip_relative(np.asarray(in_frame(chunk, frame)))
             count += len(chunk)
             total += chunk.sum(axis=0)
             squares += (chunk**2).sum(axis=0)
@@ -45,7 +52,7 @@ class PoseStatistics:
         std = np.sqrt(np.maximum(squares / count - mean**2, 0.0))
         longest = np.median(np.ptp(pose2d, axis=1).max(axis=-1))
         margin = CROP_SIZE / (BODY_OVER_JOINTS * max(longest, 1.0))
-        return cls(mean.astype(np.float32), np.maximum(std, MIN_STD_MM).astype(np.float32), float(margin))
+        return cls(mean.astype(np.float32), np.maximum(std, MIN_STD_MM).astype(np.float32), float(margin), frame)
 
     def standardize(self, pose3d):
         """mm, hip-relative [..., J, 3] -> (pose − mean) / std."""
@@ -56,12 +63,17 @@ class PoseStatistics:
         return tf.cast(standardized, tf.float32) * self.std + self.mean
 
     def to_json(self) -> dict:
-        """The statistics as plain lists in mm, and the crop margin."""
-        return {"mean_mm": self.mean.tolist(), "std_mm": self.std.tolist(), "crop_margin": self.margin}
+        """The statistics as plain lists in mm, the crop margin and the frame."""
+        return {
+            "mean_mm": self.mean.tolist(),
+            "std_mm": self.std.tolist(),
+            "crop_margin": self.margin,
+            "frame": self.frame,
+        }
 
     @classmethod
     def from_json(cls, values: dict) -> "PoseStatistics":
-        """Inverse of `to_json`. Files of earlier versions lack the margin.
+        """Inverse of `to_json`. Files of earlier versions lack the margin or the frame.
 
         Raises:
             ValueError: a key is missing, or its value has the wrong type or shape or is not finite.
@@ -76,7 +88,34 @@ class PoseStatistics:
         margin = values.get("crop_margin", DEFAULT_MARGIN)
         if type(margin) not in (int, float) or not 0 < margin < float("inf"):
             raise ValueError(f"crop_margin is {margin}; it must be a number above 0")
-        return cls(mean, std, margin)
+        frame = values.get("frame", "camera")
+        if frame not in FRAMES:
+            raise ValueError(f"frame is {frame!r}; it can be {', '.join(FRAMES)}")
+        return cls(mean, std, margin, frame)
+
+
+def in_frame(pose3d, frame: str):
+    """Brings absolute poses from the camera's frame to one of `FRAMES`: float [..., J, 3] mm in and out."""
+    return turn(pose3d, looking_at(pose3d[..., 0, :])) if frame == "sight" else pose3d
+
+
+def to_camera(pose3d, pose2d, intrinsics, frame: str):
+    """Brings poses from one of `FRAMES` to the camera's.
+
+    Args:
+        pose3d: float [..., J, 3] mm, relative to the hip.
+        pose2d: float [..., J, 2]: the joints in pixels of the whole image; the hip gives the direction.
+        intrinsics: float [..., 4]: fx, cx, fy, cy in pixels.
+        frame: the frame of `pose3d`.
+
+    Returns:
+        float [..., J, 3] mm.
+    """
+    if frame == "camera":
+        return pose3d
+    direction = (pose2d[..., 0, :] - intrinsics[..., 1::2]) / intrinsics[..., 0::2]
+    rotation = looking_at(tf.concat([direction, tf.ones_like(direction[..., :1])], axis=-1))
+    return turn(pose3d, tf.linalg.matrix_transpose(rotation))
 
 
 def _joints(values, key):

@@ -11,7 +11,7 @@ import tqdm
 from pose_tf import files, images, skeleton
 from pose_tf.data import records
 from pose_tf.data.record_index import POSE_KEYS
-from pose_tf.models.statistics import BODY_OVER_JOINTS
+from pose_tf.geometry import BODY_OVER_JOINTS
 from pose_tf.synthetic.sample import SUBJECTS_TRAIN, pose_sample, render_sample
 
 SUBJECT_TEST = 9

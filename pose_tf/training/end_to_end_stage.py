@@ -5,10 +5,11 @@ import tensorflow as tf
 
 from pose_tf import geometry, metrics, viz
 from pose_tf.data.sources import H36M, mix_of
+from pose_tf.errors import UserError
 from pose_tf.models.estimator import PoseEstimator, find_joints, lifter_inputs, normalize_images
 from pose_tf.models.features import feature_channels
 from pose_tf.models.networks import make_network
-from pose_tf.models.statistics import PoseStatistics
+from pose_tf.models.statistics import PoseStatistics, in_frame
 from pose_tf.starter import run_dir
 from pose_tf.training.detector_stage import DetectorStage
 from pose_tf.training.lifter_stage import lifter_loss_names, lifter_losses
@@ -58,18 +59,25 @@ class EndToEndStage(DetectorStage):
         self._share_3d = mix_of(config)[H36M.name]
 
     def _initial_statistics(self):
-        path = self.config.lifter_init_from
-        if path:
-            return Workdir(run_dir(path, "lifter")).statistics()
-        return PoseStatistics.of(self.h36m.training.pose3d, self.h36m.training.pose2d_crop)
+        path, frame = self.config.lifter_init_from, self.config.get("frame", "camera")
+        if not path:
+            return PoseStatistics.of(self.h36m.training.pose3d, self.h36m.training.pose2d_crop, frame)
+        statistics = Workdir(run_dir(path, "lifter")).statistics()
+        if statistics.frame != frame:
+            raise UserError(
+                f"config.frame is '{frame}', but the lifter of config.lifter_init_from has poses in the frame "
+                f"'{statistics.frame}'; set config.frame = {statistics.frame}"
+            )
+        return statistics
 
     def networks(self) -> dict[str, tf.keras.Model]:
         """See `Stage.networks`."""
         return {"init_from": self.detector, "lifter_init_from": self.model.lifter}
 
     def augment(self, batch, seed, progress=1.0):
-        """Images and pose2d as for `DetectorStage`, and pose3d float32 [B, 17, 3] mm, relative to the hip."""
-        pose3d = geometry.hip_relative(batch["pose3d"])
+        """Images and pose2d as for `DetectorStage`, and pose3d float32 [B, 17, 3] mm, relative to the hip, in the
+        recipe's frame."""
+        pose3d = geometry.hip_relative(in_frame(batch["pose3d"], self.statistics.frame))
         return super().augment(batch | {"pose3d": pose3d}, seed, progress)
 
     def losses(self, augmented) -> dict[str, tf.Tensor]:
@@ -106,7 +114,8 @@ class EndToEndStage(DetectorStage):
         found = self._estimate(batch["image"])
         measured = [self.measured_2d(batch, found["pose2d"])]
         if source is H36M:
-            measured.append((metrics.POSE3D_METRICS, batch["pose3d"], found["pose3d"], None))
+            target = in_frame(batch["pose3d"], self.statistics.frame)
+            measured.append((metrics.POSE3D_METRICS, target, found["pose3d"], None))
         return measured
 
     @tf.function(reduce_retracing=True)
@@ -116,7 +125,8 @@ class EndToEndStage(DetectorStage):
     def validation_sheet(self) -> np.ndarray:
         """A sheet of validation images with predicted and true joints in 2D and 3D, uint8 [H, W, 3]."""
         batch, found = self._shown()
-        rows = zip(batch["image"], found["pose2d"], found["pose3d"], batch["pose2d_crop"], batch["pose3d"])
+        target = in_frame(batch["pose3d"], self.statistics.frame)
+        rows = zip(batch["image"], found["pose2d"], found["pose3d"], batch["pose2d_crop"], target)
         return viz.grid([viz.panel(*(value.numpy() for value in row)) for row in rows], columns=1)
 
     def poses(self) -> np.ndarray:

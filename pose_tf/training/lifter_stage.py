@@ -8,12 +8,12 @@ from pose_tf.augment import PoseAugmenter
 from pose_tf.data import pipeline
 from pose_tf.data.detections import read_errors
 from pose_tf.data.pipeline import Share
-from pose_tf.data.poses import read_pose_file
+from pose_tf.data.poses import check_in_front, read_pose_file
 from pose_tf.data.record_index import index_records
 from pose_tf.errors import UserError
 from pose_tf.models.estimator import lift, lifter_inputs
 from pose_tf.models.networks import make_network
-from pose_tf.models.statistics import PoseStatistics
+from pose_tf.models.statistics import PoseStatistics, in_frame
 from pose_tf.training.stage import SHEET_SAMPLES, Stage, mean_errors
 from pose_tf.training.strategy import batch_sizes, worker_0_first
 
@@ -44,7 +44,10 @@ class LifterStage(Stage):
         self.num_samples = len(self.training)
         self.shown = np.linspace(0, len(self.validation) - 1, SHEET_SAMPLES).astype(int)
         self.batch_size, _ = batch_sizes(config.data, strategy)
-        self.statistics = PoseStatistics.of(self.training.pose3d, self.training.pose2d_crop)
+        frame = config.get("frame", "camera")
+        if frame != "camera":
+            check_in_front(poses)
+        self.statistics = PoseStatistics.of(self.training.pose3d, self.training.pose2d_crop, frame)
         self.model = make_network(config.model.to_dict())
         options = config.augment.to_dict()
         errors = options.pop("errors", "")
@@ -58,8 +61,10 @@ class LifterStage(Stage):
         )
 
     def augment(self, batch, seed, progress=1.0):
-        """pose2d float32 [B, 17, 2] crop px, confidence [B, 17], and pose3d float32 [B, 17, 3] mm, absolute."""
-        return self.augmenter(batch["pose2d_crop"], batch["pose3d"], seed)
+        """pose2d float32 [B, 17, 2] crop px, confidence [B, 17], and pose3d float32 [B, 17, 3] mm, absolute, in the
+        recipe's frame."""
+        pose2d, confidence, pose3d = self.augmenter(batch["pose2d_crop"], batch["pose3d"], seed)
+        return pose2d, confidence, in_frame(pose3d, self.statistics.frame)
 
     def losses(self, augmented) -> dict[str, tf.Tensor]:
         """See `lifter_losses`."""
@@ -73,7 +78,8 @@ class LifterStage(Stage):
         def measure(start):
             part = slice(start, start + VALIDATION_BATCH)
             predicted = self._lift(self.validation.pose2d_crop[part])
-            return [(metrics.POSE3D_METRICS, self.validation.pose3d[part], predicted, None)]
+            target = in_frame(self.validation.pose3d[part], self.statistics.frame)
+            return [(metrics.POSE3D_METRICS, target, predicted, None)]
 
         return mean_errors(range(0, len(self.validation), VALIDATION_BATCH), measure, interrupted)
 
@@ -90,7 +96,8 @@ class LifterStage(Stage):
     def validation_sheet(self) -> np.ndarray:
         """A sheet of predicted and true validation poses, uint8 [H, W, 3]."""
         shown = self.shown
-        return viz.sheet_3d(self.validation.pose2d_crop[shown], self.poses(), self.validation.pose3d[shown])
+        target = np.asarray(in_frame(self.validation.pose3d[shown], self.statistics.frame))
+        return viz.sheet_3d(self.validation.pose2d_crop[shown], self.poses(), target)
 
     def poses(self) -> np.ndarray:
         """Some predicted validation poses, float32 [N, 17, 3] mm."""

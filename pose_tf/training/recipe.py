@@ -9,6 +9,7 @@ from pose_tf.errors import UserError
 from pose_tf.geometry import CROP_SIZE
 from pose_tf.models.decoding import ALIGNMENTS, METHODS, Decoding
 from pose_tf.models.networks import DETECTORS, LIFTERS
+from pose_tf.models.statistics import FRAMES
 from pose_tf.training.rules import COUNT, FACTOR, POSITIVE_COUNT, SHARE, SWITCH, TEXT, Range, Several
 
 MIN_REPLICA_BATCH = 8
@@ -97,6 +98,7 @@ STAGES = {
         "augment.noise_px": Range(0, CROP_SIZE),
         "augment.errors": TEXT,
         "augment.similar_errors": COUNT,
+        "frame": FRAMES,
         "loss": ("squared", "distance"),
         "bones.length": FACTOR,
         "bones.symmetry": FACTOR,
@@ -112,6 +114,7 @@ STAGES["end_to_end"] = STAGES["detector"] | {
     "lifter_init_from": TEXT,
     "lifter_loss": STAGES["lifter"]["loss"],
     "lifter_factor": FACTOR,
+    "frame": FRAMES,
     **{key: rule for key, rule in STAGES["lifter"].items() if key.startswith("bones.")},
 }
 EFFICIENTNET = {
@@ -154,6 +157,7 @@ OPTIONAL_KEYS = (  # recipes of earlier versions lack them
     "bones.length",
     "bones.symmetry",
     "bones.direction",
+    "frame",
 )
 EXECUTION_KEYS = (  # how a run is computed and reported, not what it learns; may change when a run is resumed
     "init_from",

@@ -375,9 +375,10 @@ def test_images_of_the_test_set_come_in_record_order(tmp_path, people):
     path = str(tmp_path / "test_set.tfrecords")
     unlabeled = [{key: sample[key] for key in records.H36M_TEST.fields} for sample in people.samples[5:18]]
     records.write(path, unlabeled, records.H36M_TEST)
-    batches = list(pipeline.test_images(path, 5))
-    assert [batch.shape for batch in batches] == [(5, 256, 256, 3), (5, 256, 256, 3), (3, 256, 256, 3)]
-    np.testing.assert_array_equal(np.concatenate(batches), [sample["image"] for sample in unlabeled])
+    images, offsets = zip(*pipeline.test_samples(path, 5, ("image", "offset")))
+    assert [batch.shape for batch in images] == [(5, 256, 256, 3), (5, 256, 256, 3), (3, 256, 256, 3)]
+    np.testing.assert_array_equal(np.concatenate(images), [sample["image"] for sample in unlabeled])
+    np.testing.assert_array_equal(np.concatenate(offsets), [sample["offset"] for sample in unlabeled])
 
 
 # ------------------------------------------------------------------------------------------------------- lifter batches

@@ -1,5 +1,6 @@
 """Tests of evaluation reports: averages over joints, actions and subjects."""
 
+import dataclasses
 import types
 
 import numpy as np
@@ -9,11 +10,13 @@ import tensorflow as tf
 from pose_tf import files
 from pose_tf.data import pipeline, records
 from pose_tf.data.occluders import OccluderBank
+from pose_tf.data.poses import PoseSet
 from pose_tf.data.record_index import index_records
 from pose_tf.data.sources import MPII
+from pose_tf.errors import UserError
 from pose_tf.evaluation import evaluator
 from pose_tf.evaluation.report import format_report
-from pose_tf.models.statistics import PoseStatistics
+from pose_tf.models.statistics import PoseStatistics, in_frame
 from pose_tf.synthetic.sample import render_sample
 from pose_tf.workdir import Workdir
 from tests.data.photos import make_photo
@@ -189,3 +192,24 @@ def test_the_same_objects_are_pasted_in_every_evaluation(tmp_path):
     assert first.shape == (3, 256, 256, 3)
     np.testing.assert_array_equal(first, second)
     assert (first != clean).any(axis=(1, 2, 3)).all()
+
+
+def test_a_lifter_in_the_frame_of_the_line_of_sight_is_measured_in_it(tmp_path, monkeypatch):
+    """A lifter whose poses are right in this frame has no error, and the mean pose is that of this frame."""
+    sample = render_sample(0, 1, 8)
+    pose3d = np.stack([sample["pose3d"] + [1500, 0, 0], sample["pose3d"] - [1500, 0, 0]]).astype(np.float32)
+    seen = np.asarray(in_frame(pose3d, "sight"))
+    statistics = PoseStatistics(
+        np.float32(seen.mean(0) - seen.mean(0)[:1]), np.ones((17, 3), np.float32), frame="sight"
+    )
+    workdir = types.SimpleNamespace(
+        path="W", load_best=lambda stage: None, statistics=lambda: statistics, config=lambda: None
+    )
+    monkeypatch.setattr(evaluator, "lift", lambda *_, **__: tf.constant(seen - seen[:, :1]))
+    pose2d = np.stack([sample["pose2d_crop"]] * 2)
+    poses = PoseSet(pose2d, pose3d, np.array([8, 8]), np.array([-1, -1]), "P")
+    report = evaluator.evaluate_poses(workdir, poses, flip_test=False)
+    assert report["true_2d"]["total"]["mpjpe"] == pytest.approx(0, abs=1e-3)
+    assert report["mean_pose"]["total"]["mpjpe"] > 20
+    with pytest.raises(UserError, match="P pose 0: its hip is not in front of the camera"):
+        evaluator.evaluate_poses(workdir, dataclasses.replace(poses, pose3d=pose3d - pose3d[:, :1]), flip_test=False)

@@ -43,7 +43,7 @@ def test_a_card_describes_its_own_estimator(estimator, flip_detector, flip_lifte
         estimator.detector, FeedForward(units=8), statistics, flip_detector=flip_detector, flip_lifter=flip_lifter
     )
     card = describe(other)
-    assert card["crop_margin"] == 1.75
+    assert card["crop_margin"] == 1.75 and card["frame"] == "camera"
     assert card["flip_test"] == {"detector": flip_detector, "lifter": flip_lifter}
     weights = sum(weight.size for weight in other.lifter.get_weights())
     assert card["parameters"]["lifter"] == weights != estimator.lifter.count_params()

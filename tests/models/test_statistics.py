@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from pose_tf.models import statistics
-from pose_tf.models.statistics import PoseStatistics
+from pose_tf.models.statistics import PoseStatistics, in_frame, to_camera
 
 POSE2D = np.zeros((1, 17, 2))
 
@@ -105,7 +105,55 @@ def test_json_round_trip_is_exact(pose3d):
     computed = PoseStatistics.of(pose3d, POSE2D)
     text = json.dumps(computed.to_json())
     again = PoseStatistics.from_json(json.loads(text))
-    assert sorted(json.loads(text)) == ["crop_margin", "mean_mm", "std_mm"]
+    assert sorted(json.loads(text)) == ["crop_margin", "frame", "mean_mm", "std_mm"]
     for name in ("mean", "std"):
         assert getattr(again, name).dtype == np.float32
         np.testing.assert_array_equal(getattr(again, name), getattr(computed, name))
+
+
+def test_a_camera_that_looks_at_the_hip_by_hand():
+    """A person who stands 45 degrees to the right, and another straight ahead and 30 degrees above the axis. Both are
+    seen from the front: the left hip is to the right of the right one, at the same distance."""
+    side = 100 / np.sqrt(2)
+    to_the_right = [[3000, 0, 3000], [3000 - side, 0, 3000 + side], [3000 + side, 0, 3000 - side]]
+    above = [[0, -1000, 1000 * np.sqrt(3)], [0, -1000 - 100 * np.sqrt(3) / 2, 1000 * np.sqrt(3) - 50]]
+    np.testing.assert_allclose(
+        in_frame(np.array(to_the_right), "sight"),
+        [[0, 0, 3000 * np.sqrt(2)], [-100, 0, 3000 * np.sqrt(2)], [100, 0, 3000 * np.sqrt(2)]],
+        atol=1e-9,
+    )
+    np.testing.assert_allclose(in_frame(np.array(above), "sight"), [[0, 0, 2000], [0, -100, 2000]], atol=1e-9)
+    np.testing.assert_array_equal(in_frame(np.array(above), "camera"), above)
+
+
+def test_poses_return_from_the_line_of_sight_to_the_camera(rng):
+    """Wherever they are in the image; the direction comes from the hip's pixels."""
+    pose3d = rng.normal(0, 300, (50, 17, 3)) + rng.uniform([-2000, -1500, 3000], [2000, 1500, 6000], (50, 1, 3))
+    intrinsics = np.tile([[1150.0, 512.0, 1140.0, 508.0]], (50, 1))
+    pose2d = pose3d[..., :2] / pose3d[..., 2:] * [1150, 1140] + [512, 508]
+    seen = in_frame(pose3d, "sight")
+    relative = np.asarray(seen - seen[:, :1])
+    assert np.abs(relative - (pose3d - pose3d[:, :1])).max() > 100
+    found = to_camera(relative, pose2d, intrinsics, "sight")
+    np.testing.assert_allclose(found, pose3d - pose3d[:, :1], atol=1e-6)
+    np.testing.assert_array_equal(to_camera(relative, pose2d, intrinsics, "camera"), relative)
+
+
+def test_people_are_turned_alike_wherever_they_stand(rng):
+    """The same person, who faces the camera, at any place: the pose in the frame of the line of sight is the same."""
+    body = rng.normal(0, 300, (17, 3))
+    body -= body[0]
+    for angle in np.radians([-30, 0, 10, 25]):
+        turn = np.array([[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]])
+        pose3d = (body + [0, 0, 4000]) @ turn.T
+        np.testing.assert_allclose(in_frame(pose3d[None], "sight")[0], body + [0, 0, 4000], atol=1e-6)
+
+
+def test_statistics_are_those_of_the_frame(pose3d):
+    computed = PoseStatistics.of(pose3d, POSE2D, "sight")
+    seen = np.asarray(in_frame(np.float64(pose3d), "sight"))
+    np.testing.assert_allclose(computed.mean, (seen - seen[:, :1]).mean(axis=0), rtol=1e-5, atol=1e-3)
+    assert PoseStatistics.from_json(computed.to_json()).frame == "sight"
+    assert PoseStatistics.from_json({"mean_mm": [[0, 0, 0]], "std_mm": [[1, 1, 1]]}).frame == "camera"
+    with pytest.raises(ValueError, match="frame is 'world'; it can be camera, sight"):
+        PoseStatistics.from_json(computed.to_json() | {"frame": "world"})

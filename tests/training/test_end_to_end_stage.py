@@ -7,9 +7,10 @@ import tensorflow as tf
 from pose_tf import files
 from pose_tf.configs import base
 from pose_tf.data.pipeline import Share
+from pose_tf.errors import UserError
 from pose_tf.evaluation.loading import load_estimator
 from pose_tf.models import FeedForward
-from pose_tf.models.statistics import PoseStatistics
+from pose_tf.models.statistics import PoseStatistics, in_frame
 from pose_tf.training.end_to_end_stage import EndToEndStage
 from pose_tf.training.trainer import train
 from tests.data.photos import write_photos
@@ -113,6 +114,21 @@ def test_images_and_3d_poses_are_turned_together(config, data_dir):
             cross = np.sum(old[:, 0] * turned[:, 1] - old[:, 1] * turned[:, 0])
             angles.append(np.degrees(np.arctan2(cross, np.sum(old * turned))))
         assert abs(angles[0]) > 1 and angles[0] == pytest.approx(angles[1], abs=0.5)
+
+
+def test_targets_are_in_the_recipes_frame(config, data_dir, tmp_path):
+    config.frame = "sight"
+    stage = EndToEndStage(config, str(data_dir))
+    assert stage.statistics.frame == "sight"
+    batch = next(iter(stage.training_batches(0, Share())))
+    seen = np.asarray(in_frame(batch["pose3d"], "sight"))
+    np.testing.assert_allclose(stage.augment(batch, [0, 0])[2], seen - seen[:, :1], atol=1e-3)
+    assert np.abs(seen - seen[:, :1] - (batch["pose3d"] - batch["pose3d"][:, :1])).max() > 1
+    files.write_json(f"{tmp_path}/config.json", {"stage": "lifter", "flip_test": False, "model": {}})
+    files.write_json(f"{tmp_path}/statistics.json", stage.statistics.to_json())
+    config.frame, config.lifter_init_from = "camera", str(tmp_path)
+    with pytest.raises(UserError, match="config.frame is 'camera', but the lifter of .*; set config.frame = sight"):
+        EndToEndStage(config, str(data_dir))
 
 
 def test_a_run_that_is_resumed_ends_with_the_same_weights(data_dir, tmp_path):

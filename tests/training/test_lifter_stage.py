@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from pose_tf.data.pipeline import Share
 from pose_tf.errors import UserError
+from pose_tf.models.statistics import in_frame
 from pose_tf.training.lifter_stage import LifterStage
 
 
@@ -137,3 +138,25 @@ def test_sheets_and_poses_show_eight_validation_samples(stage):
     assert stage.poses().shape == (8, 17, 3)
     for sheet in (stage.training_sheet(), stage.validation_sheet()):
         assert sheet.dtype == np.uint8 and sheet.ndim == 3 and sheet.std() > 5
+
+
+def test_in_the_frame_of_the_line_of_sight_targets_and_errors_do_not_depend_on_where_people_stand(config, arrays):
+    config.frame = "sight"
+    stage = LifterStage(config, None)
+    seen = np.asarray(in_frame(arrays["pose3d"], "sight"))
+    relative = (seen - seen[:, :1])[~np.isin(arrays["subject"], [8])]
+    np.testing.assert_allclose(stage.statistics.mean, relative.mean(axis=0), atol=1e-2)
+    batch = next(iter(stage.training_batches(0, Share())))
+    _, _, pose3d = stage.augment(batch, [0, 0])
+    np.testing.assert_allclose(pose3d[:, 0, :2], 0, atol=1e-3)  # the hip is on the axis
+    np.testing.assert_allclose(np.linalg.norm(pose3d, axis=-1), np.linalg.norm(batch["pose3d"], axis=-1), rtol=1e-5)
+    target = seen[np.isin(arrays["subject"], [8])]
+    stage._lift = lambda pose2d: tf.constant(target - target[:, :1], tf.float32)
+    assert stage.validate()["mpjpe"] == pytest.approx(0, abs=1e-3)
+
+
+def test_poses_without_a_place_have_no_line_of_sight(config, arrays, tmp_path):
+    config.frame, config.data.poses = "sight", str(tmp_path / "relative.npz")
+    np.savez(config.data.poses, **arrays | {"pose3d": arrays["pose3d"] - arrays["pose3d"][:, :1]})
+    with pytest.raises(UserError, match="relative.npz pose 0: its hip is not in front of the camera, but the frame 's"):
+        LifterStage(config, None)
