@@ -2,11 +2,14 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 
-from pose_tf.skeleton import ACTIONS, COCO, H36M, MPII
+from pose_tf.skeleton import ACTIONS, COCO, DERIVED, H36M, H36M_32, LSP, MPI_INF_3DHP, MPII
 
-ALL = pytest.mark.parametrize("skeleton", [H36M, MPII, COCO], ids=lambda skeleton: skeleton.name)
+ALL = pytest.mark.parametrize(
+    "skeleton", [H36M, MPII, COCO, LSP, H36M_32, MPI_INF_3DHP], ids=lambda skeleton: skeleton.name
+)
 
 
 def test_h36m_has_the_joints_and_bones_of_the_records():
@@ -115,6 +118,52 @@ def test_index_finds_joints_by_name_and_refuses_others():
 def test_skeletons_cannot_be_changed():
     with pytest.raises(dataclasses.FrozenInstanceError):
         H36M.name = "other"
+
+
+@pytest.mark.parametrize(
+    ("skeleton", "count", "taken"),
+    [
+        (H36M_32, 32, [0, 1, 2, 3, 6, 7, 8, 12, 13, 14, 15, 17, 18, 19, 25, 26, 27]),
+        (MPI_INF_3DHP, 28, [4, 23, 24, 25, 18, 19, 20, 3, 5, 6, 7, 9, 10, 11, 14, 15, 16]),
+        (H36M, 17, range(17)),
+    ],
+    ids=["H36M_32", "MPI_INF_3DHP", "H36M"],
+)
+def test_other_skeletons_have_the_joints_of_human36m(rng, skeleton, count, taken):
+    pose = rng.normal(size=(2, 5, count, 3))
+    np.testing.assert_array_equal(skeleton.convert(pose, H36M), pose[:, :, list(taken)])
+
+
+def test_the_middles_of_hips_and_shoulders_are_derived():
+    pose = np.arange(34.0).reshape(17, 2)  # joint i of COCO is at 2i, 2i + 1
+    converted = COCO.convert(pose, MPII)
+    expected = {"LHip": (22, 23), "RHip": (24, 25), "Hip": (23, 24), "Thorax": (11, 12), "RFoot": (32, 33)}
+    for name, place in expected.items():
+        assert tuple(converted[MPII.index(name)]) == place
+    unknown = [name for name, joint in zip(MPII.joints, converted) if np.isnan(joint).all()]
+    assert unknown == ["Neck", "Head"]
+    pose[11] = np.nan
+    assert np.isnan(COCO.convert(pose, MPII)[[MPII.index("Hip"), MPII.index("LHip")]]).all()
+
+
+def test_what_is_derived_can_be_chosen(rng):
+    pose = rng.normal(size=(17, 3))
+    converted = COCO.convert(pose, H36M, derive=())
+    assert [name for name, joint in zip(H36M.joints, converted) if np.isnan(joint).all()] == [
+        "Hip",
+        "Spine",
+        "Thorax",
+        "Head",
+    ]
+    converted = COCO.convert(pose, H36M, derive=("Hip", "Thorax", "Spine"))
+    hip, thorax = (pose[11] + pose[12]) / 2, (pose[5] + pose[6]) / 2
+    np.testing.assert_allclose(converted[[0, 8, 7]], [hip, thorax, (hip + thorax) / 2])
+    np.testing.assert_array_equal(converted[9], pose[0])  # the nose
+
+
+def test_joints_that_a_skeleton_has_are_not_derived(rng):
+    pose = rng.normal(size=(16, 2))
+    np.testing.assert_array_equal(MPII.convert(pose, MPII, derive=tuple(DERIVED)), pose)
 
 
 def test_actions_are_numbered_as_in_the_records():

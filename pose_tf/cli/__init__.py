@@ -22,6 +22,7 @@ COMMANDS = (
     "export",
     "serve-client",
     "inspect",
+    "convert",
     "make-sample",
     "build-occluders",
     "import-torch",

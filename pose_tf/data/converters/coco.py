@@ -1,0 +1,77 @@
+"""People of COCO's keypoint annotations."""
+
+import collections
+import os
+
+import numpy as np
+
+from pose_tf import skeleton
+from pose_tf.data.converters.files import check_list, read_json
+from pose_tf.data.converters.people import LeftOut, Photo
+from pose_tf.errors import UserError
+
+JOINTS = len(skeleton.COCO.joints)
+
+
+def read(annotations: str, images: str, min_joints: int, min_side: float) -> tuple[list[Photo], collections.Counter]:
+    """Reads a JSON file such as `person_keypoints_train2017.json`.
+
+    Args:
+        annotations: path of the file.
+        images: directory of the images.
+        min_joints: people with fewer labeled joints are left out.
+        min_side: people whose box has a longest side of fewer pixels are left out.
+
+    Returns:
+        The people, and the number of those left out by reason.
+
+    Raises:
+        UserError: the file is missing, damaged or of another format.
+    """
+    content = read_json(annotations)
+    if not isinstance(content, dict) or not {"images", "annotations"} <= content.keys():
+        raise UserError(f"{annotations} is not a COCO file: it has no lists 'images' and 'annotations'")
+    files = {}
+    for number, image in enumerate(check_list(annotations, content, "images")):
+        try:
+            name, size = image["file_name"], (int(image["width"]), int(image["height"]))
+            files[image["id"]] = os.path.join(images, name), size
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise UserError(f"{annotations}: images[{number}] has no valid {error}") from None
+    people, left_out = [], collections.Counter()
+    for number, person in enumerate(check_list(annotations, content, "annotations")):
+        try:
+            people.append(_person(person, files, min_joints, min_side))
+        except LeftOut as reason:
+            left_out[str(reason)] += 1
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise UserError(f"{annotations}: annotations[{number}] is not valid: {_explain(error)}") from None
+    return people, left_out
+
+
+def _person(person, files, min_joints, min_side):
+    if person.get("iscrowd"):
+        raise LeftOut("crowd")
+    keypoints = np.asarray(person.get("keypoints", []), np.float64)
+    if not keypoints.size:
+        raise LeftOut("without keypoints")
+    if keypoints.size != 3 * JOINTS:
+        raise ValueError(f"'keypoints' has {keypoints.size} numbers, expected {3 * JOINTS}")
+    keypoints = keypoints.reshape(JOINTS, 3)
+    pose = np.where(keypoints[:, 2:] > 0, keypoints[:, :2], np.nan)
+    box = np.asarray(person["bbox"], np.float64)
+    if box.shape != (4,) or not np.isfinite(box).all():
+        raise ValueError("'bbox' is not four numbers")
+    if person["image_id"] not in files:
+        raise LeftOut("of an image that the file does not list")
+    labeled = skeleton.COCO.convert(pose, skeleton.MPII, derive=())
+    if np.isfinite(labeled).all(axis=-1).sum() < min_joints:
+        raise LeftOut(f"with fewer than {min_joints} joints")
+    if box[2:].max() < max(min_side, 1):
+        raise LeftOut(f"smaller than {max(min_side, 1):g} px")
+    path, size = files[person["image_id"]]
+    return Photo(path, box, np.float32(skeleton.COCO.convert(pose, skeleton.MPII)), size)
+
+
+def _explain(error):
+    return f"{error} is missing" if isinstance(error, KeyError) else error

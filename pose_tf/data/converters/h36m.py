@@ -1,0 +1,112 @@
+"""Human3.6M's original files: joints in CDF files, and videos."""
+
+import collections
+import glob
+import os
+
+import numpy as np
+
+from pose_tf import skeleton
+from pose_tf.data.converters.actions import action_numbers, subject_number
+from pose_tf.data.converters.cameras import TOLERANCE_PX, check_projection, fit_intrinsics
+from pose_tf.data.converters.people import Clip
+from pose_tf.errors import UserError
+
+KINDS = {"pose2d": "D2_Positions", "pose3d": "D3_Positions_mono", "univ": "D3_Positions_mono_universal"}
+
+
+def read(annotations: str, images: str | None, every: int) -> tuple[list[Clip], collections.Counter]:
+    """Reads `S1/MyPoseFeatures/D3_Positions_mono/Directions 1.54138969.cdf`, the same in `D2_Positions` and, if it is
+    there, in `D3_Positions_mono_universal`, of all subjects.
+
+    The intrinsics are those that explain the 2D joints best.
+
+    Args:
+        annotations: the directory with S1, S5, …; `MyPoseFeatures/` may be missing in the paths, and the folders may be
+            called `Poses_D2_Positions` and so on, as the archives of the data set are.
+        images: the directory with `S1/Videos/Directions 1.54138969.mp4`; None for poses without images.
+        every: take one frame out of this many.
+
+    Returns:
+        A clip of each camera and action, and what is left out by reason.
+
+    Raises:
+        UserError: cdflib is not installed, the directory has no such files, or one of them is damaged.
+    """
+    try:
+        import cdflib
+    except ImportError:
+        raise UserError("CDF files need cdflib: pip install 'pose_tf[convert]'") from None
+    folders = sorted(glob.glob(os.path.join(glob.escape(annotations), "S*")))
+    paths = [path for folder in folders for path in _files(folder, "pose3d")]
+    if not paths:
+        raise UserError(f"{annotations} has no S*/MyPoseFeatures/D3_Positions_mono/*.cdf")
+    clips, left_out = [], collections.Counter()
+    for path in paths:
+        folder = _subject_folder(path)
+        poses = {}
+        for kind in KINDS:
+            other = _same_in(folder, path, kind)
+            if other:
+                poses[kind] = _read_cdf(cdflib, other, 2 if kind == "pose2d" else 3)[::every]
+        if "pose2d" not in poses:
+            left_out["frames without 2D joints"] += len(poses["pose3d"])
+            continue
+        count = min(map(len, poses.values()))
+        poses = {kind: values[:count] for kind, values in poses.items()}
+        name, _, camera = os.path.splitext(os.path.basename(path))[0].rpartition(".")
+        if not camera.isdecimal():
+            raise UserError(f"{path} has no camera in its name, such as 'Directions 1.54138969.cdf'")
+        others = (os.path.basename(other).split(".")[0] for other in _files(folder, "pose3d"))
+        action, subaction = action_numbers(name, others)
+        if action < 0:  # such as _ALL, the calibration's recordings
+            left_out["frames of other actions"] += count
+            continue
+        intrinsics = fit_intrinsics(poses["pose3d"], poses["pose2d"])
+        check_projection(poses["pose3d"], poses["pose2d"], intrinsics, path, TOLERANCE_PX)
+        univ = poses.get("univ")
+        clips.append(
+            Clip(
+                paths=os.path.join(images or "", os.path.basename(folder), "Videos", f"{name}.{camera}.mp4"),
+                frame=np.arange(count) * every,
+                pose2d=np.float32(poses["pose2d"]),
+                pose3d=np.float32(poses["pose3d"]),
+                intrinsics=intrinsics,
+                subject=subject_number(os.path.basename(folder)),
+                camera=int(camera),
+                action=action,
+                subaction=subaction,
+                pose3d_univ=None if univ is None else np.float32(univ),
+                intrinsics_univ=None if univ is None else fit_intrinsics(univ, poses["pose2d"]),
+            )
+        )
+    return clips, left_out
+
+
+def _files(folder, kind):
+    found = []
+    for parts in (("MyPoseFeatures", KINDS[kind]), (KINDS[kind],), (f"Poses_{KINDS[kind]}",)):
+        found += sorted(glob.glob(os.path.join(glob.escape(os.path.join(folder, *parts)), "*.cdf")))
+    return found
+
+
+def _subject_folder(path):
+    folder = os.path.dirname(os.path.dirname(path))
+    return os.path.dirname(folder) if os.path.basename(folder) == "MyPoseFeatures" else folder
+
+
+def _same_in(folder, path, kind):
+    name = os.path.basename(path)
+    return next((other for other in _files(folder, kind) if os.path.basename(other) == name), None)
+
+
+def _read_cdf(cdflib, path, dimensions):
+    """Joints in the order of Human3.6M: [T, 17, dimensions]."""
+    try:
+        poses = np.asarray(cdflib.CDF(path).varget("Pose"), np.float64)
+        poses = poses.reshape(poses.shape[-2], len(skeleton.H36M_32.joints), dimensions)
+        if not np.isfinite(poses).all():
+            raise ValueError("its poses are not finite")
+    except Exception as error:  # cdflib raises almost anything on damaged bytes
+        raise UserError(f"{path} cannot be read as a CDF file of poses: {error}") from None
+    return skeleton.H36M_32.convert(poses, skeleton.H36M)
