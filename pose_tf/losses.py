@@ -108,11 +108,11 @@ def bone_direction_loss(pose3d, target):
     """1 minus the cosine of the angle between predicted and true bones, averaged. [B, 17, 3] twice -> [B], 0 to 2.
 
     With true bone lengths, this is the squared distance of the bones of Sun et al. (ICCV 2017) over twice their squared
-    length. A bone of length 0 has no direction, and no gradient.
+    length. A bone of less than 1 mm has less of a direction: its loss is 1 at length 0.
     """
     pose3d, target = (geometry.bone_vectors(pose, skeleton.H36M.bones) for pose in (pose3d, target))
-    cosine = tf.reduce_sum(tf.math.l2_normalize(pose3d, axis=-1) * tf.math.l2_normalize(target, axis=-1), axis=-1)
-    return tf.reduce_mean(1 - cosine, axis=-1)
+    pose3d, target = (tf.math.l2_normalize(bones, axis=-1, epsilon=1.0) for bones in (pose3d, target))
+    return tf.reduce_mean(1 - tf.reduce_sum(pose3d * target, axis=-1), axis=-1)
 
 
 def bone_losses(pose3d, target, unit: float) -> dict[str, tf.Tensor]:

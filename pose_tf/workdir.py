@@ -4,7 +4,7 @@ config.json       the recipe, with every override
 data.json         fingerprints of the data: names and sizes of the records, checksums of the arrays
 checkpoints/      model, optimizer and step, in one directory for each checkpoint
 best.keras        the model with the lowest validation error (the moving average of its weights, if the recipe sets one)
-statistics.json   mean and standard deviation of the training poses (lifters)
+statistics.json   mean and standard deviation of the training poses (not of a detector alone)
 metrics.jsonl     one line for each report
 curves.png        plots of the reports
 tensorboard/      the reports for TensorBoard, with images of poses

@@ -163,7 +163,7 @@ def test_direction_of_bones_is_one_minus_the_cosine(rng):
     assert losses.bone_direction_loss(target, target).numpy() == pytest.approx(0, abs=1e-6)
     assert losses.bone_direction_loss(3 * target + 50, target).numpy() == pytest.approx(0, abs=1e-6)
     assert losses.bone_direction_loss(-target, target).numpy() == pytest.approx(2, abs=1e-6)
-    other = rng.normal(size=(3, 17, 3)).astype(np.float32)
+    other = rng.normal(size=(3, 17, 3)).astype(np.float32) * 200
     expected = []
     for a, b in zip(other, target):
         pairs = [(a[child] - a[parent], b[child] - b[parent]) for child, parent in H36M.bones]
@@ -180,7 +180,23 @@ def test_losses_of_bones_have_finite_gradients_for_any_pose(rng):
             terms = losses.bone_losses(pose3d, target, 100.0)
         assert sorted(terms) == ["direction", "length", "symmetry"]
         for term in terms.values():
-            assert np.isfinite(tape.gradient(term, pose3d)).all()
+            gradient = tape.gradient(term, pose3d)
+            assert np.isfinite(gradient).all() and np.abs(gradient).max() < 1
     np.testing.assert_allclose(
         losses.bone_losses(pose3d, target, 100.0)["length"] * 100, bone_length_error(pose3d, target), rtol=1e-5
     )
+
+
+def test_losses_of_bones_by_hand():
+    """The left forearm is 60 mm too long, all else is right: 60 mm over 16 bones, and over 6 pairs of bones."""
+    target = np.zeros((1, 17, 3), np.float32)
+    target[0, :, 0] = np.arange(17) * 10
+    for left, right in H36M.left_right:
+        target[0, left], target[0, right] = [-100 * left, 50, 0], [100 * left, 50, 0]
+    pose3d = target.copy()
+    elbow, wrist = H36M.index("LElbow"), H36M.index("LWrist")
+    pose3d[0, wrist] += 60 * (target[0, wrist] - target[0, elbow]) / np.linalg.norm(target[0, wrist] - target[0, elbow])
+    exact, wrong = losses.bone_losses(target, target, 100.0), losses.bone_losses(pose3d, target, 100.0)
+    assert float(wrong["length"][0]) == pytest.approx(0.6 / 16, rel=1e-4)
+    assert float(wrong["symmetry"][0] - exact["symmetry"][0]) == pytest.approx(0.6 / 6, rel=1e-4)
+    assert float(wrong["direction"][0]) == pytest.approx(0, abs=1e-6)

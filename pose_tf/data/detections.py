@@ -8,6 +8,9 @@ from pose_tf import files, geometry, skeleton
 from pose_tf.errors import UserError
 
 NUM_JOINTS = len(skeleton.H36M.joints)
+LARGEST_PX = 10 * abs(geometry.UNLABELED_PX)
+LEAST_EXTENT_PX = 8.0
+"""The smallest plausible longest side of the box around the joints (median over the poses)."""
 WHAT = "a file of detected joints, see pose-tf evaluate --detections"
 
 
@@ -48,17 +51,19 @@ def read_errors(path: str) -> DetectorErrors:
     """
     arrays = files.read_npz(path, WHAT, ("pose2d_crop", "detected", "confidence"))
     check_detections(path, arrays, len(arrays["pose2d_crop"]) if arrays["pose2d_crop"].ndim else 0)
-    target, detected = (arrays[key].astype(np.float32) for key in ("pose2d_crop", "detected"))
+    target, detected = arrays["pose2d_crop"], arrays["detected"]
     measured = geometry.inside_crop(target).numpy() > 0
     kept = measured.any(axis=1)
     if not kept.any():
         raise UserError(f"{path}: no joint of 'pose2d_crop' is labeled and inside its crop")
     error = _filled((detected - target)[kept], measured[kept])
+    if np.median(np.ptp(detected[kept], axis=1).max(axis=-1)) < LEAST_EXTENT_PX:
+        raise UserError(f"{path}: 'detected' must be in pixels of the crop; are these normalized coordinates?")
     return DetectorErrors(error, arrays["confidence"][kept].astype(np.float32), detected[kept] - error)
 
 
 def check_detections(path: str, arrays: dict[str, np.ndarray], count: int) -> None:
-    """Checks the shapes and values of `pose2d_crop`, `detected` and `confidence`.
+    """Checks the shapes and values of `pose2d_crop`, `detected` and `confidence`, and makes them float32.
 
     Raises:
         UserError: names the array.
@@ -68,8 +73,9 @@ def check_detections(path: str, arrays: dict[str, np.ndarray], count: int) -> No
         array = arrays[key]
         if array.dtype.kind != "f" or array.shape != shape or not count:
             raise UserError(f"{path}: '{key}' is {array.dtype} {list(array.shape)}, expected float32 {list(shape)}")
-        if not np.isfinite(array).all():
-            raise UserError(f"{path}: '{key}' holds NaN or infinity")
+        if not (np.abs(array) <= LARGEST_PX).all():
+            raise UserError(f"{path}: '{key}' holds NaN, infinity or numbers that are no places near a crop")
+        arrays[key] = array.astype(np.float32)
     if arrays["confidence"].min() < 0 or arrays["confidence"].max() > 1:
         raise UserError(f"{path}: 'confidence' holds values outside 0 to 1")
 

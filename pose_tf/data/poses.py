@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 
 from pose_tf import files, geometry
-from pose_tf.data.detections import check_detections
+from pose_tf.data.detections import LEAST_EXTENT_PX, check_detections
 from pose_tf.errors import UserError
 from pose_tf.geometry import CROP_SIZE
 
@@ -16,8 +16,6 @@ REACH_MM = (200.0, 3000.0)
 than any body's."""
 TYPICAL_REACH_MM = 800.0
 UNITS_MM = {"meters": 1000.0, "feet": 304.8, "decimeters": 100.0, "inches": 25.4, "centimeters": 10.0}
-LEAST_EXTENT_PX = 8.0
-"""The smallest plausible longest side of the box around the joints (median over the poses)."""
 LEAST_INSIDE = 0.5
 """The smallest plausible share of joints inside the crop (median over the poses)."""
 
@@ -101,8 +99,12 @@ def read_pose_file(path: str) -> PoseSet:
         bad = np.flatnonzero(~np.isfinite(array).reshape(count, -1).all(axis=1))
         if len(bad):
             raise UserError(f"{path} pose {bad[0]}: '{key}' holds NaN or infinity")
+    arrays |= {key: arrays[key].astype(np.float32) for key in ("pose2d_crop", "pose3d")}
     check_units(arrays["pose2d_crop"], arrays["pose3d"], path)
-    has_detections = "detected" in arrays and "confidence" in arrays
+    has_detections = "detected" in arrays
+    if has_detections != ("confidence" in arrays):
+        have, lack = ("detected", "confidence") if has_detections else ("confidence", "detected")
+        raise UserError(f"{path} has an array '{have}', but no array '{lack}'")
     if has_detections:
         check_detections(path, arrays, count)
     return PoseSet(

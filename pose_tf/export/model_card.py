@@ -11,6 +11,7 @@ _OF_FRAME = {"camera": "", "sight": "; z is the line of sight to the hip"}
 
 def describe(estimator) -> dict:
     """The part of the model card that any estimator has: joints, units, conventions and options."""
+    lifts = {} if estimator.sees_images else {"pose2d": f"x, y in pixels of a {CROP_SIZE}x{CROP_SIZE} crop"}
     return {
         "pose_tf": pose_tf.__version__,
         "tensorflow": tf.__version__,
@@ -22,7 +23,7 @@ def describe(estimator) -> dict:
             "images": f"uint8 RGB, {CROP_SIZE}x{CROP_SIZE}",
             "image": "uint8 RGB, any size, upright",
             "box": "x, y, width, height of the person in pixels of the upright image",
-            "pose2d": f"x, y in pixels of a {CROP_SIZE}x{CROP_SIZE} crop",
+            **lifts,
         },
         "outputs": {
             "pose2d": "x right, y down, in pixels of the upright image; pixel centers at integers",
@@ -54,12 +55,12 @@ def describe_runs(detector: str, lifter: str) -> dict:
         workdir = Workdir(starter.run_dir(path, stage))
         config = workdir.config()
         of_starter = workdir.path == starter.folder(stage)
-        card["training"][config.stage] = config.to_dict()
-        card["validation_errors"][config.stage] = (
+        card["training"][stage] = config.to_dict()
+        card["validation_errors"][stage] = (
             starter.card()["validation_errors"][stage]
             if of_starter
             else workdir.best_errors(STAGES[config.stage].validation_metric)
         )
-        if of_starter or config.get("init_from") == starter.NAME:
+        if of_starter or starter.NAME in (config.get("init_from"), config.get("lifter_init_from")):
             card["starter"] = starter.origin()
     return card

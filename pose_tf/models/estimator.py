@@ -210,7 +210,13 @@ class PoseEstimator(tf.keras.Model):
 
     def lift(self, pose2d, confidence=None):
         """float32 [B, J, 2] crop pixels and, if the lifter takes them, confidences [B, J] -> float32 [B, J, 3] mm,
-        relative to the hip. Only for a lifter that does not see the image; `call` takes 2D joints, too."""
+        relative to the hip. `call` takes 2D joints, too.
+
+        Raises:
+            ValueError: the lifter sees the image.
+        """
+        if self.sees_images:
+            raise ValueError("the lifter sees the image, so that 2D joints alone are not enough; use call")
         return lift(self.lifter, self.statistics, pose2d, self.flip_lifter, confidence=confidence)
 
     def get_config(self):

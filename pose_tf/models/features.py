@@ -27,8 +27,9 @@ def feature_channels(detector: tf.keras.Model) -> int:
 def sample_features(maps, pose2d):
     """Samples features at joints, as SemGCN does (Zhao et al., CVPR 2019, section 3.4), and joins those of all maps.
 
-    Bilinear between the four nearest cells; a joint outside of the crop has the features of the nearest cell inside.
-    The positions count as constants: features do not move joints.
+    Bilinear between the four nearest cells, whose centers are those of the pixels that they cover, whatever the
+    alignment of the heatmaps. A joint outside of the crop has the features of the nearest cell inside. The positions
+    count as constants: features do not move joints.
 
     Args:
         maps: list of float [B, H, W, C], which cover the whole crop at any resolution.
@@ -44,9 +45,8 @@ def _sample(values, pose2d):
     batch, height, width, channels = tf.unstack(tf.shape(values))
     size = tf.stack([width, height])
     stride = CROP_SIZE / tf.cast(width, tf.float32)
-    cells = tf.clip_by_value(
-        (pose2d - half_pixel_offset(stride)) / stride, 0.0, tf.cast(size - 1, tf.float32)
-    )  # a pose that is not finite stays so
+    cells = tf.clip_by_value((pose2d - half_pixel_offset(stride)) / stride, 0.0, tf.cast(size - 1, tf.float32))
+    cells = tf.where(tf.math.is_finite(cells), cells, 0.0)  # a cell has to exist; the joint stays as it is
     low = tf.cast(tf.floor(cells), tf.int32)
     high = tf.minimum(low + 1, size - 1)
     share = cells - tf.cast(low, tf.float32)

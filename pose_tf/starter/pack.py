@@ -18,6 +18,7 @@ from absl import flags
 
 from pose_tf import cli
 from pose_tf.cli import _flags
+from pose_tf.errors import UserError
 
 _DETECTOR = _flags.detector()
 _LIFTER = _flags.lifter()
@@ -66,6 +67,8 @@ def main():
         run, packed = Workdir(path), Workdir(str(folder / stage))
         run.load_best(stage)  # reports damage
         config = run.config()
+        if config.stage != stage:
+            raise UserError(f"{path} trained both stages; the starter has one run for each")
         with files.replacing(packed.file("best.keras")) as temporary:
             pathlib.Path(temporary).write_bytes(halve(pathlib.Path(run.file("best.keras")).read_bytes()))
         load_keras(packed.file("best.keras"))

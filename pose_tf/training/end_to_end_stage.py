@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from pose_tf import geometry, metrics, viz
-from pose_tf.data.sources import H36M, mix_of
+from pose_tf.data.sources import H36M
 from pose_tf.errors import UserError
 from pose_tf.models.estimator import PoseEstimator, find_joints, lifter_inputs, normalize_images
 from pose_tf.models.features import feature_channels
@@ -38,10 +38,13 @@ class EndToEndStage(DetectorStage):
     labels = ("pose2d_crop", "pose3d")
 
     def __init__(self, config, data_dir: str | None, statistics: PoseStatistics | None = None):
+        if not config.train_detector and not config.init_from and statistics is None:
+            raise UserError("config.train_detector is False, but config.init_from names no detector")
         super().__init__(config, data_dir)
         lifter = config.lifter.to_dict()
         lifter["features"] = feature_channels(self.detector) if lifter["features"] else 0
         self.h36m = next(part for part in self.data.parts if part.source is H36M)
+        self._check_batch()
         self.statistics = statistics or self._initial_statistics()
         self.model = PoseEstimator(
             self.detector,
@@ -56,13 +59,29 @@ class EndToEndStage(DetectorStage):
         own = self.loss_names if config.train_detector else ["pixel_error"]
         own = [name for name in own if name != "loss"]
         self.loss_names = [*own, *lifter_loss_names(config.bones)]
-        self._share_3d = mix_of(config)[H36M.name]
+
+    def _check_batch(self):
+        """Batch normalization in the lifter needs at least two samples with 3D poses."""
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        each = self.h36m.batch_size // (replicas if self.config.batch_norm == "replica" else 1)
+        if each < 2 and self.config.batch_norm != "frozen":
+            raise UserError(
+                f"config.data.mix makes {self.h36m.batch_size} of the {self.batch_size} samples in a batch h36, but "
+                "one pose has no variance for batch normalization in the lifter; raise config.data.mix.h36 or "
+                "config.data.batch_size"
+            )
 
     def _initial_statistics(self):
         path, frame = self.config.lifter_init_from, self.config.get("frame", "camera")
         if not path:
             return PoseStatistics.of(self.h36m.training.pose3d, self.h36m.training.pose2d_crop, frame)
-        statistics = Workdir(run_dir(path, "lifter")).statistics()
+        try:
+            statistics = Workdir(run_dir(path, "lifter")).statistics()
+        except UserError as error:
+            raise UserError(
+                f"config.lifter_init_from={path} must be the workdir of a lifter's run, or of one that trained both "
+                f"stages: {error}"
+            ) from None
         if statistics.frame != frame:
             raise UserError(
                 f"config.frame is '{frame}', but the lifter of config.lifter_init_from has poses in the frame "
@@ -89,16 +108,19 @@ class EndToEndStage(DetectorStage):
         if not trained:
             values = {"pixel_error": values["pixel_error"], "loss": tf.zeros_like(values["loss"])}
 
+        # Only samples with 3D poses go through the lifter: the first ones of a batch. Their losses are scaled so that
+        # means over the batch are means over these samples.
+        samples = images.shape[0] or tf.shape(images)[0]
+        lifted_samples = samples * self.h36m.batch_size // self.batch_size
+        heatmaps, pose3d, *maps = (values[:lifted_samples] for values in (heatmaps, pose3d, *maps))
         found, confidence = find_joints(heatmaps, decoding=self.decoding)
         inputs = lifter_inputs(self.model.lifter, found, tf.stop_gradient(confidence), maps)
         standardized = self.model.lifter(inputs, training=True)
-        known = tf.reduce_all(tf.math.is_finite(pose3d), axis=[1, 2])
-        pose3d = tf.where(known[:, None, None], pose3d, 0.0)
         lifted = lifter_losses(
             standardized, pose3d, self.statistics, self.config.lifter_loss, self.config.bones.to_dict()
         )
-        # Means over the batch are means over the samples with 3D poses, whose share is constant.
-        lifted = {name: tf.where(known, value, 0.0) / self._share_3d for name, value in lifted.items()}
+        others = [[0, samples - lifted_samples]]
+        lifted = {name: tf.pad(value * (samples / lifted_samples), others) for name, value in lifted.items()}
         return values | lifted | {"loss": values["loss"] + self.config.lifter_factor * lifted["loss"]}
 
     def validate(self, interrupted=lambda: False) -> dict[str, float] | None:

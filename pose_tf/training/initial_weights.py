@@ -1,6 +1,7 @@
 """Starting a run from existing weights."""
 
 import os
+import re
 
 import tensorflow as tf
 
@@ -115,13 +116,19 @@ def _restore(model, prefix, shown, key):
     """The model of a checkpoint. Messages call the checkpoint `shown`."""
     try:
         shapes = tf.train.load_checkpoint(prefix).get_variable_to_shape_map()
+        part = "detector" if isinstance(model, CLASSES["detector"]) else "lifter"
+        trained_both = any(name.startswith(f"model/{part}/") for name in shapes)
+        names = rf"model/{f'{part}/' if trained_both else ''}layer_with_weights-(\d+)/"
+        last = max((int(found[1]) for name in shapes if (found := re.match(names, name))), default=0)
         config = model.get_config()
-        last = len([layer for layer in model.layers if layer.weights]) - 1
-        head = shapes.get(f"model/layer_with_weights-{last}/bias/.ATTRIBUTES/VARIABLE_VALUE")
-        if model.layers[-1].name in HEADS and head:
-            config["num_joints"] = head[0]
+        if model.layers[-1].name in HEADS:
+            head = [shape for name, shape in shapes.items() if re.match(rf"{names}bias/", name) and f"-{last}/" in name]
+            config["num_joints"] = head[0][0] if head else config["num_joints"]
+        if config.get("features") and last + 1 < len([layer for layer in model.layers if layer.weights]):
+            config["features"] = 0
         source = type(model).from_config(config)
-        tf.train.Checkpoint(model=source).read(prefix).assert_existing_objects_matched().expect_partial()
+        holder = tf.train.Checkpoint(**{part: source}) if trained_both else source
+        tf.train.Checkpoint(model=holder).read(prefix).assert_existing_objects_matched().expect_partial()
     except (ValueError, AssertionError, tf.errors.OpError) as error:
         text = str(error).replace(prefix, shown)
         raise UserError(f"{key}: {shown} does not fit {model.name}: {text}") from None

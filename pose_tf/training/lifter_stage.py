@@ -53,6 +53,10 @@ class LifterStage(Stage):
         errors = options.pop("errors", "")
         options["errors"] = read_errors(errors) if errors else None
         self.augmenter = PoseAugmenter(self.training.pose3d, self.training.subject, **options)
+        self._only_errors = None
+        if errors:
+            poses = (self.training.pose3d, self.training.subject)
+            self._only_errors = PoseAugmenter(*poses, **options | {"recompose": False, "noise_px": 0.0})
 
     def training_batches(self, start_step: int, share: Share, job: str = "") -> tf.data.Dataset:
         """Dataset of {"pose2d_crop": float32 [B, 17, 2] px, "pose3d": float32 [B, 17, 3] mm, absolute}."""
@@ -73,19 +77,25 @@ class LifterStage(Stage):
         return lifter_losses(standardized, target, self.statistics, self.config.loss, self.config.get("bones"))
 
     def validate(self, interrupted=lambda: False) -> dict[str, float] | None:
-        """See `Stage.validate`. Errors in mm, or as shares of joints and thresholds."""
+        """See `Stage.validate`. Errors in mm, or as shares of joints and thresholds. With `config.augment.errors`, the
+        2D joints have a detector's errors, the same in every validation."""
 
         def measure(start):
             part = slice(start, start + VALIDATION_BATCH)
-            predicted = self._lift(self.validation.pose2d_crop[part])
+            predicted = self._lift(*self._validation_joints(part))
             target = in_frame(self.validation.pose3d[part], self.statistics.frame)
             return [(metrics.POSE3D_METRICS, target, predicted, None)]
 
         return mean_errors(range(0, len(self.validation), VALIDATION_BATCH), measure, interrupted)
 
+    def _validation_joints(self, part):
+        """2D joints of some validation poses and their confidences, or None if there are none."""
+        pose2d, pose3d = self.validation.pose2d_crop[part], self.validation.pose3d[part]
+        return self._only_errors(pose2d, pose3d, [0, 0])[:2] if self._only_errors else (pose2d, None)
+
     @tf.function(reduce_retracing=True)
-    def _lift(self, pose2d):
-        return lift(self.model, self.statistics, pose2d, self.config.flip_test)
+    def _lift(self, pose2d, confidence):
+        return lift(self.model, self.statistics, pose2d, self.config.flip_test, confidence=confidence)
 
     def training_sheet(self) -> np.ndarray:
         """A sheet of training poses, uint8 [H, W, 3]."""
@@ -97,11 +107,11 @@ class LifterStage(Stage):
         """A sheet of predicted and true validation poses, uint8 [H, W, 3]."""
         shown = self.shown
         target = np.asarray(in_frame(self.validation.pose3d[shown], self.statistics.frame))
-        return viz.sheet_3d(self.validation.pose2d_crop[shown], self.poses(), target)
+        return viz.sheet_3d(np.asarray(self._validation_joints(shown)[0]), self.poses(), target)
 
     def poses(self) -> np.ndarray:
         """Some predicted validation poses, float32 [N, 17, 3] mm."""
-        return self._lift(self.validation.pose2d_crop[self.shown]).numpy()
+        return self._lift(*self._validation_joints(self.shown)).numpy()
 
 
 def lifter_loss_names(bones) -> list[str]:

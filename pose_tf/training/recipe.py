@@ -161,6 +161,7 @@ OPTIONAL_KEYS = (  # recipes of earlier versions lack them
 )
 EXECUTION_KEYS = (  # how a run is computed and reported, not what it learns; may change when a run is resumed
     "init_from",
+    "lifter_init_from",
     "strategy",
     "tf32",
     "jit_compile",
@@ -226,6 +227,11 @@ def _check_lifter(values):
             "config.model.confidence is True, but without config.augment.errors all joints have the confidence 1; set "
             "config.augment.errors to a file of pose-tf evaluate --detections, or config.model.confidence = False"
         )
+    if values.get("augment.similar_errors") and not values.get("augment.errors"):
+        raise UserError(
+            f"config.augment.similar_errors is {values['augment.similar_errors']}, but config.augment.errors names no "
+            "file of a detector's errors; set it, or config.augment.similar_errors = 0"
+        )
 
 
 def _check_detector(values):
@@ -240,7 +246,8 @@ def _check_detector(values):
     if not any(values[key] for key in losses):
         raise UserError(f"config.loss has no factor above 0: set one of config.{', config.'.join(losses)}")
     method = values["decoding.method"]
-    if Decoding(method).takes_argmax and (values["loss.integral"] or values["loss.integral_l1"]):
+    is_trained = values.get("train_detector", True)
+    if is_trained and Decoding(method).takes_argmax and (values["loss.integral"] or values["loss.integral_l1"]):
         raise UserError(
             f"config.decoding.method is '{method}', which config.loss.integral and integral_l1 cannot train"
         )
@@ -256,8 +263,8 @@ def _check_end_to_end(values):
             f"config.decoding.method is '{values['decoding.method']}', through which no loss reaches the detector; set "
             "it to soft_argmax or debiased, or config.train_detector = False"
         )
-    if not values["train_detector"] and not values["init_from"]:
-        raise UserError("config.train_detector is False, but config.init_from names no detector")
+    if not values["train_detector"] and not values["lifter_factor"]:
+        raise UserError("config.train_detector is False and config.lifter_factor 0.0, so that nothing is trained")
 
 
 def _check_half_size(values):
@@ -312,7 +319,7 @@ def check_batch_norm(config, replicas: int) -> None:
             "config.batch_norm = synchronized"
         )
     samples = each if config.batch_norm == "replica" else total
-    if config.batch_norm != "frozen" and config.stage == "lifter" and samples < 2:
+    if config.batch_norm != "frozen" and config.stage != "detector" and samples < 2:
         raise UserError(
             "config.data.batch_size is 1, but one pose has no variance for batch normalization; "
             "set it to at least 2, or set config.batch_norm = frozen"
@@ -363,9 +370,10 @@ def check_same_recipe(config: ml_collections.ConfigDict, before: ml_collections.
     elif differ:
         what = ", ".join(f"config.{key} = {kept[key]!r} (now {given[key]!r})" for key in differ[:4])
         more = f" and {len(differ) - 4} more keys that differ" if len(differ) > 4 else ""
+        may_change = [key for key in EXECUTION_KEYS + PATH_KEYS if key in given]
         raise UserError(
             f"{workdir} contains a run with {what}{more}: resume it with its own values, or use another "
-            f"directory. These may change: config.{', config.'.join(EXECUTION_KEYS + PATH_KEYS)}"
+            f"directory. These may change: config.{', config.'.join(may_change)}"
         )
 
 

@@ -15,7 +15,7 @@ SHEET_SAMPLES = 8
 
 
 class Stage(Protocol):
-    """The network, samples, losses and validation of the detector or the lifter.
+    """The network, samples, losses and validation of the detector, the lifter, or both.
 
     A stage is made from a recipe and the directory of records, under the strategy's scope. It never writes files.
 
@@ -27,7 +27,7 @@ class Stage(Protocol):
         validation_metric: the error of `validate` that selects the best weights: lowest is best.
         counters: entries of a batch that are reported as sums instead of means.
         shards: paths of the records that training and validation read, for error messages.
-        statistics: mean and standard deviation of the training poses in mm, saved with the run; None for a detector.
+        statistics: mean and standard deviation of the training poses in mm, saved with the run; None for a detector alone.
     """
 
     model: tf.keras.Model

@@ -12,6 +12,7 @@ from pose_tf.data.fingerprint import fingerprint
 from pose_tf.data.graph_records import named_errors
 from pose_tf.data.sources import H36M, mix_of
 from pose_tf.errors import UserError, reason
+from pose_tf.training.checkpoints import checkpoint_steps
 from pose_tf.training.detector_data import divide_batch
 from pose_tf.training.detector_stage import DetectorStage
 from pose_tf.training.end_to_end_stage import EndToEndStage
@@ -131,7 +132,8 @@ def make_stage(config, data_dir: str | None, resumed: Workdir | None = None) -> 
         data_dir: directory of records.
         resumed: directory of the run that is resumed; None for a new run.
     """
-    known = {"statistics": resumed.statistics()} if resumed and config.stage == "end_to_end" else {}
+    has_weights = resumed and checkpoint_steps(resumed.file("checkpoints"))
+    known = {"statistics": resumed.statistics()} if has_weights and config.stage == "end_to_end" else {}
     stage = STAGES[config.stage](config, data_dir, **known)
     set_batch_norm(stage.model, config.batch_norm)
     return stage

@@ -77,6 +77,15 @@ def test_a_certain_flip_mirrors_exactly(pose, rng):
     np.testing.assert_allclose(poses[0], pose[MIRROR] * [-1, 1] + [WIDTH - 1, 0], atol=1e-4)
 
 
+def test_a_flip_mirrors_the_3d_pose(pose, rng):
+    pose3d = rng.normal(0, 300, (3, 17, 3)).astype(np.float32)
+    images = np.zeros((3, HEIGHT, WIDTH, 3), np.uint8)
+    _, _, mirrored = GeometricAugmenter(flip=1.0)(images, np.stack([pose] * 3), [1, 2], pose3d)
+    np.testing.assert_allclose(mirrored, pose3d[:, MIRROR] * [-1, 1, 1], rtol=1e-6)
+    _, _, same = GeometricAugmenter(flip=0.0)(images, np.stack([pose] * 3), [1, 2], pose3d)
+    np.testing.assert_array_equal(same, pose3d)
+
+
 @pytest.mark.parametrize("probability", [0.1, 0.5, 0.9])
 def test_flips_happen_with_their_probability(probability):
     images = np.zeros((4000, 1, 2, 3), np.uint8)

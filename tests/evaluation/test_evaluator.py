@@ -16,6 +16,7 @@ from pose_tf.data.sources import MPII
 from pose_tf.errors import UserError
 from pose_tf.evaluation import evaluator
 from pose_tf.evaluation.report import format_report
+from pose_tf.models import FeedForward
 from pose_tf.models.statistics import PoseStatistics, in_frame
 from pose_tf.synthetic.sample import render_sample
 from pose_tf.workdir import Workdir
@@ -213,3 +214,22 @@ def test_a_lifter_in_the_frame_of_the_line_of_sight_is_measured_in_it(tmp_path, 
     assert report["mean_pose"]["total"]["mpjpe"] > 20
     with pytest.raises(UserError, match="P pose 0: its hip is not in front of the camera"):
         evaluator.evaluate_poses(workdir, dataclasses.replace(poses, pose3d=pose3d - pose3d[:, :1]), flip_test=False)
+
+
+def test_detected_joints_are_lifted_with_their_confidences_and_true_ones_without(rng):
+    lifter = FeedForward(units=8, num_blocks=1, confidence=True)
+    statistics = PoseStatistics(np.zeros((17, 3), np.float32), np.full((17, 3), 100, np.float32))
+    workdir = types.SimpleNamespace(
+        path="W", load_best=lambda stage: lifter, statistics=lambda: statistics, config=lambda: None
+    )
+    pose2d, detected = rng.uniform(20, 230, (2, 3, 17, 2)).astype(np.float32)
+    confidence = rng.uniform(0, 1, (3, 17)).astype(np.float32)
+    inputs = {"detected_2d": np.dstack([detected / 128 - 1, confidence[..., None]])}
+    inputs["true_2d"] = np.dstack([pose2d / 128 - 1, np.ones((3, 17, 1), np.float32)])
+    for part, joints in inputs.items():  # the poses that the lifter predicts from one of both
+        pose3d = 100 * lifter(joints.reshape(3, 17, 3)).numpy()
+        poses = PoseSet(pose2d, pose3d, np.full(3, 8), np.full(3, -1), "P", detected, confidence)
+        report = evaluator.evaluate_poses(workdir, poses, flip_test=False)
+        errors = {name: report[name]["total"]["mpjpe"] for name in inputs}
+        assert errors.pop(part) == pytest.approx(0, abs=1e-3)
+        assert min(errors.values()) > 0.1

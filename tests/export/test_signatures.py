@@ -6,10 +6,12 @@ import tensorflow as tf
 
 from pose_tf.export.signatures import make_signatures
 from pose_tf.models import FeedForward, HRNet, PoseEstimator
+from pose_tf.models.decoding import Decoding
 from pose_tf.models.features import feature_channels
 from pose_tf.models.statistics import PoseStatistics
 from tests.export.inputs import BAD_BOXES, BOXES, GOOD, encode
 from tests.export.memory import memory_of_request, reports_memory
+from tests.export.models import set_random_weights
 
 
 def test_a_batch_may_hold_all_sizes_and_kinds(signatures):
@@ -69,6 +71,7 @@ def test_people_share_the_image(exported):
 def test_a_lifter_that_sees_the_image_is_in_the_graph_with_the_detectors_features(rng, precision):
     detector = HRNet(width=4, stem=4, modules=(0, 0, 1), blocks=1)
     lifter = FeedForward(units=8, num_blocks=1, confidence=True, features=feature_channels(detector))
+    set_random_weights(detector, rng)
     join = lifter.get_layer("features.join")
     join.kernel.assign(rng.normal(size=join.kernel.shape))
     statistics = PoseStatistics(np.zeros((17, 3), np.float32), np.full((17, 3), 100, np.float32))
@@ -80,3 +83,21 @@ def test_a_lifter_that_sees_the_image_is_in_the_graph_with_the_detectors_feature
     share = 1e-4 if precision == "float32" else 0.1
     for key, values in expected.items():
         np.testing.assert_allclose(found[key], values, atol=share * np.abs(values).max())
+
+
+def test_the_lifter_gets_the_confidences_of_detected_joints_and_ones_for_given_ones(rng):
+    detector = HRNet(width=4, stem=4, modules=(0, 0, 1), blocks=1)
+    lifter = FeedForward(units=8, num_blocks=1, confidence=True)
+    set_random_weights(detector, rng)
+    statistics = PoseStatistics(np.zeros((17, 3), np.float32), np.full((17, 3), 100, np.float32))
+    estimator = PoseEstimator(detector, lifter, statistics, decoding=Decoding(beta=20.0))
+    signatures = make_signatures(estimator)
+    found = signatures["images"](tf.constant(rng.integers(0, 256, (2, 256, 256, 3), np.uint8)))
+    joints = np.concatenate([found["pose2d"] / 128 - 1, np.asarray(found["confidence"])[..., None]], axis=-1)
+    assert np.ptp(joints[..., 2]) > 0.1
+    expected = 100 * lifter(joints)
+    np.testing.assert_allclose(found["pose3d"], expected - expected[:, :1], atol=0.05)
+    joints[..., 2] = 1
+    given, expected = signatures["lift"](found["pose2d"])["pose3d"], 100 * lifter(joints)
+    np.testing.assert_allclose(given, expected - expected[:, :1], atol=0.05)
+    assert np.abs(given - found["pose3d"]).max() > 1

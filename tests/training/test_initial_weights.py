@@ -66,10 +66,12 @@ def test_lifters_start_from_lifters(tmp_path):
     np.testing.assert_array_equal(model.get_layer("input.linear").kernel, source.get_layer("input.linear").kernel)
 
 
+@pytest.mark.parametrize("kind", ["workdir", "checkpoints"])
 @pytest.mark.parametrize("make", [FeedForward, SemGCN])
-def test_a_lifter_that_sees_the_image_keeps_its_own_layers_for_features(tmp_path, make):
+def test_a_lifter_that_sees_the_image_keeps_its_own_layers_for_features(tmp_path, make, kind):
     source, model = make(confidence=True), make(confidence=True, features=5)
-    assert load_initial_weights(model, save(source, tmp_path, "workdir")) == [
+    path = save(source, tmp_path, kind)
+    assert load_initial_weights(model, path) == [
         "features.linear",
         "features.bn",
         "features.join",
@@ -78,17 +80,19 @@ def test_a_lifter_that_sees_the_image_keeps_its_own_layers_for_features(tmp_path
     features = np.ones((2, 17, 5), np.float32)
     np.testing.assert_allclose(model([joints, features]), source(joints), rtol=1e-5, atol=1e-5)
     with pytest.raises(UserError, match="config.lifter_init_from=.* layer input.* has weights of shapes"):
-        load_initial_weights(make(), str(tmp_path), "config.lifter_init_from")
+        load_initial_weights(make(), save(source, tmp_path, "workdir"), "config.lifter_init_from")
 
 
-def test_each_stage_starts_from_its_part_of_a_run_that_trained_both(tmp_path):
-    lifter = FeedForward(units=8)
+@pytest.mark.parametrize("kind", ["workdir", "file", "checkpoint", "checkpoints"])
+@pytest.mark.parametrize("features", [0, 60])
+def test_each_stage_starts_from_its_part_of_a_run_that_trained_both(tmp_path, kind, features):
+    lifter = FeedForward(units=8, features=features)
     zeros, ones = np.zeros((17, 3), np.float32), np.ones((17, 3), np.float32)
     both = PoseEstimator(detector(), lifter, PoseStatistics(zeros, ones))
     both.build_from_config(None)
-    both.save(tmp_path / "best.keras")
-    for part, model in ((both.detector, detector()), (both.lifter, FeedForward(units=8))):
-        assert load_initial_weights(model, str(tmp_path)) == []
+    path = save(both, tmp_path, kind)
+    for part, model in ((both.detector, detector()), (both.lifter, FeedForward(units=8, features=features))):
+        assert load_initial_weights(model, path) == []
         for ours, theirs in zip(model.get_weights(), part.get_weights(), strict=True):
             np.testing.assert_array_equal(ours, theirs)
 

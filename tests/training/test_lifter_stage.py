@@ -71,10 +71,27 @@ def test_losses_of_a_known_error(config, arrays, kind):
     np.testing.assert_allclose(losses["loss"], [expected] * 4, rtol=2e-3)  # the distance is smooth at 0
 
 
+def test_losses_of_bones_are_added_with_their_factors(config):
+    config.bones.length, config.bones.symmetry, config.bones.direction = 2.0, 0.5, 3.0
+    stage = LifterStage(config, None)
+    batch = next(iter(stage.training_batches(0, Share())))
+    augmented = stage.augment(batch, [0, 0])
+    with_bones = stage.losses(augmented)
+    assert set(with_bones) == set(stage.loss_names) > {"bone_length", "bone_symmetry", "bone_direction"}
+    config.bones.length = config.bones.symmetry = config.bones.direction = 0.0
+    without = stage.losses(augmented)
+    assert set(without) == {"loss", "mpjpe"}
+    terms = [
+        factor * with_bones[f"bone_{name}"] for name, factor in (("length", 2), ("symmetry", 0.5), ("direction", 3))
+    ]
+    np.testing.assert_allclose(with_bones["loss"] - without["loss"], np.sum(terms, axis=0), rtol=1e-4)
+    assert min(float(tf.reduce_min(term)) for term in terms) > 0
+
+
 def test_validation_measures_the_error_on_the_held_out_subjects(stage, monkeypatch):
     relative = stage.validation.pose3d - stage.validation.pose3d[:, :1]
     relative[:, 3, 2] += 17 * 12
-    monkeypatch.setattr(stage, "_lift", lambda pose2d: tf.constant(relative, tf.float32))
+    monkeypatch.setattr(stage, "_lift", lambda pose2d, _: tf.constant(relative, tf.float32))
     errors = stage.validate()
     assert errors["mpjpe"] == pytest.approx(12, rel=1e-4)
     assert stage.validate(lambda: True) is None
@@ -108,7 +125,7 @@ def test_without_poses_and_records_it_is_told_what_to_give(config):
 
 def test_a_detectors_errors_are_added_to_the_2d_joints(config, tmp_path):
     path = str(tmp_path / "detections.npz")
-    place = np.full((1, 17, 2), 50, np.float32)
+    place = np.linspace(50, 200, 34, dtype=np.float32).reshape(1, 17, 2)
     confidence = np.linspace(0, 0.8, 17, dtype=np.float32)[None]
     np.savez(path, pose2d_crop=place, detected=place + np.float32([3, 0]), confidence=confidence)
     config.augment.errors, config.model.confidence = path, True
@@ -122,6 +139,15 @@ def test_a_detectors_errors_are_added_to_the_2d_joints(config, tmp_path):
     assert stage.model.input_shape == (None, 17, 3)
     assert np.isfinite(stage.losses((pose2d, given, pose3d))["loss"]).all()
     np.testing.assert_allclose(np.abs(pose2d - batch["pose2d_crop"]), np.tile([3, 0], (8, 17, 1)), atol=1e-4)
+    validated = []
+    stage._lift = lambda pose2d, confidence: (
+        validated.append((pose2d - stage.validation.pose2d_crop, confidence)) or tf.zeros([len(pose2d), 17, 3])
+    )
+    assert stage.validate() == stage.validate()
+    for error, given in validated:  # those of the detector, too, and the same each time
+        np.testing.assert_allclose(np.abs(error), np.tile([3, 0], (len(error), 17, 1)), atol=1e-4)
+        np.testing.assert_array_equal(given, validated[0][1])
+        assert np.ptp(given) > 0.5
     config.augment.errors = str(tmp_path / "nowhere.npz")
     with pytest.raises(UserError, match="nowhere.npz does not exist"):
         LifterStage(config, None)
@@ -151,7 +177,7 @@ def test_in_the_frame_of_the_line_of_sight_targets_and_errors_do_not_depend_on_w
     np.testing.assert_allclose(pose3d[:, 0, :2], 0, atol=1e-3)  # the hip is on the axis
     np.testing.assert_allclose(np.linalg.norm(pose3d, axis=-1), np.linalg.norm(batch["pose3d"], axis=-1), rtol=1e-5)
     target = seen[np.isin(arrays["subject"], [8])]
-    stage._lift = lambda pose2d: tf.constant(target - target[:, :1], tf.float32)
+    stage._lift = lambda pose2d, _: tf.constant(target - target[:, :1], tf.float32)
     assert stage.validate()["mpjpe"] == pytest.approx(0, abs=1e-3)
 
 

@@ -48,7 +48,10 @@ def test_the_defaults_have_every_key_that_has_a_rule_and_no_other(defaults, netw
             "config.data.mix.h36 is 0.0, but only these records have 3D poses",
         ),
         ({"decoding.method": "argmax", "loss.integral": 0.0, "loss.heatmap": 1.0}, "through which no loss reaches the"),
-        ({"train_detector": False}, "config.train_detector is False, but config.init_from names no detector"),
+        (
+            {"train_detector": False, "lifter_factor": 0.0},
+            "config.train_detector is False and config.lifter_factor 0.0",
+        ),
     ],
     ids=str,
 )
@@ -242,6 +245,11 @@ def test_a_number_out_of_its_range_is_named(stage, key, value):
             {"model.confidence": True},
             "config.model.confidence is True, but without config.augment.errors all joints have the confidence 1; set",
         ),
+        (
+            "sem_gcn",
+            {"augment.similar_errors": 16},
+            "config.augment.similar_errors is 16, but config.augment.errors names no file of a detector's errors; set",
+        ),
         ("feed_forward", {"occlusion": {}, "loss": "cubic"}, "config.loss is 'cubic'; it can be squared, distance"),
     ],
 )
@@ -328,7 +336,7 @@ def test_a_refused_resume_names_the_key_both_values_and_what_may_change():
         "runs/lifter contains a run with config.model.units = 32 (now 64): resume it with its own values, or "
         "use another directory. These may change: config.init_from, config.strategy, "
     )
-    assert str(caught.value).endswith("config.data.poses, config.augment.errors, config.occlusion.bank")
+    assert str(caught.value).endswith("config.train.checkpoints_kept, config.data.poses, config.augment.errors")
     with pytest.raises(UserError, match=r"subjects = \[8\] \(now \[1, 8\]\), config.loss = 'squared' \(now "):
         resume({}, {"seed": 1, "data.validation_subjects": (1, 8), "loss": "distance"})
 
