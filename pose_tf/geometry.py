@@ -99,6 +99,36 @@ def project(pose3d, intrinsics):
     return focal * pose3d[..., :2] / pose3d[..., 2:] + center
 
 
+def hip_position(pose3d, pose2d, intrinsics, weights):
+    """Position of the hip that brings the projections of a pose nearest to its 2D joints.
+
+    With the ray (x, y, 1) of a joint's pixel and the hip at T, T + pose3d is on the ray if T_x + pose3d_x =
+    x · (T_z + pose3d_z), and likewise for y: two linear equations per joint, solved by least squares.
+
+    Args:
+        pose3d: float [..., J, 3] mm, relative to the hip, in the camera's frame.
+        pose2d: float [..., J, 2]: the joints in pixels of the image.
+        intrinsics: float [..., 4]: fx, cx, fy, cy in pixels.
+        weights: float [..., J], at least 0: how much each joint counts, such as its confidence.
+
+    Returns:
+        float [..., 3] mm.
+    """
+    rays = (pose2d - intrinsics[..., None, 1::2]) / intrinsics[..., None, 0::2]
+    weights = tf.maximum(weights, 1e-6)[..., None]
+    weights /= tf.reduce_sum(weights, axis=-2, keepdims=True)
+
+    def mean(values):
+        return tf.reduce_sum(weights * values, axis=-2)
+
+    # For each T_z, the best T_x and T_y are means; what remains is one equation for T_z.
+    shift = rays * pose3d[..., 2:] - pose3d[..., :2]  # = T_xy − ray · T_z
+    mean_ray, mean_shift = mean(rays), mean(shift)
+    spread = rays - mean_ray[..., None, :]
+    depth = -tf.reduce_sum(mean(spread * shift), axis=-1) / tf.reduce_sum(mean(spread**2), axis=-1)
+    return tf.concat([mean_shift + mean_ray * depth[..., None], depth[..., None]], axis=-1)
+
+
 def looking_at(point):
     """Rotation from the frame of a camera to that of a camera at the same place that looks at a point, without roll.
 

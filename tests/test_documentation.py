@@ -241,16 +241,17 @@ def in_a_folder_with_a_photo(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-def test_the_python_of_the_readme_runs(exported, in_a_folder_with_a_photo, monkeypatch):
+def test_the_python_of_the_readme_and_of_prediction_runs(exported, in_a_folder_with_a_photo, monkeypatch):
     pathlib.Path("quickstart").mkdir()
     pathlib.Path("quickstart/model").symlink_to(pathlib.Path(exported).parent)
     monkeypatch.setattr("pose_tf.predict.model.find_people", lambda image, _: (np.float32([[200, 100, 90, 200]]), [1]))
     names = {}
-    exec(python_of(ROOT / "README.md"), names)
-    person = names["person"]
-    assert [part.shape for part in (person.box, person.pose2d, person.pose3d, person.confidence)] == [
-        *((4,), (17, 2), (17, 3), (17,))
-    ]
+    for document in (ROOT / "README.md", ROOT / "docs" / "predict.md"):
+        exec(python_of(document), names)
+        person = names.pop("person")
+        assert [part.shape for part in (person.box, person.pose2d, person.pose3d, person.confidence)] == [
+            *((4,), (17, 2), (17, 3), (17,))
+        ]
 
 
 def test_the_python_for_a_server_runs(exported, in_a_folder_with_a_photo):

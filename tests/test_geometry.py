@@ -109,6 +109,29 @@ def test_projection_then_crop_is_the_projection_of_a_camera(rng, leading):
 
 
 @LEADING
+def test_the_hip_of_an_exact_projection_is_found(rng, leading):
+    pose3d = poses_before_a_camera(rng, leading)
+    intrinsics = np.broadcast_to([1150.0, 512, 1140, 508], (*leading, 4))
+    pixels = pose3d[..., :2] / pose3d[..., 2:] * [1150, 1140] + [512, 508]
+    weights = rng.uniform(0, 1, (*leading, 17))
+    found = geometry.hip_position(pose3d - pose3d[..., :1, :], pixels, intrinsics, weights)
+    np.testing.assert_allclose(found, pose3d[..., 0, :], rtol=1e-6)
+
+
+def test_the_hip_is_where_the_weighted_squared_distances_from_the_rays_are_least(rng):
+    pose3d = poses_before_a_camera(rng, ())
+    relative, weights = pose3d - pose3d[0], rng.uniform(0.1, 1, 17)
+    rays = pose3d[:, :2] / pose3d[:, 2:] + rng.normal(0, 0.01, (17, 2))
+    found = geometry.hip_position(relative, rays, np.array([1.0, 0, 1, 0]), weights).numpy()
+    rows, values = [], []
+    for (x, y), (px, py, pz), weight in zip(rays, relative, weights):
+        for row, value in (([1, 0, -x], x * pz - px), ([0, 1, -y], y * pz - py)):
+            rows.append(np.sqrt(weight) * np.array(row))
+            values.append(np.sqrt(weight) * value)
+    np.testing.assert_allclose(found, np.linalg.lstsq(np.array(rows), np.array(values), rcond=None)[0], rtol=1e-6)
+
+
+@LEADING
 def test_hip_relative_moves_joint_0_to_the_origin(rng, leading):
     pose = rng.normal(size=(*leading, 17, 3))
     relative = geometry.hip_relative(pose)

@@ -155,7 +155,7 @@ def person(number, x, y, size):
     steps = np.linspace(0, size, 17)
     pose2d = np.stack([x + steps, y + steps], axis=1)
     pose3d = np.stack([steps, 10 * steps, -steps], axis=1)
-    return Person(np.float32([x, y, size, size]), pose2d, pose3d, np.ones(17), number)
+    return Person(np.float32([x, y, size, size]), pose2d, pose3d, np.ones(17), number, np.float32([0, 0, 4000]))
 
 
 def test_people_are_drawn_where_they_are_even_in_wide_pictures():

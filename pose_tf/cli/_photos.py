@@ -24,6 +24,16 @@ _SMOOTH = flags.DEFINE_bool("smooth", True, "Smooth the poses of a video over ti
 _MAX_FRAMES = flags.DEFINE_integer(
     "max_frames", 0, "Maximum number of frames of a video or camera; 0: all.", lower_bound=0
 )
+_INTRINSICS = flags.DEFINE_list(
+    "intrinsics", None, "The camera: fx,cx,fy,cy in pixels of the upright image. Default: see --fov."
+)
+_FOV = flags.DEFINE_float(
+    "fov",
+    None,
+    "Angle in degrees that the longer side of the image covers. Default: the focal length in a photo's EXIF data, else "
+    "55.",
+)
+_HEIGHT = flags.DEFINE_float("height", None, "Height of the people in meters, which fixes the scale of their poses.")
 _OUTPUTS = flags.DEFINE_list("outputs", "overlay,views,page,json,csv,npz", "Results to write.")
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 8, "Photos, and people, per batch.", lower_bound=1)
 
@@ -36,6 +46,7 @@ def require_input() -> None:
 
 def options():
     """The flags as `Options`, checked before a model is loaded."""
+    from pose_tf.predict.camera import CameraOptions
     from pose_tf.predict.people import GivenBoxes
     from pose_tf.predict.predictor import Options
 
@@ -43,6 +54,10 @@ def options():
         raise UserError("give one of --box and --boxes")
     with argument("--boxes" if _BOX.value is None else "--box"):
         given = GivenBoxes(_BOX.value, _BOXES.value)
+    try:
+        intrinsics = None if _INTRINSICS.value is None else tuple(map(float, _INTRINSICS.value))
+    except ValueError:
+        raise UserError(f"--intrinsics={','.join(_INTRINSICS.value)} must be fx,cx,fy,cy in pixels") from None
     return Options(
         _OUTPUT_DIR.value,
         given,
@@ -51,4 +66,5 @@ def options():
         batch_size=_BATCH_SIZE.value,
         smooth=_SMOOTH.value,
         max_frames=_MAX_FRAMES.value,
+        camera=CameraOptions(intrinsics, _FOV.value, _HEIGHT.value),
     )

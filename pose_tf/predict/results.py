@@ -11,8 +11,12 @@ from typing import NamedTuple
 import numpy as np
 
 from pose_tf import files, images, skeleton
+from pose_tf.predict.camera import Camera
 
-COLUMNS = ("frame", "time_s", "person", "joint", "x_px", "y_px", "x_mm", "y_mm", "z_mm", "confidence")
+COLUMNS = (
+    *("frame", "time_s", "person", "joint", "x_px", "y_px", "x_mm", "y_mm", "z_mm", "confidence"),
+    *("camera_x_mm", "camera_y_mm", "camera_z_mm"),
+)
 _SOFTWARE = b"tEXtSoftware\0pose_tf"
 PNG_MARK = struct.pack(">I", len(_SOFTWARE) - 4) + _SOFTWARE + struct.pack(">I", zlib.crc32(_SOFTWARE))
 """First chunk after the header of PNG files that `predict` writes. It recognizes its own files by this chunk."""
@@ -20,7 +24,7 @@ VIDEO_MARK = struct.pack(">I4s7s", 15, b"free", b"pose_tf")
 """Last box of MP4 files that `predict` writes, for the same purpose. Players skip it."""
 BEGINNINGS = (
     b'{"source": ',
-    ",".join(COLUMNS).encode(),
+    ",".join(COLUMNS[:10]).encode(),  # earlier versions had only these columns
     b'<!doctype html>\n<html lang="en">\n<head>\n<meta name="generator" content="pose_tf">\n',
 )
 """First bytes of the JSON, CSV and HTML files that `predict` writes, for the same purpose."""
@@ -36,6 +40,8 @@ class Person:
         pose3d: float32 [17, 3] mm, relative to the hip; x right, y down, z away from the camera.
         confidence: float32 [17] in 0…1.
         number: number of the person, from 1; the same in all frames of a video.
+        root3d: float32 [3] mm: position of the hip in the frame of the camera, so that `root3d + pose3d` are the joints
+            of all people in one space. As good as what is known of the camera; NaN if all joints are in one place.
     """
 
     box: np.ndarray
@@ -43,6 +49,7 @@ class Person:
     pose3d: np.ndarray
     confidence: np.ndarray
     number: int
+    root3d: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,6 +74,7 @@ class Poses:
         width: width of the frames in pixels.
         height: height of the frames in pixels.
         fps: frames per second, on average if the rate varies; None for a photo.
+        camera: the camera of the file.
         frames: the frames in order; one for a photo.
     """
 
@@ -74,6 +82,7 @@ class Poses:
     width: int
     height: int
     fps: float | None
+    camera: Camera
     frames: list[Frame] = dataclasses.field(default_factory=list)
 
 
@@ -115,6 +124,7 @@ def header_json(poses: Poses) -> dict:
         "width": poses.width,
         "height": poses.height,
         "fps": poses.fps,
+        "camera": {"intrinsics_px": np.round(poses.camera.intrinsics, 3).tolist(), "from": poses.camera.origin},
         "joints": skeleton.H36M.joints,
         "bones": skeleton.H36M.bones,
     }
@@ -132,6 +142,7 @@ def frame_json(number: int, frame: Frame, digits: Digits) -> dict:
                 "pose2d_px": [_rounded(joint, digits.pose2d_px) for joint in person.pose2d],
                 "pose3d_mm": [_rounded(joint, digits.pose3d_mm) for joint in person.pose3d],
                 "confidence": _rounded(np.nan_to_num(person.confidence), digits.confidence),
+                "root3d_mm": _rounded(person.root3d, digits.pose3d_mm),
             }
             for person in frame.people
         ],
@@ -153,7 +164,8 @@ def write_json(path: str, poses: Poses) -> None:
 
 
 def write_csv(path: str, poses: Poses) -> None:
-    """Writes a CSV file with one line per joint: frame, time, person, joint, pixels, mm, confidence (see `COLUMNS`)."""
+    """Writes a CSV file with one line per joint: frame, time, person, joint, pixels, mm relative to the hip,
+    confidence, and mm in the frame of the camera (see `COLUMNS`)."""
     with files.replacing(path) as temporary, open(temporary, "w", newline="") as file:
         table = csv.writer(file)
         table.writerow(COLUMNS)
@@ -163,6 +175,7 @@ def write_csv(path: str, poses: Poses) -> None:
                     skeleton.H36M.joints, person.pose2d, person.pose3d, person.confidence, strict=True
                 ):
                     numbers = [*(f"{value:.2f}" for value in (*px, *mm)), f"{confidence:.3f}"]
+                    numbers += [f"{value:.2f}" for value in mm + person.root3d]
                     table.writerow([number, f"{frame.time:.4f}", person.number, joint, *numbers])
 
 
@@ -170,7 +183,7 @@ def write_npz(path: str, poses: Poses) -> None:
     """Writes an .npz file of arrays over the N poses of all frames.
 
     frame [N], time_s [N], person [N], box_px [N, 4], pose2d_px [N, 17, 2], pose3d_mm [N, 17, 3], confidence [N, 17],
-    and joints [17], their names.
+    root3d_mm [N, 3], joints [17], their names, and intrinsics_px [4]: fx, cx, fy, cy.
     """
     rows = [(number, frame.time, person) for number, frame in enumerate(poses.frames) for person in frame.people]
     people = [person for *_, person in rows]
@@ -183,6 +196,8 @@ def write_npz(path: str, poses: Poses) -> None:
         "pose2d_px": np.float32([person.pose2d for person in people]).reshape(-1, joints, 2),
         "pose3d_mm": np.float32([person.pose3d for person in people]).reshape(-1, joints, 3),
         "confidence": np.float32([person.confidence for person in people]).reshape(-1, joints),
+        "root3d_mm": np.float32([person.root3d for person in people]).reshape(-1, 3),
         "joints": np.array(skeleton.H36M.joints),
+        "intrinsics_px": np.float32(poses.camera.intrinsics),
     }
     files.write_npz(path, compress=True, **arrays)

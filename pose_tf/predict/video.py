@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
+from pose_tf.predict.camera import CameraOptions
 from pose_tf.predict.media import MediaError, Video
 from pose_tf.predict.people import fitted, is_around
 from pose_tf.predict.results import Frame
@@ -80,13 +81,14 @@ class PeopleInVideo:
 
 
 def estimate_frames(
-    model, followed: PeopleInVideo, smooth: bool, batch_size: int
+    model, followed: PeopleInVideo, options: CameraOptions, smooth: bool, batch_size: int
 ) -> Iterator[tuple[Frame, np.ndarray]]:
     """Estimates the poses of all people in each frame.
 
     Args:
         model: a `PoseModel`.
         followed: the frames and their people.
+        options: what is known of the camera.
         smooth: smooth the poses over time.
         batch_size: number of people per call of the model.
 
@@ -99,9 +101,10 @@ def estimate_frames(
     """
     smoother = PoseSmoother() if smooth else None
     video, count, before = followed.video, 0, {}
+    camera = options.camera(video.width, video.height)
     for time, image, boxes in followed:
         boxes = {key: _nearer(before.get(key), box) for key, box in boxes.items()}
-        (people,) = model.estimate([(image, list(boxes.values()))], batch_size)
+        (people,) = model.estimate([(image, list(boxes.values()))], [camera], options.height, batch_size)
         people = [dataclasses.replace(person, number=key) for key, person in zip(boxes, people, strict=True)]
         before = {person.number: fitted(person.box, person.pose2d, person.confidence) for person in people}
         if smoother:
@@ -121,5 +124,5 @@ def _nearer(joints, tracked):
 
 
 def _smoothed(person, time, smoother):
-    pose2d, pose3d = smoother(person.number, person.box, person.pose2d, person.pose3d, time)
-    return dataclasses.replace(person, pose2d=pose2d, pose3d=pose3d)
+    pose2d, pose3d, root3d = smoother(person.number, person.box, person.pose2d, person.pose3d, person.root3d, time)
+    return dataclasses.replace(person, pose2d=pose2d, pose3d=pose3d, root3d=root3d)

@@ -27,7 +27,8 @@ class Stage(Protocol):
         validation_metric: the error of `validate` that selects the best weights: lowest is best.
         counters: entries of a batch that are reported as sums instead of means.
         shards: paths of the records that training and validation read, for error messages.
-        statistics: mean and standard deviation of the training poses in mm, saved with the run; None for a detector alone.
+        statistics: mean and standard deviation of the training poses in mm, saved with the run; None for a detector
+            alone.
     """
 
     model: tf.keras.Model

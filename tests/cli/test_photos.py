@@ -19,6 +19,7 @@ from pose_tf.cli import _photos
 def main():
     options = dict(vars(_photos.options()))
     given = options.pop("given")
+    options["camera"] = vars(options["camera"])
     boxes = [given(f"in/{{name}}.jpg", 60, 40) for name in "ab"]
     print(options | {{"boxes": [box if box is None else box.tolist() for box in boxes]}})
 
@@ -42,11 +43,13 @@ def options(tmp_path):
 def test_without_flags_people_are_searched_and_the_options_are_those_of_the_library(options):
     expected = dict(vars(Options("out")))
     del expected["given"]
+    expected["camera"] = {"intrinsics": None, "fov": None, "height": None}
     assert options() == expected | {"boxes": [None, None]}
 
 
 def test_every_flag_sets_its_option(options):
     flags = ("--min_score=0.5", "--nosmooth", "--max_frames=7", "--outputs=csv,npz", "--batch_size=3")
+    flags = (*flags, "--intrinsics=500,320,510,240", "--height=1.78")
     assert options(*flags, "--box=1,2,30,20") == {
         "output_dir": "out",
         "min_score": 0.5,
@@ -54,8 +57,23 @@ def test_every_flag_sets_its_option(options):
         "batch_size": 3,
         "smooth": False,
         "max_frames": 7,
+        "camera": {"intrinsics": (500, 320, 510, 240), "fov": None, "height": 1.78},
         "boxes": [[[1, 2, 30, 20]]] * 2,
     }
+    assert options("--fov=60")["camera"] == {"intrinsics": None, "fov": 60, "height": None}
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--intrinsics=500,320,510"], "intrinsics must be fx,cx,fy,cy in pixels, with focal lengths above 0"),
+        (["--intrinsics=500,320,x,240"], "--intrinsics=500,320,x,240 must be fx,cx,fy,cy in pixels"),
+        (["--intrinsics=500,320,510,240", "--fov=55"], "give one of intrinsics and fov"),
+        (["--height=178"], "height is 178; it must be 0.3 to 3 meters"),
+    ],
+)
+def test_impossible_cameras_are_refused(options, flags, message):
+    assert options(*flags) == f"error: {message}\n"
 
 
 def test_boxes_are_the_whole_image_or_those_of_a_file(options, tmp_path):

@@ -182,6 +182,7 @@ def test_the_same_objects_are_pasted_in_every_evaluation(tmp_path):
             "pose2d": pose2d,
             "pose3d": tf.zeros([len(images), 17, 3]),
             "lifted": tf.zeros([len(images), 17, 3]),
+            "confidence": tf.ones([len(images), 17]),
         },
         statistics=PoseStatistics(np.zeros((17, 3), np.float32), np.ones((17, 3), np.float32)),
     )
@@ -233,3 +234,27 @@ def test_detected_joints_are_lifted_with_their_confidences_and_true_ones_without
         errors = {name: report[name]["total"]["mpjpe"] for name in inputs}
         assert errors.pop(part) == pytest.approx(0, abs=1e-3)
         assert min(errors.values()) > 0.1
+
+
+@pytest.mark.parametrize("frame", ["camera", "sight"])
+def test_distances_from_the_camera_are_measured(tmp_path, frame):
+    """A model whose poses are exact has no error; one whose poses are a tenth too large sees people a tenth too far."""
+    samples = [render_sample(0, number, 8) for number in range(3)]
+    records.write(f"{tmp_path}/h36/a", samples, records.H36M)
+    by_image = {sample["image"].tobytes(): np.float32(in_frame(sample["pose3d"], frame)) for sample in samples}
+
+    def lookup(images):
+        return np.stack([by_image[image.tobytes()] for image in images])
+
+    def call(images, pose2d):
+        pose3d = tf.ensure_shape(tf.numpy_function(lookup, [images], tf.float32), [None, 17, 3])
+        pose3d -= pose3d[:, :1]
+        confidence = tf.ones_like(pose3d[..., 0])
+        return {"pose2d": pose2d, "pose3d": 1.1 * pose3d, "lifted": pose3d, "confidence": confidence}
+
+    statistics = PoseStatistics(np.zeros((17, 3), np.float32), np.ones((17, 3), np.float32), frame=frame)
+    estimator = types.SimpleNamespace(call=call, statistics=statistics)
+    report, _ = evaluator.evaluate_images(estimator, str(tmp_path), [8], 2)
+    assert report["depth"]["true_2d"] == pytest.approx(0, abs=2e-3)
+    assert report["depth"]["detected_2d"] == pytest.approx(0.1, abs=5e-3)
+    assert "distance from the camera, median error: detected 2D 10." in format_report(report)

@@ -7,12 +7,15 @@ import pytest
 
 from pose_tf.errors import UserError
 from pose_tf.predict import outputs
+from pose_tf.predict.camera import CameraOptions
 from pose_tf.predict.media import MediaError
 from pose_tf.predict.people import GivenBoxes
 from pose_tf.predict.predictor import Options, predict
 from pose_tf.predict.results import Poses, write_json
 from tests.predict.marks import MARKS, marked, write_photo
 from tests.predict.matroska import write_matroska
+
+CAMERA = CameraOptions().camera(400, 240)
 
 
 def results_of(names, tmp_path):
@@ -153,7 +156,7 @@ def test_a_path_that_is_not_utf_8_is_told_with_escapes():
 
 
 def test_a_link_to_an_input_is_not_replaced(tmp_path):
-    write_json(f"{tmp_path}/a.json", Poses("a.jpg", 64, 48, None, []))  # a result, which could be replaced
+    write_json(f"{tmp_path}/a.json", Poses("a.jpg", 64, 48, None, CAMERA, []))  # a result, which could be replaced
     (tmp_path / "b.json").symlink_to(tmp_path / "a.json")
     outputs.check_results("b.jpg", {"json": f"{tmp_path}/b.json"}, set())
     with pytest.raises(MediaError, match=f"^b.jpg: results would replace {tmp_path}/b.json; choose another output dir"):

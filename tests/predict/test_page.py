@@ -11,8 +11,11 @@ import numpy as np
 import pytest
 
 from pose_tf.errors import UserError
+from pose_tf.predict.camera import CameraOptions
 from pose_tf.predict.page import write_page
 from pose_tf.predict.results import Frame, Person, Poses
+
+CAMERA = CameraOptions().camera(400, 240)
 
 JOINTS_2D = [[150, 120], [130, 120], [130, 160], [130, 200], [170, 120], [170, 160], [170, 200], [150, 95], [150, 70]]
 JOINTS_2D += [[150, 60], [150, 40], [175, 70], [190, 95], [200, 115], [125, 70], [110, 95], [100, 115]]
@@ -22,15 +25,29 @@ def person(number=1, x=0.0, confidence=0.9):
     """A person 160 px tall who faces the camera, with the hip at (150 + x, 120)."""
     pose2d = np.float32(JOINTS_2D) + np.float32([x, 0])
     pose3d = np.concatenate([(pose2d - pose2d[0]) * 10, np.zeros([17, 1])], -1)
-    return Person(np.float32([100 + x, 40, 100, 160]), pose2d, pose3d, np.full(17, confidence, np.float32), number)
+    return Person(
+        np.float32([100 + x, 40, 100, 160]),
+        pose2d,
+        pose3d,
+        np.full(17, confidence, np.float32),
+        number,
+        np.float32([0, 0, 4000]),
+    )
 
 
 def photo(*people, source="photo.jpg"):
-    return Poses(source, 400, 240, None, (Frame(0.0, people),))
+    return Poses(source, 400, 240, None, CAMERA, (Frame(0.0, people),))
 
 
 def video(*frames):
-    return Poses("videos/street.mp4", 400, 240, 25.0, tuple(Frame(i / 25, people) for i, people in enumerate(frames)))
+    return Poses(
+        "videos/street.mp4",
+        400,
+        240,
+        25.0,
+        CAMERA,
+        tuple(Frame(i / 25, people) for i, people in enumerate(frames)),
+    )
 
 
 def jpeg(red, green, blue):

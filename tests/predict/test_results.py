@@ -6,17 +6,21 @@ import json
 import numpy as np
 import pytest
 
-from pose_tf.predict.results import Frame, Person, Poses, write_csv, write_json, write_npz
+from pose_tf.predict.camera import Camera
+from pose_tf.predict.results import Frame, Person, Poses, is_result, write_csv, write_json, write_npz
+
+CAMERA = Camera((600.0, 319.5, 610.0, 239.5), "exif")
+ROOT = np.float32([100, -50, 4000])
 
 
 @pytest.fixture
 def poses(rng):
     def person(number):
         pose2d, pose3d = rng.normal(100, 50, (17, 2)), rng.normal(0, 300, (17, 3))
-        return Person(np.float32([1, 2, 30.5, 40]), pose2d, pose3d, rng.uniform(0, 1, 17), number)
+        return Person(np.float32([1, 2, 30.5, 40]), pose2d, pose3d, rng.uniform(0, 1, 17), number, ROOT)
 
     frames = Frame(0.0, (person(1), person(2))), Frame(0.04, ()), Frame(0.08, (person(2),))
-    return Poses('videos/a "walk".mp4', 640, 480, 25.0, frames)
+    return Poses('videos/a "walk".mp4', 640, 480, 25.0, CAMERA, frames)
 
 
 EVERYONE = [(0, 0.0, 1), (0, 0.0, 2), (2, 0.08, 2)]
@@ -32,6 +36,7 @@ def test_json_has_everything(poses, tmp_path):
     assert len(text.splitlines()) == 1 + 3 + 1  # each frame has its own
     found = json.loads(text)
     assert [found[key] for key in ("source", "width", "height", "fps")] == ['videos/a "walk".mp4', 640, 480, 25.0]
+    assert found["camera"] == {"intrinsics_px": [600.0, 319.5, 610.0, 239.5], "from": "exif"}
     assert found["joints"][:2] == ["Hip", "RHip"] and found["bones"][0] == [1, 0]
     assert [frame["frame"] for frame in found["frames"]] == [0, 1, 2]
     rows = [(frame["frame"], frame["time_s"], person) for frame in found["frames"] for person in frame["people"]]
@@ -41,6 +46,7 @@ def test_json_has_everything(poses, tmp_path):
         np.testing.assert_allclose(read["pose2d_px"], person.pose2d, atol=1e-3)
         np.testing.assert_allclose(read["pose3d_mm"], person.pose3d, atol=1e-3)
         np.testing.assert_allclose(read["confidence"], person.confidence, atol=1e-4)
+        assert read["root3d_mm"] == [100.0, -50.0, 4000.0]
 
 
 def test_csv_has_a_line_for_each_joint(poses, tmp_path):
@@ -53,6 +59,8 @@ def test_csv_has_a_line_for_each_joint(poses, tmp_path):
     numbers = [[float(row[key]) for key in ("x_px", "y_px", "x_mm", "y_mm", "z_mm")] for row in rows]
     expected = np.concatenate([np.hstack([person.pose2d, person.pose3d]) for person in people_of(poses)])
     np.testing.assert_allclose(numbers, expected, atol=0.006)
+    places = [[float(row[f"camera_{axis}_mm"]) for axis in "xyz"] for row in rows]
+    np.testing.assert_allclose(places, expected[:, 2:] + [100, -50, 4000], atol=0.006)
 
 
 def test_npz_holds_arrays_over_people(poses, tmp_path):
@@ -62,14 +70,22 @@ def test_npz_holds_arrays_over_people(poses, tmp_path):
         np.testing.assert_allclose(found["pose2d_px"], [person.pose2d for person in people_of(poses)], rtol=1e-6)
         np.testing.assert_allclose(found["pose3d_mm"], [person.pose3d for person in people_of(poses)], rtol=1e-6)
         np.testing.assert_allclose(found["confidence"], [person.confidence for person in people_of(poses)], rtol=1e-6)
+        np.testing.assert_allclose(found["root3d_mm"], [[100, -50, 4000]] * 3)
+        np.testing.assert_allclose(found["intrinsics_px"], [600, 319.5, 610, 239.5])
         assert found["box_px"].shape == (3, 4) and found["joints"][0] == "Hip"
 
 
 def test_nobody_is_no_error(tmp_path):
-    nobody = Poses("a.jpg", 64, 48, None, (Frame(0.0, ()),))
+    nobody = Poses("a.jpg", 64, 48, None, CAMERA, (Frame(0.0, ()),))
     for write, name in ((write_json, "json"), (write_csv, "csv"), (write_npz, "npz")):
         write(f"{tmp_path}/a.{name}", nobody)
     assert json.loads((tmp_path / "a.json").read_text())["frames"] == [{"frame": 0, "time_s": 0.0, "people": []}]
     assert len((tmp_path / "a.csv").read_text().splitlines()) == 1
     with np.load(tmp_path / "a.npz") as found:
         assert found["pose2d_px"].shape == (0, 17, 2) and found["pose3d_mm"].shape == (0, 17, 3)
+        assert found["root3d_mm"].shape == (0, 3)
+
+
+def test_tables_of_earlier_versions_are_results_too(tmp_path):
+    (tmp_path / "a.csv").write_text("frame,time_s,person,joint,x_px,y_px,x_mm,y_mm,z_mm,confidence\r\n")
+    assert is_result(str(tmp_path / "a.csv"))

@@ -137,20 +137,33 @@ def test_each_person_is_smoothed_alone():
     smoother = PoseSmoother()
     box = np.float32([0, 0, 50, 100])
     pose = np.ones((17, 2)), np.ones((17, 3))
-    smoother(1, box, *pose, 0.0)
+    root3d = np.ones(3)
+    smoother(1, box, *pose, root3d, 0.0)
     for number, expected in ((1, False), (2, True)):
-        pose2d, pose3d = smoother(number, box, 3 * pose[0], 3 * pose[1], 0.1)
-        assert np.allclose(pose2d, 3) == np.allclose(pose3d, 3) == expected
+        smoothed = smoother(number, box, 3 * pose[0], 3 * pose[1], 3 * root3d, 0.1)
+        assert [np.allclose(values, 3) for values in smoothed] == [expected] * 3
 
 
 def test_joints_in_2d_are_smoothed_in_units_of_the_box_and_in_3d_in_mm(rng):
     smoother, walk = PoseSmoother(), np.cumsum(rng.normal(0, 5, (20, 17, 2)), axis=0)
     for i, pose2d in enumerate(walk):
-        small, _ = smoother(1, np.float32([0, 0, 50, 100]), pose2d, np.zeros((17, 3)), i / FPS)
-        large, _ = smoother(2, np.float32([0, 0, 400, 10]), 4 * pose2d, np.zeros((17, 3)), i / FPS)
+        others = np.zeros((17, 3)), np.zeros(3)
+        small, *_ = smoother(1, np.float32([0, 0, 50, 100]), pose2d, *others, i / FPS)
+        large, *_ = smoother(2, np.float32([0, 0, 400, 10]), 4 * pose2d, *others, i / FPS)
         np.testing.assert_allclose(large, 4 * small, atol=1e-9)
     filtered, alone = PoseSmoother(), OneEuroFilter(1.0, 0.005)  # 6 Hz at 1000 mm/s
     for i in range(20):
         pose3d = np.full((17, 3), 1000 * i / FPS)
-        _, found = filtered(1, np.float32([0, 0, 50, 100]), walk[i], pose3d, i / FPS)
+        _, found, _ = filtered(1, np.float32([0, 0, 50, 100]), walk[i], pose3d, np.zeros(3), i / FPS)
         np.testing.assert_allclose(found, alone(pose3d, i / FPS))
+
+
+def test_distances_are_smoothed_more_than_joints(rng):
+    """Noise of 100 mm around a person who stands still: less than half of it remains."""
+    smoother, places = PoseSmoother(), []
+    for i in range(100):
+        root3d = rng.normal([0, 0, 4000], 100)
+        places.append(
+            smoother(1, np.float32([0, 0, 50, 100]), np.zeros((17, 2)), np.zeros((17, 3)), root3d, i / FPS)[2]
+        )
+    assert np.std(places[50:], axis=0).max() < 50

@@ -10,8 +10,11 @@ import numpy as np
 import pytest
 
 from pose_tf.predict import writers
+from pose_tf.predict.camera import CameraOptions
 from pose_tf.predict.media import Video
 from pose_tf.predict.results import Frame, Person, Poses, is_result
+
+CAMERA = CameraOptions().camera(400, 240)
 
 LEVELS = (40, 120, 200)
 
@@ -20,7 +23,14 @@ def person(number=1):
     """Someone whose joints lie between (20, 20) and (60, 60)."""
     rng = np.random.default_rng(number)
     pose2d, pose3d = rng.uniform(20, 60, (17, 2)), rng.normal(0, 300, (17, 3))
-    return Person(np.float32([20, 20, 40, 40]), np.float32(pose2d), np.float32(pose3d), np.ones(17, np.float32), number)
+    return Person(
+        np.float32([20, 20, 40, 40]),
+        np.float32(pose2d),
+        np.float32(pose3d),
+        np.ones(17, np.float32),
+        number,
+        np.float32([0, 0, 4000]),
+    )
 
 
 def image(level):
@@ -33,7 +43,7 @@ SOMEBODY = (person(),)
 def write(folder, made, count, people=SOMEBODY):
     """Writes frames of rising gray levels 10 times a second; returns the files by output."""
     paths = {output: f"{folder}/a.{output}" for output in made}
-    poses = Poses("a.jpg", 100, 80, 10.0, [])
+    poses = Poses("a.jpg", 100, 80, 10.0, CAMERA, [])
     with writers.writing(made, paths, poses) as add:
         for number in range(count):
             add(image(LEVELS[number % 3]), Frame(number / 10, people))
@@ -64,14 +74,14 @@ def test_without_people_the_overlay_is_the_photo(tmp_path):
 
 
 def test_only_the_files_that_are_asked_for_are_written(tmp_path):
-    with writers.writing(writers.WRITERS, {"csv": f"{tmp_path}/a.csv"}, Poses("a", 100, 80, None, [])) as add:
+    with writers.writing(writers.WRITERS, {"csv": f"{tmp_path}/a.csv"}, Poses("a", 100, 80, None, CAMERA, [])) as add:
         add(image(0), Frame(0.0, SOMEBODY))
     assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
 
 
 def test_an_overlay_of_a_video_has_every_frame_with_a_skeleton(tmp_path):
     path = f"{tmp_path}/a.mp4"
-    with writers.video_overlay(10.0)(path, Poses("a.avi", 100, 80, 10.0, [])) as add:
+    with writers.video_overlay(10.0)(path, Poses("a.avi", 100, 80, 10.0, CAMERA, [])) as add:
         for number, level in enumerate(LEVELS):
             add(image(level), Frame(number / 10, SOMEBODY if number else ()))
     times, images = zip(*Video(path))
@@ -83,7 +93,7 @@ def test_an_overlay_of_a_video_has_every_frame_with_a_skeleton(tmp_path):
 
 
 def test_views_of_a_video_are_those_of_at_most_six_frames_with_people(tmp_path):
-    with writers.video_views(f"{tmp_path}/a.png", Poses("a", 100, 80, 10.0, [])) as add:
+    with writers.video_views(f"{tmp_path}/a.png", Poses("a", 100, 80, 10.0, CAMERA, [])) as add:
         for number in range(20):
             add(image(60), Frame(number / 10, SOMEBODY if number % 2 else ()))
     sheet = cv2.imread(f"{tmp_path}/a.png")
@@ -91,7 +101,7 @@ def test_views_of_a_video_are_those_of_at_most_six_frames_with_people(tmp_path):
 
 
 def test_views_of_a_video_without_people_are_no_file(tmp_path):
-    with writers.video_views(f"{tmp_path}/a.png", Poses("a", 100, 80, 10.0, [])) as add:
+    with writers.video_views(f"{tmp_path}/a.png", Poses("a", 100, 80, 10.0, CAMERA, [])) as add:
         add(image(60), Frame(0.0, ()))
     assert not list(tmp_path.iterdir())
 
@@ -114,7 +124,7 @@ def test_a_page_has_small_images_of_a_limited_number_of_frames(tmp_path, monkeyp
 def test_a_failure_leaves_nothing(tmp_path, made):
     with pytest.raises(RuntimeError):
         paths = {output: f"{tmp_path}/a.{output}" for output in made} | {"overlay": f"{tmp_path}/a.mp4"}
-        with writers.writing(made, paths, Poses("a", 100, 80, 10.0, [])) as add:
+        with writers.writing(made, paths, Poses("a", 100, 80, 10.0, CAMERA, [])) as add:
             add(image(60), Frame(0.0, SOMEBODY))
             raise RuntimeError
     assert os.listdir(tmp_path) == []
