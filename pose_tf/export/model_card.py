@@ -23,6 +23,7 @@ def describe(estimator) -> dict:
             "images": f"uint8 RGB, {CROP_SIZE}x{CROP_SIZE}",
             "image": "uint8 RGB, any size, upright",
             "box": "x, y, width, height of the person in pixels of the upright image",
+            "intrinsics": "focal lengths and principal point fx, cx, fy, cy in pixels of the upright image",
             **lifts,
         },
         "outputs": {
@@ -30,6 +31,7 @@ def describe(estimator) -> dict:
             "pose3d": "x right, y down, z away from the camera, in mm relative to the hip"
             + _OF_FRAME[estimator.statistics.frame],
             "confidence": "0 to 1 for each joint",
+            "root3d": "position of the hip in mm in the frame of the camera; pose3d beside it is in this frame, too",
         },
         "crop_margin": estimator.statistics.margin,
         "frame": estimator.statistics.frame,

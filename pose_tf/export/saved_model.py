@@ -23,6 +23,8 @@ def export(estimator: PoseEstimator, output_dir: str, precision: str = "float32"
         serving_default   image_bytes string [N]: JPEG, PNG or BMP of one person's crop, any size
         images            images uint8 [N, 256, 256, 3] RGB
         image_and_box     image_bytes string [N]; box float32 [N, 4]: x, y, width, height of the person in pixels
+        image_box_and_camera   also intrinsics float32 [N, 4]: fx, cx, fy, cy in pixels; pose3d is in the frame of this
+                          camera, and the further output `root3d` [N, 3] (mm) is where the hip is
         people            image uint8 [H, W, 3] RGB; box float32 [N, 4] of the N people in it
         lift              pose2d float32 [N, 17, 2] crop pixels; the only output is pose3d
 

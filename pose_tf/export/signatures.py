@@ -13,11 +13,12 @@ from pose_tf.export.crops import (
     refuse_unless,
 )
 from pose_tf.export.inference import fold_batch_norm, freeze
-from pose_tf.geometry import CROP_SIZE, Crop
+from pose_tf.geometry import CROP_SIZE, Crop, hip_position
 from pose_tf.models import PoseEstimator
 from pose_tf.models.estimator import detect
 from pose_tf.models.estimator import estimate as run
 from pose_tf.models.features import with_features
+from pose_tf.models.statistics import to_camera
 
 
 def make_signatures(estimator: PoseEstimator, precision: str = "float32") -> dict[str, Callable]:
@@ -78,6 +79,23 @@ def make_signatures(estimator: PoseEstimator, precision: str = "float32") -> dic
             box = tf.identity(box)
         return estimate_crops(*crop_all(lambda data, one: crop_box(data, one, margin), image_bytes, box))
 
+    @tf.function(input_signature=[bytes_spec, box_spec, tf.TensorSpec([None, 4], tf.float32, "intrinsics")])
+    def image_box_and_camera(image_bytes, box, intrinsics):
+        boxes, cameras = tf.shape(box)[0], tf.shape(intrinsics)[0]
+        sentence = "box holds {} boxes and intrinsics {} cameras; send one camera with each box"
+        possible = tf.reduce_all(tf.math.is_finite(intrinsics)) & tf.reduce_all(intrinsics[:, 0::2] > 0)
+        with tf.control_dependencies(
+            [
+                refuse_unless(boxes == cameras, sentence, boxes, cameras),
+                refuse_unless(possible, "intrinsics are not fx, cx, fy, cy with focal lengths above 0: {}", intrinsics),
+            ]
+        ):
+            intrinsics = tf.identity(intrinsics)
+        poses = image_and_box(image_bytes, box)
+        pose3d = to_camera(poses["pose3d"], poses["pose2d"], intrinsics, estimator.statistics.frame)
+        root3d = hip_position(pose3d, poses["pose2d"], intrinsics, poses["confidence"])
+        return poses | {"pose3d": pose3d, "root3d": root3d}
+
     @tf.function(input_signature=[tf.TensorSpec([None, None, 3], tf.uint8, "image"), box_spec])
     def people(image, box):
         return estimate_crops(*crop_people(image, box, margin))
@@ -86,6 +104,7 @@ def make_signatures(estimator: PoseEstimator, precision: str = "float32") -> dic
         "serving_default": serving_default,
         "images": images,
         "image_and_box": image_and_box,
+        "image_box_and_camera": image_box_and_camera,
         "people": people,
     }
     if not estimator.sees_images:

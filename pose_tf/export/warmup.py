@@ -29,6 +29,11 @@ def write_warmup_requests(path: str, model_name: str, signatures: Iterable[str])
         "serving_default": {"image_bytes": encoded},
         "images": {"images": gray},
         "image_and_box": {"image_bytes": encoded, "box": np.float32([64, 32, 128, 192])},
+        "image_box_and_camera": {
+            "image_bytes": encoded,
+            "box": np.float32([64, 32, 128, 192]),
+            "intrinsics": np.float32([256, 127.5, 256, 127.5]),
+        },
         "lift": {"pose2d": np.full((len(skeleton.H36M.joints), 2), 128, np.float32)},
     }
     inputs = {signature: values for signature, values in inputs.items() if signature in signatures}

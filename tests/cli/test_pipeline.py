@@ -56,7 +56,9 @@ def test_exported_model_predicts_as_the_submission_does(run_tool, fails, sample_
     run_tool("export", *models, f"--output_dir={tmp_path}/model")
     assert [path.name for path in (tmp_path / "model").iterdir()] == ["1"]
     model = tf.saved_model.load(f"{tmp_path}/model/1")
-    assert set(model.signatures) == {"serving_default", "images", "image_and_box", "people", "lift"}
+    assert set(model.signatures) == {
+        *("serving_default", "images", "image_and_box", "image_box_and_camera", "people", "lift")
+    }
 
     records_path = f"{sample_data}/test_set.tfrecords"
     run_tool("submit", *models, f"--records={records_path}", f"--output={tmp_path}/submission.csv")

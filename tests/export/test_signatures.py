@@ -9,6 +9,7 @@ from pose_tf.models import FeedForward, HRNet, PoseEstimator
 from pose_tf.models.decoding import Decoding
 from pose_tf.models.features import feature_channels
 from pose_tf.models.statistics import PoseStatistics
+from pose_tf.predict.camera import Camera, put_in_space
 from tests.export.inputs import BAD_BOXES, BOXES, GOOD, encode
 from tests.export.memory import memory_of_request, reports_memory
 from tests.export.models import set_random_weights
@@ -77,7 +78,7 @@ def test_a_lifter_that_sees_the_image_is_in_the_graph_with_the_detectors_feature
     statistics = PoseStatistics(np.zeros((17, 3), np.float32), np.full((17, 3), 100, np.float32))
     estimator = PoseEstimator(detector, lifter, statistics, flip_detector=True, flip_lifter=True)
     signatures = make_signatures(estimator, precision)
-    assert sorted(signatures) == ["image_and_box", "images", "people", "serving_default"]
+    assert sorted(signatures) == ["image_and_box", "image_box_and_camera", "images", "people", "serving_default"]
     images = tf.constant(rng.integers(0, 256, (2, 256, 256, 3), np.uint8))
     expected, found = estimator(images), signatures["images"](images)
     share = 1e-4 if precision == "float32" else 0.1
@@ -101,3 +102,33 @@ def test_the_lifter_gets_the_confidences_of_detected_joints_and_ones_for_given_o
     given, expected = signatures["lift"](found["pose2d"])["pose3d"], 100 * lifter(joints)
     np.testing.assert_allclose(given, expected - expected[:, :1], atol=0.05)
     assert np.abs(given - found["pose3d"]).max() > 1
+
+
+@pytest.mark.parametrize("frame", ["camera", "sight"])
+def test_with_a_camera_the_result_says_where_the_hip_is(rng, frame):
+    detector = HRNet(width=4, stem=4, modules=(0, 0, 1), blocks=1)
+    set_random_weights(detector, rng)
+    mean = rng.normal(0, 300, (17, 3)).astype(np.float32)
+    statistics = PoseStatistics(mean, np.full((17, 3), 10, np.float32), frame=frame)
+    signatures = make_signatures(PoseEstimator(detector, FeedForward(units=8), statistics))
+    files, boxes = (
+        tf.constant([encode("PNG", size=(600, 400))] * 2),
+        tf.constant([[20, 30, 200, 300], [300, 10, 150, 350.0]]),
+    )
+    cameras = np.float32([[700, 300, 710, 200], [500, 310, 505, 190]])
+    alone = signatures["image_and_box"](files, boxes)
+    found = signatures["image_box_and_camera"](files, boxes, tf.constant(cameras))
+    np.testing.assert_array_equal(found["pose2d"], alone["pose2d"])
+    for i, camera in enumerate(cameras):
+        pose = [alone[key][i].numpy() for key in ("pose2d", "pose3d", "confidence")]
+        pose3d, root3d = put_in_space(*pose, Camera(tuple(camera), "given"), frame, None)
+        np.testing.assert_allclose(found["pose3d"][i], pose3d, atol=0.1)
+        np.testing.assert_allclose(found["root3d"][i], root3d, rtol=1e-3)
+    assert (np.abs(found["pose3d"] - alone["pose3d"]).max() > 1) == (frame == "sight")
+    for wrong, message in (
+        (cameras[:1], "box holds 2 boxes and intrinsics 1 cameras; send one camera with each box"),
+        (cameras * [0, 1, 1, 1], "intrinsics are not fx, cx, fy, cy with focal lengths above 0"),
+        (cameras * np.nan, "intrinsics are not fx, cx, fy, cy"),
+    ):
+        with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+            signatures["image_box_and_camera"](files, boxes, tf.constant(wrong, tf.float32))
