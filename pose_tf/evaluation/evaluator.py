@@ -14,7 +14,7 @@ from pose_tf.data.record_index import index_records
 from pose_tf.data.sources import MPII, held_out
 from pose_tf.errors import UserError
 from pose_tf.models.estimator import PoseEstimator, lift, sees_images
-from pose_tf.models.statistics import in_frame, to_camera
+from pose_tf.models.statistics import to_camera
 from pose_tf.workdir import Workdir
 
 CHUNK = 4096
@@ -74,7 +74,7 @@ def evaluate_images(
         A report with the parts `pose2d` (see `report_2d`), `detected_2d`, `true_2d` and `mean_pose` (see
         `report_3d`), and `depth`, the median error of the hip's distance from the camera, relative to the distance,
         for `detected_2d` and `true_2d`; and the arrays from which it was computed: the estimator's outputs, the true
-        poses, and `image`, the first PREVIEW_ROWS images.
+        poses, and `image`, the first PREVIEW_ROWS images. All poses are in the frame of the camera.
 
     Raises:
         UserError: records are missing or damaged, or a subject has no records.
@@ -97,38 +97,41 @@ def evaluate_images(
     with named_errors(index.shards):
         predicted = estimate(estimator.call, images(), len(poses))
     truth = {key: np.concatenate(values) for key, values in truth.items()}
-    lifted, frame = predicted.pop("lifted"), estimator.statistics.frame
-    known = np.ones_like(predicted["confidence"])
-    depth = {
-        "detected_2d": _depth_error(predicted["pose3d"], predicted["pose2d"], predicted["confidence"], truth, frame),
-        "true_2d": _depth_error(lifted, truth["pose2d_crop"], known, truth, frame),
-    }
-    truth["pose3d"] = np.asarray(in_frame(truth["pose3d"], frame))
+    truth2d, frame = truth["pose2d_crop"], estimator.statistics.frame
+    intrinsics = _crop_intrinsics(truth["pose3d"], truth2d)
+    predicted["pose3d"] = np.asarray(to_camera(predicted["pose3d"], predicted["pose2d"], intrinsics, frame))
+    lifted = np.asarray(to_camera(predicted.pop("lifted"), truth2d, intrinsics, frame))
     report = {
         "samples": len(poses),
         "subjects": subjects,
         "pose2d": report_2d(predicted["pose2d"], truth["pose2d_crop"]),
         "detected_2d": report_3d(predicted["pose3d"], truth["pose3d"], truth["action"]),
         "true_2d": report_3d(lifted, truth["pose3d"], truth["action"]),
-        "mean_pose": _report_mean_pose(estimator.statistics, truth["pose3d"], truth["action"]),
-        "depth": depth,
+        "mean_pose": _report_mean_pose(estimator.statistics, truth2d, intrinsics, truth["pose3d"], truth["action"]),
+        "depth": {
+            name: _depth_error(*arrays, intrinsics, truth["pose3d"])
+            for name, arrays in (
+                ("detected_2d", (predicted["pose3d"], predicted["pose2d"], predicted["confidence"])),
+                ("true_2d", (lifted, truth2d, np.ones_like(predicted["confidence"]))),
+            )
+        },
     }
     return report, predicted | {f"true_{key}": value for key, value in truth.items()} | {"image": np.stack(shown)}
 
 
-def _depth_error(pose3d, pose2d, confidence, truth, frame):
-    """Median relative error of the hip's depth, if the camera is known. Its intrinsics, in pixels of the crop, are
-    those that project the true 3D joints to the true 2D joints."""
-    pixels = truth["pose2d_crop"].astype(np.float64)
-    rays = truth["pose3d"][..., :2].astype(np.float64) / truth["pose3d"][..., 2:]
-    ray, pixel = rays.mean(axis=1, keepdims=True), pixels.mean(axis=1, keepdims=True)
+def _crop_intrinsics(pose3d, pose2d_crop):
+    """Intrinsics of each camera in pixels of the crop, float32 [N, 4]: those that project true 3D to true 2D joints."""
+    pixels, rays = np.float64(pose2d_crop), np.float64(pose3d[..., :2]) / np.float64(pose3d[..., 2:])
+    pixel, ray = pixels.mean(axis=1, keepdims=True), rays.mean(axis=1, keepdims=True)
     focal = ((rays - ray) * (pixels - pixel)).sum(axis=(1, 2)) / ((rays - ray) ** 2).sum(axis=(1, 2))
     center = pixel[:, 0] - focal[:, None] * ray[:, 0]
-    intrinsics = np.float32(np.stack([focal, center[:, 0], focal, center[:, 1]], axis=-1))
-    pose2d = np.float32(pose2d)
-    in_camera = to_camera(tf.constant(pose3d), pose2d, intrinsics, frame)
-    hip = geometry.hip_position(in_camera, pose2d, intrinsics, np.float32(confidence)).numpy()
-    return float(np.median(np.abs(hip[:, 2] / truth["pose3d"][:, 0, 2] - 1)))
+    return np.float32(np.stack([focal, center[:, 0], focal, center[:, 1]], axis=-1))
+
+
+def _depth_error(pose3d, pose2d, confidence, intrinsics, truth):
+    """Median error of the distances of the hips from a known camera, relative to the distances."""
+    hip = geometry.hip_position(*map(np.float32, (pose3d, pose2d, intrinsics, confidence))).numpy()
+    return float(np.median(np.abs(hip[:, 2] / truth[:, 0, 2] - 1)))
 
 
 def evaluate_photos(detect, data_dir: str, batch_size: int, only_held_out: bool = False) -> tuple[dict, dict]:
@@ -191,27 +194,35 @@ def evaluate_poses(lifter: Workdir, poses: PoseSet, flip_test: bool | None = Non
     def lift_batch(pose2d, confidence=None):
         return lift(model, statistics, pose2d, flip_test, confidence=confidence)
 
-    if statistics.frame != "camera":
+    frame, intrinsics = statistics.frame, None
+    if frame != "camera":
         check_in_front(poses)
-    detected, pose3d = {}, np.asarray(in_frame(poses.pose3d, statistics.frame))
+        intrinsics = _crop_intrinsics(poses.pose3d, poses.pose2d_crop)
+
+    def report(pose2d, confidence=None):
+        joints = [pose2d] if confidence is None else [pose2d, confidence]
+        predicted = np.asarray(to_camera(lift_poses(lift_batch, *joints), pose2d, intrinsics, frame))
+        return report_3d(predicted, poses.pose3d, poses.action)
+
+    detected = {}
     if poses.detected is not None:
-        predicted = lift_poses(lift_batch, poses.detected, poses.confidence)
         detected = {
             "pose2d": report_2d(poses.detected, poses.pose2d_crop),
-            "detected_2d": report_3d(predicted, pose3d, poses.action),
+            "detected_2d": report(poses.detected, poses.confidence),
         }
     return {
         "samples": len(poses),
         "subjects": np.unique(poses.subject).tolist(),
         **detected,
-        "true_2d": report_3d(lift_poses(lift_batch, poses.pose2d_crop), pose3d, poses.action),
-        "mean_pose": _report_mean_pose(statistics, pose3d, poses.action),
+        "true_2d": report(poses.pose2d_crop),
+        "mean_pose": _report_mean_pose(statistics, poses.pose2d_crop, intrinsics, poses.pose3d, poses.action),
     }
 
 
-def _report_mean_pose(statistics, target, action):
+def _report_mean_pose(statistics, pose2d, intrinsics, target, action):
     """The errors of a lifter that always predicts the mean training pose, as a baseline."""
-    return report_3d(np.broadcast_to(statistics.mean, target.shape), target, action)
+    mean = np.broadcast_to(statistics.mean, target.shape)
+    return report_3d(np.asarray(to_camera(mean, pose2d, intrinsics, statistics.frame)), target, action)
 
 
 def seen_in_training(

@@ -196,23 +196,30 @@ def test_the_same_objects_are_pasted_in_every_evaluation(tmp_path):
     assert (first != clean).any(axis=(1, 2, 3)).all()
 
 
-def test_a_lifter_in_the_frame_of_the_line_of_sight_is_measured_in_it(tmp_path, monkeypatch):
-    """A lifter whose poses are right in this frame has no error, and the mean pose is that of this frame."""
+def test_a_lifter_in_the_frame_of_the_line_of_sight_is_measured_in_the_cameras(monkeypatch):
+    """A lifter whose poses are right in its frame has no error, and detected joints turn poses by their hips."""
     sample = render_sample(0, 1, 8)
     pose3d = np.stack([sample["pose3d"] + [1500, 0, 0], sample["pose3d"] - [1500, 0, 0]]).astype(np.float32)
+    pose2d = pose3d[..., :2] / pose3d[..., 2:] * 600 + [[[-90, 120]], [[350, 120]]]
     seen = np.asarray(in_frame(pose3d, "sight"))
-    statistics = PoseStatistics(
-        np.float32(seen.mean(0) - seen.mean(0)[:1]), np.ones((17, 3), np.float32), frame="sight"
-    )
+    mean = np.float32(seen.mean(0) - seen.mean(0)[:1])
+    statistics = PoseStatistics(mean, np.ones((17, 3), np.float32), frame="sight")
     workdir = types.SimpleNamespace(
         path="W", load_best=lambda stage: None, statistics=lambda: statistics, config=lambda: None
     )
     monkeypatch.setattr(evaluator, "lift", lambda *_, **__: tf.constant(seen - seen[:, :1]))
-    pose2d = np.stack([sample["pose2d_crop"]] * 2)
-    poses = PoseSet(pose2d, pose3d, np.array([8, 8]), np.array([-1, -1]), "P")
+    detected = np.float32(pose2d + [60, 0])  # to the right by 0.1 of the focal length: 5.2 to 5.6 degrees
+    poses = PoseSet(
+        np.float32(pose2d), pose3d, np.array([8, 8]), np.array([-1, -1]), "P", detected, np.ones((2, 17), np.float32)
+    )
     report = evaluator.evaluate_poses(workdir, poses, flip_test=False)
-    assert report["true_2d"]["total"]["mpjpe"] == pytest.approx(0, abs=1e-3)
-    assert report["mean_pose"]["total"]["mpjpe"] > 20
+    assert report["true_2d"]["total"]["mpjpe"] == pytest.approx(0, abs=0.1)
+    expected = np.linalg.norm(seen - seen[:, :1] - mean, axis=-1).mean()  # the same in both frames
+    assert report["mean_pose"]["total"]["mpjpe"] == pytest.approx(expected, rel=1e-3)
+    relative = pose3d - pose3d[:, :1]
+    distance = np.linalg.norm(relative[..., ::2], axis=-1).mean()  # from the vertical axis
+    assert 0.08 * distance < report["detected_2d"]["total"]["mpjpe"] < 0.11 * distance
+    assert report["detected_2d"]["total"]["pa_mpjpe"] == pytest.approx(0, abs=0.1)
     with pytest.raises(UserError, match="P pose 0: its hip is not in front of the camera"):
         evaluator.evaluate_poses(workdir, dataclasses.replace(poses, pose3d=pose3d - pose3d[:, :1]), flip_test=False)
 
@@ -254,7 +261,9 @@ def test_distances_from_the_camera_are_measured(tmp_path, frame):
 
     statistics = PoseStatistics(np.zeros((17, 3), np.float32), np.ones((17, 3), np.float32), frame=frame)
     estimator = types.SimpleNamespace(call=call, statistics=statistics)
-    report, _ = evaluator.evaluate_images(estimator, str(tmp_path), [8], 2)
+    report, arrays = evaluator.evaluate_images(estimator, str(tmp_path), [8], 2)
+    np.testing.assert_array_equal(arrays["true_pose3d"], [sample["pose3d"] for sample in samples])
+    assert report["true_2d"]["total"]["mpjpe"] == pytest.approx(0, abs=1)
     assert report["depth"]["true_2d"] == pytest.approx(0, abs=2e-3)
     assert report["depth"]["detected_2d"] == pytest.approx(0.1, abs=5e-3)
     assert "distance from the camera, median error: detected 2D 10." in format_report(report)
