@@ -1,0 +1,159 @@
+"""Motions of people: the results of a video as files that animators and biomechanists open."""
+
+import csv
+import dataclasses
+import json
+import os
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+
+from pose_tf import files, skeleton
+from pose_tf.errors import UserError
+
+H36M = skeleton.H36M
+NAMES = [name.split("/")[0] for name in H36M.joints]
+"""Names of the joints in files: Neck/Nose is Neck."""
+LONGEST_GAP_S = 0.5
+"""Gaps up to this are filled by interpolation; longer ones stay empty where a format allows that."""
+UP = np.array([1.0, -1.0, -1.0])
+"""From the camera's frame, y down and z away, to that of the files, y up and z toward the camera."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Motion:
+    """A person's motion at a constant frame rate.
+
+    Attributes:
+        person: number of the person.
+        fps: frames per second.
+        start: seconds from the beginning of the video to the first frame.
+        joints: float64 [T, 17, 3] mm, y up, z toward the camera; interpolated where the person was not seen.
+        known: bool [T]: whether the person was seen, or a gap of at most `LONGEST_GAP_S` was filled.
+    """
+
+    person: int
+    fps: float
+    start: float
+    joints: np.ndarray
+    known: np.ndarray
+
+
+def read_motions(path: str, fps: float | None = None) -> list[Motion]:
+    """Reads the motions in a JSON file that `pose-tf predict` has written.
+
+    Args:
+        path: the file.
+        fps: frame rate of the motions; None for the median rate of the file.
+
+    Raises:
+        UserError: the file is missing, damaged or of another kind, or nobody is in it.
+    """
+    try:
+        with open(path, encoding="utf-8") as file:
+            content = json.load(file)
+        if content["joints"] != list(H36M.joints):
+            raise ValueError("its joints are not those of pose_tf")
+        times = np.float64([frame["time_s"] for frame in content["frames"]])
+        seen = {}
+        for time, frame in zip(times, content["frames"]):
+            for person in frame["people"]:
+                joints = _array(person["pose3d_mm"], (len(H36M.joints), 3))
+                root = _array([person.get("root3d_mm")], (1, 3))
+                seen.setdefault(int(person["person"]), []).append((time, joints + np.nan_to_num(root)))
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror or error}") from None
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        raise UserError(f"{path} is not a JSON file of pose-tf predict: {error}") from None
+    if not seen:
+        raise UserError(f"{path} has nobody in it")
+    if fps is None:
+        steps = np.diff(times)
+        fps = round(float(1 / np.median(steps[steps > 0])), 3) if (steps > 0).any() else 25.0
+    return [_resampled(person, fps, samples) for person, samples in sorted(seen.items())]
+
+
+def _array(values, shape):
+    """Numbers, with NaN in the places of null."""
+    rows = [[np.nan] * shape[1] if row is None else row for row in values]
+    array = np.float64(rows)
+    if array.shape != shape:
+        raise ValueError(f"an array is {list(array.shape)}, expected {list(shape)}")
+    return array
+
+
+def _resampled(person, fps, samples):
+    """A motion with linear interpolation between the times at which the person was seen."""
+    seen = np.float64([time for time, _ in samples])
+    poses = np.stack([pose for _, pose in samples])
+    count = max(int(np.floor((seen[-1] - seen[0]) * fps + 1e-6)) + 1, 1)
+    times = seen[0] + np.arange(count) / fps
+    joints = np.full((count, *poses.shape[1:]), np.nan)
+    for joint in range(poses.shape[1]):
+        finite = np.isfinite(poses[:, joint]).all(axis=-1)
+        for axis in range(3) if finite.any() else ():
+            joints[:, joint, axis] = np.interp(times, seen[finite], poses[finite, joint, axis])
+    after = np.clip(np.searchsorted(seen, times - 1e-9), 0, len(seen) - 1)
+    before = np.clip(np.searchsorted(seen, times + 1e-9) - 1, 0, len(seen) - 1)
+    known = (seen[after] - seen[before] <= LONGEST_GAP_S) & np.isfinite(joints).all(axis=(1, 2))
+    hip = np.nan_to_num(joints[:, :1])  # a joint that is never seen is where the hip is
+    return Motion(person, fps, float(seen[0]), UP * np.where(np.isfinite(joints), joints, hip), known)
+
+
+def write_trc(path: str, motions: Sequence[Motion]) -> None:
+    """Writes a TRC file, which OpenSim reads: markers in mm, y up. Several people have prefixes: 1_Hip, 2_Hip, …"""
+    names, times, points = _together(motions)
+    fps = motions[0].fps
+    with files.replacing(path) as temporary, open(temporary, "w", newline="") as file:
+        table = csv.writer(file, delimiter="\t", lineterminator="\n")
+        table.writerow(["PathFileType", 4, "(X/Y/Z)", os.path.basename(path)])
+        keys = "DataRate CameraRate NumFrames NumMarkers Units OrigDataRate OrigDataStartFrame OrigNumFrames"
+        table.writerow(keys.split())
+        table.writerow([f"{fps:g}", f"{fps:g}", len(times), len(names), "mm", f"{fps:g}", 1, len(times)])
+        table.writerow(["Frame#", "Time", *(cell for name in names for cell in (name, "", ""))])
+        table.writerow(["", "", *(f"{axis}{i}" for i in range(1, len(names) + 1) for axis in "XYZ"), ""])
+        table.writerow([])
+        for number, (time, frame) in enumerate(zip(times, points), 1):
+            cells = ["" if np.isnan(value) else f"{value:.3f}" for value in frame.ravel()]
+            table.writerow([number, f"{time:.6f}", *cells])
+
+
+def write_c3d(path: str, motions: Sequence[Motion]) -> None:
+    """Writes a C3D file: points in mm, y up; those of people who are not seen are marked as missing.
+
+    Raises:
+        UserError: the package c3d is not installed, or the file cannot be written.
+    """
+    try:
+        import c3d
+    except ImportError:
+        raise UserError("C3D files need the package c3d: pip install 'pose_tf[motion]'") from None
+    names, _, points = _together(motions)
+    writer = c3d.Writer(point_rate=motions[0].fps)
+    writer.set_point_labels(names)
+    writer.set_screen_axis("+X", "+Y")
+    for frame in points:
+        missing = np.isnan(frame).any(axis=-1)
+        rows = np.zeros((len(frame), 5), np.float32)
+        rows[:, :3], rows[:, 3] = np.where(missing[:, None], 0, frame), np.where(missing, -1, 0)
+        writer.add_frames((rows, np.zeros((0, 0), np.float32)))
+    with files.replacing(path) as temporary, open(temporary, "wb") as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that there are no analog data
+        writer.write(file)
+
+
+def _together(motions):
+    """Names of the markers of all people, times [T] and positions [T, markers, 3] mm, NaN where unknown."""
+    fps = motions[0].fps
+    start = min(motion.start for motion in motions)
+    firsts = [round((motion.start - start) * fps) for motion in motions]
+    count = max(first + len(motion.joints) for first, motion in zip(firsts, motions))
+    points = np.full((count, len(motions), len(NAMES), 3), np.nan)
+    for i, (first, motion) in enumerate(zip(firsts, motions)):
+        points[first : first + len(motion.joints), i] = np.where(motion.known[:, None, None], motion.joints, np.nan)
+    prefixes = [f"{motion.person}_" if len(motions) > 1 else "" for motion in motions]
+    names = [prefix + name for prefix in prefixes for name in NAMES]
+    return names, start + np.arange(count) / fps, points.reshape(count, -1, 3)
