@@ -172,16 +172,18 @@ def sheet_3d(pose2d: np.ndarray, pose3d: np.ndarray, truth: np.ndarray | None = 
 
 
 def sheet_of_samples(samples, columns: int = 8) -> np.ndarray:
-    """A grid of labeled samples: images with skeleton, subject number and name of the action.
+    """A grid of labeled samples: images with skeleton, and with subject number and name of the action if it is known.
 
     Args:
-        samples: dicts with `image` uint8 [256, 256, 3], `pose2d_crop` float [17, 2] px, `subject` and `action`.
+        samples: dicts with `image` uint8 [256, 256, 3], `pose2d_crop` float [17, 2] px, `subject` and `action`, which
+            is −1 for photographs.
         columns: number of columns.
     """
     tiles = []
     for sample in samples:
-        tile = draw_pose2d(sample["image"], sample["pose2d_crop"])
-        label = f"S{int(sample['subject'])} {skeleton.ACTIONS.get(int(sample['action']), '?')}"
+        tile = draw_pose2d(sample["image"], only_labeled(sample["pose2d_crop"]))
+        action = int(sample["action"])
+        label = f"S{int(sample['subject'])} {skeleton.ACTIONS.get(action, '?')}" if action >= 0 else ""
         for color, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):
             cv2.putText(tile, label, (6, 18), cv2.FONT_HERSHEY_SIMPLEX, 0.5, color, thickness, cv2.LINE_AA)
         tiles.append(tile)

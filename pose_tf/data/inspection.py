@@ -11,6 +11,7 @@ import tqdm
 from pose_tf import skeleton
 from pose_tf.data import records
 from pose_tf.data.poses import check_units
+from pose_tf.data.sources import SOURCES
 from pose_tf.errors import UserError
 from pose_tf.geometry import Crop, inside_crop, project
 
@@ -57,7 +58,7 @@ def inspect(data_dir: str) -> Inspection:
     """
     files = _files(data_dir)
     found = Inspection()
-    labeled = [path for path, kind, _ in files if kind == "h36"]
+    labeled = [path for path, kind, _ in files if kind in SOURCES]
     shown_per_file = -(-PREVIEW_SAMPLES // max(len(labeled), 1))
     pose2d, pose3d = [], []
     with tqdm.tqdm(unit=" records", desc=f"inspecting {data_dir}") as bar:
@@ -66,6 +67,9 @@ def inspect(data_dir: str) -> Inspection:
             for sample, where in _decoded(path, schema, found.faults):
                 found.samples[kind] += 1
                 bar.update()
+                if kind in SOURCES and shown < shown_per_file and len(found.preview) < PREVIEW_SAMPLES:
+                    shown += 1
+                    found.preview.append(_shown(sample, kind))
                 if kind != "h36":
                     continue
                 found.faults += [f"{where}: {problem}" for problem in problems(sample)]
@@ -77,9 +81,6 @@ def inspect(data_dir: str) -> Inspection:
                     pose2d.append(sample["pose2d_crop"])
                     pose3d.append(sample["pose3d"])
                 found.joints_outside += joints_outside(sample) > 0
-                if shown < shown_per_file and len(found.preview) < PREVIEW_SAMPLES:
-                    shown += 1
-                    found.preview.append(sample)
             if kind == "h36":
                 found.in_files.append((len(subjects), len(actions)))
     if pose3d:
@@ -88,6 +89,14 @@ def inspect(data_dir: str) -> Inspection:
         except UserError as error:
             found.faults.append(str(error))
     return found
+
+
+def _shown(sample, kind):
+    """A sample as training sees it, for the preview."""
+    if kind == "h36":
+        return sample
+    parsed = SOURCES[kind].parse(records.encode(sample, SOURCES[kind].schema))
+    return {key: value.numpy() for key, value in parsed.items()}
 
 
 def _files(data_dir):

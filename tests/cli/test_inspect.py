@@ -16,7 +16,11 @@ def test_inspection_counts_the_records_and_draws_them(run_tool, sample_data, tmp
     assert ["mpii", "4", "samples"] in rows
     assert all([str(subject), "8"] in rows for subject in (1, 5, 6, 7, 8))
     assert "no faults" in done.stdout
-    assert cv2.imread(f"{tmp_path}/sheet.png").shape == (4 * 256, 8 * 256, 3)
+    # At most 16 images of each of the two labeled files, which have 40 and 4.
+    sheet = cv2.imread(f"{tmp_path}/sheet.png")
+    assert sheet.shape == (3 * 256, 8 * 256, 3)
+    photograph = sheet[512:, 3 * 256 : 4 * 256].reshape(-1, 3).astype(int)
+    assert (np.abs(photograph - [0, 140, 255]).max(axis=-1) < 60).sum() > 30  # the orange of right limbs
 
 
 def test_inspection_lists_every_damaged_record_and_fails(run_tool, sample_data, tmp_path):
