@@ -74,6 +74,10 @@ class Crop(NamedTuple):
         return (pose2d_crop + 0.5) * scale[..., None, None] + self.corner[..., None, :] - 0.5
 
 
+LEAST_SPREAD = 1e-4
+"""The smallest spread of rays that tells a distance: a person of one meter ten kilometers away."""
+
+
 def inside_crop(pose2d_crop):
     """1 for joints inside the crop, and so in the heatmap; else 0. float [..., J, 2] crop px -> float32 [..., J]."""
     inside = (pose2d_crop >= -0.5) & (pose2d_crop <= CROP_SIZE - 0.5)
@@ -100,7 +104,7 @@ def project(pose3d, intrinsics):
 
 
 def hip_position(pose3d, pose2d, intrinsics, weights):
-    """Position of the hip that brings the projections of a pose nearest to its 2D joints.
+    """Position of the hip that brings the joints of a pose nearest to the rays through their pixels.
 
     With the ray (x, y, 1) of a joint's pixel and the hip at T, T + pose3d is on the ray if T_x + pose3d_x =
     x · (T_z + pose3d_z), and likewise for y: two linear equations per joint, solved by least squares.
@@ -109,13 +113,16 @@ def hip_position(pose3d, pose2d, intrinsics, weights):
         pose3d: float [..., J, 3] mm, relative to the hip, in the camera's frame.
         pose2d: float [..., J, 2]: the joints in pixels of the image.
         intrinsics: float [..., 4]: fx, cx, fy, cy in pixels.
-        weights: float [..., J], at least 0: how much each joint counts, such as its confidence.
+        weights: float [..., J], at least 0: how much each joint counts, such as its confidence. A joint that is not
+            finite does not count.
 
     Returns:
-        float [..., 3] mm.
+        float [..., 3] mm; NaN if no position in front of the camera explains the joints, or all are in one place.
     """
+    finite = tf.reduce_all(tf.math.is_finite(pose2d), axis=-1) & tf.reduce_all(tf.math.is_finite(pose3d), axis=-1)
+    pose2d, pose3d = (tf.where(finite[..., None], values, tf.zeros_like(values)) for values in (pose2d, pose3d))
     rays = (pose2d - intrinsics[..., None, 1::2]) / intrinsics[..., None, 0::2]
-    weights = tf.maximum(weights, 1e-6)[..., None]
+    weights = tf.where(finite, tf.maximum(weights, 1e-6), tf.zeros_like(weights))[..., None]
     weights /= tf.reduce_sum(weights, axis=-2, keepdims=True)
 
     def mean(values):
@@ -125,21 +132,23 @@ def hip_position(pose3d, pose2d, intrinsics, weights):
     shift = rays * pose3d[..., 2:] - pose3d[..., :2]  # = T_xy − ray · T_z
     mean_ray, mean_shift = mean(rays), mean(shift)
     spread = rays - mean_ray[..., None, :]
-    depth = -tf.reduce_sum(mean(spread * shift), axis=-1) / tf.reduce_sum(mean(spread**2), axis=-1)
-    return tf.concat([mean_shift + mean_ray * depth[..., None], depth[..., None]], axis=-1)
+    size = tf.reduce_sum(mean(spread**2), axis=-1)
+    depth = -tf.reduce_sum(mean(spread * shift), axis=-1) / size
+    place = tf.concat([mean_shift + mean_ray * depth[..., None], depth[..., None]], axis=-1)
+    return tf.where(((size > LEAST_SPREAD**2) & (depth > 0))[..., None], place, np.nan)
 
 
 def looking_at(point):
     """Rotation from the frame of a camera to that of a camera at the same place that looks at a point, without roll.
 
     Args:
-        point: float [..., 3], not the camera's place, and not straight above or below it.
+        point: float [..., 3], not the camera's place.
 
     Returns:
         float [..., 3, 3]; `turn` applies it.
     """
     x, y, z = tf.unstack(point / tf.norm(point, axis=-1, keepdims=True), axis=-1)
-    level = tf.sqrt(x**2 + z**2)
+    level = tf.maximum(tf.sqrt(x**2 + z**2), 1e-6)
     rows = [(z / level, tf.zeros_like(x), -x / level), (-x * y / level, level, -y * z / level), (x, y, z)]
     return tf.stack([tf.stack(row, axis=-1) for row in rows], axis=-2)
 

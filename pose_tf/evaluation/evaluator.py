@@ -108,20 +108,21 @@ def evaluate_images(
         "detected_2d": report_3d(predicted["pose3d"], truth["pose3d"], truth["action"]),
         "true_2d": report_3d(lifted, truth["pose3d"], truth["action"]),
         "mean_pose": _report_mean_pose(estimator.statistics, truth2d, intrinsics, truth["pose3d"], truth["action"]),
-        "depth": {
-            name: _depth_error(*arrays, intrinsics, truth["pose3d"])
-            for name, arrays in (
-                ("detected_2d", (predicted["pose3d"], predicted["pose2d"], predicted["confidence"])),
-                ("true_2d", (lifted, truth2d, np.ones_like(predicted["confidence"]))),
-            )
-        },
     }
+    if (truth["pose3d"][:, 0, 2] > 0).all():  # not relative to the hip
+        detected = (predicted["pose3d"], predicted["pose2d"], predicted["confidence"])
+        given = (lifted, truth2d, np.ones_like(predicted["confidence"]))
+        report["depth"] = {
+            name: _depth_error(*arrays, intrinsics, truth["pose3d"])
+            for name, arrays in (("detected_2d", detected), ("true_2d", given))
+        }
     return report, predicted | {f"true_{key}": value for key, value in truth.items()} | {"image": np.stack(shown)}
 
 
 def _crop_intrinsics(pose3d, pose2d_crop):
     """Intrinsics of each camera in pixels of the crop, float32 [N, 4]: those that project true 3D to true 2D joints."""
-    pixels, rays = np.float64(pose2d_crop), np.float64(pose3d[..., :2]) / np.float64(pose3d[..., 2:])
+    depth = np.where(pose3d[..., 2:] == 0, 1e-6, np.float64(pose3d[..., 2:]))
+    pixels, rays = np.float64(pose2d_crop), np.float64(pose3d[..., :2]) / depth
     pixel, ray = pixels.mean(axis=1, keepdims=True), rays.mean(axis=1, keepdims=True)
     focal = ((rays - ray) * (pixels - pixel)).sum(axis=(1, 2)) / ((rays - ray) ** 2).sum(axis=(1, 2))
     center = pixel[:, 0] - focal[:, None] * ray[:, 0]
@@ -129,9 +130,11 @@ def _crop_intrinsics(pose3d, pose2d_crop):
 
 
 def _depth_error(pose3d, pose2d, confidence, intrinsics, truth):
-    """Median error of the distances of the hips from a known camera, relative to the distances."""
+    """Median error of the distances of the hips from a known camera, relative to the distances; None if the poses have
+    no places."""
     hip = geometry.hip_position(*map(np.float32, (pose3d, pose2d, intrinsics, confidence))).numpy()
-    return float(np.median(np.abs(hip[:, 2] / truth[:, 0, 2] - 1)))
+    errors = np.abs(hip[:, 2] / truth[:, 0, 2] - 1)
+    return float(np.median(errors[np.isfinite(errors)])) if np.isfinite(errors).any() else None
 
 
 def evaluate_photos(detect, data_dir: str, batch_size: int, only_held_out: bool = False) -> tuple[dict, dict]:

@@ -26,8 +26,9 @@ def format_report(report: dict) -> str:
     parts = {name: title for name, title in PARTS.items() if name in report}
     for name, title in parts.items():
         lines += [*_format_3d(report[name], title, with_actions=name != "mean_pose"), ""]
-    if "depth" in report:
-        errors = ", ".join(f"{PARTS[name]} {error:.1%}" for name, error in report["depth"].items())
+    depth = {name: error for name, error in report.get("depth", {}).items() if error is not None}
+    if depth:
+        errors = ", ".join(f"{PARTS[name]} {error:.1%}" for name, error in depth.items())
         lines += [f"distance from the camera, median error: {errors}", ""]
     for name, title in list(parts.items())[:1]:
         lines += _format_joints(report[name]["joints"], title)

@@ -113,6 +113,8 @@ def to_camera(pose3d, pose2d, intrinsics, frame: str):
     """
     if frame == "camera":
         return pose3d
+    pose3d = tf.convert_to_tensor(pose3d)
+    pose2d, intrinsics = (tf.cast(values, pose3d.dtype) for values in (pose2d, intrinsics))
     direction = (pose2d[..., 0, :] - intrinsics[..., 1::2]) / intrinsics[..., 0::2]
     rotation = looking_at(tf.concat([direction, tf.ones_like(direction[..., :1])], axis=-1))
     return turn(pose3d, tf.linalg.matrix_transpose(rotation))

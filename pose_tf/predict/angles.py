@@ -5,7 +5,7 @@ import csv
 import numpy as np
 
 from pose_tf import files, skeleton
-from pose_tf.predict.bvh import FRAMES, HIP, THORAX, _frame
+from pose_tf.predict.bvh import HIP, THORAX, orientation
 from pose_tf.predict.motion import Motion
 
 H36M = skeleton.H36M
@@ -23,21 +23,20 @@ DEFINITIONS = {
     "shoulder_plane": "plane of elevation about the long axis of the thorax; 0: abduction, 90: forward flexion",
     "elbow_flexion": "180 degrees minus the angle between upper arm and forearm; 0: straight",
 }
-"""Names of the angles, and what they are. Names and signs of hip, knee, shoulder and elbow follow the ISB (Wu et al.,
-Journal of Biomechanics 2002 and 2005); axial rotations of limbs cannot be seen in joints alone."""
+"""Names of the angles, and what they are. Names, and the plane of elevation, are those of the ISB (Wu et al., Journal
+of Biomechanics 2002 and 2005); signs are as said here. Axial rotations of limbs cannot be seen in joints alone. The
+thorax has the long axis from the spine to the thorax, and the left-right axis of the shoulders."""
 
 
 def joint_angles(motion: Motion) -> dict[str, np.ndarray]:
     """Angles in degrees by name, float64 [T] each; those of limbs begin with left_ and right_. See `DEFINITIONS`."""
     joints = {name: motion.joints[:, i] for i, name in enumerate(H36M.joints)}
-    pelvis, thorax = (
-        _frame(*(joints[name] for name in FRAMES[joint]), motion.joints[:, joint]) for joint in (HIP, THORAX)
-    )
+    pelvis, thorax = (orientation(motion.joints, joint) for joint in (HIP, THORAX))
     found = {}
     left, up, front = np.moveaxis(pelvis, -1, 0)  # each [T, 3]
     found["pelvis_tilt"] = -_degrees(np.arcsin(np.clip(front[:, 1], -1, 1)))
     found["pelvis_list"] = -_degrees(np.arcsin(np.clip(left[:, 1], -1, 1)))
-    found["pelvis_rotation"] = _degrees(np.arctan2(front[:, 0], front[:, 2]))
+    found["pelvis_rotation"] = _degrees(np.unwrap(np.arctan2(front[:, 0], front[:, 2])))
     trunk = np.swapaxes(pelvis, -1, -2) @ thorax
     found["trunk_flexion"] = _degrees(np.arctan2(trunk[:, 2, 1], trunk[:, 1, 1]))
     found["trunk_bending"] = -_degrees(np.arcsin(np.clip(trunk[:, 0, 1], -1, 1)))
@@ -59,14 +58,15 @@ def joint_angles(motion: Motion) -> dict[str, np.ndarray]:
 
 
 def write_angles(path: str, motion: Motion) -> None:
-    """Writes a CSV file: frame, time in seconds, and a column for each angle in degrees; empty where nobody is seen."""
+    """Writes a CSV file: frame, time in seconds, and each angle in degrees; empty where a joint is not seen."""
     angles = joint_angles(motion)
     with files.replacing(path) as temporary, open(temporary, "w", newline="") as file:
         table = csv.writer(file)
         table.writerow(["frame", "time_s", *(f"{name}_deg" for name in angles)])
-        for i, known in enumerate(motion.known):
+        first = round(motion.start * motion.fps)
+        for i, known in enumerate(motion.known.all(axis=-1)):
             cells = [f"{values[i]:.2f}" if known else "" for values in angles.values()]
-            table.writerow([i, f"{motion.start + i / motion.fps:.4f}", *cells])
+            table.writerow([first + i, f"{motion.start + i / motion.fps:.4f}", *cells])
 
 
 def _degrees(radians):

@@ -21,8 +21,9 @@ REST = {
     for joint in map(H36M.index, joints)
 }
 """Directions of the bones that lead to each joint in the rest pose: a person with arms spread who faces +z."""
-FRAMES = {HIP: ("RHip", "LHip", "Spine"), THORAX: ("RShoulder", "LShoulder", "Neck/Nose")}
-"""Joints with several bones: their x axis points from the first joint to the second, and y roughly to the third."""
+AXES = {HIP: ("RHip", "LHip", "Hip", "Spine"), THORAX: ("RShoulder", "LShoulder", "Spine", "Thorax")}
+"""Joints with several bones: their x axis points from the first joint to the second, and y roughly from the third to
+the fourth."""
 HELPERS = {
     H36M.index(joint): name
     for joint, name in {
@@ -32,6 +33,7 @@ HELPERS = {
 }  # fmt: skip
 """Nodes at hip and thorax that turn one bone each, as in the files of CMU's motion capture."""
 METERS = 1e-3
+LEAST_MM = 1e-3  # shorter bones have no direction
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -84,15 +86,15 @@ def solve(motion: Motion) -> tuple[list[Node], np.ndarray]:
 
     def descend(joint, node, offset):
         """Adds a joint after a node, and all that follows it."""
-        if joint in FRAMES:
-            rotation = _frame(*(joints[:, H36M.index(name)] for name in FRAMES[joint]), joints[:, joint])
+        if joint in AXES:
+            rotation = orientation(joints, joint)
         else:
             rotation = swing(node, CHILDREN[joint][0]) if CHILDREN[joint] else None
         number = add(NAMES[joint], node, offset, rotation)
         for child in CHILDREN[joint]:
             length = (lengths[child] + lengths[H36M.mirror[child]]) / 2
             after = number
-            if joint in FRAMES:
+            if joint in AXES:
                 after = add(HELPERS[child], number, np.zeros(3), swing(number, child))
             positions[:, child] = positions[:, joint] + length * np.einsum("tij,j->ti", turned[after], REST[child])
             descend(child, after, length * REST[child])
@@ -106,12 +108,19 @@ def _unit(vectors):
     return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-9)
 
 
-def _frame(right, left, above, center):
-    """Rotations [T, 3, 3] whose x axis points from the right joint to the left one, and y as far as possible up."""
+def orientation(joints: np.ndarray, joint: int) -> np.ndarray:
+    """Orientation of a joint of `AXES` in each frame: [T, 17, 3] mm -> [T, 3, 3], with its x, y and z axis as columns.
+
+    A frame that does not determine it, because joints are in one place, has that of the frame before.
+    """
+    right, left, low, high = (joints[:, H36M.index(name)] for name in AXES[joint])
     x = _unit(left - right)
-    y = above - center
-    z = _unit(np.cross(x, y))
-    return np.stack([x, np.cross(z, x), z], axis=-1)
+    across = np.cross(x, high - low)
+    z = _unit(across)
+    found = np.stack([x, np.cross(z, x), z], axis=-1)
+    valid = (np.linalg.norm(left - right, axis=-1) > LEAST_MM) & (np.linalg.norm(across, axis=-1) > LEAST_MM)
+    last = np.maximum.accumulate(np.where(valid, np.arange(len(joints)), -1))
+    return np.where((last >= 0)[:, None, None], found[last], np.eye(3))
 
 
 def _swing(one, other):
@@ -131,16 +140,33 @@ def _swing(one, other):
 
 
 def euler_zxy(rotations: np.ndarray) -> np.ndarray:
-    """Angles about z, x and y in degrees such that R = Rz·Rx·Ry, without jumps over time: [T, …, 3, 3] -> [T, …, 3]."""
+    """Angles about z, x and y in degrees such that R = Rz·Rx·Ry: [T, …, 3, 3] -> [T, …, 3].
+
+    Of the two triples that give the same rotation, each frame has the one that is nearer to the frame before, so that
+    curves are smooth except where x comes close to 90 degrees.
+    """
     z = np.arctan2(-rotations[..., 0, 1], rotations[..., 1, 1])
     x = np.arcsin(np.clip(rotations[..., 2, 1], -1, 1))
     y = np.arctan2(-rotations[..., 2, 0], rotations[..., 2, 2])
-    return np.degrees(np.unwrap(np.stack([z, x, y], axis=-1), axis=0))
+    one = np.degrees(np.stack([z, x, y], axis=-1))
+    other = one * [1, -1, 1] + 180
+    found = one.copy()
+    for t in range(1, len(found)):
+        near = [angles[t] + 360 * np.round((found[t - 1] - angles[t]) / 360) for angles in (one, other)]
+        steps = [np.abs(angles - found[t - 1]).sum(axis=-1, keepdims=True) for angles in near]
+        found[t] = np.where(steps[0] <= steps[1], *near)
+    return found
 
 
 def write_bvh(path: str, motion: Motion) -> None:
-    """Writes a BVH file: meters, y up, z toward the camera, rotations in the order ZXY."""
-    nodes, positions = solve(motion)
+    """Writes a BVH file: meters, y up, z toward the camera, rotations in the order ZXY.
+
+    It begins with the video, so that the files of all people are in step. Before a person appears, the first pose
+    stands still.
+    """
+    before = round(motion.start * motion.fps)
+    joints = np.concatenate([motion.joints[:1].repeat(before, axis=0), motion.joints])
+    nodes, positions = solve(dataclasses.replace(motion, joints=joints))
     lines, depth = ["HIERARCHY"], []
     for node in nodes:
         while depth and depth[-1] != node.parent:

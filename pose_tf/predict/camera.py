@@ -54,6 +54,12 @@ class CameraOptions:
     height: float | None = None
 
     def __post_init__(self):
+        try:
+            for value in (self.fov, self.height):
+                float(value or 1)
+            np.asarray(self.intrinsics or (), np.float64)
+        except (TypeError, ValueError):
+            raise UserError("intrinsics, fov and height must be numbers") from None
         if self.intrinsics is not None and self.fov is not None:
             raise UserError("give one of intrinsics and fov")
         if self.intrinsics is not None:
@@ -112,7 +118,7 @@ def put_in_space(
     intrinsics = tf.constant(camera.intrinsics, tf.float32)
     pose3d = to_camera(tf.constant(pose3d), tf.constant(pose2d), intrinsics, frame)
     if height is not None:
-        pose3d *= 1000 * height / body_height(np.asarray(pose3d))
+        pose3d *= (1000 * height - ANKLE_MM) / (body_height(np.asarray(pose3d)) - ANKLE_MM)
     root = geometry.hip_position(pose3d, pose2d, intrinsics, confidence)
     return np.asarray(pose3d), np.asarray(root)
 
@@ -123,4 +129,4 @@ def body_height(pose3d: np.ndarray) -> float:
     def length(joints):
         return float(np.linalg.norm(np.diff(pose3d[joints], axis=0), axis=-1).sum())
 
-    return max(length(SPINE) + max(map(length, LEGS)) + ANKLE_MM, 1.0)
+    return max(length(SPINE) + max(map(length, LEGS)), 1.0) + ANKLE_MM

@@ -103,8 +103,10 @@ class PoseModel:
             UserError: the image cannot be read or is not such an array, a box lies outside of the image, or the model
                 fails.
         """
-        focal = read_focal_35mm(image) if isinstance(image, str | os.PathLike | bytes) else None
-        image, name = _read(image)
+        source = image
+        image, name = _read(source)
+        is_file = isinstance(source, bytes) or (isinstance(source, str | os.PathLike) and os.path.isfile(source))
+        focal = read_focal_35mm(source) if is_file else None
         options = camera or CameraOptions()
         found = boxes is None
         if found:
@@ -157,7 +159,7 @@ class PoseModel:
 
     def _in_space(self, pose, camera, height):
         """A pose with the position of its hip."""
-        frame = self.card.get("frame", "camera")
+        frame = "sight" if self.card.get("frame") == "sight" else "camera"
         pose3d, root3d = put_in_space(pose["pose2d"], pose["pose3d"], pose["confidence"], camera, frame, height)
         return pose | {"pose3d": pose3d, "root3d": root3d}
 
@@ -204,8 +206,8 @@ class PoseModel:
             images: uint8 [N, 256, 256, 3] RGB, N ≥ 1.
 
         Returns:
-            {"pose2d": float32 [N, 17, 2] px of the crop, "pose3d": float32 [N, 17, 3] mm, "confidence": float32 [N,
-            17]}.
+            {"pose2d": float32 [N, 17, 2] px of the crop, "pose3d": float32 [N, 17, 3] mm, in the model's frame (`frame`
+            in its card), "confidence": float32 [N, 17]}.
 
         Raises:
             UserError: the images are not such an array, or the model fails.

@@ -15,6 +15,9 @@ from pose_tf.errors import UserError
 H36M = skeleton.H36M
 NAMES = [name.split("/")[0] for name in H36M.joints]
 """Names of the joints in files: Neck/Nose is Neck."""
+ROUNDING_S = 1e-4  # of the times in the file
+SLOWEST_FPS, FASTEST_FPS = 0.1, 1000.0
+MOST_C3D_POINTS = 255
 LONGEST_GAP_S = 0.5
 """Gaps up to this are filled by interpolation; longer ones stay empty where a format allows that."""
 UP = np.array([1.0, -1.0, -1.0])
@@ -29,8 +32,9 @@ class Motion:
         person: number of the person.
         fps: frames per second.
         start: seconds from the beginning of the video to the first frame.
-        joints: float64 [T, 17, 3] mm, y up, z toward the camera; interpolated where the person was not seen.
-        known: bool [T]: whether the person was seen, or a gap of at most `LONGEST_GAP_S` was filled.
+        joints: float64 [T, 17, 3] mm, y up, z toward the camera; interpolated where a joint was not seen. A joint that
+            never was seen is at the hip.
+        known: bool [T, 17]: whether the joint was seen, or a gap was filled that is not longer than `LONGEST_GAP_S`.
     """
 
     person: int
@@ -45,7 +49,7 @@ def read_motions(path: str, fps: float | None = None) -> list[Motion]:
 
     Args:
         path: the file.
-        fps: frame rate of the motions; None for the median rate of the file.
+        fps: frame rate of the motions; None for that of the video, or the median rate if it varies.
 
     Raises:
         UserError: the file is missing, damaged or of another kind, or nobody is in it.
@@ -55,25 +59,37 @@ def read_motions(path: str, fps: float | None = None) -> list[Motion]:
             content = json.load(file)
         if content["joints"] != list(H36M.joints):
             raise ValueError("its joints are not those of pose_tf")
-        times = np.float64([frame["time_s"] for frame in content["frames"]])
+        times = np.float64([float(frame["time_s"]) for frame in content["frames"]])
+        if not np.isfinite(times).all() or (np.diff(times) < 0).any():
+            raise ValueError("its times do not increase")
         seen = {}
         for time, frame in zip(times, content["frames"]):
             for person in frame["people"]:
                 joints = _array(person["pose3d_mm"], (len(H36M.joints), 3))
                 root = _array([person.get("root3d_mm")], (1, 3))
-                seen.setdefault(int(person["person"]), []).append((time, joints + np.nan_to_num(root)))
+                seen.setdefault(int(person["person"]), []).append((time, joints, root))
     except FileNotFoundError:
         raise UserError(f"{path} does not exist") from None
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror or error}") from None
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         raise UserError(f"{path} is not a JSON file of pose-tf predict: {error}") from None
     if not seen:
-        raise UserError(f"{path} has nobody in it")
-    if fps is None:
-        steps = np.diff(times)
-        fps = round(float(1 / np.median(steps[steps > 0])), 3) if (steps > 0).any() else 25.0
+        raise UserError(f"{path} contains no people")
+    fps = fps or _rate(times, content.get("fps"))
+    if not SLOWEST_FPS <= fps <= FASTEST_FPS:
+        raise UserError(f"{path} has {fps:g} frames per second; give --fps={SLOWEST_FPS:g} to {FASTEST_FPS:g}")
     return [_resampled(person, fps, samples) for person, samples in sorted(seen.items())]
+
+
+def _rate(times, claimed):
+    """The frame rate of a video: the one that it claims if its times fit, else the median rate."""
+    if isinstance(claimed, int | float) and claimed > 0:
+        off = times - times[0] - np.arange(len(times)) / claimed
+        if np.abs(off).max() < ROUNDING_S + 0.1 / claimed:
+            return float(claimed)
+    steps = np.diff(times)
+    return round(float(1 / np.median(steps[steps > 0])), 3) if (steps > 0).any() else 25.0
 
 
 def _array(values, shape):
@@ -86,26 +102,32 @@ def _array(values, shape):
 
 
 def _resampled(person, fps, samples):
-    """A motion with linear interpolation between the times at which the person was seen."""
-    seen = np.float64([time for time, _ in samples])
-    poses = np.stack([pose for _, pose in samples])
-    count = max(int(np.floor((seen[-1] - seen[0]) * fps + 1e-6)) + 1, 1)
+    """A motion with linear interpolation between the times at which each joint was seen."""
+    seen = np.float64([time for time, *_ in samples])
+    poses, roots = (np.stack(arrays) for arrays in list(zip(*samples))[1:])
+    poses = poses + (roots if np.isfinite(roots).any() else 0.0)  # earlier versions did not write positions
+    count = max(int(np.floor((seen[-1] - seen[0]) * fps + 0.05)) + 1, 1)
     times = seen[0] + np.arange(count) / fps
-    joints = np.full((count, *poses.shape[1:]), np.nan)
+    joints, known = np.zeros((count, *poses.shape[1:])), np.zeros((count, poses.shape[1]), bool)
+    longest = max(LONGEST_GAP_S, 1.5 * float(np.median(np.diff(seen))) if len(seen) > 1 else 0.0)
     for joint in range(poses.shape[1]):
         finite = np.isfinite(poses[:, joint]).all(axis=-1)
-        for axis in range(3) if finite.any() else ():
-            joints[:, joint, axis] = np.interp(times, seen[finite], poses[finite, joint, axis])
-    after = np.clip(np.searchsorted(seen, times - 1e-9), 0, len(seen) - 1)
-    before = np.clip(np.searchsorted(seen, times + 1e-9) - 1, 0, len(seen) - 1)
-    known = (seen[after] - seen[before] <= LONGEST_GAP_S) & np.isfinite(joints).all(axis=(1, 2))
-    hip = np.nan_to_num(joints[:, :1])  # a joint that is never seen is where the hip is
-    return Motion(person, fps, float(seen[0]), UP * np.where(np.isfinite(joints), joints, hip), known)
+        if not finite.any():
+            joints[:, joint] = joints[:, 0]
+            continue
+        there = seen[finite]
+        for axis in range(3):
+            joints[:, joint, axis] = np.interp(times, there, poses[finite, joint, axis])
+        after = there[np.clip(np.searchsorted(there, times - ROUNDING_S), 0, len(there) - 1)]
+        before = there[np.clip(np.searchsorted(there, times + ROUNDING_S, side="right") - 1, 0, len(there) - 1)]
+        near = np.minimum(np.abs(times - before), np.abs(after - times)) <= longest
+        known[:, joint] = (after - before <= longest) & near
+    return Motion(person, fps, float(seen[0]), UP * joints, known)
 
 
 def write_trc(path: str, motions: Sequence[Motion]) -> None:
-    """Writes a TRC file, which OpenSim reads: markers in mm, y up. Several people have prefixes: 1_Hip, 2_Hip, …"""
-    names, times, points = _together(motions)
+    """Writes a TRC file, which OpenSim reads: markers in mm, y up; of several people with prefixes: 1_Hip, 2_Hip, …"""
+    names, times, points = _merged(motions)
     fps = motions[0].fps
     with files.replacing(path) as temporary, open(temporary, "w", newline="") as file:
         table = csv.writer(file, delimiter="\t", lineterminator="\n")
@@ -125,13 +147,13 @@ def write_c3d(path: str, motions: Sequence[Motion]) -> None:
     """Writes a C3D file: points in mm, y up; those of people who are not seen are marked as missing.
 
     Raises:
-        UserError: the package c3d is not installed, or the file cannot be written.
+        UserError: the package c3d is not installed, there are too many people, or the file cannot be written.
     """
-    try:
-        import c3d
-    except ImportError:
-        raise UserError("C3D files need the package c3d: pip install 'pose_tf[motion]'") from None
-    names, _, points = _together(motions)
+    c3d = import_c3d()
+    names, _, points = _merged(motions)
+    if len(names) > MOST_C3D_POINTS:
+        people = MOST_C3D_POINTS // len(NAMES)
+        raise UserError(f"{path}: a C3D file has room for {people} people, not for {len(motions)}; write TRC instead")
     writer = c3d.Writer(point_rate=motions[0].fps)
     writer.set_point_labels(names)
     writer.set_screen_axis("+X", "+Y")
@@ -145,7 +167,16 @@ def write_c3d(path: str, motions: Sequence[Motion]) -> None:
         writer.write(file)
 
 
-def _together(motions):
+def import_c3d():
+    """The package c3d. UserError if it is not installed."""
+    try:
+        import c3d
+    except ImportError:
+        raise UserError("C3D files need the package c3d: pip install 'pose_tf[motion]'") from None
+    return c3d
+
+
+def _merged(motions):
     """Names of the markers of all people, times [T] and positions [T, markers, 3] mm, NaN where unknown."""
     fps = motions[0].fps
     start = min(motion.start for motion in motions)
@@ -153,7 +184,7 @@ def _together(motions):
     count = max(first + len(motion.joints) for first, motion in zip(firsts, motions))
     points = np.full((count, len(motions), len(NAMES), 3), np.nan)
     for i, (first, motion) in enumerate(zip(firsts, motions)):
-        points[first : first + len(motion.joints), i] = np.where(motion.known[:, None, None], motion.joints, np.nan)
+        points[first : first + len(motion.joints), i] = np.where(motion.known[..., None], motion.joints, np.nan)
     prefixes = [f"{motion.person}_" if len(motions) > 1 else "" for motion in motions]
     names = [prefix + name for prefix in prefixes for name in NAMES]
     return names, start + np.arange(count) / fps, points.reshape(count, -1, 3)

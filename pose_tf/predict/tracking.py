@@ -141,7 +141,10 @@ class OneEuroFilter:
         self._time = None
 
     def __call__(self, values: np.ndarray, time: float) -> np.ndarray:
-        """Smooths the next values, an array of any shape. `time` in seconds must increase from call to call."""
+        """Smooths the next values, an array of any shape. `time` in seconds must increase from call to call. If a value
+        is not finite, all are returned as they are, and forgotten."""
+        if not np.isfinite(values).all():
+            return values
         if self._time is None:
             self._value, self._speed = values, np.zeros_like(values)
         elif time > self._time:

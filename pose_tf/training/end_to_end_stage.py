@@ -4,6 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from pose_tf import geometry, metrics, viz
+from pose_tf.data.poses import check_in_front
 from pose_tf.data.sources import H36M
 from pose_tf.errors import UserError
 from pose_tf.models.estimator import PoseEstimator, find_joints, lifter_inputs, normalize_images
@@ -73,6 +74,8 @@ class EndToEndStage(DetectorStage):
 
     def _initial_statistics(self):
         path, frame = self.config.lifter_init_from, self.config.get("frame", "camera")
+        if frame != "camera":
+            check_in_front(self.h36m.training)
         if not path:
             return PoseStatistics.of(self.h36m.training.pose3d, self.h36m.training.pose2d_crop, frame)
         try:

@@ -19,7 +19,7 @@ def write_result(path, people=(1, 2)):
     path.write_text(json.dumps({"joints": H36M.joints, "frames": frames}))
 
 
-def test_every_format_is_written_where_it_is_wanted(run_tool, tmp_path):
+def test_every_format_is_written_where_it_is_wanted(run_tool, fails, tmp_path):
     write_result(tmp_path / "walk.json")
     done = run_tool(
         "motion", f"--input={tmp_path}/walk.json", f"--output_dir={tmp_path}/out", "--formats=bvh,trc,c3d,angles"
@@ -27,6 +27,13 @@ def test_every_format_is_written_where_it_is_wanted(run_tool, tmp_path):
     names = {"walk.1.bvh", "walk.2.bvh", "walk.trc", "walk.c3d", "walk.1.angles.csv", "walk.2.angles.csv"}
     assert {path.name for path in (tmp_path / "out").iterdir()} == names
     assert {line.rpartition("/")[2] for line in done.stdout.splitlines()} == names
+    (tmp_path / "walk.trc").write_text("of another program")
+    message = f"error: {tmp_path}/walk.trc exists; give --overwrite or another --output_dir"
+    assert fails("motion", f"--input={tmp_path}/walk.json") == message
+    assert {path.name for path in tmp_path.iterdir()} >= {"walk.json", "walk.trc", "out"}
+    assert not (tmp_path / "walk.1.bvh").exists() and (tmp_path / "walk.trc").read_text() == "of another program"
+    run_tool("motion", f"--input={tmp_path}/walk.json", "--formats=trc", "--overwrite")
+    assert (tmp_path / "walk.trc").read_text().startswith("PathFileType")
 
 
 def test_what_cannot_be_written_is_refused(fails, tmp_path):

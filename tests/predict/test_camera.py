@@ -88,7 +88,8 @@ def test_a_height_fixes_scale_and_distance(pose3d):
     found, root = put_in_space(projected(pose3d), pose3d - pose3d[0], np.ones(17), camera, "camera", given)
     np.testing.assert_allclose(root, pose3d[0], rtol=1e-4)
     _, tall = put_in_space(projected(pose3d), pose3d - pose3d[0], np.ones(17), camera, "camera", 1.1 * height)
-    np.testing.assert_allclose(tall, 1.1 * pose3d[0], rtol=1e-3)
+    scale = (1100 * height - 80) / (1000 * height - 80)
+    np.testing.assert_allclose(tall, scale * pose3d[0], rtol=1e-3)
 
 
 def test_the_height_of_a_body_by_hand():

@@ -31,7 +31,7 @@ def dancing(rng, frames=40, person=1, fps=25.0):
         joints[:, child] = joints[:, parent] + lengths[child] * direction / np.linalg.norm(
             direction, axis=1, keepdims=True
         )
-    return Motion(person, fps, 0.0, joints, np.ones(frames, bool))
+    return Motion(person, fps, 0.0, joints, np.ones((frames, 17), bool))
 
 
 def standing():
@@ -47,10 +47,12 @@ def standing():
 
 
 def angles_of(joints):
-    return {name: value[0] for name, value in joint_angles(Motion(1, 25.0, 0.0, joints, np.ones(1, bool))).items()}
+    return {
+        name: value[0] for name, value in joint_angles(Motion(1, 25.0, 0.0, joints, np.ones((1, 17), bool))).items()
+    }
 
 
-def write_result(path, times, people):
+def write_result(path, times, people, fps=None):
     """A result of predict; `people` has for each frame {person: (pose3d, root3d)}, in the frame of the camera."""
     frames = [
         {
@@ -60,7 +62,7 @@ def write_result(path, times, people):
         }
         for i, (time, frame) in enumerate(zip(times, people))
     ]
-    path.write_text(json.dumps({"source": "a", "joints": H36M.joints, "frames": frames}))
+    path.write_text(json.dumps({"source": "a", "fps": fps, "joints": H36M.joints, "frames": frames}))
 
 
 def test_a_bvh_file_has_the_joints_where_they_were(tmp_path, rng):
@@ -89,7 +91,7 @@ def test_bones_of_changing_length_get_their_median(rng):
 
 
 def test_the_rest_pose_is_no_rotation():
-    nodes, _ = solve(Motion(1, 25.0, 0.0, standing(), np.ones(1, bool)))
+    nodes, _ = solve(Motion(1, 25.0, 0.0, standing(), np.ones((1, 17), bool)))
     for node in nodes:
         if node.rotation is not None:
             np.testing.assert_allclose(node.rotation, [np.eye(3)], atol=1e-12, err_msg=node.name)
@@ -98,7 +100,7 @@ def test_the_rest_pose_is_no_rotation():
 def test_opposite_directions_are_half_a_turn():
     joints = standing()
     joints[0, [H36M.index("LKnee"), H36M.index("LFoot")]] = [100, 400, 0], [100, 800, 0]
-    _, positions = solve(Motion(1, 25.0, 0.0, joints, np.ones(1, bool)))
+    _, positions = solve(Motion(1, 25.0, 0.0, joints, np.ones((1, 17), bool)))
     np.testing.assert_allclose(positions, joints, atol=1e-6)
 
 
@@ -156,6 +158,7 @@ def test_a_result_becomes_motions_at_a_constant_rate(tmp_path):
     np.testing.assert_allclose(one.joints[:, 0], [[100 * i / 25, 50, -3000] for i in range(32)], atol=1e-6)
     np.testing.assert_allclose(one.joints[:, 5] - one.joints[:, 0], np.tile([100, -400, 0], (32, 1)), atol=1e-6)
     assert one.known[:5].all() and not one.known[6:29].any()  # more than half a second between two sightings
+    assert not one.known[:, 5][6:29].any() and one.known[2, 5]
     np.testing.assert_allclose(two.joints[:, 10], np.tile([0, 750, 0], (32, 1)), atol=1e-6)
     assert len(read_motions(f"{tmp_path}/a.json", fps=50)[0].joints) == 63
 
@@ -165,8 +168,16 @@ def test_a_result_becomes_motions_at_a_constant_rate(tmp_path):
     [
         ("{", "is not a JSON file of pose-tf predict"),
         ("[]", "is not a JSON file of pose-tf predict"),
+        *(
+            (json.dumps({"joints": H36M.joints, "frames": [{"time_s": time, "people": []}]}), "is not a JSON file")
+            for time in (None, [1], "x")
+        ),
+        (
+            json.dumps({"joints": H36M.joints, "frames": [{"time_s": t, "people": []} for t in (1, 0)]}),
+            "its times do not increase",
+        ),
         ('{"joints": ["Hip"], "frames": []}', "its joints are not those of pose_tf"),
-        (json.dumps({"joints": H36M.joints, "frames": [{"time_s": 0, "people": []}]}), "has nobody in it"),
+        (json.dumps({"joints": H36M.joints, "frames": [{"time_s": 0, "people": []}]}), "contains no people"),
         (
             json.dumps(
                 {"joints": H36M.joints, "frames": [{"time_s": 0, "people": [{"person": 1, "pose3d_mm": [[1]]}]}]}
@@ -236,13 +247,13 @@ def test_turns_of_the_whole_body_are_turns_of_the_pelvis(axis, degrees, expected
 
 def test_bending_and_turning_the_trunk():
     joints, upper = standing(), [H36M.joints.index(name) for name in H36M.joints[8:]]
-    thorax = joints[0, 8].copy()
+    spine = joints[0, 7].copy()
     for axis, degrees, name in (((1, 0, 0), 30, "flexion"), ((0, 0, 1), -20, "bending"), ((0, 1, 0), 15, "rotation")):
         a, (x, y, z) = np.radians(degrees), axis
         cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
         rotation = np.eye(3) + np.sin(a) * cross + (1 - np.cos(a)) * cross @ cross
         turned = joints.copy()
-        turned[0, upper] = (joints[0, upper] - thorax) @ rotation.T + thorax
+        turned[0, upper] = (joints[0, upper] - spine) @ rotation.T + spine
         found = angles_of(turned)
         assert found[f"trunk_{name}"] == pytest.approx(degrees, abs=1e-3), name
         assert found["left_shoulder_elevation"] == pytest.approx(90, abs=1e-3)
@@ -250,7 +261,62 @@ def test_bending_and_turning_the_trunk():
 
 def test_a_table_of_angles_has_a_row_for_each_frame(tmp_path):
     joints = np.repeat(standing(), 3, axis=0)
-    write_angles(f"{tmp_path}/a.csv", Motion(1, 25.0, 2.0, joints, np.array([True, False, True])))
+    write_angles(
+        f"{tmp_path}/a.csv", Motion(1, 25.0, 2.0, joints, np.array([True, False, True])[:, None].repeat(17, 1))
+    )
     rows = list(csv.DictReader((tmp_path / "a.csv").read_text().splitlines()))
     assert [row["time_s"] for row in rows] == ["2.0000", "2.0400", "2.0800"]
     assert [row["left_shoulder_elevation_deg"] for row in rows] == ["90.00", "", "90.00"]
+
+
+def test_the_rate_is_that_of_the_video_although_times_are_rounded(tmp_path):
+    pose = standing()[0].tolist()
+    for fps in (24, 25, 29.97, 30, 60, 120, 240):
+        times = [round(i / fps, 4) for i in range(300)]
+        write_result(tmp_path / "a.json", times, [{1: (pose, [0, 0, 3000])}] * 300, fps)
+        (found,) = read_motions(f"{tmp_path}/a.json")
+        assert (found.fps, len(found.joints)) == (fps, 300) and found.known.all()
+    write_result(tmp_path / "a.json", [0, 1, 2.02, 3, 4], [{1: (pose, [0, 0, 3000])}] * 5, None)
+    assert read_motions(f"{tmp_path}/a.json")[0].known.all()
+
+
+def test_a_position_that_is_missing_once_is_interpolated(tmp_path):
+    pose = standing()[0].tolist()
+    people = [{1: (pose, None if i == 2 else [0, 0, 3000])} for i in range(5)]
+    write_result(tmp_path / "a.json", [i / 25 for i in range(5)], people, 25)
+    np.testing.assert_allclose(read_motions(f"{tmp_path}/a.json")[0].joints[:, 0, 2], -3000)
+
+
+def test_joints_in_one_place_keep_the_orientation_before():
+    joints = np.repeat(standing(), 3, axis=0)
+    joints[1] = joints[1, :1]
+    _, positions = solve(Motion(1, 25.0, 0.0, joints, np.ones((3, 17), bool)))
+    np.testing.assert_allclose(positions, np.repeat(standing(), 3, axis=0), atol=1e-6)
+
+
+def test_files_of_people_who_appear_later_begin_with_the_video(tmp_path, rng):
+    motion = dancing(rng, 10)
+    write_bvh(f"{tmp_path}/a.bvh", Motion(1, 25.0, 0.2, motion.joints, motion.known))
+    found = pybvh.read_bvh_file(f"{tmp_path}/a.bvh", world_up="+y")
+    assert found.frame_count == 15
+    np.testing.assert_allclose(found.root_pos[:6], found.root_pos[:1].repeat(6, 0))
+
+
+def test_a_thigh_that_rises_above_the_horizontal_does_not_flip_the_curves():
+    joints = np.repeat(standing(), 61, axis=0)
+    at = H36M.index
+    for i, degrees in enumerate(range(60, 121)):
+        y, z = -np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+        joints[i, at("LKnee")] = np.array([100, 0, 0]) + 400 * np.array([0.05, y, z])
+        joints[i, at("LFoot")] = joints[i, at("LKnee")] + [0, -400, 0]
+    nodes, _ = solve(Motion(1, 25.0, 0.0, joints, np.ones((61, 17), bool)))
+    (thigh,) = (node for node in nodes if node.name == "LHip")
+    assert np.abs(np.diff(euler_zxy(thigh.rotation), axis=0)[:, 1]).max() < 3
+
+
+def test_too_many_people_for_c3d_are_refused(tmp_path, rng):
+    crowd = [dancing(rng, 2, person) for person in range(16)]
+    with pytest.raises(UserError, match="a C3D file has room for 15 people, not for 16; write TRC instead"):
+        write_c3d(f"{tmp_path}/a.c3d", crowd)
+    write_c3d(f"{tmp_path}/a.c3d", crowd[:15])
+    assert ezc3d.c3d(f"{tmp_path}/a.c3d")["data"]["points"].shape == (4, 255, 2)
