@@ -58,8 +58,9 @@ def inspect(data_dir: str) -> Inspection:
     """
     files = _files(data_dir)
     found = Inspection()
-    labeled = [path for path, kind, _ in files if kind in SOURCES]
-    shown_per_file = -(-PREVIEW_SAMPLES // max(len(labeled), 1))
+    labeled = collections.Counter(kind for _, kind, _ in files if kind in SOURCES)
+    shown_per_kind = PREVIEW_SAMPLES // max(len(labeled), 1)
+    all_shown = collections.Counter()
     pose2d, pose3d = [], []
     with tqdm.tqdm(unit=" records", desc=f"inspecting {data_dir}") as bar:
         for path, kind, schema in files:
@@ -67,8 +68,9 @@ def inspect(data_dir: str) -> Inspection:
             for sample, where in _decoded(path, schema, found.faults):
                 found.samples[kind] += 1
                 bar.update()
-                if kind in SOURCES and shown < shown_per_file and len(found.preview) < PREVIEW_SAMPLES:
+                if shown * labeled[kind] < shown_per_kind and all_shown[kind] < shown_per_kind and kind in SOURCES:
                     shown += 1
+                    all_shown[kind] += 1
                     found.preview.append(_shown(sample, kind))
                 if kind != "h36":
                     continue
