@@ -135,7 +135,8 @@ def hip_position(pose3d, pose2d, intrinsics, weights):
     size = tf.reduce_sum(mean(spread**2), axis=-1)
     depth = -tf.reduce_sum(mean(spread * shift), axis=-1) / size
     place = tf.concat([mean_shift + mean_ray * depth[..., None], depth[..., None]], axis=-1)
-    return tf.where(((size > LEAST_SPREAD**2) & (depth > 0))[..., None], place, np.nan)
+    valid = tf.cast((size > LEAST_SPREAD**2) & (depth > 0), place.dtype)
+    return place + tf.sqrt(valid - 1)[..., None]  # NaN as a constant would make exported models look damaged
 
 
 def looking_at(point):

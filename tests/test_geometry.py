@@ -267,3 +267,16 @@ def test_gradient_of_the_aligned_squared_distance_does_not_see_a_similarity(rng,
     }[motion]
     assert np.abs(gradient).max() > 0.1
     np.testing.assert_allclose((gradient * direction).sum(), 0, atol=1e-10)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_no_place_is_given_to_joints_that_tell_none(rng, dtype):
+    """All in one pixel; a pose that has to be behind the camera; one without size. A joint that is NaN is left out."""
+    pose3d = poses_before_a_camera(rng, ()).astype(dtype)
+    intrinsics, weights = np.array([1150.0, 512, 1150, 508], dtype), np.ones(17, dtype)
+    pixels = (pose3d[:, :2] / pose3d[:, 2:] * 1150 + [512, 508]).astype(dtype)
+    relative = pose3d - pose3d[0]
+    for pose, seen in ((relative, pixels[:1].repeat(17, 0)), (-relative, pixels), (0 * relative, pixels)):
+        assert np.isnan(geometry.hip_position(pose, seen, intrinsics, weights)).all()
+    pixels[5] = np.nan
+    np.testing.assert_allclose(geometry.hip_position(relative, pixels, intrinsics, weights), pose3d[0], rtol=2e-3)
