@@ -113,7 +113,7 @@ class EndToEndStage(DetectorStage):
 
         # Only samples with 3D poses go through the lifter: the first ones of a batch. Their losses are scaled so that
         # means over the batch are means over these samples.
-        samples = images.shape[0] or tf.shape(images)[0]
+        samples = tf.shape(images)[0]
         lifted_samples = samples * self.h36m.batch_size // self.batch_size
         heatmaps, pose3d, *maps = (values[:lifted_samples] for values in (heatmaps, pose3d, *maps))
         found, confidence = find_joints(heatmaps, decoding=self.decoding)
@@ -123,7 +123,8 @@ class EndToEndStage(DetectorStage):
             standardized, pose3d, self.statistics, self.config.lifter_loss, self.config.bones.to_dict()
         )
         others = [[0, samples - lifted_samples]]
-        lifted = {name: tf.pad(value * (samples / lifted_samples), others) for name, value in lifted.items()}
+        scale = tf.cast(samples, tf.float32) / tf.cast(lifted_samples, tf.float32)
+        lifted = {name: tf.pad(value * scale, others) for name, value in lifted.items()}
         return values | lifted | {"loss": values["loss"] + self.config.lifter_factor * lifted["loss"]}
 
     def validate(self, interrupted=lambda: False) -> dict[str, float] | None:
