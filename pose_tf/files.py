@@ -123,6 +123,27 @@ def write_json(path: str, values) -> None:
         json.dump(values, file, indent=1)
 
 
+def read_json(path: str, what: str = "a JSON file"):
+    """The content of a JSON file.
+
+    Args:
+        path: file to read.
+        what: what the file should be, for error messages.
+
+    Raises:
+        UserError: it is missing or damaged.
+    """
+    try:
+        with open(path, encoding="utf-8") as file:
+            return json.load(file)
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror or error}") from None
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path} is not {what}: {error}") from None
+
+
 def read_npz(path: str, what: str, keys: Iterable[str], optional: Iterable[str] = ()) -> dict[str, np.ndarray]:
     """Reads arrays of an .npz file. Nothing in the file is executed.
 

@@ -6,8 +6,10 @@ else (settings, history and random states are objects of many packages) is repla
 function. Nothing is imported or called.
 """
 
+import contextlib
 import dataclasses
 import pickletools
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -109,6 +111,21 @@ _LITERALS = {
 _CONTAINERS = {"EMPTY_DICT": dict, "EMPTY_LIST": list, "EMPTY_TUPLE": tuple, "EMPTY_SET": lambda: Other("set")}
 _PUTS, _GETS = {"PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"}, {"GET", "BINGET", "LONG_BINGET"}
 _TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
+
+
+@contextlib.contextmanager
+def named_damage(path: str) -> Iterator[None]:
+    """Turns what reading a file raises into a UserError that names it, also errors of `interpret` and its results."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror or error}") from None
+    except UserError:
+        raise
+    except Exception as error:  # zipfile, pickletools and NumPy raise almost anything on damaged bytes
+        raise UserError(f"{path} is truncated or damaged: {str(error)[:MAX_NAME] or type(error).__name__}") from None
 
 
 def interpret(path: str, program) -> tuple[object, list[Storage]]:

@@ -112,10 +112,15 @@ class PoseAugmenter:
             pose2d = (rays - center) * (old_side / side) + old_center
         if self._noise_px:
             pose2d += tf.random.stateless_normal(tf.shape(pose2d), seeds[1]) * self._noise_px
+        return *self.add_errors(pose2d, seeds[2]), pose3d
+
+    def add_errors(self, pose2d, seed):
+        """Adds a detector's errors to 2D joints, float32 [B, 17, 2] crop px: the joints, and their confidence [B, 17],
+        which is 1 without `errors`."""
         if self._errors is None:
-            return pose2d, tf.ones_like(pose2d[..., 0]), pose3d
-        image = self._images_with_errors(pose2d, seeds[2])
-        return pose2d + tf.gather(self._errors, image), tf.gather(self._confidence, image), pose3d
+            return pose2d, tf.ones_like(pose2d[..., 0])
+        image = self._images_with_errors(pose2d, seed)
+        return pose2d + tf.gather(self._errors, image), tf.gather(self._confidence, image)
 
     def _images_with_errors(self, pose2d, seed):
         """Numbers of the images whose errors the samples get, int32 [B]."""

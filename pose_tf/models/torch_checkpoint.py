@@ -13,7 +13,7 @@ import numpy as np
 import safetensors
 
 from pose_tf.errors import UserError
-from pose_tf.pickle_program import MAX_NAME, Other, Storage, Tensor, interpret
+from pose_tf.pickle_program import Other, Storage, Tensor, interpret, named_damage
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 STATE_DICTS = ("state_dict", "best_state_dict", "model_state_dict", "model")
@@ -57,29 +57,20 @@ def read_state_dict(path: str, key: str | None = None) -> StateDict:
         UserError: the file is missing, damaged or not a checkpoint, has no weights under the key, or has anything but
             tensors among them.
     """
-    try:
-        with open(path, "rb") as file:
-            start = file.read(9)
-            file.seek(0)
-            if start[6:] == b"\0\0{":  # the length of a header, and its first byte
-                checkpoint, read_storage = _open_safetensors(path, file)
-            elif start[:4] == b"PK\x03\x04":
-                checkpoint, read_storage = _open_zip(path, file)
-            elif start[:1] == b"\x80":
-                checkpoint, read_storage = _open_legacy(path, file)
-            else:
-                raise UserError(f"{path} is not a PyTorch checkpoint")
-            state_dict = _find_state_dict(path, checkpoint, key)
-            arrays = _resolve(path, state_dict, read_storage, MAX_REPEATS * _size(file))
-            return StateDict(_without_prefixes(arrays), state_dict.key, state_dict.others)
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist") from None
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror or error}") from None
-    except UserError:
-        raise
-    except Exception as error:  # zipfile, pickletools and NumPy raise almost anything on damaged bytes
-        raise UserError(f"{path} is truncated or damaged: {str(error)[:MAX_NAME] or type(error).__name__}") from None
+    with named_damage(path), open(path, "rb") as file:
+        start = file.read(9)
+        file.seek(0)
+        if start[6:] == b"\0\0{":  # the length of a header, and its first byte
+            checkpoint, read_storage = _open_safetensors(path, file)
+        elif start[:4] == b"PK\x03\x04":
+            checkpoint, read_storage = _open_zip(path, file)
+        elif start[:1] == b"\x80":
+            checkpoint, read_storage = _open_legacy(path, file)
+        else:
+            raise UserError(f"{path} is not a PyTorch checkpoint")
+        state_dict = _find_state_dict(path, checkpoint, key)
+        arrays = _resolve(path, state_dict, read_storage, MAX_REPEATS * _size(file))
+        return StateDict(_without_prefixes(arrays), state_dict.key, state_dict.others)
 
 
 def _size(file):

@@ -34,25 +34,25 @@ def joint_angles(motion: Motion) -> dict[str, np.ndarray]:
     pelvis, thorax = (orientation(motion.joints, joint) for joint in (HIP, THORAX))
     found = {}
     left, up, front = np.moveaxis(pelvis, -1, 0)  # each [T, 3]
-    found["pelvis_tilt"] = -_degrees(np.arcsin(np.clip(front[:, 1], -1, 1)))
-    found["pelvis_list"] = -_degrees(np.arcsin(np.clip(left[:, 1], -1, 1)))
-    found["pelvis_rotation"] = _degrees(np.unwrap(np.arctan2(front[:, 0], front[:, 2])))
+    found["pelvis_tilt"] = -np.degrees(np.arcsin(np.clip(front[:, 1], -1, 1)))
+    found["pelvis_list"] = -np.degrees(np.arcsin(np.clip(left[:, 1], -1, 1)))
+    found["pelvis_rotation"] = np.degrees(np.unwrap(np.arctan2(front[:, 0], front[:, 2])))
     trunk = np.swapaxes(pelvis, -1, -2) @ thorax
-    found["trunk_flexion"] = _degrees(np.arctan2(trunk[:, 2, 1], trunk[:, 1, 1]))
-    found["trunk_bending"] = -_degrees(np.arcsin(np.clip(trunk[:, 0, 1], -1, 1)))
-    found["trunk_rotation"] = _degrees(np.arctan2(trunk[:, 2, 0] * -1, trunk[:, 0, 0]))
+    found["trunk_flexion"] = np.degrees(np.arctan2(trunk[:, 2, 1], trunk[:, 1, 1]))
+    found["trunk_bending"] = -np.degrees(np.arcsin(np.clip(trunk[:, 0, 1], -1, 1)))
+    found["trunk_rotation"] = np.degrees(np.arctan2(trunk[:, 2, 0] * -1, trunk[:, 0, 0]))
     for side, name, outward in (("L", "left", 1.0), ("R", "right", -1.0)):
         thigh = joints[f"{side}Knee"] - joints[f"{side}Hip"]
         shank = joints[f"{side}Foot"] - joints[f"{side}Knee"]
         arm = joints[f"{side}Elbow"] - joints[f"{side}Shoulder"]
         forearm = joints[f"{side}Wrist"] - joints[f"{side}Elbow"]
         x, y, z = _in(pelvis, thigh)
-        found[f"{name}_hip_flexion"] = _degrees(np.arctan2(z, -y))
-        found[f"{name}_hip_abduction"] = _degrees(np.arcsin(np.clip(outward * x / _norm(thigh), -1, 1)))
+        found[f"{name}_hip_flexion"] = np.degrees(np.arctan2(z, -y))
+        found[f"{name}_hip_abduction"] = np.degrees(np.arcsin(np.clip(outward * x / _norm(thigh), -1, 1)))
         found[f"{name}_knee_flexion"] = _between(thigh, shank)
         x, y, z = _in(thorax, arm)
-        found[f"{name}_shoulder_elevation"] = _degrees(np.arccos(np.clip(-y / _norm(arm), -1, 1)))
-        found[f"{name}_shoulder_plane"] = _degrees(np.arctan2(z, outward * x))
+        found[f"{name}_shoulder_elevation"] = np.degrees(np.arccos(np.clip(-y / _norm(arm), -1, 1)))
+        found[f"{name}_shoulder_plane"] = np.degrees(np.arctan2(z, outward * x))
         found[f"{name}_elbow_flexion"] = _between(arm, forearm)
     return found
 
@@ -69,10 +69,6 @@ def write_angles(path: str, motion: Motion) -> None:
             table.writerow([first + i, f"{motion.start + i / motion.fps:.4f}", *cells])
 
 
-def _degrees(radians):
-    return np.degrees(radians)
-
-
 def _norm(vectors):
     return np.maximum(np.linalg.norm(vectors, axis=-1), 1e-9)
 
@@ -85,4 +81,4 @@ def _in(frame, vectors):
 def _between(one, other):
     """Angle between two bones in degrees; 0: in one line."""
     cosine = np.sum(one * other, axis=-1) / (_norm(one) * _norm(other))
-    return _degrees(np.arccos(np.clip(cosine, -1, 1)))
+    return np.degrees(np.arccos(np.clip(cosine, -1, 1)))

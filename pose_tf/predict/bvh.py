@@ -168,7 +168,7 @@ def write_bvh(path: str, motion: Motion) -> None:
     joints = np.concatenate([motion.joints[:1].repeat(before, axis=0), motion.joints])
     nodes, positions = solve(dataclasses.replace(motion, joints=joints))
     lines, depth = ["HIERARCHY"], []
-    for node in nodes:
+    for number, node in enumerate(nodes):
         while depth and depth[-1] != node.parent:
             depth.pop()
             lines.append("\t" * len(depth) + "}")
@@ -179,7 +179,7 @@ def write_bvh(path: str, motion: Motion) -> None:
         if node.rotation is not None:
             places = "6 Xposition Yposition Zposition" if node.parent is None else "3"
             lines.append(f"{indent}\tCHANNELS {places} Zrotation Xrotation Yrotation")
-        depth.append(nodes.index(node))
+        depth.append(number)
     lines += ["\t" * i + "}" for i in reversed(range(len(depth)))]
     angles = np.stack([euler_zxy(node.rotation) for node in nodes if node.rotation is not None], axis=1)
     lines += ["MOTION", f"Frames: {len(angles)}", f"Frame Time: {1 / motion.fps:.8f}"]

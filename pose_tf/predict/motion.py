@@ -2,7 +2,6 @@
 
 import csv
 import dataclasses
-import json
 import os
 import warnings
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ from pose_tf.errors import UserError
 H36M = skeleton.H36M
 NAMES = [name.split("/")[0] for name in H36M.joints]
 """Names of the joints in files: Neck/Nose is Neck."""
+WHAT = "a JSON file of pose-tf predict"
 ROUNDING_S = 1e-4  # of the times in the file
 SLOWEST_FPS, FASTEST_FPS = 0.1, 1000.0
 MOST_C3D_POINTS = 255
@@ -54,9 +54,8 @@ def read_motions(path: str, fps: float | None = None) -> list[Motion]:
     Raises:
         UserError: the file is missing, damaged or of another kind, or nobody is in it.
     """
+    content = files.read_json(path, WHAT)
     try:
-        with open(path, encoding="utf-8") as file:
-            content = json.load(file)
         if content["joints"] != list(H36M.joints):
             raise ValueError("its joints are not those of pose_tf")
         times = np.float64([float(frame["time_s"]) for frame in content["frames"]])
@@ -68,12 +67,8 @@ def read_motions(path: str, fps: float | None = None) -> list[Motion]:
                 joints = _array(person["pose3d_mm"], (len(H36M.joints), 3))
                 root = _array([person.get("root3d_mm")], (1, 3))
                 seen.setdefault(int(person["person"]), []).append((time, joints, root))
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist") from None
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror or error}") from None
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
-        raise UserError(f"{path} is not a JSON file of pose-tf predict: {error}") from None
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise UserError(f"{path} is not {WHAT}: {error}") from None
     if not seen:
         raise UserError(f"{path} contains no people")
     fps = fps or _rate(times, content.get("fps"))

@@ -18,6 +18,7 @@ from pose_tf.training.stage import SHEET_SAMPLES, Stage, mean_errors
 from pose_tf.training.strategy import batch_sizes, worker_0_first
 
 VALIDATION_BATCH = 1024
+VALIDATION_SEED = (0, 0)  # of the errors of 2D joints, so that all validations have the same
 
 
 class LifterStage(Stage):
@@ -53,10 +54,6 @@ class LifterStage(Stage):
         errors = options.pop("errors", "")
         options["errors"] = read_errors(errors) if errors else None
         self.augmenter = PoseAugmenter(self.training.pose3d, self.training.subject, **options)
-        self._only_errors = None
-        if errors:
-            poses = (self.training.pose3d, self.training.subject)
-            self._only_errors = PoseAugmenter(*poses, **options | {"recompose": False, "noise_px": 0.0})
 
     def training_batches(self, start_step: int, share: Share, job: str = "") -> tf.data.Dataset:
         """Dataset of {"pose2d_crop": float32 [B, 17, 2] px, "pose3d": float32 [B, 17, 3] mm, absolute}."""
@@ -89,9 +86,8 @@ class LifterStage(Stage):
         return mean_errors(range(0, len(self.validation), VALIDATION_BATCH), measure, interrupted)
 
     def _validation_joints(self, part):
-        """2D joints of some validation poses and their confidences, or None if there are none."""
-        pose2d, pose3d = self.validation.pose2d_crop[part], self.validation.pose3d[part]
-        return self._only_errors(pose2d, pose3d, [0, 0])[:2] if self._only_errors else (pose2d, None)
+        """2D joints of some validation poses, and their confidences."""
+        return self.augmenter.add_errors(self.validation.pose2d_crop[part], VALIDATION_SEED)
 
     @tf.function(reduce_retracing=True)
     def _lift(self, pose2d, confidence):

@@ -7,12 +7,12 @@ import os
 
 import numpy as np
 
+from pose_tf import files
 from pose_tf.data.converters import coco, h36m, h36m_fetch, lsp, mpi_inf_3dhp, mpii, videopose3d
 from pose_tf.data.converters.people import Clip, Frames, Photo, pose_arrays
 from pose_tf.data.converters.writing import describe, write_records
 from pose_tf.data.poses import read_pose_file
 from pose_tf.errors import UserError
-from pose_tf.files import replacing
 
 READERS = {
     "coco": coco.read,
@@ -89,7 +89,7 @@ def _check_options(source, options):
 
 def _write_poses(path, source, clips, detected):
     arrays = pose_arrays(clips, detected)
-    with replacing(path) as temporary:
+    with files.replacing(path) as temporary:
         np.savez_compressed(temporary, **arrays)
         try:
             read_pose_file(temporary)  # checks units

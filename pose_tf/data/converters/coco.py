@@ -5,9 +5,9 @@ import os
 
 import numpy as np
 
-from pose_tf import skeleton
-from pose_tf.data.converters.files import check_list, read_json
-from pose_tf.data.converters.people import LeftOut, Photo
+from pose_tf import files, skeleton
+from pose_tf.data.converters.people import LeftOut, Photo, check_joints, check_size
+from pose_tf.data.converters.reading import check_list
 from pose_tf.errors import UserError
 
 JOINTS = len(skeleton.COCO.joints)
@@ -28,20 +28,20 @@ def read(annotations: str, images: str, min_joints: int, min_side: float) -> tup
     Raises:
         UserError: the file is missing, damaged or of another format.
     """
-    content = read_json(annotations)
+    content = files.read_json(annotations)
     if not isinstance(content, dict) or not {"images", "annotations"} <= content.keys():
         raise UserError(f"{annotations} is not a COCO file: it has no lists 'images' and 'annotations'")
-    files = {}
+    listed = {}
     for number, image in enumerate(check_list(annotations, content, "images")):
         try:
             name, size = image["file_name"], (int(image["width"]), int(image["height"]))
-            files[image["id"]] = os.path.join(images, name), size
+            listed[image["id"]] = os.path.join(images, name), size
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise UserError(f"{annotations}: images[{number}] has no valid {error}") from None
     people, left_out = [], collections.Counter()
     for number, person in enumerate(check_list(annotations, content, "annotations")):
         try:
-            people.append(_person(person, files, min_joints, min_side))
+            people.append(_person(person, listed, min_joints, min_side))
         except LeftOut as reason:
             left_out[str(reason)] += 1
         except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -49,7 +49,7 @@ def read(annotations: str, images: str, min_joints: int, min_side: float) -> tup
     return people, left_out
 
 
-def _person(person, files, min_joints, min_side):
+def _person(person, listed, min_joints, min_side):
     if person.get("iscrowd"):
         raise LeftOut("crowd")
     keypoints = np.asarray(person.get("keypoints", []), np.float64)
@@ -62,14 +62,11 @@ def _person(person, files, min_joints, min_side):
     box = np.asarray(person["bbox"], np.float64)
     if box.shape != (4,) or not np.isfinite(box).all():
         raise ValueError("'bbox' is not four numbers")
-    if person["image_id"] not in files:
+    if person["image_id"] not in listed:
         raise LeftOut("of an image that the file does not list")
-    labeled = skeleton.COCO.convert(pose, skeleton.MPII, derive=())
-    if np.isfinite(labeled).all(axis=-1).sum() < min_joints:
-        raise LeftOut(f"with fewer than {min_joints} joints")
-    if box[2:].max() < max(min_side, 1):
-        raise LeftOut(f"smaller than {max(min_side, 1):g} px")
-    path, size = files[person["image_id"]]
+    check_joints(skeleton.COCO.convert(pose, skeleton.MPII, derive=()), min_joints)
+    check_size(box[2:].max(), max(min_side, 1))
+    path, size = listed[person["image_id"]]
     return Photo(path, box, np.float32(skeleton.COCO.convert(pose, skeleton.MPII)), size)
 
 

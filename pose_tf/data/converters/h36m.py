@@ -38,17 +38,16 @@ def read(annotations: str, images: str | None, every: int) -> tuple[list[Clip], 
     except ImportError:
         raise UserError("CDF files need cdflib: pip install 'pose_tf[convert]'") from None
     folders = sorted(glob.glob(os.path.join(glob.escape(annotations), "S*")))
-    paths = [path for folder in folders for path in _files(folder, "pose3d")]
-    if not paths:
+    found = {folder: {kind: _files(folder, kind) for kind in KINDS} for folder in folders}
+    if not any(kinds["pose3d"] for kinds in found.values()):
         raise UserError(f"{annotations} has no S*/MyPoseFeatures/D3_Positions_mono/*.cdf")
     clips, left_out = [], collections.Counter()
-    for path in paths:
-        folder = _subject_folder(path)
+    for folder, path in [(folder, path) for folder, kinds in found.items() for path in kinds["pose3d"]]:
         poses = {}
-        for kind in KINDS:
-            other = _same_in(folder, path, kind)
-            if other:
-                poses[kind] = _read_cdf(cdflib, other, 2 if kind == "pose2d" else 3)[::every]
+        for kind, others in found[folder].items():
+            same = next((other for other in others if os.path.basename(other) == os.path.basename(path)), None)
+            if same:
+                poses[kind] = _read_cdf(cdflib, same, 2 if kind == "pose2d" else 3)[::every]
         if "pose2d" not in poses:
             left_out["frames without 2D joints"] += len(poses["pose3d"])
             continue
@@ -57,7 +56,7 @@ def read(annotations: str, images: str | None, every: int) -> tuple[list[Clip], 
         name, _, camera = os.path.splitext(os.path.basename(path))[0].rpartition(".")
         if not camera.isdecimal():
             raise UserError(f"{path} has no camera in its name, such as 'Directions 1.54138969.cdf'")
-        others = (os.path.basename(other).split(".")[0] for other in _files(folder, "pose3d"))
+        others = (os.path.basename(other).split(".")[0] for other in found[folder]["pose3d"])
         action, subaction = action_numbers(name, others)
         if action < 0:  # such as _ALL, the calibration's recordings
             left_out["frames of other actions"] += count
@@ -88,16 +87,6 @@ def _files(folder, kind):
     for parts in (("MyPoseFeatures", KINDS[kind]), (KINDS[kind],), (f"Poses_{KINDS[kind]}",)):
         found += sorted(glob.glob(os.path.join(glob.escape(os.path.join(folder, *parts)), "*.cdf")))
     return found
-
-
-def _subject_folder(path):
-    folder = os.path.dirname(os.path.dirname(path))
-    return os.path.dirname(folder) if os.path.basename(folder) == "MyPoseFeatures" else folder
-
-
-def _same_in(folder, path, kind):
-    name = os.path.basename(path)
-    return next((other for other in _files(folder, kind) if os.path.basename(other) == name), None)
 
 
 def _read_cdf(cdflib, path, dimensions):

@@ -6,8 +6,8 @@ import os
 import numpy as np
 
 from pose_tf import skeleton
-from pose_tf.data.converters.files import read_mat
-from pose_tf.data.converters.people import LeftOut, Photo, joints_box
+from pose_tf.data.converters.people import LeftOut, Photo, check_joints, check_size, joints_box
+from pose_tf.data.converters.reading import read_mat
 from pose_tf.errors import UserError
 
 JOINTS = len(skeleton.LSP.joints)
@@ -46,9 +46,7 @@ def read(annotations: str, images: str, min_joints: int, min_side: float) -> tup
 
 
 def _person(path, pose, min_joints, min_side):
-    if np.isfinite(pose).all(axis=-1).sum() < max(min_joints, 1):
-        raise LeftOut(f"with fewer than {max(min_joints, 1)} joints")
+    check_joints(pose, max(min_joints, 1))
     box = joints_box(pose)
-    if box[2:].max() < min_side:
-        raise LeftOut(f"smaller than {min_side:g} px")
+    check_size(box[2:].max(), min_side)
     return Photo(path, box, np.float32(skeleton.LSP.convert(pose, skeleton.MPII)))

@@ -9,8 +9,8 @@ import numpy as np
 from pose_tf import skeleton
 from pose_tf.data.converters.actions import subject_number
 from pose_tf.data.converters.cameras import TOLERANCE_PX, check_projection, fit_intrinsics
-from pose_tf.data.converters.files import read_mat
 from pose_tf.data.converters.people import Clip
+from pose_tf.data.converters.reading import read_mat
 from pose_tf.errors import UserError
 
 JOINTS = len(skeleton.MPI_INF_3DHP.joints)

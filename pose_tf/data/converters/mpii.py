@@ -5,9 +5,9 @@ import os
 
 import numpy as np
 
-from pose_tf import skeleton
-from pose_tf.data.converters.files import read_json, read_mat
-from pose_tf.data.converters.people import LeftOut, Photo
+from pose_tf import files, skeleton
+from pose_tf.data.converters.people import LeftOut, Photo, check_joints, check_size
+from pose_tf.data.converters.reading import read_mat
 from pose_tf.errors import UserError
 
 JOINTS = len(skeleton.MPII.joints)
@@ -39,19 +39,17 @@ def read(annotations: str, images: str, min_joints: int, min_side: float) -> tup
 def _person(entry, images, min_joints, min_side):
     """`entry` is the image's name, center [2] px, scale, and joints [16, 2] px, NaN without a label; from 1."""
     name, center, scale, pose2d = entry
-    if np.isfinite(pose2d).all(axis=-1).sum() < min_joints:
-        raise LeftOut(f"with fewer than {min_joints} joints")
+    check_joints(pose2d, min_joints)
     if not (np.isfinite(center).all() and np.isfinite(scale) and scale > 0):
         raise LeftOut("without a place and a scale")
     side = HEIGHT_PX * scale
-    if side < min_side:
-        raise LeftOut(f"smaller than {min_side:g} px")
+    check_size(side, min_side)
     middle = center - 0.5 + np.array([0, LOWER * scale])  # pixel 1's center is 0.5 px from the image's outer edge
     return Photo(os.path.join(images, name), np.append(middle - side / 2, [side, side]), np.float32(pose2d - 1))
 
 
 def _from_json(path):
-    content = read_json(path)
+    content = files.read_json(path)
     if not isinstance(content, list):
         raise UserError(f"{path} is not one of HRNet's files: it is not a list of people")
 

@@ -8,17 +8,28 @@ import cv2
 import numpy as np
 import tensorflow as tf
 
-from pose_tf import images, skeleton
+from pose_tf import images
 from pose_tf.cropping import square_crop
 from pose_tf.data import records
 from pose_tf.geometry import BODY_OVER_JOINTS, DEFAULT_MARGIN, Crop
 
 JPEG_QUALITY = 95
-MPII, H36M = skeleton.MPII, skeleton.H36M
 
 
 class LeftOut(Exception):
     """A person who cannot be used. Its text is the reason, in the same words for all people whom it concerns."""
+
+
+def check_joints(pose2d: np.ndarray, min_joints: int) -> None:
+    """Leaves out people with fewer labeled joints: float [J, 2], NaN without a label."""
+    if np.isfinite(pose2d).all(axis=-1).sum() < min_joints:
+        raise LeftOut(f"with fewer than {min_joints} joints")
+
+
+def check_size(side: float, min_side: float) -> None:
+    """Leaves out people whose longest side is shorter, in px."""
+    if side < min_side:
+        raise LeftOut(f"smaller than {min_side:g} px")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,8 +7,8 @@ import numpy as np
 from pose_tf import skeleton
 from pose_tf.data.converters.actions import action_numbers, subject_number
 from pose_tf.data.converters.cameras import DETECTED_POINTS, fit_camera, reprojection_error
-from pose_tf.data.converters.files import read_objects
 from pose_tf.data.converters.people import Clip
+from pose_tf.data.converters.reading import read_objects
 from pose_tf.errors import UserError
 
 SKELETONS = {32: skeleton.H36M_32, 17: skeleton.H36M}
@@ -72,11 +72,10 @@ def read(annotations: str, poses2d: str, every: int) -> tuple[list[Clip], list[n
             are_true.append(is_true)
             for action, pose3d, pose2d in parts:
                 frames = np.arange(0, len(pose3d), every)
-                projected = camera.project(pose3d[frames])
                 clip = Clip(
                     paths="",
                     frame=frames,
-                    pose2d=np.float32(pose2d[frames] if is_true else projected),
+                    pose2d=np.float32(pose2d[frames] if is_true else camera.project(pose3d[frames])),
                     pose3d=np.float32(camera.to_camera(pose3d[frames])),
                     intrinsics=np.float32(camera.intrinsics),
                     subject=_subject(annotations, subject),

@@ -1,25 +1,11 @@
 """Reads the kinds of files that data sets come in. Errors name the file and what is wrong with it."""
 
-import json
 import zipfile
 
 import numpy as np
 
 from pose_tf import pickle_program
 from pose_tf.errors import UserError
-
-
-def read_json(path: str):
-    """The content of a JSON file. UserError if it is missing or damaged."""
-    try:
-        with open(path, encoding="utf-8") as file:
-            return json.load(file)
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist") from None
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror or error}") from None
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path} is not a JSON file: {error}") from None
 
 
 def check_list(path: str, content: dict, key: str) -> list:
@@ -54,26 +40,17 @@ def read_objects(path: str, key: str):
     Raises:
         UserError: the file is missing or damaged, or has no such object.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            if f"{key}.npy" not in archive.namelist():
-                raise UserError(f"{path} has no array '{key}'")
-            with archive.open(f"{key}.npy") as file:
-                version = np.lib.format.read_magic(file)
-                header = (
-                    np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-                )
-                _, _, dtype = header(file)
-                if dtype.kind != "O":
-                    raise UserError(f"{path}: '{key}' is not a dictionary")
-                array, _ = pickle_program.interpret(path, file)
-                return _arrays(array.value().item())
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist") from None
-    except UserError:
-        raise
-    except Exception as error:  # zipfile, pickletools and NumPy raise almost anything on damaged bytes
-        raise UserError(f"{path} is truncated or damaged: {str(error)[:200] or type(error).__name__}") from None
+    with pickle_program.named_damage(path), zipfile.ZipFile(path) as archive:
+        if f"{key}.npy" not in archive.namelist():
+            raise UserError(f"{path} has no array '{key}'")
+        with archive.open(f"{key}.npy") as file:
+            version = np.lib.format.read_magic(file)
+            header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            _, _, dtype = header(file)
+            if dtype.kind != "O":
+                raise UserError(f"{path}: '{key}' is not a dictionary")
+            array, _ = pickle_program.interpret(path, file)
+            return _arrays(array.value().item())
 
 
 def _arrays(value):
