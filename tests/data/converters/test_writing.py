@@ -1,8 +1,11 @@
 """Tests of the records' files: determinism, what is missing, and resuming."""
 
+import ast
 import json
 import os
 import shutil
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -227,9 +230,11 @@ def test_options_of_other_formats_may_be_none(output, data):
 
 
 def test_the_command_knows_all_formats():
-    from pose_tf.cli.convert import FORMATS, VIDEO_FORMATS
-
-    assert set(FORMATS) == set(converters.READERS) and set(VIDEO_FORMATS) < set(FORMATS)
+    """As a process: two modules that define flags cannot be imported into one."""
+    code = "from pose_tf.cli import convert; print(convert.FORMATS, convert.VIDEO_FORMATS, sep='\\n')"
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    formats, of_videos = (set(ast.literal_eval(line)) for line in printed.splitlines()[-2:])
+    assert formats == set(converters.READERS) and of_videos < formats
 
 
 def test_two_conversions_into_one_directory_do_not_disturb_each_other(output, data, tmp_path):
