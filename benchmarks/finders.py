@@ -46,7 +46,8 @@ def labeled_people():
 
 def unlabeled_images():
     """(name, uint8 [H, W, 3]) of the images and of a frame for each second of the video."""
-    from pose_tf.predict.media import Video, read_photo
+    from pose_tf.predict.media import read_photo
+    from pose_tf.predict.video_files import Video
 
     for path in _IMAGES.value:
         yield path, read_photo(path)

@@ -81,27 +81,52 @@ def draw_people(image: np.ndarray, people) -> np.ndarray:
     return image
 
 
-def side_by_side(image: np.ndarray, people, size: int = 384, most_people: int = 4) -> np.ndarray:
-    """An image with its people drawn, beside rows with the 3D poses of the first few, each from three sides.
+def side_by_side(image: np.ndarray, people, size: int = 384, most_rows: int = 4) -> np.ndarray:
+    """An image with its people drawn, beside rows of 3D poses from three sides.
+
+    If there are several people, the first row shows all of them in one space. Each other row shows one person.
 
     Args:
         image: uint8 [H, W, 3].
-        people: as for `draw_people`, with `pose3d` [17, 3] mm.
+        people: as for `draw_people`, with `pose3d` [17, 3] and `root3d` [3] mm.
         size: height of a row of 3D views in pixels.
-        most_people: maximum number of rows; the image shows all people.
+        most_rows: maximum number of rows.
 
     Returns:
         uint8 [H', W', 3], where H' is `size` times the number of rows.
     """
-    shown = people[:most_people]
-    height = size * max(len(shown), 1)
+    views = []
+    if len(people) > 1:
+        poses = place_on_floor([person.pose3d for person in people], [person.root3d for person in people])
+        views.append([_draw_scene(poses, view, size) for view in VIEWS_DEG])
+    views += [[draw_pose3d(person.pose3d, None, view, size) for view in VIEWS_DEG] for person in people]
+    rows = [np.hstack(row) for row in views[:most_rows]]
+    height = size * max(len(rows), 1)
     scale = min(height / image.shape[0], WIDEST * height / image.shape[1])
     drawn = images.resize(draw_people(image, people), scale)
     drawn = cv2.copyMakeBorder(drawn, 0, height - len(drawn), 0, 0, cv2.BORDER_CONSTANT, value=BACKGROUND)
-    if not shown:
-        return drawn
-    rows = [np.hstack([draw_pose3d(person.pose3d, None, view, size) for view in VIEWS_DEG]) for person in shown]
-    return np.hstack([drawn, np.vstack(rows)])
+    return np.hstack([drawn, np.vstack(rows)]) if rows else drawn
+
+
+def place_on_floor(poses, roots) -> np.ndarray:
+    """Poses of several people in one space, where all stand on the same floor.
+
+    Distances have much larger errors than poses. If they also moved people up and down, most would float or sink in.
+
+    Args:
+        poses: float [N, 17, 3] mm, relative to the hip.
+        roots: float [N, 3] mm: places of the hips in front of the camera. Those that are not known, NaN, are in the
+            middle.
+
+    Returns:
+        float [N, 17, 3] mm: the lowest joint of each pose is at y = 0, and the middle of all people at x = z = 0.
+    """
+    poses, ground = hip_relative(np.float64(poses)), np.float64(roots)[:, ::2]
+    known = np.isfinite(ground).all(axis=-1)
+    if known.any():
+        ground = ground - (ground[known].min(axis=0) + ground[known].max(axis=0)) / 2
+    ground = np.where(known[:, None], ground, 0)
+    return poses + np.stack([ground[:, 0], -poses[..., 1].max(axis=-1), ground[:, 1]], axis=-1)[:, None]
 
 
 def draw_pose3d(
@@ -115,21 +140,39 @@ def draw_pose3d(
         azimuth_deg: direction of view. 0 is the camera's; positive moves the viewer to the camera's right.
         size: side of the square drawing in px.
     """
+    (placed,) = place_on_floor([pose3d], np.zeros([1, 3]))
+    if truth is not None:
+        truth = hip_relative(np.float64(truth)) + placed[0]
+    return _draw_scene(placed[None], azimuth_deg, size, truth)
+
+
+def _draw_scene(poses, azimuth_deg, size, truth=None):
+    """Draws poses, float [N, 17, 3] mm, over a floor grid at y = 0, and a true one thin and green."""
     image = np.full((size, size, 3), BACKGROUND, np.uint8)
-    pose3d = hip_relative(pose3d)
-    floor = pose3d[:, 1].max()
-    center = np.array([0, (pose3d[:, 1].min() + floor) / 2, 0])
-    marks = np.linspace(-1000, 1000, 9)
-    ends = np.array([[(m, floor, -1000), (m, floor, 1000), (-1000, floor, m), (1000, floor, m)] for m in marks])
-    grid, _ = _look(ends.reshape(-1, 3) - center, azimuth_deg, size)
+    known = poses[np.isfinite(poses).all(axis=-1)]
+    reach, height = np.linalg.norm(known[:, ::2], axis=-1).max(initial=0), -known[:, 1].min(initial=0)
+    span = max(VIEW_SPAN_MM, 2.3 * reach, height + 2 * reach * np.sin(np.deg2rad(VIEW_ELEVATION_DEG)))
+    tile = 250 * 4 ** np.ceil(np.log(max(reach / 4000, 1)) / np.log(4))  # mm; at most 16 tiles to each side
+    half = tile * max(np.ceil(reach / tile), 4) if len(poses) > 1 else 1000
+
+    def look(points):
+        return _look(points + (0, height / 2, 0), azimuth_deg, size / span, size)
+
+    marks = np.linspace(-half, half, round(2 * half / tile) + 1)
+    ends = np.array([[(m, 0, -half), (m, 0, half), (-half, 0, m), (half, 0, m)] for m in marks])
+    grid, _ = look(ends.reshape(-1, 3))
     for start, end in grid.reshape(-1, 2, 2):
         _line(image, _subpixel(start), _subpixel(end), FLOOR, 1)
-    points, depth = _look(pose3d - center, azimuth_deg, size)
-    bones = sorted(skeleton.H36M.bones, key=lambda bone: -(depth[bone[0]] + depth[bone[1]]))
-    for child, parent in bones:  # far ones first
-        _line(image, _subpixel(points[child]), _subpixel(points[parent]), _side(child), 3)
+    bones = []
+    for pose in poses:
+        points, depth = look(pose)
+        bones += [
+            (-depth[[child, parent]].sum(), child, points[[child, parent]]) for child, parent in skeleton.H36M.bones
+        ]
+    for _, child, ends in sorted(bones, key=lambda bone: bone[0]):  # far ones first
+        _line(image, *_subpixel(ends), _side(child), 3)
     if truth is not None:
-        points, _ = _look(hip_relative(truth) - center, azimuth_deg, size)
+        points, _ = look(truth)
         for child, parent in skeleton.H36M.bones:
             _line(image, _subpixel(points[child]), _subpixel(points[parent]), TRUTH, 1)
     return image
@@ -259,14 +302,13 @@ def _line(image, start, end, color, thickness):
     cv2.line(image, start, end, color, thickness, cv2.LINE_AA, SUBPIXEL_BITS)
 
 
-def _look(points, azimuth_deg, size):
+def _look(points, azimuth_deg, scale, size):
     """Rotates points about the vertical, tilts them, and projects them orthographically.
 
-    [N, 3] mm -> [N, 2] px, [N] depth in mm.
+    [N, 3] mm -> [N, 2] px of a square drawing with the origin in its middle, [N] depth in mm. `scale` is in px/mm.
     """
     a, e = np.deg2rad([azimuth_deg, VIEW_ELEVATION_DEG])
     x = points[:, 0] * np.cos(a) + points[:, 2] * np.sin(a)
     z = -points[:, 0] * np.sin(a) + points[:, 2] * np.cos(a)
     y = points[:, 1] * np.cos(e) - z * np.sin(e)
-    scale = size / VIEW_SPAN_MM
     return np.stack([x, y], axis=-1) * scale + (size - 1) / 2, z

@@ -1,23 +1,19 @@
-"""Photos and videos of users: finds them, checks them, and reads them as upright RGB images."""
+"""Photos and videos of users: finds them, checks them, and reads photos as upright RGB images."""
 
-import contextlib
 import io
 import logging
 import os
-import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
 
 import cv2
 import numpy as np
 import PIL.Image
 import PIL.ImageOps
 
-from pose_tf import files
 from pose_tf.errors import UserError
 from pose_tf.export.crops import MAX_PIXELS
 from pose_tf.images import DEPTHS
-from pose_tf.predict.results import VIDEO_MARK, is_result
+from pose_tf.predict.results import is_result
 
 logger = logging.getLogger(__name__)
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
@@ -89,14 +85,14 @@ def read_photo(source: str | os.PathLike | bytes) -> np.ndarray:
             file = io.BytesIO(source) if isinstance(source, bytes) else source
             with PIL.Image.open(file) as photo:  # reads the header
                 if photo.width * photo.height > MAX_PIXELS:
-                    raise MediaError(_too_large(name))
+                    raise MediaError(too_large(name))
                 if photo.format in ("GIF", "PNG", "WEBP") and getattr(photo, "is_animated", False):
                     raise MediaError(
                         f"{name} is an animation of {photo.n_frames} frames; convert it to a video or a photo"
                     )
                 return _read_pixels(source, name, photo)
     except PIL.Image.DecompressionBombError:
-        raise MediaError(_too_large(name)) from None
+        raise MediaError(too_large(name)) from None
     except (MediaError, MemoryError):
         raise
     except FileNotFoundError:
@@ -107,7 +103,8 @@ def read_photo(source: str | os.PathLike | bytes) -> np.ndarray:
         raise MediaError(f"{name} is not an image that can be read") from None
 
 
-def _too_large(name):
+def too_large(name: str) -> str:
+    """The message about an image with more than MAX_PIXELS."""
     return f"{name} has too many pixels: more than {MAX_PIXELS:,}"
 
 
@@ -171,128 +168,3 @@ def to_8_bits(samples: np.ndarray, declared: int | None = None) -> tuple[np.ndar
     bits = declared or next((depth for depth in DEPTHS if depth < room and high < 1 << depth), room)
     guess = f"its values reach {high} of {(1 << room) - 1}; {(1 << bits) - 1} becomes white"
     return np.uint8(samples >> (bits - 8)), "" if bits == room else guess
-
-
-class Video:
-    """The frames of a video or a camera.
-
-    Iterating yields (seconds since the first frame, uint8 [H, W, 3] RGB), turned upright as the file says.
-
-    Args:
-        source: path of a file, or the number of a camera.
-
-    Attributes:
-        source: path of the file, or `camera N`.
-        live: whether the source is a camera.
-        width, height: size of the frames in pixels.
-        fps: frames per second, as the file or the camera claims.
-        length: number of frames that the file claims to have; None if it claims none.
-
-    Raises:
-        MediaError: the source cannot be opened, or its frames are too large.
-    """
-
-    def __init__(self, source: str | os.PathLike | int):
-        self.live = isinstance(source, int)
-        self.source = f"camera {source}" if self.live else os.fspath(source)
-        if self.live:
-            self._capture = cv2.VideoCapture(source)
-        else:
-            try:
-                with files.plain_name(source) as name:
-                    self._capture = cv2.VideoCapture(name, cv2.CAP_FFMPEG)
-            except OSError as error:
-                raise MediaError(f"{source} cannot be read: {error.strerror}") from None
-        if not self._capture.isOpened():
-            wrong = "cannot be opened" if self.live else "is not a video that can be read"
-            raise MediaError(f"{self.source} {wrong}")
-        self._capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)
-        self.width, self.height = (
-            int(self._capture.get(name)) for name in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)
-        )
-        if self.width * self.height > MAX_PIXELS:
-            raise MediaError(_too_large(self.source))
-        fps = self._capture.get(cv2.CAP_PROP_FPS)
-        self.fps = fps if 0 < fps <= 1000 else 30.0
-        length = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
-        self.length = length if length > 0 and not self.live else None
-
-    def __iter__(self) -> Iterator[tuple[float, np.ndarray]]:
-        first, seconds = None, 0.0
-        while True:
-            read, image = self._capture.read()
-            if not read:
-                break
-            stamp = time.monotonic() if self.live else self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
-            if first is None:
-                first = stamp
-            elif 0 < stamp - first - seconds <= LONGEST_STEP_S:
-                seconds = stamp - first
-            else:  # the stamp is missing or damaged
-                seconds += 1 / self.fps
-            yield seconds, cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-
-
-def frame_rates(times: Sequence[float], claimed: float) -> tuple[float, float]:
-    """Average frame rate of a video, and the constant rate at which a copy shows the same frames.
-
-    Args:
-        times: time stamps of its frames, in seconds from the first.
-        claimed: frames per second as the file claims. Both rates equal it if the time stamps agree with it.
-    """
-    if len(times) < 2 or np.abs(np.arange(len(times)) / claimed - times).max() < 1 / claimed:
-        return claimed, claimed
-    steps = np.diff(times)
-    average = 1 / steps.mean()
-    return average, max(average, min(1 / steps.min(), FINEST_FPS))
-
-
-@contextlib.contextmanager
-def writing_video(path: str, width: int, height: int, fps: float) -> Iterator[Callable[[float, np.ndarray], None]]:
-    """Yields a function that adds a frame to an MP4 file.
-
-    The function takes the frame's time in seconds and uint8 [H, W, 3] RGB. A frame is shown until the time of the next
-    one. The file appears when it is complete.
-
-    Args:
-        path: file to write.
-        width: width of the frames in pixels.
-        height: height of the frames in pixels.
-        fps: frames per second.
-
-    Raises:
-        UserError: the file cannot be written.
-    """
-    fps = round(fps, 3) if fps < 65 else round(fps)  # MPEG-4 counts time in at most 65535 parts of a second
-    with files.replacing(path) as temporary:
-        open(temporary, "wb").close()  # unlike OpenCV, the system gives a reason if this fails
-        folder, name = os.path.split(temporary)
-        with files.plain_name(folder) as folder:
-            codec = cv2.VideoWriter_fourcc(*"mp4v")
-            writer = cv2.VideoWriter(os.path.join(folder, name), cv2.CAP_FFMPEG, codec, fps, (width, height))
-        if not writer.isOpened():
-            raise UserError(f"{path} cannot be written as a video of {width}x{height} pixels")
-        shown, written = None, 0
-
-        def show(frames):
-            nonlocal written
-            while written < frames and shown is not None:
-                writer.write(shown)
-                written += 1
-
-        def write(time, image):
-            nonlocal shown
-            show(round(time * fps))
-            shown = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
-
-        try:
-            yield write
-            show(written + 1)
-        finally:
-            writer.release()
-        with files.plain_name(temporary) as name:
-            found = int(cv2.VideoCapture(name, cv2.CAP_FFMPEG).get(cv2.CAP_PROP_FRAME_COUNT))
-        with open(temporary, "ab") as file:
-            file.write(VIDEO_MARK if found == written else bytes(1 << 16))  # fails here if the disk is full
-        if found != written:
-            raise UserError(f"{path} cannot be written: OpenCV wrote {found} of its {written} frames")

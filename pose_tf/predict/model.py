@@ -12,10 +12,12 @@ from pose_tf.geometry import CROP_SIZE
 from pose_tf.predict.backends import Backend, KerasModels, SavedModel, estimate_people
 from pose_tf.predict.camera import Camera, CameraOptions, put_in_space, read_focal_35mm
 from pose_tf.predict.finders import find_people
-from pose_tf.predict.media import MediaError, Video, read_photo
+from pose_tf.predict.media import MediaError, read_photo
 from pose_tf.predict.people import check_boxes, fitted
 from pose_tf.predict.results import Frame, Person
+from pose_tf.predict.smoothing import smooth_without_delay
 from pose_tf.predict.video import PeopleInVideo, estimate_frames
+from pose_tf.predict.video_files import Video
 
 PEOPLE_AT_ONCE = 8
 CROPS_AT_ONCE = 32
@@ -174,7 +176,8 @@ class PoseModel:
     ) -> Iterator[Frame]:
         """Tracks the people in a video and estimates their poses frame by frame.
 
-        Reads the file twice. The first pass finds and tracks people, before the first frame is returned.
+        Reads the file twice. The first pass finds and tracks people, before the first frame is returned. Smoothing
+        needs the poses of all frames, too, before it returns the first.
 
         Args:
             path: video file.
@@ -196,8 +199,8 @@ class PoseModel:
 
     def _video(self, video, boxes, min_score, smooth, options):
         followed = PeopleInVideo(video, boxes, min_score)
-        for frame, _ in estimate_frames(self, followed, options, smooth, PEOPLE_AT_ONCE):
-            yield frame
+        frames = (frame for frame, _ in estimate_frames(self, followed, options, PEOPLE_AT_ONCE))
+        yield from smooth_without_delay(list(frames)) if smooth else frames
 
     def crops(self, images: np.ndarray) -> dict[str, np.ndarray]:
         """Estimates the poses of people in images that are crops already.

@@ -9,10 +9,11 @@ const STAGE = [32, 34, 40], FLOOR = "#50545f";
 const VIEW = {azimuth: 20, elevation: 12, zoom: 1};  // degrees from the direction of the camera
 const PLACE_MM = 1000;  // distance between neighboring people
 const BONE_MM = 44;
+const CAMERAS = {guess: " for a guessed focal length", exif: " for the focal length in the photo", given: ""};
 
 const overlay = {canvas: find("#overlay canvas"), tip: find("#overlay .tip"), joints: []};
 const body = {canvas: find("#body canvas"), tip: find("#body .tip"), joints: []};
-const state = {number: 0, clock: 0, playing: false, turning: false, person: 0, hovered: null, ...VIEW};  // person 0: everyone
+const state = {number: 0, clock: 0, playing: false, turning: false, together: true, person: 0, hovered: null, ...VIEW};  // person 0: everyone
 
 const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
 const clockText = (seconds) => {
@@ -20,10 +21,11 @@ const clockText = (seconds) => {
   return `${Math.floor(hundredths / 6000)}:${(hundredths % 6000 / 100).toFixed(2).padStart(5, "0")}`;
 };
 const written = (value, digits) => (Number.isFinite(value) ? value.toFixed(digits).replace("-", "−") : "–");
+const isTogether = () => Boolean(ground && state.together && !state.person);
 const isShown = ({number}) => !state.person || number === state.person;
 const isHovered = ({number}, joint) => state.hovered?.person === number && state.hovered.joint === joint;
 
-/** Place of each person in the 3D view, from 0 on the left. People who never appear together may share a place. */
+/** Place of each person in a row, from 0 on the left. People who never appear together may share a place. */
 function findPlaces() {
   const seen = new Map();
   poses.frames.forEach(({people}, number) => people.forEach((person) => {
@@ -40,6 +42,18 @@ function findPlaces() {
 }
 const places = findPlaces();
 const lastPlace = Math.max(0, ...places.values());
+
+/** The part of the floor where people are, without rare outliers: its middle and half of its diagonal in mm, or null. */
+function findGround() {
+  const roots = poses.frames.flatMap(({people}) => people).flatMap(({root3d_mm: root}) => (root ? [root] : []));
+  if (roots.length < 2) return null;
+  const [x, z] = [0, 2].map((axis) => {
+    const sorted = roots.map((root) => root[axis]).sort((a, b) => a - b), skipped = Math.floor(sorted.length / 50);
+    return {low: sorted[skipped], high: sorted[sorted.length - 1 - skipped]};
+  });
+  return {x: (x.low + x.high) / 2, z: (z.low + z.high) / 2, radius: Math.hypot(x.high - x.low, z.high - z.low) / 2};
+}
+const ground = findGround();
 
 // ---- State and drawing: every change redraws everything
 
@@ -67,16 +81,56 @@ function change(changes) {
   redraw();
 }
 
+const numberAt = (time) => Math.max(0, poses.frames.findLastIndex(({time_s}) => time_s <= time + 0.001));  // rounded to ms
+
 function goTo(wanted) {
   const number = clamp(wanted, 0, poses.frames.length - 1);
-  change({number, clock: poses.frames[number].time_s, playing: false});
+  const {time_s: start} = poses.frames[number], end = poses.frames[number + 1]?.time_s ?? duration;
+  play(false);
+  change({number, clock: start});
+  if (isPlayable) film.currentTime = (start + end) / 2;  // at the start, rounding might show the frame before
+}
+
+function play(playing) {
+  change({playing});
+  film.playbackRate = find("#speed").value;
+  if (!isPlayable || film.paused !== playing) return;
+  if (playing) film.play().catch(() => film.paused && change({playing: false}));
+  else film.pause();
 }
 
 function advance(seconds) {
   if (state.turning) state.azimuth += 20 * seconds;
   if (!state.playing) return;
-  state.clock = (state.clock + seconds * find("#speed").value) % duration;
-  state.number = Math.max(0, poses.frames.findLastIndex(({time_s}) => time_s <= state.clock));
+  state.clock = isPlayable ? filmTime ?? film.currentTime : (state.clock + seconds * find("#speed").value) % duration;
+  state.number = numberAt(state.clock);
+}
+
+// ---- The photo or the video under the skeletons
+
+const photo = new Image(), film = find("video");
+let isPlayable = Boolean(poses.video), filmTime;  // time of the picture on the screen, if the browser tells
+
+if (poses.photo) {
+  photo.onload = redraw;
+  photo.src = `data:image/jpeg;base64,${poses.photo}`;
+}
+if (isPlayable) {
+  const bytes = Uint8Array.from(atob(poses.video), (letter) => letter.charCodeAt(0));
+  delete poses.video;
+  film.src = URL.createObjectURL(new Blob([bytes], {type: "video/mp4"}));
+  film.hidden = false;
+  film.onerror = () => {
+    isPlayable = false;
+    film.hidden = true;
+    find("#unplayable").hidden = false;
+  };
+  film.requestVideoFrameCallback?.(function shown(now, {mediaTime}) {
+    filmTime = mediaTime;
+    // The last picture before a pause may appear after it.
+    if (!state.playing && !film.seeking) change({clock: mediaTime, number: numberAt(mediaTime)});
+    film.requestVideoFrameCallback(shown);
+  });
 }
 
 // ---- Text
@@ -94,13 +148,15 @@ ${place} mm\nconfidence ${written(person.confidence[joint], 2)}`;
 }
 
 function showControls({time_s: time}) {
-  const {number} = state, behind = imageNumberAt(number) ?? number;
-  find("#behind").textContent = behind < number ? `image from ${clockText(poses.frames[behind].time_s)}` : "";
+  const {number} = state;
   find("#play").ariaLabel = state.playing ? "Pause" : "Play";
   find("#slider").value = number;
   find("#slider").ariaValueText = clockText(time);
   find("#readout").textContent = `${clockText(time)} / ${clockText(duration)}, frame ${number + 1} / ${poses.frames.length}`;
   find("#turn").ariaPressed = state.turning;
+  find("#together").ariaPressed = isTogether();
+  find("#placing").textContent = isTogether() ? `Places on the floor are estimates${CAMERAS[poses.camera.from]}.`
+    : places.size > 1 && !state.person ? "People are placed side by side." : "The pose is relative to the hip.";
   find("#person").value = state.person;
 }
 
@@ -169,7 +225,7 @@ overlay.canvas.addEventListener("click", (event) => {
   if (places.size > 1) change({person: nearest(overlay.joints, event, 40)?.person.number ?? 0});
 });
 
-const togglePlaying = () => change({playing: !state.playing});
+const togglePlaying = () => play(!state.playing);
 const resetView = () => change({...VIEW, turning: false});
 const playKeys = {
   " ": togglePlaying, ArrowLeft: () => goTo(state.number - 1), ArrowRight: () => goTo(state.number + 1),
@@ -193,8 +249,10 @@ document.addEventListener("keydown", (event) => {
 });
 body.canvas.addEventListener("dblclick", resetView);
 find("#reset").addEventListener("click", resetView);
+find("#together").addEventListener("click", () => change({together: !isTogether(), person: 0}));
 find("#turn").addEventListener("click", () => change({turning: !state.turning}));
 find("#play").addEventListener("click", togglePlaying);
+find("#speed").addEventListener("change", () => play(state.playing));
 find("#slider").addEventListener("input", ({target}) => goTo(Number(target.value)));
 find("#person").addEventListener("change", ({target}) => change({person: Number(target.value)}));
 
@@ -206,8 +264,7 @@ for (const [side, color] of Object.entries(poses.colors)) find(`[data-side=${sid
 find("#facts").textContent = `${poses.width} × ${poses.height} pixels, `
   + ({0: "no person", 1: "1 person"}[places.size] ?? `${places.size} people`)
   + (isVideo ? `, ${duration.toFixed(1)} s at ${Number(poses.fps.toFixed(2))} fps` : "");
-find("#placing").textContent = places.size > 1 ? "People are placed side by side; their absolute positions are unknown."
-  : "The pose is relative to the hip; its absolute position is unknown.";
+find("#together").hidden = !ground;
 find("#player").hidden = find("#playing-keys").hidden = !isVideo;
 find("#slider").max = poses.frames.length - 1;
 find("#person").hidden = places.size < 2;
@@ -221,6 +278,7 @@ poses.joints.forEach((name, joint) => {
 });
 if (!places.size) {
   find("#nobody").hidden = false;
-  for (const part of ["#body canvas", "#body figcaption", "#placing", "#overlay figcaption", "details", ".keys"]) find(part).hidden = true;
+  for (const part of ["#body canvas", "#body figcaption", "#placing", "details", ".keys"]) find(part).hidden = true;
+  for (const side of document.querySelectorAll("#overlay .side")) side.hidden = true;
 }
 redraw();

@@ -13,14 +13,14 @@ SOURCES = ("page.html", "page.css", "page.js", "page_draw.js")
 IN_PAGE = Digits(time_s=3, box_px=1, pose2d_px=1, pose3d_mm=0, confidence=2)
 
 
-def write_page(path: str, poses: Poses, images: dict[int, bytes]) -> None:
+def write_page(path: str, poses: Poses, photo: bytes = b"", video: bytes = b"") -> None:
     """Writes a self-contained HTML page, which loads no other files and needs no network.
 
     Args:
         path: file to write.
         poses: people and their poses. The page contains the file name of `source`, not its folder.
-        images: JPEGs by frame number, from 0, with the aspect ratio of the frames and any size. For a frame without
-            an image, the page shows the nearest earlier one.
+        photo: a JPEG of the photo, of any size.
+        video: an MP4 of the video, of any size, with the time stamps of the frames.
 
     Raises:
         UserError: the page cannot be written.
@@ -28,7 +28,7 @@ def write_page(path: str, poses: Poses, images: dict[int, bytes]) -> None:
     source = importlib.resources.files("pose_tf.predict")
     page, style, script, drawing = (source.joinpath(name).read_text("utf-8") for name in SOURCES)
     # In JSON, `<` occurs only in strings. Escaping it keeps them from closing the element that holds the data.
-    data = json.dumps(_data(poses, images), separators=(",", ":"), allow_nan=False).replace("<", r"\u003c")
+    data = json.dumps(_data(poses, photo, video), separators=(",", ":"), allow_nan=False).replace("<", r"\u003c")
     parts = {"style": style, "script": script, "drawing": drawing, "poses": data}
     for name, text in parts.items():  # the data last: it may contain the other placeholders
         page = page.replace("{{" + name + "}}", text)
@@ -36,12 +36,13 @@ def write_page(path: str, poses: Poses, images: dict[int, bytes]) -> None:
         file.write(page)
 
 
-def _data(poses, images):
-    """The data of the page: the JSON of the result file with fewer digits, colors, and the images."""
+def _data(poses, photo, video):
+    """The data of the page: the JSON of the result file with fewer digits, colors, and the photo or the video."""
     return header_json(dataclasses.replace(poses, source=os.path.basename(poses.source))) | {
         "colors": {"right": viz.RIGHT, "left": viz.LEFT, "middle": viz.MIDDLE},
         "frames": [_short(frame_json(number, frame, IN_PAGE)) for number, frame in enumerate(poses.frames)],
-        "images": {number: base64.b64encode(image).decode() for number, image in sorted(images.items())},
+        "photo": base64.b64encode(photo).decode(),
+        "video": base64.b64encode(video).decode(),
     }
 
 

@@ -1,4 +1,4 @@
-// ---- Drawing: the image with skeletons, and the 3D poses. Appended to page.js, whose state it draws.
+// ---- Drawing: skeletons over the photo or the video, and the 3D poses. Appended to page.js, whose state it draws.
 
 /** Clears a canvas and returns its context. Units are CSS pixels at any screen resolution. */
 function blank(canvas) {
@@ -61,9 +61,8 @@ function drawOverlay({people}) {
   const {clientWidth, clientHeight} = overlay.canvas;
   const scale = Math.min(clientWidth / poses.width, clientHeight / poses.height);
   const left = (clientWidth - scale * poses.width) / 2, top = (clientHeight - scale * poses.height) / 2;
-  const image = imageAt(state.number);
   // Half a pixel more on each side: the canvas has a whole number of pixels, so a dark edge would show otherwise.
-  if (image) context.drawImage(image, left - 0.5, top - 0.5, scale * poses.width + 1, scale * poses.height + 1);
+  if (photo.naturalWidth) context.drawImage(photo, left - 0.5, top - 0.5, scale * poses.width + 1, scale * poses.height + 1);
   overlay.joints = [];
   for (const person of people) {
     const points = person.pose2d_px.map((pixel) => pixel && {
@@ -87,17 +86,18 @@ function drawOverlay({people}) {
   }
 }
 
-/** Camera of the 3D view: maps mm (x right, y down, z away; origin on the floor, centered among the people) to the canvas. */
-function makeCamera(span) {
+/** Camera of the 3D view: maps mm (x right, y down, z away; origin on the floor, centered among the people) to the canvas.
+    People stand within `halfX` mm of the origin to each side, and within `halfZ` mm in front of it and behind it. */
+function makeCamera(halfX, halfZ) {
   const {clientWidth, clientHeight} = body.canvas;
   const azimuth = state.azimuth * Math.PI / 180, elevation = state.elevation * Math.PI / 180;
-  const pixels = state.zoom * Math.min(clientWidth / (span + 1600), clientHeight / 2150);
-  const distance = 5000 + 1.5 * span;
+  const pixels = state.zoom * Math.min(clientWidth / (2 * halfX + 1600), clientHeight / (2150 + 0.5 * halfZ));
+  const distance = 5000 + 3 * halfX;
   return ([x, y, z]) => {
     const down = y + 850;  // relative to half a person's height
     const away = z * Math.cos(azimuth) - x * Math.sin(azimuth);
     const depth = away * Math.cos(elevation) + down * Math.sin(elevation);
-    const scale = pixels * distance / (distance + depth);
+    const scale = pixels * distance / Math.max(distance + depth, distance / 5);  // nobody is behind the viewer
     return {
       x: clientWidth / 2 + scale * (x * Math.cos(azimuth) + z * Math.sin(azimuth)),
       y: clientHeight / 2 + scale * (down * Math.cos(elevation) - away * Math.sin(elevation)),
@@ -108,19 +108,22 @@ function makeCamera(span) {
 
 function drawBodies({people}) {
   const context = blank(body.canvas);
-  const span = state.person ? 0 : lastPlace * PLACE_MM;
-  const camera = makeCamera(span);
-  drawFloor(context, camera, span / 2 + 1250);
+  const together = isTogether(), row = state.person ? 0 : lastPlace * PLACE_MM / 2;
+  const [halfX, halfZ] = together ? [ground.radius, ground.radius] : [row, 0];
+  const camera = makeCamera(halfX, halfZ);
+  drawFloor(context, camera, halfX + 1250, halfZ + 1250);
   const shown = people.filter(isShown), parts = [];
   body.joints = [];
   for (const person of shown) {
-    const aside = state.person ? 0 : places.get(person.number) * PLACE_MM - span / 2;
+    const root = person.root3d_mm ?? [ground?.x, 0, ground?.z];
+    const aside = together ? root[0] - ground.x : state.person ? 0 : places.get(person.number) * PLACE_MM - row;
+    const away = together ? root[2] - ground.z : 0;
     const floor = Math.max(...person.pose3d_mm.map((place) => (place ? place[1] : -Infinity)));
-    const points = person.pose3d_mm.map((place) => place && camera([place[0] + aside, place[1] - floor, place[2]]));
-    const shadow = person.pose3d_mm.map((place) => place && camera([place[0] + aside, 0, place[2]]));
+    const points = person.pose3d_mm.map((place) => place && camera([place[0] + aside, place[1] - floor, place[2] + away]));
+    const shadow = person.pose3d_mm.map((place) => place && camera([place[0] + aside, 0, place[2] + away]));
     const bones = bonesOf(points), joints = jointsOf(person, points);
     drawLines(context, bones.map((bone) => bone.map((joint) => shadow[joint])), {
-      globalAlpha: 0.4, lineCap: "round", strokeStyle: "black", lineWidth: 2 * BONE_MM * camera([aside, 0, 0]).scale,
+      globalAlpha: 0.4, lineCap: "round", strokeStyle: "black", lineWidth: 2 * BONE_MM * camera([aside, 0, away]).scale,
     });
     for (const bone of bones) {
       const ends = bone.map((joint) => points[joint]);
@@ -136,7 +139,7 @@ function drawBodies({people}) {
     const {person, bone, ends, depth, joint, scale} = part;
     context.globalAlpha = bone ? boneStrength(person, bone) : strength(person, joint);
     if (bone) {
-      const light = clamp(1 - depth / 2500, 0.55, 1);
+      const light = clamp(1 - depth / (2500 + 2 * halfZ), 0.55, 1);
       const width = Math.max(2, BONE_MM * (ends[0].scale + ends[1].scale) / 2);
       drawRim(context, ends, width);
       drawBone(context, ends, jointColors[bone[0]].map((level) => light * level), width);
@@ -147,37 +150,16 @@ function drawBodies({people}) {
   for (const person of shown) drawNumber(context, person, body.joints);
 }
 
-function drawFloor(context, camera, half) {
-  const lines = [], {x, y, scale} = camera([0, 0, 0]);
-  for (let z = -1250; z <= 1250; z += 250) lines.push([[-half, 0, z], [half, 0, z]]);
-  for (let x = -half; x <= half; x += 250) lines.push([[x, 0, -1250], [x, 0, 1250]]);
+function drawFloor(context, camera, halfX, halfZ) {
+  const {x, y, scale} = camera([0, 0, 0]), half = Math.max(halfX, halfZ);
+  const step = 250 * 4 ** Math.max(Math.ceil(Math.log(half / 4000) / Math.log(4)), 0);  // at most 16 lines to each side
+  const marks = (end) => Array.from({length: 2 * Math.floor(end / step) + 1}, (_, i) => (i - Math.floor(end / step)) * step);
+  const lines = [
+    ...marks(halfZ).map((z) => [[-halfX, 0, z], [halfX, 0, z]]),
+    ...marks(halfX).map((x) => [[x, 0, -halfZ], [x, 0, halfZ]]),
+  ];
   const strokeStyle = context.createRadialGradient(x, y, 0, x, y, half * scale);
   strokeStyle.addColorStop(0.5, FLOOR);
   strokeStyle.addColorStop(1, `${FLOOR}00`);
   drawLines(context, lines.map((line) => line.map(camera)), {globalAlpha: 1, strokeStyle, lineWidth: 1});
-}
-
-// ---- Images
-
-const imageNumbers = Object.keys(poses.images).map(Number);
-const images = new Map();
-let lastImage = null;
-
-const imageNumberAt = (number) => imageNumbers.findLast((other) => other <= number);  // or undefined
-
-/** Image of a frame or of the nearest earlier one; until it is decoded, the image shown before. */
-function imageAt(number) {
-  const place = imageNumbers.indexOf(imageNumberAt(number));
-  if (place < 0) return null;
-  for (const wanted of imageNumbers.slice(place, place + 8)) {  // preload the next ones
-    if (images.has(wanted)) continue;
-    const image = new Image();
-    image.onload = redraw;
-    image.src = `data:image/jpeg;base64,${poses.images[wanted]}`;
-    images.set(wanted, image);
-    if (images.size > 32) images.delete(images.keys().next().value);
-  }
-  const image = images.get(imageNumbers[place]);
-  if (image.complete && image.naturalWidth) lastImage = image;
-  return lastImage;
 }

@@ -13,12 +13,14 @@ import tqdm
 from pose_tf.errors import UserError, check_choice
 from pose_tf.predict.camera import CameraOptions, read_focal_35mm
 from pose_tf.predict.finders import find_people
-from pose_tf.predict.media import MediaError, Video, find_inputs, frame_rates, is_video, read_photo
+from pose_tf.predict.media import MediaError, find_inputs, is_video, read_photo
 from pose_tf.predict.model import PEOPLE_AT_ONCE, PoseModel
 from pose_tf.predict.outputs import OUTPUTS, check_results, name_results, readable, result_files
 from pose_tf.predict.people import GivenBoxes, check_boxes
 from pose_tf.predict.results import Frame, Poses
+from pose_tf.predict.smoothing import PoseSmoother, smooth_without_delay
 from pose_tf.predict.video import PeopleInVideo, estimate_frames
+from pose_tf.predict.video_files import Video, average_fps
 from pose_tf.predict.writers import WRITERS, video_writers, writing
 
 REFUSED_NAME = (errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL, errno.EISDIR)
@@ -156,27 +158,45 @@ def _predict_video(model, source, base, options):
     followed = PeopleInVideo(video, boxes, options.min_score, options.max_frames, bar)
     camera = options.camera.camera(video.width, video.height)
     poses = Poses(readable(video.source), video.width, video.height, video.fps, camera)
-    _, constant_fps = frame_rates(followed.times, video.fps)
-    interrupted = False
-    with writing(video_writers(constant_fps), result_files(base, True, options.outputs), poses) as add:
+    with writing(video_writers(video), result_files(base, True, options.outputs), poses) as add:
+        drawn, interrupted = estimate_frames(model, followed, options.camera, options.batch_size), False
+        if video.live:
+            smooth = PoseSmoother() if options.smooth else lambda frame: frame
+            drawn = ((smooth(frame), image) for frame, image in drawn)
+        else:
+            frames, interrupted = _kept(frame for frame, _ in drawn)
+            frames = smooth_without_delay(frames) if options.smooth else frames
+            drawn = bar(zip(frames, (image for _, image in video)), total=len(frames), desc="drawings")
         try:
-            for frame, image in estimate_frames(model, followed, options.camera, options.smooth, options.batch_size):
+            for frame, image in drawn:
                 add(image, frame)
         except KeyboardInterrupt:
             if not poses.frames:
                 raise
             interrupted = True
-        poses.fps = _average_fps(poses.frames, video)
+        poses.fps = _fps(poses.frames, video)
     people = {person.number for frame in poses.frames for person in frame.people}
     _report(video.source, len(people), f" in {len(poses.frames)} frames", base, options)
     if interrupted and not video.live:
         raise KeyboardInterrupt
 
 
-def _average_fps(frames, video):
+def _kept(frames):
+    """All frames, or those before the user pressed Ctrl-C; and whether that happened."""
+    kept = []
+    try:
+        kept.extend(frames)
+    except KeyboardInterrupt:
+        if not kept:
+            raise
+        return kept, True
+    return kept, False
+
+
+def _fps(frames, video):
     if video.live and frames[-1].time:  # cameras rarely keep the rate that they claim
         return (len(frames) - 1) / frames[-1].time
-    return frame_rates([frame.time for frame in frames], video.fps)[0]
+    return average_fps([frame.time for frame in frames], video.fps)
 
 
 def _report(source, people, where, base, options):

@@ -1,4 +1,4 @@
-"""Tracks people through a video, and smooths their poses over time."""
+"""Tracks people through a video."""
 
 import dataclasses
 import itertools
@@ -121,67 +121,3 @@ def _motion(before, now, box):
     back, found_back, _ = cv2.calcOpticalFlowPyrLK(now, before, moved, None)
     sure = (found & found_back).ravel().astype(bool) & (np.abs(back - points).max(axis=(1, 2)) < 1)
     return np.median((moved - points)[sure, 0], axis=0) if sure.sum() >= MIN_POINTS else None
-
-
-class OneEuroFilter:
-    """Removes jitter from a signal, yet follows fast changes (Casiez, Roussel and Vogel, CHI 2012).
-
-    A low-pass filter whose cutoff frequency rises with the speed: `min_cutoff + beta·|speed|`.
-
-    Args:
-        min_cutoff: cutoff frequency in Hz at speed 0.
-        beta: increase of the cutoff frequency in Hz per unit of the signal per second.
-    """
-
-    SPEED_CUTOFF = 1.0  # Hz
-
-    def __init__(self, min_cutoff: float, beta: float):
-        self._min_cutoff = min_cutoff
-        self._beta = beta
-        self._time = None
-
-    def __call__(self, values: np.ndarray, time: float) -> np.ndarray:
-        """Smooths the next values, an array of any shape. `time` in seconds must increase from call to call. If a value
-        is not finite, all are returned as they are, and forgotten."""
-        if not np.isfinite(values).all():
-            return values
-        if self._time is None:
-            self._value, self._speed = values, np.zeros_like(values)
-        elif time > self._time:
-            step = time - self._time
-            speed = (values - self._value) / step
-            self._speed = self._speed + _weight(self.SPEED_CUTOFF, step) * (speed - self._speed)
-            # One cutoff for all coordinates of a joint preserves the direction of its motion.
-            magnitude = np.linalg.norm(self._speed, axis=-1, keepdims=True)
-            weight = _weight(self._min_cutoff + self._beta * magnitude, step)
-            self._value = self._value + weight * (values - self._value)
-        self._time = time
-        return self._value
-
-
-def _weight(cutoff, step):
-    """Weight of a new value in a low-pass filter, for a cutoff in Hz and a time step in seconds."""
-    rate = 2 * np.pi * cutoff * step
-    return rate / (rate + 1)
-
-
-class PoseSmoother:
-    """Smooths the poses of each person in a video separately.
-
-    Filters 2D joints in units of the box's longest side and 3D joints in mm. The cutoff is 1 Hz for a joint at rest and
-    6 Hz for an arm that swings at 1 m/s. Positions of hips have larger errors, above all along the line of sight, and
-    people move more slowly than their arms: 0.3 Hz at rest, and 1.3 Hz at 2 m/s.
-    """
-
-    def __init__(self):
-        self._filters = {}
-
-    def __call__(self, number: int, box: np.ndarray, pose2d, pose3d, root3d, time: float):
-        """The person's next 2D joints [17, 2] px, 3D joints [17, 3] mm and position of the hip [3] mm, smoothed."""
-        if number not in self._filters:
-            self._filters[number] = (
-                *(OneEuroFilter(1.0, 10.0), OneEuroFilter(1.0, 0.005), OneEuroFilter(0.3, 0.0005)),
-                max(box[2:]),
-            )
-        in_2d, in_3d, of_hip, size = self._filters[number]
-        return size * in_2d(pose2d / size, time), in_3d(pose3d, time), of_hip(root3d, time)

@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 
 from pose_tf.predict.camera import CameraOptions
-from pose_tf.predict.media import MediaError, Video
+from pose_tf.predict.media import MediaError
 from pose_tf.predict.people import fitted, is_around
 from pose_tf.predict.results import Frame
-from pose_tf.predict.tracking import PeopleTracker, PoseSmoother
+from pose_tf.predict.tracking import PeopleTracker
+from pose_tf.predict.video_files import Video
 
 logger = logging.getLogger(__name__)
 
@@ -76,12 +77,12 @@ class PeopleInVideo:
                 found = self._tracker(image, time)
                 yield time, image, [(key, box) for key, box in found.items() if key in known]
             return
-        for (time, found), (_, image) in zip(self._found, Video(self.video.source)):
+        for (time, found), (_, image) in zip(self._found, self.video):
             yield time, image, [(key, box) for key, box in found.items() if time <= known.get(key, -np.inf)]
 
 
 def estimate_frames(
-    model, followed: PeopleInVideo, options: CameraOptions, smooth: bool, batch_size: int
+    model, followed: PeopleInVideo, options: CameraOptions, batch_size: int
 ) -> Iterator[tuple[Frame, np.ndarray]]:
     """Estimates the poses of all people in each frame.
 
@@ -89,7 +90,6 @@ def estimate_frames(
         model: a `PoseModel`.
         followed: the frames and their people.
         options: what is known of the camera.
-        smooth: smooth the poses over time.
         batch_size: number of people per call of the model.
 
     Returns:
@@ -99,7 +99,6 @@ def estimate_frames(
         MediaError: the video has no frames; raised at the end of the iteration.
         UserError: the model fails.
     """
-    smoother = PoseSmoother() if smooth else None
     video, count, before = followed.video, 0, {}
     camera = options.camera(video.width, video.height)
     for time, image, boxes in followed:
@@ -107,8 +106,6 @@ def estimate_frames(
         (people,) = model.estimate([(image, list(boxes.values()))], [camera], options.height, batch_size)
         people = [dataclasses.replace(person, number=key) for key, person in zip(boxes, people, strict=True)]
         before = {person.number: fitted(person.box, person.pose2d, person.confidence) for person in people}
-        if smoother:
-            people = [_smoothed(person, time, smoother) for person in people]
         count += 1
         yield Frame(time, tuple(people)), image
     if not count:
@@ -121,8 +118,3 @@ def estimate_frames(
 def _nearer(joints, tracked):
     """The box of a person's joints in the frame before, if the tracked box agrees; otherwise the tracked box."""
     return joints if joints is not None and is_around(tracked, joints) else tracked
-
-
-def _smoothed(person, time, smoother):
-    pose2d, pose3d, root3d = smoother(person.number, person.box, person.pose2d, person.pose3d, person.root3d, time)
-    return dataclasses.replace(person, pose2d=pose2d, pose3d=pose3d, root3d=root3d)

@@ -6,17 +6,22 @@ block fails, it writes nothing.
 """
 
 import contextlib
+import os
+import tempfile
 from collections.abc import Callable
 
 import cv2
 import numpy as np
 
 from pose_tf import images, viz
-from pose_tf.predict.media import writing_video
 from pose_tf.predict.page import write_page
 from pose_tf.predict.results import PNG_MARK, Poses, write_csv, write_json, write_npz
+from pose_tf.predict.video_files import Video, writing_video
 
-PAGE_PX, PAGE_IMAGES = 640, 300  # longest side of the images in a page, and their maximum number
+PAGE_PX = 640
+"""Longest side of the photo or the video in a page."""
+PAGE_QUALITY = 28
+"""Quality of the video in a page, see `writing_video`."""
 VIEWS_FRAMES = 6  # number of frames of a video in its sheet of views
 VIEWS_PX = 256
 JPEG_QUALITY = 80
@@ -34,11 +39,28 @@ def numbers(write: Callable[[str, Poses], None]):
 
 
 @contextlib.contextmanager
-def page(path, poses):
-    """Writes an interactive HTML page with small images."""
-    thumbnails = Spread(PAGE_IMAGES)
-    yield lambda image, frame: thumbnails.offer(len(poses.frames), lambda: _small_jpeg(image))
-    write_page(path, poses, thumbnails.kept)
+def photo_page(path, poses):
+    """Writes an interactive HTML page with a small copy of the photo."""
+    small = []
+    yield lambda image, frame: small.append(_small_jpeg(image))
+    write_page(path, poses, *small)
+
+
+def video_page(video: Video):
+    """Makes a writer of an interactive HTML page with a small copy of the video."""
+
+    @contextlib.contextmanager
+    def writer(path, poses):
+        scale = min(PAGE_PX / max(video.width, video.height), 1.0)
+        size = [max(round(scale * side), 1) for side in (video.width, video.height)]
+        with tempfile.TemporaryDirectory() as folder:
+            small = os.path.join(folder, "small.mp4")
+            with writing_video(small, *size, quality=PAGE_QUALITY, sound_of=video) as write:
+                yield lambda image, frame: write(frame.time, cv2.resize(image, size, interpolation=cv2.INTER_AREA))
+            with open(small, "rb") as file:
+                write_page(path, poses, video=file.read())
+
+    return writer
 
 
 @contextlib.contextmanager
@@ -57,12 +79,12 @@ def photo_views(path, poses):
     images.write_png(path, *drawn, PNG_MARK)
 
 
-def video_overlay(fps: float):
-    """Makes a writer of a video with skeletons, at a constant frame rate."""
+def video_overlay(video: Video):
+    """Makes a writer of a video with skeletons, with the sound and the time stamps of the original."""
 
     @contextlib.contextmanager
     def writer(path, poses):
-        with writing_video(path, poses.width, poses.height, fps) as write:
+        with writing_video(path, video.width, video.height, sound_of=video) as write:
             yield lambda image, frame: write(frame.time, viz.draw_people(image, frame.people))
 
     return writer
@@ -87,7 +109,7 @@ def video_views(path, poses):
 WRITERS = {
     "overlay": photo_overlay,
     "views": photo_views,
-    "page": page,
+    "page": photo_page,
     "json": numbers(write_json),
     "csv": numbers(write_csv),
     "npz": numbers(write_npz),
@@ -95,9 +117,9 @@ WRITERS = {
 """Writers for the results of a photo, by output."""
 
 
-def video_writers(fps: float) -> dict:
-    """Writers for the results of a video, by output. `fps` is the frame rate of the overlay."""
-    return WRITERS | {"overlay": video_overlay(fps), "views": video_views}
+def video_writers(video: Video) -> dict:
+    """Writers for the results of a video or a camera, by output."""
+    return WRITERS | {"overlay": video_overlay(video), "views": video_views, "page": video_page(video)}
 
 
 @contextlib.contextmanager

@@ -1,9 +1,7 @@
-"""Tests of reading users' photos and videos."""
+"""Tests of finding users' photos and videos, and of reading photos."""
 
 import os
 import struct
-import subprocess
-import sys
 import zlib
 
 import cv2
@@ -13,19 +11,10 @@ from PIL import Image
 
 from pose_tf.errors import UserError
 from pose_tf.images import write_png
-from pose_tf.predict.media import (
-    MediaError,
-    Video,
-    find_inputs,
-    frame_rates,
-    read_photo,
-    to_8_bits,
-    writing_video,
-)
+from pose_tf.predict.media import MediaError, find_inputs, read_photo, to_8_bits
 from pose_tf.predict.results import PNG_MARK, is_result
-from tests.conftest import ROOT
+from pose_tf.predict.video_files import writing_video
 from tests.export.inputs import png_header
-from tests.predict.matroska import BURST, write_matroska
 
 
 @pytest.fixture
@@ -262,7 +251,8 @@ def test_hidden_files_and_folders_are_no_photos(photo, tmp_path):
 
 def test_results_of_earlier_runs_are_no_photos(photo, tmp_path, caplog):
     write_png(f"{tmp_path}/a.png", np.asarray(photo), PNG_MARK)
-    write_levels(f"{tmp_path}/b.mp4", [100, 100])
+    with writing_video(f"{tmp_path}/b.mp4", 64, 48) as write:
+        write(0.0, np.zeros((48, 64, 3), np.uint8))
     with pytest.raises(UserError, match="holds no photos or videos but 2 results of earlier runs"):
         find_inputs(str(tmp_path))
     photo.save(tmp_path / "c.png")
@@ -283,154 +273,3 @@ def test_a_folder_has_its_photos_and_videos(tmp_path):
         find_inputs(f"{tmp_path}/empty")
     with pytest.raises(UserError, match=".*/none does not exist"):
         find_inputs(f"{tmp_path}/none")
-
-
-LIKE = (64, 48, 10.0)  # width, height, frames per second
-
-
-def write_levels(path, levels):
-    """A video with one frame per gray level, whose upper half is darker."""
-    with writing_video(path, *LIKE) as write:
-        for number, level in enumerate(levels):
-            image = np.full((48, 64, 3), (level, 128, 128), np.uint8)
-            image[:24] //= 2
-            write(number / 10, image)
-
-
-def test_a_video_has_the_frames_that_were_written(tmp_path):
-    write_levels(f"{tmp_path}/a.mp4", [40, 120, 200])
-    video = Video(f"{tmp_path}/a.mp4")
-    assert (video.width, video.height, video.fps, video.length, video.live) == (64, 48, 10.0, 3, False)
-    times, images = zip(*video)
-    np.testing.assert_allclose(times, [0, 0.1, 0.2])
-    np.testing.assert_allclose([image[30:, :, 0].mean() for image in images], [40, 120, 200], atol=6)
-    assert images[0].shape == (48, 64, 3)
-
-
-def test_a_frame_is_shown_until_the_next_ones_time(tmp_path):
-    with writing_video(f"{tmp_path}/a.mp4", *LIKE) as write:
-        for time, level in ((0.0, 40), (0.31, 120), (0.33, 160), (0.52, 200)):  # the second is too short to be seen
-            write(time, np.full((48, 64, 3), level, np.uint8))
-    levels = [image.mean() for _, image in Video(f"{tmp_path}/a.mp4")]
-    np.testing.assert_allclose(levels, [40, 40, 40, 160, 160, 200], atol=6)
-
-
-def test_a_video_is_turned_upright(tmp_path):
-    write_levels(f"{tmp_path}/a.mp4", [200, 200])
-    data = bytearray((tmp_path / "a.mp4").read_bytes())
-    place = data.index(b"tkhd") + 44  # of the matrix, 9 numbers of 32 bits: here, by 90 degrees clockwise
-    quarter = [0, 1 << 16, 0, -(1 << 16), 0, 0, 48 << 16, 0, 1 << 30]
-    data[place : place + 36] = struct.pack(">9i", *quarter)
-    (tmp_path / "a.mp4").write_bytes(data)
-    video = Video(f"{tmp_path}/a.mp4")
-    assert (video.width, video.height) == (48, 64)
-    _, image = next(iter(video))
-    assert image.shape == (64, 48, 3)
-    assert image[:, :20].mean() > image[:, 28:].mean() + 20  # the upper part is now on the right
-
-
-@pytest.mark.parametrize("fps", [0.5, 29.97, 66.6667, 119.8765, 960.0123])
-def test_videos_of_any_speed_can_be_written(tmp_path, fps):
-    with writing_video(f"{tmp_path}/a.mp4", 64, 48, fps) as write:
-        for number in range(20):
-            write(number / fps, np.zeros((48, 64, 3), np.uint8))
-    video = Video(f"{tmp_path}/a.mp4")
-    assert video.fps == pytest.approx(fps, rel=0.01)
-    assert video.length in (19, 20, 21)
-
-
-def test_a_video_that_is_not_finished_is_not_there(tmp_path):
-    with pytest.raises(RuntimeError), writing_video(f"{tmp_path}/a.mp4", *LIKE) as write:
-        write(0.0, np.zeros((48, 64, 3), np.uint8))
-        raise RuntimeError
-    assert not list(tmp_path.iterdir())
-
-
-def test_a_video_that_lacks_frames_is_not_there(tmp_path):
-    """OpenCV silently drops frames that it cannot write."""
-    with (
-        pytest.raises(UserError, match=r"a.mp4 cannot be written"),
-        writing_video(f"{tmp_path}/a.mp4", *LIKE) as write,
-    ):
-        write(0.0, np.zeros((48, 64, 3), np.uint8))
-        write(0.1, np.zeros((20, 20, 3), np.uint8))
-    assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.parametrize("start", [0.0, 5.0])
-def test_times_are_those_of_the_file(tmp_path, start):
-    images = [np.full((48, 64, 3), 5 * i, np.uint8) for i in range(41)]
-    write_matroska(tmp_path / "a.mkv", [start + time for time in BURST], images)
-    times, images = zip(*Video(f"{tmp_path}/a.mkv"))
-    np.testing.assert_allclose(times, BURST, atol=0.0011)
-    assert times[19] == pytest.approx(0.633, abs=0.0011)
-    np.testing.assert_allclose([image.mean() for image in images], 5 * np.arange(41), atol=2)
-
-
-@pytest.mark.parametrize(
-    ("stamps", "expected"),
-    [
-        ([0, 0.1, 0.1, 0.1, 0.5], [0, 0.1, 0.1 + 1 / 30, 0.1 + 2 / 30, 0.5]),
-        ([0, 0.1, 0.2, 0, 0.1, 0.4], [0, 0.1, 0.2, 0.2 + 1 / 30, 0.2 + 2 / 30, 0.4]),
-        ([0, 0.1, 86400, 86400.1], [0, 0.1, 0.1 + 1 / 30, 0.1 + 2 / 30]),
-    ],
-)
-def test_damaged_times_always_rise(tmp_path, stamps, expected, monkeypatch):
-    write_matroska(tmp_path / "a.mkv", stamps, [np.zeros((48, 64, 3), np.uint8)] * len(stamps))
-    video = Video(f"{tmp_path}/a.mkv")
-    video.fps = 30.0
-    np.testing.assert_allclose([time for time, _ in video], expected, atol=1e-6)
-
-
-def test_rates():
-    steady = np.arange(300) / 29.97
-    assert frame_rates(steady, 29.97) == (29.97, 29.97)
-    assert frame_rates(np.round(steady, 3), 29.97) == (29.97, 29.97)  # as Matroska has them
-    assert frame_rates([0.0], 25.0) == frame_rates([], 25.0) == (25.0, 25.0)
-    average, finest = frame_rates(BURST, 41 / 4.5)
-    assert average == pytest.approx(40 / 4.497, rel=1e-3)
-    assert finest == pytest.approx(30, rel=0.01)
-    assert frame_rates(steady, 1000.0) == pytest.approx((29.97, 29.97))
-    assert frame_rates([0, 0.001, 1], 30.0) == pytest.approx((2, 60))  # so fine that one frame is not shown
-    assert frame_rates(np.arange(1000) / 240, 30.0) == pytest.approx((240, 240))
-
-
-NAMES = [
-    b"w\xfc.mkv",
-    "wä😀.mkv".encode(),
-    b"12:30:05.mkv",
-    b"file:a.mkv",
-    b"%03d.mkv",
-    b"a\nb.mkv",
-    b"x" * 251 + b".mkv",
-]
-NAMES += [b"-a.mkv", b"[x]\\?*.mkv", b"pipe:0.mkv", b"concat:a|b.mkv"]
-READ_AND_WRITE = """
-import sys, numpy as np
-from pose_tf.predict.media import Video, writing_video
-for path in sys.argv[1:]:
-    with writing_video("out-" + path[:100] + "/a.mp4", 64, 48, 10.0) as write:
-        for time, image in Video(path):
-            write(time, image)
-    assert len(list(Video("out-" + path[:100] + "/a.mp4"))) == 5
-print("done")
-"""
-
-
-@pytest.mark.parametrize("environment", [{"LC_ALL": "C.UTF-8"}, {"LC_ALL": "C", "PYTHONUTF8": "0"}])
-def test_videos_may_have_any_name(tmp_path, environment):
-    for name in NAMES:
-        path = os.path.join(os.fsencode(tmp_path), name)
-        write_matroska(path, [0, 0.1, 0.2, 0.3, 0.4], [np.zeros((48, 64, 3), np.uint8)] * 5)
-    command = [sys.executable, "-c", READ_AND_WRITE, *NAMES]
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONCOERCECLOCALE": "0"} | environment
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, timeout=600, check=False)
-    assert (done.returncode, done.stdout) == (0, b"done\n"), done.stderr
-
-
-def test_what_is_no_video_is_named(tmp_path):
-    (tmp_path / "a.mp4").write_text("Dear reader")
-    with pytest.raises(MediaError, match=r"a.mp4 is not a video"):
-        Video(f"{tmp_path}/a.mp4")
-    with pytest.raises(MediaError, match="camera 99 cannot be opened"):
-        Video(99)

@@ -13,6 +13,7 @@ from pose_tf.errors import UserError
 from pose_tf.predict.model import PoseModel
 from pose_tf.predict.people import GivenBoxes
 from pose_tf.predict.predictor import Options, predict
+from pose_tf.predict.video_files import Video
 from tests.predict.marks import MARKS, Files, find_mark, joints, marked, write_photo
 from tests.predict.matroska import BURST, write_matroska
 
@@ -134,7 +135,7 @@ def test_a_video_has_a_pose_for_each_frame(video, tmp_path):
     path = joints(f"{tmp_path}/out/walk.json")
     steps = np.arange(30)
     np.testing.assert_allclose(path, np.stack([59.5 + 2 * steps, 49.5 + (-1.0) ** steps], axis=1), atol=1e-3)
-    assert int(cv2.VideoCapture(f"{tmp_path}/out/walk.mp4").get(cv2.CAP_PROP_FRAME_COUNT)) == 30
+    assert len(list(Video(f"{tmp_path}/out/walk.mp4"))) == 30
     with np.load(f"{tmp_path}/out/walk.npz") as found:
         np.testing.assert_allclose(found["time_s"], steps / 10)
         np.testing.assert_allclose(found["box_px"][-1], [88, 20, 60, 60], atol=3)  # followed
@@ -157,14 +158,10 @@ def test_a_variable_rate_is_kept_everywhere(tmp_path):
     assert float(rows[1 + 19 * 17].split(",")[1]) == pytest.approx(0.633, abs=0.0011)
     page = (tmp_path / "out" / "a.html").read_text()
     assert '"time_s":0.633' in page
-    shown = cv2.VideoCapture(f"{tmp_path}/out/a.mp4")
-    fps, levels = shown.get(cv2.CAP_PROP_FPS), []
-    while (frame := shown.read())[0]:
-        levels.append(frame[1][65:85, 130:170].mean())
-    assert len(levels) / fps == pytest.approx(BURST[-1], abs=0.1)
-    for time, later, level in zip(BURST, BURST[1:], range(0, 240, 6)):
-        seen = levels[round((time + 0.001) * fps) : round((later - 0.001) * fps)]
-        assert seen and np.abs(np.array(seen) - level).max() < 3.8  # coded
+    times, images = zip(*Video(f"{tmp_path}/out/a.mp4"))
+    np.testing.assert_allclose(times, BURST, atol=0.0011)
+    levels = [image[65:85, 130:170].mean() for image in images]
+    np.testing.assert_allclose(levels, 6 * np.arange(41), atol=4)  # coded
 
 
 def interrupted(after):
@@ -182,7 +179,7 @@ def test_ctrl_c_ends_everything_and_keeps_what_was_seen(video, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         predict(interrupted(5), video, Options(f"{tmp_path}/out", GivenBoxes("30,20,60,60")))
     assert len(joints(f"{tmp_path}/out/walk.json")) == 5
-    assert int(cv2.VideoCapture(f"{tmp_path}/out/walk.mp4").get(cv2.CAP_PROP_FRAME_COUNT)) == 5
+    assert len(list(Video(f"{tmp_path}/out/walk.mp4"))) == 5
 
 
 def test_ctrl_c_before_anything_was_seen_leaves_nothing(video, tmp_path):
@@ -217,8 +214,6 @@ def camera(video, monkeypatch):
     capture = cv2.VideoCapture
 
     def open_camera(source, *backend):
-        if isinstance(source, str):  # checks the written files
-            return capture(source, *backend)
         opened.append(source)
         return capture(video)
 
@@ -242,5 +237,4 @@ def test_a_camera_is_read_until_ctrl_c(camera, tmp_path, source, number):
     times = [frame["time_s"] for frame in found["frames"]]
     assert times == sorted(set(times))  # of the clock
     assert found["fps"] == pytest.approx(5 / times[-1], rel=0.01)
-    length = cv2.VideoCapture(f"{tmp_path}/out/camera{number}.mp4").get(cv2.CAP_PROP_FRAME_COUNT) / 10
-    assert length == pytest.approx(times[-1], abs=0.16)
+    np.testing.assert_allclose([time for time, _ in Video(f"{tmp_path}/out/camera{number}.mp4")], times, atol=1e-3)

@@ -11,12 +11,13 @@ import pytest
 
 from pose_tf.predict import writers
 from pose_tf.predict.camera import CameraOptions
-from pose_tf.predict.media import Video
 from pose_tf.predict.results import Frame, Person, Poses, is_result
+from pose_tf.predict.video_files import Video, writing_video
 
 CAMERA = CameraOptions().camera(400, 240)
 
 LEVELS = (40, 120, 200)
+TIMES = (0.0, 0.1, 0.35)
 
 
 def person(number=1):
@@ -79,13 +80,23 @@ def test_only_the_files_that_are_asked_for_are_written(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
 
 
-def test_an_overlay_of_a_video_has_every_frame_with_a_skeleton(tmp_path):
+@pytest.fixture
+def video(tmp_path):
+    """A video of three gray levels with odd time stamps."""
+    (tmp_path / "in").mkdir()
+    with writing_video(f"{tmp_path}/in/a.mp4", 100, 80) as write:
+        for time, level in zip(TIMES, LEVELS, strict=True):
+            write(time, image(level))
+    return Video(f"{tmp_path}/in/a.mp4")
+
+
+def test_an_overlay_of_a_video_has_every_frame_with_a_skeleton(tmp_path, video):
     path = f"{tmp_path}/a.mp4"
-    with writers.video_overlay(10.0)(path, Poses("a.avi", 100, 80, 10.0, CAMERA, [])) as add:
-        for number, level in enumerate(LEVELS):
-            add(image(level), Frame(number / 10, SOMEBODY if number else ()))
+    with writers.video_overlay(video)(path, Poses("a.avi", 100, 80, 10.0, CAMERA, [])) as add:
+        for number, (time, level) in enumerate(zip(TIMES, LEVELS, strict=True)):
+            add(image(level), Frame(time, SOMEBODY if number else ()))
     times, images = zip(*Video(path))
-    np.testing.assert_allclose(times, [0, 0.1, 0.2])
+    np.testing.assert_allclose(times, TIMES, atol=1e-4)
     for found, level in zip(images, LEVELS, strict=True):
         assert abs(int(found[75, 95, 0]) - level) < 8  # beside the person
     contrast = [found[20:60, 20:60].std() for found in images]
@@ -106,28 +117,37 @@ def test_views_of_a_video_without_people_are_no_file(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_page_has_small_images_of_a_limited_number_of_frames(tmp_path, monkeypatch):
-    monkeypatch.setattr(writers, "PAGE_IMAGES", 4)
+def test_a_page_has_a_small_copy_of_the_photo(tmp_path, monkeypatch):
     monkeypatch.setattr(writers, "PAGE_PX", 50)
-    paths = write(tmp_path, {"page": writers.page}, 9)
+    paths = write(tmp_path, {"page": writers.photo_page}, 1)
     with open(paths["page"]) as file:
-        text = file.read()
-    pictures = json.loads(re.search(r'"images":({.*?})', text)[1])
-    assert list(pictures) == ["0", "4", "8"]
-    for number, level in zip(("0", "4", "8"), (LEVELS[0], LEVELS[1], LEVELS[2]), strict=True):
-        small = cv2.imdecode(np.frombuffer(base64.b64decode(pictures[number]), np.uint8), cv2.IMREAD_COLOR)
-        assert small.shape == (40, 50, 3) and abs(small.mean() - level) < 2
-    assert len(re.findall('"time_s"', text)) == 9
+        data = re.search(r'"photo":"(.*?)"', file.read())[1]
+    small = cv2.imdecode(np.frombuffer(base64.b64decode(data), np.uint8), cv2.IMREAD_COLOR)
+    assert small.shape == (40, 50, 3) and abs(small.mean() - LEVELS[0]) < 2
 
 
-@pytest.mark.parametrize("made", [writers.WRITERS, writers.video_writers(10.0)], ids=["photo", "video"])
-def test_a_failure_leaves_nothing(tmp_path, made):
+def test_a_page_has_a_small_copy_of_the_video_with_its_times(tmp_path, video, monkeypatch):
+    monkeypatch.setattr(writers, "PAGE_PX", 50)
+    with writers.video_page(video)(f"{tmp_path}/a.html", Poses("a", 100, 80, 10.0, CAMERA, [])) as add:
+        for time, level in zip(TIMES, LEVELS, strict=True):
+            add(image(level), Frame(time, SOMEBODY))
+    data = re.search(r'"video":"(.*?)"', (tmp_path / "a.html").read_text())[1]
+    (tmp_path / "small.mp4").write_bytes(base64.b64decode(data))
+    times, images = zip(*Video(f"{tmp_path}/small.mp4"))
+    np.testing.assert_allclose(times, TIMES, atol=1e-4)
+    assert images[0].shape == (40, 50, 3)
+    np.testing.assert_allclose([small.mean() for small in images], LEVELS, atol=6)
+
+
+@pytest.mark.parametrize("kind", ["photo", "video"])
+def test_a_failure_leaves_nothing(tmp_path, video, kind):
+    made = writers.WRITERS if kind == "photo" else writers.video_writers(video)
     with pytest.raises(RuntimeError):
         paths = {output: f"{tmp_path}/a.{output}" for output in made} | {"overlay": f"{tmp_path}/a.mp4"}
         with writers.writing(made, paths, Poses("a", 100, 80, 10.0, CAMERA, [])) as add:
             add(image(60), Frame(0.0, SOMEBODY))
             raise RuntimeError
-    assert os.listdir(tmp_path) == []
+    assert os.listdir(tmp_path) == ["in"]
 
 
 def test_samples_of_a_row_stay_few_and_even():
