@@ -14,7 +14,7 @@ import numpy as np
 from pose_tf import images, viz
 from pose_tf.predict.media import writing_video
 from pose_tf.predict.page import write_page
-from pose_tf.predict.results import PNG_MARK, Poses, write_csv, write_json, write_npz
+from pose_tf.predict.results import PNG_MARK, Poses, write_coco, write_csv, write_json, write_npz
 
 PAGE_PX, PAGE_IMAGES = 640, 300  # longest side of the images in a page, and their maximum number
 VIEWS_FRAMES = 6  # number of frames of a video in its sheet of views
@@ -91,6 +91,7 @@ WRITERS = {
     "json": numbers(write_json),
     "csv": numbers(write_csv),
     "npz": numbers(write_npz),
+    "coco": numbers(write_coco),
 }
 """Writers for the results of a photo, by output."""
 

@@ -140,6 +140,7 @@ def test_each_output_has_its_ending():
         "json": "out/a.json",
         "csv": "out/a.csv",
         "npz": "out/a.npz",
+        "coco": "out/a.coco.json",
     }
     assert outputs.result_files("out/a", True, ("overlay", "csv")) == {"overlay": "out/a.mp4", "csv": "out/a.csv"}
 
