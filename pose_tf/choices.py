@@ -6,3 +6,5 @@ ALIGNMENTS = ("half_pixel", "corner")
 """Where heatmap cell i lies in the crop: at pixel 4i + 1.5, or at 4i."""
 PRECISIONS = ("float32", "bfloat16")
 """Of the detector in an exported model."""
+FORMATS = ("text", "markdown", "latex", "json")
+"""Of a printed report."""

@@ -1,5 +1,7 @@
 """Metrics of poses: one number per sample, and streaming means of them."""
 
+from collections.abc import Sequence
+
 import tensorflow as tf
 
 from pose_tf import geometry, skeleton
@@ -7,7 +9,7 @@ from pose_tf import geometry, skeleton
 PCK_THRESHOLD_MM = 150.0
 TORSO = (skeleton.H36M.index("LShoulder"), skeleton.H36M.index("RHip"))
 HEAD = (skeleton.H36M.index("Head"), skeleton.H36M.index("Neck/Nose"))
-PCK_ALPHA = 0.2
+PCK_ALPHA, PCKH_ALPHA = 0.2, 0.5
 LIMBS = tuple(i for i, joint in enumerate(skeleton.H36M.joints) if joint[0] in "LR")
 """The twelve joints of arms and legs: shoulders, elbows, wrists, hips, knees and feet."""
 
@@ -71,17 +73,32 @@ def n_mpjpe(predicted, target):
     return mpjpe(scale[..., None, None] * predicted, target)
 
 
-def pck3d(predicted, target, threshold: float = PCK_THRESHOLD_MM):
-    """Share of joints within `threshold` of the truth, hips aligned (Mehta et al., 3DV 2017). -> [...] in 0..1."""
-    correct = mpjpe_per_joint(predicted, target) <= threshold
-    return tf.reduce_mean(tf.cast(correct, predicted.dtype), axis=-1)
+def pck3d(predicted, target, threshold: float = PCK_THRESHOLD_MM, joints: Sequence[int] | None = None):
+    """Share of joints within `threshold` of the truth, hips aligned (Mehta et al., 3DV 2017).
+
+    Args:
+        predicted: float [..., J, 3] mm.
+        target: float [..., J, 3] mm; joint 0 is the hip.
+        threshold: in mm.
+        joints: indices of the joints that count; None for all.
+
+    Returns:
+        float [...] in 0…1.
+    """
+    errors = _some(mpjpe_per_joint(predicted, target), joints)
+    return tf.reduce_mean(tf.cast(errors <= threshold, errors.dtype), axis=-1)
 
 
-def auc3d(predicted, target):
-    """Mean of `pck3d` over the thresholds 0, 5, … 150 mm (Mehta et al., 3DV 2017). -> [...] in 0..1."""
+def auc3d(predicted, target, joints: Sequence[int] | None = None):
+    """Mean of `pck3d` over the thresholds 0, 5, … 150 mm (Mehta et al., 3DV 2017). Arguments and result as there."""
+    errors = _some(mpjpe_per_joint(predicted, target), joints)
     thresholds = tf.range(0.0, PCK_THRESHOLD_MM + 1, 5.0)
-    correct = mpjpe_per_joint(predicted, target)[..., None] <= tf.cast(thresholds, predicted.dtype)
-    return tf.reduce_mean(tf.cast(correct, predicted.dtype), axis=[-2, -1])
+    correct = errors[..., None] <= tf.cast(thresholds, errors.dtype)
+    return tf.reduce_mean(tf.cast(correct, errors.dtype), axis=[-2, -1])
+
+
+def _some(values, joints):
+    return values if joints is None else tf.gather(values, joints, axis=-1)
 
 
 def bone_lengths(pose3d):
@@ -149,7 +166,7 @@ def pck2d(predicted, target, weights=None, alpha: float = PCK_ALPHA):
     return mean_over_joints(correct_joints(predicted, target, TORSO, alpha), weights)
 
 
-def pckh(predicted, target, weights=None, alpha: float = 0.5):
+def pckh(predicted, target, weights=None, alpha: float = PCKH_ALPHA):
     """Share of joints within `alpha` of the head (Andriluka et al., CVPR 2014). Arguments as `pixel_error`.
 
     The head reaches from its top to the neck, as MPII labels it; Human3.6M's neck is closer to the face, so this metric

@@ -34,7 +34,9 @@ _FOV = flags.DEFINE_float(
     "55.",
 )
 _HEIGHT = flags.DEFINE_float("height", None, "Height of the people in meters, which fixes the scale of their poses.")
-_OUTPUTS = flags.DEFINE_list("outputs", "overlay,views,page,json,csv,npz", "Results to write.")
+_OUTPUTS = flags.DEFINE_list(
+    "outputs", "overlay,views,page,json,csv,npz", "Results to write: these, and coco, COCO's results format."
+)
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 8, "Photos, and people, per batch.", lower_bound=1)
 
 

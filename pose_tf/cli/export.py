@@ -48,7 +48,7 @@ def _totals(path):
         return {
             "samples": report["samples"],
             **{key: report[key] for key in ("subjects", "trained_on", "selected_on") if key in report},
-            **{name: part["total"] for name, part in report.items() if isinstance(part, dict)},
+            **{name: part["total"] for name, part in report.items() if isinstance(part, dict) and "total" in part},
         }
     except OSError as error:
         raise UserError(f"--report={path} cannot be read: {error.strerror}") from None

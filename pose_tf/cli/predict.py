@@ -14,6 +14,9 @@ NAME.jpg or NAME.mp4, it writes to the output directory
     NAME.json, .csv, .npz  2D joints in pixels of the photo, 3D joints in mm relative to the hip, confidence, and where
                            the hip is in front of the camera
 
+and, with --outputs=coco, NAME.coco.json in COCO's results format: an entry for each person, whose image_id is the
+number that is the photo's name, or else the name; in a video, the number of the frame, from 0.
+
 In a folder, the command skips hidden files and the results of earlier runs. It replaces no files except earlier
 results, so you can write results beside the photos.
 

@@ -20,6 +20,10 @@ LEAST_INSIDE = 0.5
 """The smallest plausible share of joints inside the crop (median over the poses)."""
 
 
+class MissingSubjects(UserError):
+    """Data have no sample of some subjects. The message names these, and those that are there."""
+
+
 @dataclasses.dataclass(frozen=True)
 class PoseSet:
     """N labeled poses.
@@ -49,12 +53,12 @@ class PoseSet:
         """The poses of some subjects.
 
         Raises:
-            UserError: a subject has no pose.
+            MissingSubjects: a subject has no pose.
         """
         present = np.unique(self.subject).tolist()
         missing = sorted(set(subjects) - set(present))
         if missing:
-            raise UserError(f"{self.source} has no sample of subject {_join(missing)}; it has {_join(present)}")
+            raise MissingSubjects(f"{self.source} has no sample of subject {_join(missing)}; it has {_join(present)}")
         keep = np.isin(self.subject, list(subjects))
         arrays = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         return PoseSet(**{k: array[keep] if isinstance(array, np.ndarray) else array for k, array in arrays.items()})

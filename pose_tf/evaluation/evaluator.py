@@ -42,6 +42,15 @@ def estimate(model, batches, total: int | None = None) -> dict[str, np.ndarray]:
     return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]} if parts else {}
 
 
+def detect_joints(detect, batches, total: int | None = None) -> dict[str, np.ndarray]:
+    """Runs a function like `PoseEstimator.detect` over batches of crops, see `estimate`.
+
+    Returns:
+        {"pose2d": float32 [N, 17, 2] crop px, "confidence": float32 [N, 17]}.
+    """
+    return estimate(lambda batch: dict(zip(("pose2d", "confidence"), detect(batch))), batches, total)
+
+
 def lift_poses(lift_batch, *joints: np.ndarray) -> np.ndarray:
     """Lifts any number of poses with a function such as `PoseEstimator.lift`.
 
@@ -73,8 +82,9 @@ def evaluate_images(
     Returns:
         A report with the parts `pose2d` (see `report_2d`), `detected_2d`, `true_2d` and `mean_pose` (see
         `report_3d`), and `depth`, the median error of the hip's distance from the camera, relative to the distance,
-        for `detected_2d` and `true_2d`; and the arrays from which it was computed: the estimator's outputs, the true
-        poses, and `image`, the first PREVIEW_ROWS images. All poses are in the frame of the camera.
+        for `detected_2d` and `true_2d`; and the arrays from which it was computed: the estimator's outputs, `lifted`
+        from the true 2D joints, the true poses, and `image`, the first PREVIEW_ROWS images. All poses are in the frame
+        of the camera.
 
     Raises:
         UserError: records are missing or damaged, or a subject has no records.
@@ -100,18 +110,18 @@ def evaluate_images(
     truth2d, frame = truth["pose2d_crop"], estimator.statistics.frame
     intrinsics = _crop_intrinsics(truth["pose3d"], truth2d)
     predicted["pose3d"] = np.asarray(to_camera(predicted["pose3d"], predicted["pose2d"], intrinsics, frame))
-    lifted = np.asarray(to_camera(predicted.pop("lifted"), truth2d, intrinsics, frame))
+    predicted["lifted"] = np.asarray(to_camera(predicted["lifted"], truth2d, intrinsics, frame))
     report = {
         "samples": len(poses),
         "subjects": subjects,
         "pose2d": report_2d(predicted["pose2d"], truth["pose2d_crop"]),
         "detected_2d": report_3d(predicted["pose3d"], truth["pose3d"], truth["action"]),
-        "true_2d": report_3d(lifted, truth["pose3d"], truth["action"]),
+        "true_2d": report_3d(predicted["lifted"], truth["pose3d"], truth["action"]),
         "mean_pose": _report_mean_pose(estimator.statistics, truth2d, intrinsics, truth["pose3d"], truth["action"]),
     }
     if (truth["pose3d"][:, 0, 2] > 0).all():  # not relative to the hip
         detected = (predicted["pose3d"], predicted["pose2d"], predicted["confidence"])
-        given = (lifted, truth2d, np.ones_like(predicted["confidence"]))
+        given = (predicted["lifted"], truth2d, np.ones_like(predicted["confidence"]))
         report["depth"] = {
             name: _depth_error(*arrays, intrinsics, truth["pose3d"])
             for name, arrays in (("detected_2d", detected), ("true_2d", given))
@@ -164,17 +174,13 @@ def evaluate_photos(detect, data_dir: str, batch_size: int, only_held_out: bool 
             yield batch["image"]
 
     with named_errors(index.shards):
-        found = estimate(
-            lambda batch: dict(zip(("pose2d", "confidence"), detect(batch))),
-            images(),
-            len(index.poses.select(subjects)),
-        )
+        found = detect_joints(detect, images(), len(index.poses.select(subjects)))
     arrays = found | {"true_pose2d_crop": np.concatenate(truth), "image": np.stack(shown)}
     pose2d = report_2d(arrays["pose2d"], arrays["true_pose2d_crop"], metrics.POSE2D_METRICS)
     return {"samples": len(arrays["pose2d"]), "pose2d": pose2d}, arrays
 
 
-def evaluate_poses(lifter: Workdir, poses: PoseSet, flip_test: bool | None = None) -> dict:
+def evaluate_poses(lifter: Workdir, poses: PoseSet, flip_test: bool | None = None) -> tuple[dict, dict]:
     """Evaluates a lifter alone: on true 2D joints, and on detected ones if the poses have them.
 
     Args:
@@ -184,7 +190,8 @@ def evaluate_poses(lifter: Workdir, poses: PoseSet, flip_test: bool | None = Non
 
     Returns:
         A report with the parts `true_2d`, `mean_pose` and, with detected joints, `pose2d` and `detected_2d`; see
-        `report_2d` and `report_3d`.
+        `report_2d` and `report_3d`; and the arrays from which it was computed, as `evaluate_images` names them:
+        `lifted`, with detected joints `pose3d`, `true_pose3d` and `true_subject`.
 
     Raises:
         UserError: the lifter needs images.
@@ -202,24 +209,26 @@ def evaluate_poses(lifter: Workdir, poses: PoseSet, flip_test: bool | None = Non
         check_in_front(poses)
         intrinsics = _crop_intrinsics(poses.pose3d, poses.pose2d_crop)
 
-    def report(pose2d, confidence=None):
+    def predict(pose2d, confidence=None):
         joints = [pose2d] if confidence is None else [pose2d, confidence]
-        predicted = np.asarray(to_camera(lift_poses(lift_batch, *joints), pose2d, intrinsics, frame))
-        return report_3d(predicted, poses.pose3d, poses.action)
+        return np.asarray(to_camera(lift_poses(lift_batch, *joints), pose2d, intrinsics, frame))
 
+    arrays = {"true_pose3d": poses.pose3d, "true_subject": poses.subject, "lifted": predict(poses.pose2d_crop)}
     detected = {}
     if poses.detected is not None:
+        arrays["pose3d"] = predict(poses.detected, poses.confidence)
         detected = {
             "pose2d": report_2d(poses.detected, poses.pose2d_crop),
-            "detected_2d": report(poses.detected, poses.confidence),
+            "detected_2d": report_3d(arrays["pose3d"], poses.pose3d, poses.action),
         }
-    return {
+    report = {
         "samples": len(poses),
         "subjects": np.unique(poses.subject).tolist(),
         **detected,
-        "true_2d": report(poses.pose2d_crop),
+        "true_2d": report_3d(arrays["lifted"], poses.pose3d, poses.action),
         "mean_pose": _report_mean_pose(statistics, poses.pose2d_crop, intrinsics, poses.pose3d, poses.action),
     }
+    return report, arrays
 
 
 def _report_mean_pose(statistics, pose2d, intrinsics, target, action):

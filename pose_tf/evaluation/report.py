@@ -1,8 +1,11 @@
-"""Evaluation reports, for the terminal and as an image."""
+"""Evaluation reports: for the terminal, in Markdown, LaTeX and JSON, and as an image."""
+
+import json
 
 import numpy as np
 
 from pose_tf import metrics, skeleton, viz
+from pose_tf.evaluation.tables import Table, as_latex, as_markdown, as_text
 
 IN_MM = ("mpjpe", "pa_mpjpe", "n_mpjpe", "bone_length_error", "bone_symmetry_error")
 """Metrics that are lengths; others are shares."""
@@ -17,38 +20,75 @@ LIMB_NAMES = {
 PARTS = {"detected_2d": "detected 2D", "true_2d": "true 2D", "mean_pose": "mean training pose"}
 
 
-def format_report(report: dict) -> str:
-    """A report of `evaluator` as a table for the terminal."""
+def format_report(report: dict, form: str = "text") -> str:
+    """A report of `evaluator` for people, or as JSON.
+
+    Args:
+        report: the report. Of one with figures of a protocol, the table of the protocol is shown, and nothing else.
+        form: one of `pose_tf.choices.FORMATS`. LaTeX needs the package booktabs; what is not a table becomes comments.
+    """
+    if form == "json":
+        return json.dumps(report, indent=1)
+    blocks = _protocol_blocks(report["protocol"]) if "protocol" in report else _blocks(report)
+    render, sentence = RENDERERS[form]
+    blocks = [*blocks, *_warnings(report)]
+    return "\n\n".join(render(block) if isinstance(block, Table) else sentence(block) for block in blocks)
+
+
+RENDERERS = {
+    "text": (as_text, str),
+    "markdown": (as_markdown, str),
+    "latex": (as_latex, lambda text: f"% {text}"),
+}
+"""Functions of tables and of sentences, by format."""
+
+
+def _protocol_blocks(part):
+    """The table of a protocol, its title and its notes. See `protocol_scores.part`."""
+    yield part["title"]
+    columns = tuple(next(iter(part["rows"].values())))
+    rows = ((label, *(_number(values[column]) for column in columns)) for label, values in part["rows"].items())
+    yield Table(("", *columns), tuple(rows))
+    yield from part["notes"]
+
+
+def _number(value):
+    return "-" if value is None else f"{value:.1f}"
+
+
+def _blocks(report):
+    """The sentences and tables of a report."""
     whose = f"samples of subject {', '.join(map(str, report['subjects']))}" if "subjects" in report else "photographs"
-    lines = [f"{report['samples']} {whose}", ""]
+    yield f"{report['samples']} {whose}"
     if "pose2d" in report:
-        lines += [*_format_2d(report["pose2d"]), ""]
+        yield from _blocks_2d(report["pose2d"])
     parts = {name: title for name, title in PARTS.items() if name in report}
     for name, title in parts.items():
-        lines += [*_format_3d(report[name], title, with_actions=name != "mean_pose"), ""]
+        yield _table_3d(report[name], title, with_actions=name != "mean_pose")
     depth = {name: error for name, error in report.get("depth", {}).items() if error is not None}
     if depth:
         errors = ", ".join(f"{PARTS[name]} {error:.1%}" for name, error in depth.items())
-        lines += [f"distance from the camera, median error: {errors}", ""]
+        yield f"distance from the camera, median error: {errors}"
     for name, title in list(parts.items())[:1]:
-        lines += _format_joints(report[name]["joints"], title)
+        yield _table_of_joints(report[name]["joints"], title)
+
+
+def _warnings(report):
+    """Sentences about what training has seen, see `evaluator.seen_in_training`."""
     for key, what in (
         ("trained_on", "was trained on: these errors say little about other people."),
         ("selected_on", "also chose the best weights during training: these errors are optimistic."),
     ):
         if report.get(key):
-            lines += ["", f"Subject {', '.join(map(str, report[key]))} {what}"]
-    while lines[-1] == "":
-        lines.pop()
+            yield f"Subject {', '.join(map(str, report[key]))} {what}"
     if report.get("trained_on_photos"):
-        lines += ["", "Training has read these files: the errors say little about other photographs."]
+        yield "Training has read these files: the errors say little about other photographs."
     if report.get("selected_on_photos"):
-        lines += ["", "These photographs also chose the best weights during training: the errors are optimistic."]
-    return "\n".join(lines)
+        yield "These photographs also chose the best weights during training: the errors are optimistic."
 
 
-def _format_2d(part):
-    """Lines about 2D joints: mean errors, and shares of correct joints of arms and legs."""
+def _blocks_2d(part):
+    """A sentence about 2D joints, and a table of shares of correct joints of arms and legs."""
     total = part["total"]
     outside = f"(without {part['joints_outside']} joints outside the crop)"
     if total["pixel_error"] is None:
@@ -62,9 +102,7 @@ def _format_2d(part):
     pairs = {LIMB_NAMES[name[1:]]: [each[side + name[1:]] for side in "LR"] for name in LIMBS if name[0] == "L"}
     if total["pck2d_limbs"] is not None:
         columns = {"limbs": [total["pck2d_limbs"]]} | pairs
-        yield ""
-        yield f"{'':22s}" + "".join(f"{name:>11s}" for name in columns)
-        yield f"{'PCK@0.2 torso':22s}" + "".join(f"{_percent(values):>11s}" for values in columns.values())
+        yield Table(("", *columns), (("PCK@0.2 torso", *map(_percent, columns.values())),))
 
 
 def _percent(values):
@@ -73,24 +111,24 @@ def _percent(values):
     return f"{100 * sum(known) / len(known):.1f}%" if known else "-"
 
 
-def _format_3d(part, title, with_actions):
+def _table_3d(part, title, with_actions):
     """A table of 3D errors: in total, as the mean over the actions, and by action."""
     rows = {title: part["total"]}
     if part["action_mean"]:
         rows["  mean of the actions"] = part["action_mean"]
     if with_actions:
         rows |= {f"  {action}": values for action, values in part["actions"].items()}
-    yield f"{'':22s}" + "".join(f"{title:>11s}" for title in COLUMNS.values())
-    for row, values in rows.items():
-        cells = [f"{values[n]:11.2f}" if n in IN_MM else f"{100 * values[n]:10.1f}%" for n in COLUMNS]
-        yield f"{row:22s}" + "".join(cells)
+    cells = [
+        (label, *(f"{values[n]:.2f}" if n in IN_MM else f"{100 * values[n]:.1f}%" for n in COLUMNS))
+        for label, values in rows.items()
+    ]
+    return Table(("", *COLUMNS.values()), tuple(cells))
 
 
-def _format_joints(joints, title):
+def _table_of_joints(joints, title):
     """A table of 3D errors by joint."""
-    yield f"{'joint (' + title + ')':22s}{'MPJPE':>11s}{'PA-MPJPE':>11s}"
-    for joint, values in joints.items():
-        yield f"  {joint:20s}{values['mpjpe']:11.2f}{values['pa_mpjpe']:11.2f}"
+    rows = ((f"  {joint}", f"{values['mpjpe']:.2f}", f"{values['pa_mpjpe']:.2f}") for joint, values in joints.items())
+    return Table((f"joint ({title})", "MPJPE", "PA-MPJPE"), tuple(rows))
 
 
 def preview(arrays: dict[str, np.ndarray]) -> np.ndarray:

@@ -14,10 +14,12 @@ ENDINGS = {
     "json": ".json",
     "csv": ".csv",
     "npz": ".npz",
+    "coco": ".coco.json",  # only on request
 }
 """Endings of the names of result files, by output."""
 VIDEO_ENDING = ".mp4"
 OUTPUTS = tuple(ENDINGS)
+DEFAULT_OUTPUTS = tuple(output for output in OUTPUTS if output != "coco")
 LONGEST_NAME = 255
 """Most bytes of a file name that file systems accept."""
 

@@ -15,7 +15,7 @@ from pose_tf.predict.camera import CameraOptions, read_focal_35mm
 from pose_tf.predict.finders import find_people
 from pose_tf.predict.media import MediaError, find_inputs, is_video, read_photo
 from pose_tf.predict.model import PEOPLE_AT_ONCE, PoseModel
-from pose_tf.predict.outputs import OUTPUTS, check_results, name_results, readable, result_files
+from pose_tf.predict.outputs import DEFAULT_OUTPUTS, OUTPUTS, check_results, name_results, readable, result_files
 from pose_tf.predict.people import GivenBoxes, check_boxes
 from pose_tf.predict.results import Frame, Poses
 from pose_tf.predict.smoothing import PoseSmoother, smooth_without_delay
@@ -46,7 +46,7 @@ class Options:
     given: GivenBoxes = dataclasses.field(default_factory=GivenBoxes)
     _: dataclasses.KW_ONLY
     min_score: float | None = None
-    outputs: tuple[str, ...] = OUTPUTS
+    outputs: tuple[str, ...] = DEFAULT_OUTPUTS
     batch_size: int = PEOPLE_AT_ONCE
     smooth: bool = True
     max_frames: int = 0

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pose_tf import files, images, skeleton
+from pose_tf import coco_results, files, images, skeleton
 from pose_tf.predict.camera import Camera
 
 COLUMNS = (
@@ -26,8 +26,9 @@ BEGINNINGS = (
     b'{"source": ',
     ",".join(COLUMNS[:10]).encode(),  # earlier versions had only these columns
     b'<!doctype html>\n<html lang="en">\n<head>\n<meta name="generator" content="pose_tf">\n',
+    coco_results.MARK,
 )
-"""First bytes of the JSON, CSV and HTML files that `predict` writes, for the same purpose."""
+"""First bytes of the JSON, CSV, HTML and COCO files that `predict` writes, for the same purpose."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -201,3 +202,19 @@ def write_npz(path: str, poses: Poses) -> None:
         "intrinsics_px": np.float32(poses.camera.intrinsics),
     }
     files.write_npz(path, compress=True, **arrays)
+
+
+def write_coco(path: str, poses: Poses) -> None:
+    """Writes people as COCO's results, see `coco_results.entry`.
+
+    The `image_id` of a photo is the number that is its name, as in `000000000139.jpg`, or else its name without the
+    ending. That of a frame of a video is its number, from 0.
+    """
+    name = os.path.splitext(os.path.basename(poses.source))[0]
+    of_photo = int(name) if name.isascii() and name.isdecimal() else name
+    entries = (
+        coco_results.entry(of_photo if poses.fps is None else number, person.pose2d, person.confidence, person.box)
+        for number, frame in enumerate(poses.frames)
+        for person in frame.people
+    )
+    coco_results.write(path, entries)

@@ -15,7 +15,7 @@ import numpy as np
 
 from pose_tf import images, viz
 from pose_tf.predict.page import write_page
-from pose_tf.predict.results import PNG_MARK, Poses, write_csv, write_json, write_npz
+from pose_tf.predict.results import PNG_MARK, Poses, write_coco, write_csv, write_json, write_npz
 from pose_tf.predict.video_files import Video, writing_video
 
 PAGE_PX = 640
@@ -113,6 +113,7 @@ WRITERS = {
     "json": numbers(write_json),
     "csv": numbers(write_csv),
     "npz": numbers(write_npz),
+    "coco": numbers(write_coco),
 }
 """Writers for the results of a photo, by output."""
 

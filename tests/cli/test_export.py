@@ -17,7 +17,12 @@ def test_the_card_of_an_exported_model_has_its_recipes_and_errors(
     assert "list.json is not a report" in fails("export", *flags, f"--report={tmp_path}/list.json")
     assert not (tmp_path / "model").exists()
 
-    run_tool("evaluate", f"--poses={sample_data}/poses.npz", f"--lifter={lifter}", f"--output={tmp_path}/report.json")
+    evaluate = ("evaluate", f"--poses={sample_data}/poses.npz", f"--lifter={lifter}", "--protocol=mpi_inf_3dhp")
+    run_tool(*evaluate, f"--output={tmp_path}/report.json")
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert "protocol" in report
+    depth = {"detected_2d": 0.1, "true_2d": 0.1}  # as reports on images have it
+    (tmp_path / "report.json").write_text(json.dumps(report | {"depth": depth}))
     run_tool("export", *flags, f"--report={tmp_path}/report.json")
     card = json.loads((tmp_path / "model" / "1" / "assets.extra" / "model_card.json").read_text())
     assert card["training"]["detector"]["model"]["width"] == 4

@@ -212,7 +212,7 @@ def test_a_lifter_in_the_frame_of_the_line_of_sight_is_measured_in_the_cameras(m
     poses = PoseSet(
         np.float32(pose2d), pose3d, np.array([8, 8]), np.array([-1, -1]), "P", detected, np.ones((2, 17), np.float32)
     )
-    report = evaluator.evaluate_poses(workdir, poses, flip_test=False)
+    report, _ = evaluator.evaluate_poses(workdir, poses, flip_test=False)
     assert report["true_2d"]["total"]["mpjpe"] == pytest.approx(0, abs=0.1)
     expected = np.linalg.norm(seen - seen[:, :1] - mean, axis=-1).mean()  # the same in both frames
     assert report["mean_pose"]["total"]["mpjpe"] == pytest.approx(expected, rel=1e-3)
@@ -237,7 +237,7 @@ def test_detected_joints_are_lifted_with_their_confidences_and_true_ones_without
     for part, joints in inputs.items():  # the poses that the lifter predicts from one of both
         pose3d = 100 * lifter(joints.reshape(3, 17, 3)).numpy()
         poses = PoseSet(pose2d, pose3d, np.full(3, 8), np.full(3, -1), "P", detected, confidence)
-        report = evaluator.evaluate_poses(workdir, poses, flip_test=False)
+        report, _ = evaluator.evaluate_poses(workdir, poses, flip_test=False)
         errors = {name: report[name]["total"]["mpjpe"] for name in inputs}
         assert errors.pop(part) == pytest.approx(0, abs=1e-3)
         assert min(errors.values()) > 0.1

@@ -140,8 +140,23 @@ def test_each_output_has_its_ending():
         "json": "out/a.json",
         "csv": "out/a.csv",
         "npz": "out/a.npz",
+        "coco": "out/a.coco.json",
     }
     assert outputs.result_files("out/a", True, ("overlay", "csv")) == {"overlay": "out/a.mp4", "csv": "out/a.csv"}
+
+
+def test_cocos_results_are_written_only_if_asked_for(tmp_path):
+    write_photo(tmp_path / "000000000139.png", (50, 40))
+    predict(MARKS, f"{tmp_path}/000000000139.png", Options(f"{tmp_path}/out", GivenBoxes("whole")))
+    assert not list((tmp_path / "out").glob("*coco*"))
+    for _ in range(2):  # the second time, the file is recognized as a result and replaced
+        options = Options(f"{tmp_path}/out", GivenBoxes("whole"), outputs=("coco",))
+        predict(MARKS, f"{tmp_path}/000000000139.png", options)
+    (entry,) = json.loads((tmp_path / "out" / "000000000139.coco.json").read_text())
+    assert entry["image_id"] == 139 and len(entry["keypoints"]) == 51
+    (tmp_path / "out" / "000000000139.coco.json").write_text('[{"image_id": 139}]')  # somebody else's
+    with pytest.raises(UserError, match="results would replace .*/000000000139.coco.json"):
+        predict(MARKS, f"{tmp_path}/000000000139.png", options)
 
 
 def test_names_that_clash_keep_their_suffix_and_others_do_not():

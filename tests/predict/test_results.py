@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pose_tf.predict.camera import Camera
-from pose_tf.predict.results import Frame, Person, Poses, is_result, write_csv, write_json, write_npz
+from pose_tf.predict.results import Frame, Person, Poses, is_result, write_coco, write_csv, write_json, write_npz
 
 CAMERA = Camera((600.0, 319.5, 610.0, 239.5), "exif")
 ROOT = np.float32([100, -50, 4000])
@@ -63,6 +63,45 @@ def test_csv_has_a_line_for_each_joint(poses, tmp_path):
     np.testing.assert_allclose(places, expected[:, 2:] + [100, -50, 4000], atol=0.006)
 
 
+H36M_OF_COCO = [11, 14, 12, 15, 13, 16, 4, 1, 5, 2, 6, 3]
+"""COCO's keypoints 5 to 16: left and right shoulder, elbow, wrist, hip, knee, ankle."""
+
+
+def test_coco_results_have_its_order_and_zeros_for_the_face(poses, tmp_path):
+    write_coco(f"{tmp_path}/a.coco.json", poses)
+    found = json.loads((tmp_path / "a.coco.json").read_text())
+    assert [one["image_id"] for one in found] == [0, 0, 2]  # frames of a video
+    for one, person in zip(found, people_of(poses), strict=True):
+        assert one["category_id"] == 1 and one["bbox"] == [1, 2, 30.5, 40]
+        keypoints = np.reshape(one["keypoints"], (17, 3))
+        assert (keypoints[:5] == 0).all() and (keypoints[5:, 2] == 1).all()
+        np.testing.assert_allclose(keypoints[5:, :2], person.pose2d[H36M_OF_COCO], atol=1e-3)
+        assert one["score"] == pytest.approx(person.confidence[H36M_OF_COCO].mean(), abs=1e-6)
+
+
+@pytest.mark.parametrize(("name", "image_id"), [("000000000139.jpg", 139), ("in/walk.2.png", "walk.2"), ("²", "²")])
+def test_the_id_of_a_photo_is_the_number_in_its_name(poses, tmp_path, name, image_id):
+    poses = Poses(name, 640, 480, None, CAMERA, poses.frames[:1])
+    write_coco(f"{tmp_path}/a.coco.json", poses)
+    assert {one["image_id"] for one in json.loads((tmp_path / "a.coco.json").read_text())} == {image_id}
+
+
+def test_a_joint_without_a_place_is_no_keypoint(poses, tmp_path):
+    poses.frames[0].people[0].pose2d[11] = np.nan
+    write_coco(f"{tmp_path}/a.coco.json", poses)
+    first = json.loads((tmp_path / "a.coco.json").read_text())[0]
+    assert first["keypoints"][15:18] == [0, 0, 0] and first["keypoints"][20] == 1
+
+
+def test_files_of_other_programs_in_cocos_format_are_not_results(poses, tmp_path):
+    write_coco(f"{tmp_path}/a.coco.json", poses)
+    assert is_result(f"{tmp_path}/a.coco.json")
+    content = json.loads((tmp_path / "a.coco.json").read_text())
+    for indent in (None, 1):
+        (tmp_path / "b.json").write_text(json.dumps(content, indent=indent))
+        assert not is_result(f"{tmp_path}/b.json")
+
+
 def test_npz_holds_arrays_over_people(poses, tmp_path):
     write_npz(f"{tmp_path}/a.npz", poses)
     with np.load(tmp_path / "a.npz", allow_pickle=False) as found:
@@ -77,7 +116,7 @@ def test_npz_holds_arrays_over_people(poses, tmp_path):
 
 def test_nobody_is_no_error(tmp_path):
     nobody = Poses("a.jpg", 64, 48, None, CAMERA, (Frame(0.0, ()),))
-    for write, name in ((write_json, "json"), (write_csv, "csv"), (write_npz, "npz")):
+    for write, name in ((write_json, "json"), (write_csv, "csv"), (write_npz, "npz"), (write_coco, "coco")):
         write(f"{tmp_path}/a.{name}", nobody)
     assert json.loads((tmp_path / "a.json").read_text())["frames"] == [{"frame": 0, "time_s": 0.0, "people": []}]
     assert len((tmp_path / "a.csv").read_text().splitlines()) == 1

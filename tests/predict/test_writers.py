@@ -55,7 +55,7 @@ def write(folder, made, count, people=SOMEBODY):
 def test_a_photo_has_all_its_results(tmp_path):
     paths = write(tmp_path, writers.WRITERS, 1)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
-        *("a.csv", "a.json", "a.npz", "a.overlay", "a.page", "a.views")
+        *("a.coco", "a.csv", "a.json", "a.npz", "a.overlay", "a.page", "a.views")
     ]
     assert all(is_result(path) for path in paths.values())
     drawn = cv2.imread(paths["overlay"])

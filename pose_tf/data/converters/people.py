@@ -65,7 +65,7 @@ class Photo:
         crop = Crop.around(np.float32(self.box), np.float32(DEFAULT_MARGIN))
         labeled = np.isfinite(self.pose2d).all(axis=-1)
         return {
-            "image": images.encode(_cut(image, crop), ".jpg", cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY),
+            "image": images.encode(cut(image, crop), ".jpg", cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY),
             "pose2d": np.where(labeled[:, None], crop.to_crop(self.pose2d), 0),
             "visibility": labeled[None].astype(np.int64),
         }
@@ -132,7 +132,7 @@ class Captured:
         pose3d_univ = clip.pose3d if clip.pose3d_univ is None else clip.pose3d_univ
         intrinsics_univ = clip.intrinsics if clip.intrinsics_univ is None else clip.intrinsics_univ
         return {
-            "image": _cut(image, crop),
+            "image": cut(image, crop),
             "offset": offset,
             "scale": scale,
             "intrinsics": clip.intrinsics[None],
@@ -170,7 +170,8 @@ class Frames(Sequence):
         return clip.person(int(index) - int(self._ends[number]) + len(clip))
 
 
-def _cut(image, crop):
+def cut(image: np.ndarray, crop: Crop) -> np.ndarray:
+    """`square_crop` of NumPy arrays: uint8 [H, W, 3] -> [256, 256, 3]."""
     return square_crop(image, Crop(tf.constant(crop.corner), tf.constant(crop.side))).numpy()  # NumPy 1 would widen
 
 

@@ -1,0 +1,112 @@
+"""The figures of published protocols, from the reports and the arrays of `evaluator`."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from pose_tf import geometry, metrics, skeleton
+from pose_tf.errors import UserError
+from pose_tf.evaluation.protocols import ACTION_MEAN, AUC, H36M_COLUMNS, MEAN, MPJPE, PCK, SAMPLE_MEAN, Protocol
+
+PREDICTIONS = {"detected 2D": "pose3d", "true 2D": "lifted"}
+"""Arrays of 3D poses by the 2D joints that were lifted."""
+PHOTO_ALPHAS = {"pckh": metrics.PCKH_ALPHA, "pck2d": metrics.PCK_ALPHA}
+
+
+def score(protocol: Protocol, report: dict, arrays: dict[str, np.ndarray], notes: Sequence[str] = ()) -> dict:
+    """Measures predictions as a protocol says.
+
+    Args:
+        protocol: one that is about records or pose files.
+        report: the report of `evaluator`.
+        arrays: the arrays that belong to it.
+        notes: what else a reader of the table has to know.
+
+    Returns:
+        See `part`.
+
+    Raises:
+        UserError: no photograph labels what the protocol measures by.
+    """
+    if protocol.action_mean:
+        rows, about = _by_action(protocol, report)
+        notes = (*about, *notes)
+    elif protocol.data == "mpii":
+        rows = {"detected 2D": _figures_2d(protocol, arrays)}
+    else:
+        rows = _by_subject(protocol, arrays)
+    return part(protocol, rows, notes)
+
+
+def part(protocol: Protocol, rows: dict[str, dict], notes: Sequence[str] = ()) -> dict:
+    """What a report says under "protocol": {"name", "title", "rows": {label: {column: figure}}, "notes"}.
+
+    Figures have the unit of the title, mm or %; None where the data has nothing to measure.
+    """
+    rows = {label: {column: values.get(column) for column in protocol.columns} for label, values in rows.items()}
+    return {"name": protocol.name, "title": protocol.title, "rows": rows, "notes": [*protocol.notes, *notes]}
+
+
+def _by_action(protocol, report):
+    """Rows of an error by action, and notes about actions that the data lacks."""
+    rows, known = {}, set()
+    for key, label in (("detected_2d", "detected 2D"), ("true_2d", "true 2D")):
+        if key in report:
+            errors = report[key]
+            known = set(errors["actions"]) & set(H36M_COLUMNS.values())
+            values = {column: errors["actions"][name] for column, name in H36M_COLUMNS.items() if name in known}
+            values |= {ACTION_MEAN: errors["action_mean"], SAMPLE_MEAN: errors["total"]}
+            rows[label] = {column: each.get(protocol.metric) for column, each in values.items()}
+    if not known:
+        return rows, ["The data does not say which actions it shows."]
+    missing = len(H36M_COLUMNS) - len(known)
+    return rows, [f"The data lacks {missing} of the {len(H36M_COLUMNS)} actions."] if missing else []
+
+
+def _by_subject(protocol, arrays):
+    """Rows of PCK by group of joints, AUC and MPJPE: of everyone, and of each subject if there are several."""
+    rows = {}
+    subjects = np.unique(arrays["true_subject"]).tolist()
+    for label, key in PREDICTIONS.items():
+        if key in arrays:
+            predicted, target = arrays[key], arrays["true_pose3d"]
+            rows[label] = _figures_3d(protocol, predicted, target)
+            for subject in subjects if len(subjects) > 1 else ():
+                of_subject = arrays["true_subject"] == subject
+                rows[f"{label}, S{subject}"] = _figures_3d(protocol, predicted[of_subject], target[of_subject])
+    return rows
+
+
+def _figures_3d(protocol, predicted, target):
+    groups = _indices(protocol)
+    joints = [joint for group in groups.values() for joint in group]
+    shares = {column: metrics.pck3d(predicted, target, joints=group) for column, group in groups.items()}
+    shares |= {PCK: metrics.pck3d(predicted, target, joints=joints), AUC: metrics.auc3d(predicted, target, joints)}
+    figures = {column: 100 * float(np.mean(values)) for column, values in shares.items()}
+    return figures | {MPJPE: float(np.mean(metrics.mpjpe(predicted, target)))}
+
+
+def _indices(protocol):
+    """The indices of the joints of each column."""
+    return {column: [skeleton.H36M.index(name) for name in names] for column, names in protocol.groups.items()}
+
+
+def _figures_2d(protocol, arrays):
+    """Shares of correct 2D joints by group, in %. A joint counts if it and the joints of the segment are labeled."""
+    predicted, target = arrays["pose2d"], arrays["true_pose2d_crop"]
+    segment = metrics.SEGMENTS[protocol.metric]
+    correct = metrics.correct_joints(predicted, target, segment, PHOTO_ALPHAS[protocol.metric]).numpy()
+    counted = geometry.labeled(target).numpy() > 0
+    counted &= counted[:, list(segment)].all(axis=1, keepdims=True)
+    if not counted.any():
+        ends = " and ".join(skeleton.H36M.joints[joint] for joint in segment)
+        raise UserError(f"--protocol={protocol.name}: no photograph labels both {ends}, which it measures by")
+    groups = _indices(protocol)
+    each = {joint: correct[counted[:, joint], joint] for group in groups.values() for joint in group}
+    means = {joint: float(values.mean()) for joint, values in each.items() if len(values)}
+    figures = {}
+    for column, group in groups.items():
+        known = [means[joint] for joint in group if joint in means]
+        figures[column] = 100 * float(np.mean(known)) if known else None
+    everything = np.concatenate(list(each.values()))
+    return figures | {MEAN: 100 * float(everything.mean())}
