@@ -3,13 +3,7 @@
 import base64
 import dataclasses
 import html.parser
-import http.server
 import json
-import os
-import shutil
-import signal
-import subprocess
-import threading
 
 import cv2
 import numpy as np
@@ -20,6 +14,7 @@ from pose_tf.predict.camera import Camera, CameraOptions
 from pose_tf.predict.page import write_page
 from pose_tf.predict.results import Frame, Person, Poses
 from pose_tf.predict.video_files import writing_video
+from tests.predict import browser
 
 CAMERA = CameraOptions().camera(400, 240)
 
@@ -259,59 +254,19 @@ const act = async () => { %s };
   else tell();
 })().catch(reportError);
 </script>"""
-FLAGS = (
-    *("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"),
-    *("--disable-component-update", "--disable-sync", "--disable-breakpad", "--window-size=1200,800"),
-    "--autoplay-policy=no-user-gesture-required",
-)
-
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    """Serves `server.page` at every path, and keeps what is posted as `server.posted`."""
-
-    def do_GET(self):
-        self.send_response(200)
-        self.send_header("Content-Type", "text/html; charset=utf-8")
-        self.end_headers()
-        self.wfile.write(self.server.page)
-
-    def do_POST(self):
-        self.server.posted = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.send_response(200)
-        self.end_headers()
-        self.server.done.set()
-
-    def log_message(self, *arguments):
-        pass
 
 
 @pytest.fixture
 def visit(write, tmp_path):
-    """Function that opens a page in a browser, runs JavaScript there and passes on its `return` value.
-
-    Time is real: in the virtual time of Chromium, videos do not play.
-    """
-    browser = shutil.which("chromium")
-    if not browser:
-        pytest.skip("chromium is not installed")
+    """Function that opens a page in a browser, runs JavaScript there and passes on its `return` value."""
 
     def call(javascript, poses, **media):
         write(poses, **media)
         page = (tmp_path / "page.html").read_text("utf-8") + VISIT % javascript
-        with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-            server.page = page.replace("default-src 'none';", "default-src 'none'; connect-src 'self';").encode()
-            server.done = threading.Event()
-            threading.Thread(target=server.serve_forever, daemon=True).start()
-            command = [browser, *FLAGS, f"--user-data-dir={tmp_path}/profile", f"http://127.0.0.1:{server.server_port}"]
-            process = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
-            try:
-                assert server.done.wait(60), "the visit has not come to its end"
-            finally:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
-                server.shutdown()
-        assert server.posted["problem"] is None, server.posted["problem"]
-        return server.posted["seen"]
+        page = page.replace("default-src 'none';", "default-src 'none'; connect-src 'self';")
+        posted = browser.visit(page, f"{tmp_path}/profile")
+        assert posted["problem"] is None, posted["problem"]
+        return posted["seen"]
 
     return call
 

@@ -14,6 +14,7 @@ from pose_tf.predict.model import PoseModel
 from pose_tf.predict.people import GivenBoxes
 from pose_tf.predict.predictor import Options, predict
 from pose_tf.predict.video_files import Video
+from tests.predict import browser
 from tests.predict.marks import MARKS, Files, find_mark, joints, marked, write_photo
 from tests.predict.matroska import BURST, write_matroska
 
@@ -162,6 +163,29 @@ def test_a_variable_rate_is_kept_everywhere(tmp_path):
     np.testing.assert_allclose(times, BURST, atol=0.0011)
     levels = [image[65:85, 130:170].mean() for image in images]
     np.testing.assert_allclose(levels, 6 * np.arange(41), atol=4)  # coded
+
+
+PLAY = """<video muted src="/walk.mp4"></video><script>
+const video = document.querySelector("video"), context = new OffscreenCanvas(20, 10).getContext("2d");
+const post = (seen) => fetch("/seen", {method: "POST", body: JSON.stringify(seen)});
+const look = async () => {
+  await new Promise((resolve) => setTimeout(resolve, 250));
+  context.drawImage(video, 0, 0, 20, 10);
+  return [video.currentTime, [...context.getImageData(0, 0, 20, 10).data].join()];
+};
+const looks = async () => [await look(), await look(), await look(), video.duration];
+video.play().then(looks).then(post, (error) => post(`${error}`));
+</script>"""
+
+
+def test_a_browser_plays_the_overlay(video, tmp_path):
+    predict(MARKS, video, Options(f"{tmp_path}/out", GivenBoxes("30,20,60,60"), outputs=("overlay",)))
+    files = {"/walk.mp4": (tmp_path / "out" / "walk.mp4").read_bytes()}
+    *looks, duration = browser.visit(PLAY, f"{tmp_path}/profile", files)
+    times, pictures = zip(*looks)
+    assert 0 < times[0] < times[1] < times[2]
+    assert len(set(pictures)) == 3
+    assert duration == pytest.approx(3.0, abs=0.01)
 
 
 def interrupted(after):

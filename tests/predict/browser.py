@@ -1,0 +1,69 @@
+"""Opens a page in headless Chromium, whose scripts report what they saw."""
+
+import http.server
+import json
+import os
+import shutil
+import signal
+import subprocess
+import threading
+
+import pytest
+
+FLAGS = (
+    *("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"),
+    *("--disable-component-update", "--disable-sync", "--disable-breakpad", "--window-size=1200,800"),
+    "--autoplay-policy=no-user-gesture-required",
+)
+TIME_S = 60
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    """Serves `server.files`, bytes by path, and keeps what is posted as `server.posted`."""
+
+    def do_GET(self):
+        found = self.server.files.get(self.path)
+        self.send_response(200 if found else 404)
+        if found:
+            self.send_header("Content-Type", "video/mp4" if self.path.endswith(".mp4") else "text/html; charset=utf-8")
+            self.send_header("Content-Length", str(len(found)))
+        self.end_headers()
+        self.wfile.write(found or b"")
+
+    def do_POST(self):
+        self.server.posted = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.send_response(200)
+        self.end_headers()
+        self.server.done.set()
+
+    def log_message(self, *arguments):
+        pass
+
+
+def visit(page: str, profile: str, files: dict[str, bytes] | None = None):
+    """Opens a page in real time: in the virtual time of Chromium, videos do not play.
+
+    Args:
+        page: HTML with a script that posts JSON to this server, at any path.
+        profile: directory for the browser.
+        files: other files that the server has, by path, such as "/a.mp4".
+
+    Returns:
+        What the page has posted.
+    """
+    browser = shutil.which("chromium")
+    if not browser:
+        pytest.skip("chromium is not installed")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.files = {"/": page.encode()} | (files or {})
+        server.done = threading.Event()
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        command = [browser, *FLAGS, f"--user-data-dir={profile}", f"http://127.0.0.1:{server.server_port}"]
+        process = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
+        try:
+            assert server.done.wait(TIME_S), "the page has posted nothing"
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            server.shutdown()
+        return server.posted
