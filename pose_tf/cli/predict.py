@@ -8,7 +8,7 @@
 Without --model, which names an exported model, the command uses the starter, the model that comes with the package. For
 NAME.jpg or NAME.mp4, it writes to the output directory
 
-    NAME.png, NAME.mp4     the photo or video with skeletons
+    NAME.png, NAME.mp4     the photo or video with skeletons; videos as H.264, with sound
     NAME.views.png         the same with 3D poses from three sides beside it
     NAME.html              an interactive page: rotate the 3D poses, play the video
     NAME.json, .csv, .npz  2D joints in pixels of the photo, 3D joints in mm relative to the hip, confidence, and where
