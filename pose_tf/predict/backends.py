@@ -16,6 +16,7 @@ from pose_tf.export.model_card import describe
 from pose_tf.export.signatures import make_signatures
 from pose_tf.geometry import CROP_SIZE, Crop
 from pose_tf.models import PoseEstimator
+from pose_tf.predict.camera import Camera
 from pose_tf.predict.graph_check import check_saved_model
 
 SENT_PX = 512
@@ -30,11 +31,14 @@ class Backend(Protocol):
 
     Attributes:
         card: description of the model, with the keys of an exported model's card.
-        takes_pixels: whether the model has the signature `people`. If not, people are sent to `image_and_box` as files.
+        takes_pixels: whether the model has the signature `people`. If not, people are sent as files.
+        takes_cameras: whether such files go to `image_box_and_camera`, whose poses are in the frame of the camera. If
+            not, they go to `image_and_box`, whose poses are in the model's own frame.
     """
 
     card: dict
     takes_pixels: bool
+    takes_cameras: bool
 
     def predict(self, signature: str, inputs: dict) -> dict[str, np.ndarray]:
         """Computes the outputs of a signature.
@@ -65,6 +69,7 @@ class SavedModel:
         if not self._has("image_and_box", {"image_bytes", "box"}):
             raise UserError(f"{path} has no signature image_and_box: pose-tf export did not write it")
         self.takes_pixels = self._has("people", {"image", "box"})
+        self.takes_cameras = self._has("image_box_and_camera", {"image_bytes", "box", "intrinsics"})
         self.card = _read_card(path)
 
     def predict(self, signature, inputs):
@@ -85,7 +90,7 @@ class KerasModels:
         card: additional entries of the model card.
     """
 
-    takes_pixels = True
+    takes_pixels = takes_cameras = True
 
     def __init__(self, estimator: PoseEstimator, card: dict | None = None):
         self._signatures = make_signatures(estimator)
@@ -140,22 +145,32 @@ def _read_card(path):
 
 
 def estimate_people(
-    backend: Backend, images: Sequence[tuple[np.ndarray, np.ndarray]], batch_size: int
+    backend: Backend, images: Sequence[tuple[np.ndarray, np.ndarray]], cameras: Sequence[Camera], batch_size: int
 ) -> list[list[dict[str, np.ndarray]]]:
     """Estimates the poses of all people in several images.
 
     Args:
         backend: runs the model.
         images: for each image uint8 [H, W, 3] RGB and its boxes, float32 [N, 4] px, which `check_boxes` has accepted.
+        cameras: the camera of each image.
         batch_size: number of people per call.
 
     Returns:
-        For each image its N poses: {"pose2d" [17, 2] px of the image, "pose3d" [17, 3] mm, "confidence" [17]}.
+        For each image its N poses: {"pose2d" [17, 2] px of the image, "pose3d" [17, 3] mm, see `frame_of`, "confidence"
+        [17]}.
     """
     if backend.takes_pixels:
         return [_estimate_pixels(backend, image, boxes, batch_size) for image, boxes in images]
-    poses = iter(_estimate_files(backend, [_cut(image, box) for image, boxes in images for box in boxes], batch_size))
+    cuts = [_cut(image, box, camera) for (image, boxes), camera in zip(images, cameras, strict=True) for box in boxes]
+    poses = iter(_estimate_files(backend, cuts, batch_size))
     return [[next(poses) for _ in boxes] for _, boxes in images]
+
+
+def frame_of(backend: Backend) -> str:
+    """The frame of the poses that `estimate_people` returns: "camera" or "sight" (`models.statistics.FRAMES`)."""
+    if backend.takes_cameras and not backend.takes_pixels:
+        return "camera"
+    return "sight" if backend.card.get("frame") == "sight" else "camera"
 
 
 def _estimate_pixels(backend, image, boxes, batch_size):
@@ -171,8 +186,12 @@ def _estimate_files(backend, cuts, batch_size):
     """Poses of people from any images. The region around each is sent as a file, which is smaller than its pixels."""
     poses = []
     for start in range(0, len(cuts), batch_size):
-        data, boxes, corners, shrinks = zip(*cuts[start : start + batch_size], strict=True)
-        found = backend.predict("image_and_box", {"image_bytes": list(data), "box": np.float32(boxes)})
+        data, boxes, cameras, corners, shrinks = zip(*cuts[start : start + batch_size], strict=True)
+        inputs = {"image_bytes": list(data), "box": np.float32(boxes)}
+        if backend.takes_cameras:
+            found = backend.predict("image_box_and_camera", inputs | {"intrinsics": np.float32(cameras)})
+        else:
+            found = backend.predict("image_and_box", inputs)
         sent = Crop(np.float32(corners), CROP_SIZE * np.float32(shrinks))  # `shrinks` image pixels per pixel sent
         poses += _each(found | {"pose2d": sent.to_image(found["pose2d"])})
     return poses
@@ -182,8 +201,8 @@ def _each(outputs):
     return [dict(zip(outputs, values)) for values in zip(*outputs.values(), strict=True)]
 
 
-def _cut(image, box):
-    """The region around a person: bytes of a PNG, the box in it, its corner in the image, and the shrink factor."""
+def _cut(image, box, camera):
+    """The region around a person: bytes of a PNG, the box and the camera in it, its corner and the shrink factor."""
     longest = max(box[2:])
     middle = box[:2] + box[2:] / 2
     size = image.shape[1::-1]
@@ -197,4 +216,6 @@ def _cut(image, box):
         part = cv2.resize(part, [side // shrink for side in part.shape[1::-1]], interpolation=cv2.INTER_AREA)
     data = images.encode(part, ".png", cv2.IMWRITE_PNG_COMPRESSION, 1)  # 1: fast
     corner = np.float32([left, top])
-    return data, np.concatenate([box[:2] - corner, box[2:]]) / shrink, corner, shrink
+    focal, center = np.float32(camera.intrinsics).reshape(2, 2).T
+    intrinsics = np.stack([focal / shrink, (center + 0.5 - corner) / shrink - 0.5], axis=-1).ravel()
+    return data, np.concatenate([box[:2] - corner, box[2:]]) / shrink, intrinsics, corner, shrink

@@ -9,7 +9,7 @@ from pose_tf import skeleton
 from pose_tf.errors import UserError
 from pose_tf.export.crops import MAX_PIXELS
 from pose_tf.geometry import CROP_SIZE
-from pose_tf.predict.backends import Backend, KerasModels, SavedModel, estimate_people
+from pose_tf.predict.backends import Backend, KerasModels, SavedModel, estimate_people, frame_of
 from pose_tf.predict.camera import Camera, CameraOptions, put_in_space, read_focal_35mm
 from pose_tf.predict.finders import find_people
 from pose_tf.predict.media import MediaError, read_photo
@@ -144,13 +144,13 @@ class PoseModel:
         Raises:
             UserError: the model fails.
         """
-        poses = estimate_people(self._backend, images, batch_size)
+        poses = estimate_people(self._backend, images, cameras, batch_size)
         if fit:
             images = [
                 (image, [_fitted(box, pose) for box, pose in zip(boxes, found, strict=True)])
                 for (image, boxes), found in zip(images, poses, strict=True)
             ]
-            poses = estimate_people(self._backend, images, batch_size)
+            poses = estimate_people(self._backend, images, cameras, batch_size)
         return [
             [
                 Person(box, **self._in_space(pose, camera, height), number=number)
@@ -161,7 +161,7 @@ class PoseModel:
 
     def _in_space(self, pose, camera, height):
         """A pose with the position of its hip."""
-        frame = "sight" if self.card.get("frame") == "sight" else "camera"
+        frame = frame_of(self._backend)
         pose3d, root3d = put_in_space(pose["pose2d"], pose["pose3d"], pose["confidence"], camera, frame, height)
         return pose | {"pose3d": pose3d, "root3d": root3d}
 

@@ -65,12 +65,14 @@ class Client:
     Attributes:
         card: description of the model: server, name of the model, joints and bones.
         takes_pixels: False. `PoseModel` sends images as files, which are smaller than pixels.
+        takes_cameras: True. The server has no card, so it has to return poses in the frame of the camera.
 
     Raises:
         ServerError: `server` is not such an address.
     """
 
     takes_pixels = False
+    takes_cameras = True
 
     def __init__(self, server: str, model: str = "pose", timeout_s: float = 10.0, attempts: int = 5):
         self._name = server

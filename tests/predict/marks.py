@@ -12,7 +12,7 @@ class Files:
     """A backend that replaces the signature `image_and_box` by a function of file contents and boxes."""
 
     card = {}
-    takes_pixels = False
+    takes_pixels = takes_cameras = False
 
     def __init__(self, estimate):
         self._estimate = estimate

@@ -122,7 +122,7 @@ def test_all_people_of_an_image_are_in_one_space(pose3d):
     """Two people, one 1 m to the right of and 2 m behind the other, by a model whose poses are exact."""
 
     class Exact:
-        card, takes_pixels = {"frame": "camera"}, True
+        card, takes_pixels, takes_cameras = {"frame": "camera"}, True, True
 
         def predict(self, signature, inputs):
             people = [pose3d, pose3d + [1000, 0, 2000]]

@@ -156,7 +156,7 @@ class Octagons:
     """A backend that finds the same joints around (100, 80) in every box, and remembers the boxes."""
 
     card = {}
-    takes_pixels = True
+    takes_pixels = takes_cameras = True
 
     def __init__(self):
         self.boxes = []

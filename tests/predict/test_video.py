@@ -157,7 +157,7 @@ def test_boxes_are_those_of_the_joints_in_the_frame_before(video):
     class Spread:
         """Joints in a square of 40 px around the mark, which moves; some frames show few of them."""
 
-        card, takes_pixels, calls = {}, True, 0
+        card, takes_pixels, takes_cameras, calls = {}, True, True, 0
 
         def predict(self, signature, inputs):
             number, self.calls = self.calls, self.calls + 1
