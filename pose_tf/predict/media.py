@@ -20,10 +20,6 @@ PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 VIDEO_SUFFIXES = (
     ".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".3gp", ".ogv", ".flv", ".ts", ".mts",
 )  # fmt: skip
-LONGEST_STEP_S = 3600.0
-"""Longest time from one frame of a video to the next. A larger step means damaged time stamps."""
-FINEST_FPS = 60.0
-"""Highest frame rate at which a video of variable rate is written, unless its average is higher."""
 
 
 class MediaError(UserError):

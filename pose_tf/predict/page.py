@@ -14,16 +14,22 @@ IN_PAGE = Digits(time_s=3, box_px=1, pose2d_px=1, pose3d_mm=0, confidence=2)
 
 
 def write_page(path: str, poses: Poses, photo: bytes = b"", video: bytes = b"") -> None:
-    """Writes a self-contained HTML page, which loads no other files and needs no network.
-
-    Args:
-        path: file to write.
-        poses: people and their poses. The page contains the file name of `source`, not its folder.
-        photo: a JPEG of the photo, of any size.
-        video: an MP4 of the video, of any size, with the time stamps of the frames.
+    """Writes a page, see `make_page`.
 
     Raises:
         UserError: the page cannot be written.
+    """
+    with files.replacing(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
+        file.write(make_page(poses, photo, video))
+
+
+def make_page(poses: Poses, photo: bytes = b"", video: bytes = b"") -> str:
+    """A self-contained HTML page, which loads no other files and needs no network.
+
+    Args:
+        poses: people and their poses. The page contains the file name of `source`, not its folder.
+        photo: a JPEG of the photo, of any size.
+        video: an MP4 of the video, of any size, with the time stamps of the frames.
     """
     source = importlib.resources.files("pose_tf.predict")
     page, style, script, drawing = (source.joinpath(name).read_text("utf-8") for name in SOURCES)
@@ -32,8 +38,7 @@ def write_page(path: str, poses: Poses, photo: bytes = b"", video: bytes = b"") 
     parts = {"style": style, "script": script, "drawing": drawing, "poses": data}
     for name, text in parts.items():  # the data last: it may contain the other placeholders
         page = page.replace("{{" + name + "}}", text)
-    with files.replacing(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
-        file.write(page)
+    return page
 
 
 def _data(poses, photo, video):

@@ -21,7 +21,7 @@ from pose_tf.predict.results import Frame, Poses
 from pose_tf.predict.smoothing import PoseSmoother, smooth_without_delay
 from pose_tf.predict.video import PeopleInVideo, estimate_frames
 from pose_tf.predict.video_files import Video, average_fps
-from pose_tf.predict.writers import WRITERS, video_writers, writing
+from pose_tf.predict.writers import NUMBERS, WRITERS, video_drawings, writing
 
 REFUSED_NAME = (errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL, errno.EISDIR)
 """Errors caused by the name of one file. Others may still be written."""
@@ -149,7 +149,8 @@ def _read(path, options):
 
 
 def _predict_video(model, source, base, options):
-    """Ctrl-C ends a camera stream normally. It also ends a video file, whose results up to then are kept."""
+    """Ctrl-C ends a camera stream normally. It also ends the work on a video file: the results of the frames up to then
+    are written; during the drawings, those without images."""
     video = Video(source)
     boxes = options.given(video.source, video.width, video.height)
     if boxes is not None:
@@ -158,39 +159,46 @@ def _predict_video(model, source, base, options):
     followed = PeopleInVideo(video, boxes, options.min_score, options.max_frames, bar)
     camera = options.camera.camera(video.width, video.height)
     poses = Poses(readable(video.source), video.width, video.height, video.fps, camera)
-    with writing(video_writers(video), result_files(base, True, options.outputs), poses) as add:
-        drawn, interrupted = estimate_frames(model, followed, options.camera, options.batch_size), False
-        if video.live:
-            smooth = PoseSmoother() if options.smooth else lambda frame: frame
-            drawn = ((smooth(frame), image) for frame, image in drawn)
-        else:
-            frames, interrupted = _kept(frame for frame, _ in drawn)
+    files, drawings = result_files(base, True, options.outputs), video_drawings(video)
+    estimated = estimate_frames(model, followed, options.camera, options.batch_size)
+    interrupted = False
+    if video.live:
+        smooth = PoseSmoother() if options.smooth else lambda frame: frame
+        with writing(drawings | NUMBERS, files, poses) as add:
+            with _until_ctrl_c(poses.frames):
+                for frame, image in estimated:
+                    add(image, smooth(frame))
+            poses.fps = _fps(poses.frames, video)
+    else:
+        drawn = dataclasses.replace(poses, frames=[])
+        with writing(drawings, files, drawn) as draw:
+            frames = []
+            with _until_ctrl_c(frames) as stopped:
+                frames.extend(frame for frame, _ in estimated)
             frames = smooth_without_delay(frames) if options.smooth else frames
-            drawn = bar(zip(frames, (image for _, image in video)), total=len(frames), desc="drawings")
-        try:
-            for frame, image in drawn:
-                add(image, frame)
-        except KeyboardInterrupt:
-            if not poses.frames:
-                raise
-            interrupted = True
-        poses.fps = _fps(poses.frames, video)
+            poses.fps = drawn.fps = _fps(frames, video)
+            with writing(NUMBERS, files, poses) as add:  # before the drawings, which may fail or be stopped
+                for frame in frames:
+                    add(None, frame)
+            for frame, (_, image) in bar(zip(frames, video), total=len(frames), desc="drawings"):
+                draw(image, frame)
+            interrupted = bool(stopped)
     people = {person.number for frame in poses.frames for person in frame.people}
     _report(video.source, len(people), f" in {len(poses.frames)} frames", base, options)
-    if interrupted and not video.live:
+    if interrupted:
         raise KeyboardInterrupt
 
 
-def _kept(frames):
-    """All frames, or those before the user pressed Ctrl-C; and whether that happened."""
-    kept = []
+@contextlib.contextmanager
+def _until_ctrl_c(frames):
+    """Ends the block at Ctrl-C if there are frames by then. Yields a list that is no longer empty after that."""
+    stopped = []
     try:
-        kept.extend(frames)
+        yield stopped
     except KeyboardInterrupt:
-        if not kept:
+        if not frames:
             raise
-        return kept, True
-    return kept, False
+        stopped.append(True)
 
 
 def _fps(frames, video):

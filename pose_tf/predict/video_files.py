@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 
 import av
+import av.sidedata.sidedata
 import cv2
 import numpy as np
 
 from pose_tf import files
-from pose_tf.errors import UserError
 from pose_tf.export.crops import MAX_PIXELS
 from pose_tf.predict.media import MediaError, too_large
 from pose_tf.predict.results import VIDEO_MARK
@@ -26,10 +26,17 @@ CLOCK = Fraction(1, 90_000)
 """Unit of time stamps in the videos that are written, in seconds."""
 KEYFRAME_EVERY = 30
 """Most frames from one that can be decoded without others to the next, so that players seek quickly."""
+BT709 = 1
+"""Number of the colors of HD video in H.264. Without it, players guess by the size of the video."""
+UNNAMED_COLORS, HD_HEIGHT = 2, 720
 SOUND_RATE = 48_000
 """Samples per second of the sound that is written."""
 SOUND_PART = 1024
-"""Samples that AAC codes together."""
+"""Samples of silence at once."""
+SOUND_TOLERANCE_S = 0.1
+"""Sound that is out of time by more than this is moved to its time."""
+PLAYLISTS = ("concat", "dash", "hls", "imf", "sdp")
+"""Formats of FFmpeg that name other files."""
 
 
 class Video:
@@ -48,7 +55,8 @@ class Video:
         fps: frames per second, as the file or the camera claims.
         length: number of frames that the file claims to have; None if it claims none.
         start: time stamp of the first frame of a file, in seconds.
-        channels: number of channels of its sound; 0 without any.
+        channels: number of channels of its sound; 0 without any that can be decoded.
+        pixel_aspect: width of a pixel over its height, as a file says. Frames are not corrected for it.
 
     Raises:
         MediaError: the source cannot be opened, or its frames are too large.
@@ -57,7 +65,7 @@ class Video:
     def __init__(self, source: str | os.PathLike | int):
         self.live = isinstance(source, int)
         self.source = f"camera {source}" if self.live else os.fspath(source)
-        self.start, self.channels = 0.0, 0
+        self.start, self.channels, self.pixel_aspect = 0.0, 0, Fraction(1)
         if self.live:
             self._capture = cv2.VideoCapture(source)
             if not self._capture.isOpened():
@@ -67,19 +75,24 @@ class Video:
             fps, self.length = self._capture.get(cv2.CAP_PROP_FPS), None
         else:
             with _opened(self.source) as file:
-                stream = _best_stream(file, self.source)
+                stream = _pictures(file, self.source)
                 if stream.width * stream.height > MAX_PIXELS:
                     raise MediaError(too_large(self.source))
                 frame = next(_frames(file, stream), None)
                 if frame is None:
-                    raise MediaError(f"{self.source} is not a video that can be read: it has no frame")
+                    raise MediaError(_unreadable(self.source, "it has no frames"))
                 self.start = frame.time or 0.0
-                sound = file.streams.best("audio")
-                self.channels = sound.channels if sound else 0
                 self._size = frame.width, frame.height
                 self.height, self.width = _upright(frame, *self._size).shape[:2]
                 fps = float(stream.average_rate or stream.guessed_rate or 0)
-                self.length = stream.frames or _length(file, stream, fps) or None
+                self.length = _length(file, stream, self.start, fps)
+                self.pixel_aspect = stream.sample_aspect_ratio or Fraction(1)
+                if (self.width, self.height) != self._size:
+                    self.pixel_aspect = 1 / self.pixel_aspect
+                sound = _sound_track(file)
+                self.channels = sound.channels if sound else 0
+                if file.streams.audio and not sound:
+                    logger.warning("%s: its sound cannot be decoded", self.source)
         self.fps = fps if 0 < fps <= 1000 else DEFAULT_FPS
         if self.width * self.height > MAX_PIXELS:
             raise MediaError(too_large(self.source))
@@ -101,7 +114,7 @@ class Video:
 
     def _stored(self):
         with _opened(self.source) as file:
-            for frame in _frames(file, _best_stream(file, self.source)):
+            for frame in _frames(file, _pictures(file, self.source)):
                 yield frame.time, _upright(frame, *self._size)
 
 
@@ -110,41 +123,71 @@ def _opened(path):
     """A file that FFmpeg has opened."""
     try:
         with files.plain_name(path) as name, av.open(name, metadata_errors="ignore") as file:
+            if set(file.format.name.split(",")) & set(PLAYLISTS):
+                raise MediaError(_unreadable(path, "it names other files"))
             yield file
     except av.error.FFmpegError:
-        raise MediaError(f"{path} is not a video that can be read") from None
+        raise MediaError(_unreadable(path)) from None
     except OSError as error:
         raise MediaError(f"{path} cannot be read: {error.strerror}") from None
 
 
-def _best_stream(file, path):
+def _unreadable(path, reason=""):
+    return f"{path} is not a video that can be read" + (f": {reason}" if reason else "")
+
+
+def _pictures(file, path):
+    """The stream of a file's frames."""
     stream = file.streams.best("video")
     if stream is None:
-        raise MediaError(f"{path} is not a video that can be read: it has no frames")
+        raise MediaError(_unreadable(path, "it has no frames"))
+    if stream.codec_context is None:
+        raise MediaError(_unreadable(path, "its format has no decoder; convert it to H.264"))
     stream.thread_type = "AUTO"
     return stream
 
 
+def _sound_track(file):
+    """The best stream of sound that can be decoded, or None."""
+    decodable = [stream for stream in file.streams.audio if stream.codec_context]
+    best = file.streams.best("audio")
+    return best if best in decodable else next(iter(decodable), None)
+
+
 def _frames(file, stream):
     """The frames of a stream that can be decoded, up to its end or to where the file cannot be read on."""
-    with contextlib.suppress(av.error.InvalidDataError):
+    # PyAV fails with an IndexError at a stream that begins in the middle of the file.
+    with contextlib.suppress(av.error.InvalidDataError, IndexError):
         for packet in file.demux(stream):
             with contextlib.suppress(av.error.InvalidDataError):  # a damaged frame; the next may be good
                 yield from packet.decode()
 
 
-def _length(file, stream, fps):
-    """Number of frames by the duration that a file claims."""
-    if stream.duration:
-        return round(stream.duration * stream.time_base * Fraction(fps))
-    return round(file.duration / av.time_base * fps) if file.duration else 0
+def _length(file, stream, start, fps):
+    """Number of frames that a file claims; the fewest if it claims several numbers. None if it claims none.
+
+    An MP4 file may count frames that its edit list skips; in other formats, the duration begins at time 0.
+    """
+    claims = [stream.frames]
+    if file.duration:
+        duration = file.duration / av.time_base
+        claims += [round(duration * fps), round((duration - start) * fps)]
+    return min((claim for claim in claims if claim > 0), default=None)
 
 
 def _upright(frame, width, height):
-    """A frame as uint8 RGB; `width` and `height` are those before it is turned."""
-    image = frame.to_ndarray(format="rgb24", width=width, height=height)
-    turns = round(frame.rotation / 90) % 4
-    return np.ascontiguousarray(np.rot90(image, turns)) if turns else image
+    """A frame as uint8 RGB, turned and mirrored as the file says. `width` and `height` are those in the file."""
+    # Like players, take HD video that does not name its colors for BT.709.
+    colors = "ITU709" if frame.colorspace == UNNAMED_COLORS and frame.height >= HD_HEIGHT else None
+    image = frame.reformat(width, height, "rgb24", src_colorspace=colors).to_ndarray()
+    matrix = frame.side_data.get(av.sidedata.sidedata.Type.DISPLAYMATRIX)
+    if matrix is None:
+        return image
+    # A pixel at x, y is shown at ax + cy, bx + dy.
+    a, b, _, c, d = np.frombuffer(matrix, np.int32)[:5]
+    if abs(b) > abs(a):
+        image, a, d = image.swapaxes(0, 1), c, b
+    return np.ascontiguousarray(image[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1])
 
 
 def average_fps(times: Sequence[float], claimed: float) -> float:
@@ -161,7 +204,7 @@ def average_fps(times: Sequence[float], claimed: float) -> float:
 
 @contextlib.contextmanager
 def writing_video(
-    path: str, width: int, height: int, *, quality: int = 20, sound_of: Video | None = None
+    path: str, width: int, height: int, *, quality: int = 20, original: Video | None = None
 ) -> Iterator[Callable[[float, np.ndarray], None]]:
     """Yields a function that adds a frame to an MP4 file, H.264 with sound, that browsers play while it loads.
 
@@ -173,44 +216,59 @@ def writing_video(
         width: width of the frames in pixels.
         height: height of the frames in pixels.
         quality: constant rate factor of x264: 18 is hardly distinguishable from the frames, 28 small.
-        sound_of: video whose sound the file gets, if it has one that can be read.
+        original: video whose sound and shape of pixels the file gets.
 
     Raises:
         UserError: the file cannot be written.
     """
     with files.replacing(path) as temporary:
-        open(temporary, "wb").close()  # unlike FFmpeg, the system gives a reason if this fails
-        folder, name = os.path.split(temporary)
-        try:
-            with (
-                files.plain_name(folder) as folder,
-                av.open(os.path.join(folder, name), "w", format="mp4", options={"movflags": "+faststart"}) as file,
-            ):
-                writer = _Writer(file, width, height, quality, sound_of)
-                yield writer
-                writer.complete()
-        except av.error.FFmpegError as error:
-            raise UserError(f"{path} cannot be written: {error.strerror}") from None
+        with encoding_video(temporary, width, height, quality=quality, original=original) as write:
+            yield write
         with open(temporary, "ab") as file:
             file.write(VIDEO_MARK)
+
+
+@contextlib.contextmanager
+def encoding_video(path: str, width: int, height: int, *, quality: int, original: Video | None):
+    """Like `writing_video`, but writes the file in place, without a mark.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    open(path, "wb").close()  # unlike FFmpeg, the system gives a reason if this fails
+    folder, name = os.path.split(path)
+    try:
+        with (
+            files.plain_name(folder) as folder,
+            av.open(os.path.join(folder, name), "w", format="mp4", options={"movflags": "+faststart"}) as file,
+        ):
+            writer = _Writer(file, width, height, quality, original)
+            yield writer
+            writer.complete()
+    except av.error.FFmpegError as error:
+        raise OSError(error.errno, error.strerror) from None
 
 
 class _Writer:
     """Writes the frames of `writing_video` to a file that FFmpeg has opened."""
 
-    def __init__(self, file, width, height, quality, sound_of):
+    def __init__(self, file, width, height, quality, original):
         self._file = file
         self._odd = height % 2, width % 2
         self._pictures = file.add_stream("libx264", options={"preset": "veryfast", "crf": str(quality), "bf": "0"})
         self._pictures.width, self._pictures.height = width + width % 2, height + height % 2
         self._pictures.pix_fmt, self._pictures.gop_size = "yuv420p", KEYFRAME_EVERY
         self._pictures.time_base = self._pictures.codec_context.time_base = CLOCK
+        codec = self._pictures.codec_context
+        codec.colorspace = codec.color_primaries = codec.color_trc = BT709
         self._last, self._ticks, self._step = None, 0, round(1 / DEFAULT_FPS / CLOCK)
         self._sound, self._sound_parts, self._sound_end = None, iter(()), 0
-        if sound_of and sound_of.channels:
-            layout = "mono" if sound_of.channels == 1 else "stereo"
+        if original:
+            codec.sample_aspect_ratio = original.pixel_aspect
+        if original and original.channels:
+            layout = "mono" if original.channels == 1 else "stereo"
             self._sound = file.add_stream("aac", rate=SOUND_RATE, layout=layout)
-            self._sound_parts = _sound(sound_of, layout)
+            self._sound_parts = _sound(original, layout)
 
     def __call__(self, seconds, image):
         ticks = round(seconds / CLOCK)
@@ -222,13 +280,15 @@ class _Writer:
 
     def _show(self):
         """Writes the last frame, now that its duration is known, and the sound until its end."""
-        frame = av.VideoFrame.from_ndarray(self._last, format="rgb24")
-        frame.time_base, frame.pts = CLOCK, self._ticks
+        # First remember that it is written: Ctrl-C may come at any line, and `complete` must not write it twice.
+        image, start, self._last, self._ticks = self._last, self._ticks, None, self._ticks + self._step
+        frame = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(format="yuv420p", dst_colorspace="ITU709")
+        frame.time_base, frame.pts = CLOCK, start
         self._file.mux(self._pictures.encode(frame))
-        self._ticks += self._step
-        while self._sound_end < self._ticks * CLOCK and (part := next(self._sound_parts, None)):
+        while self._sound_end < self._ticks * CLOCK * SOUND_RATE and (part := next(self._sound_parts, None)):
+            part.pts, part.time_base = self._sound_end, Fraction(1, SOUND_RATE)
+            self._sound_end += part.samples
             self._file.mux(self._sound.encode(part))
-            self._sound_end = (part.pts + part.samples) * part.time_base
 
     def complete(self):
         """Writes the last frame, for as long as the one before it."""
@@ -243,18 +303,39 @@ class _Writer:
 
 
 def _sound(video, layout):
-    """The sound of a video in parts as AAC codes them, at time 0 with its first frame.
+    """The sound of a video in parts that follow each other from the time of its first frame on.
 
-    Silence fills what is missing, so that the rest stays in time with the frames.
+    Silence fills gaps, and what overlaps is left out, so that the sound stays in time with the frames. As for frames,
+    time stamps that go back or jump too far are damaged: the sound goes on from there.
     """
-    options = {"async": "1", "first_pts": "0"}
-    resampler = av.AudioResampler("fltp", layout, SOUND_RATE, SOUND_PART, options)
+    resampler, position = av.AudioResampler("fltp", layout, SOUND_RATE), 0
+    before, moved = 0.0, 0.0  # last time stamp, and how far the sound was moved, in seconds
     try:
         with _opened(video.source) as file:
-            for frame in _frames(file, file.streams.best("audio")):
-                if frame.pts is not None:
-                    frame.pts -= round(video.start / frame.time_base)
-                yield from resampler.resample(frame)
-            yield from resampler.resample(None)
+            for frame in _frames(file, _sound_track(file)):
+                late = 0
+                if frame.time is not None:
+                    stamp = frame.time - video.start
+                    if (position and stamp < before) or stamp - before > LONGEST_STEP_S:
+                        moved = position / SOUND_RATE - stamp
+                    before, late = stamp, round((stamp + moved) * SOUND_RATE) - position
+                if abs(late) <= SOUND_TOLERANCE_S * SOUND_RATE and position:
+                    late = 0
+                for start in range(0, late, SOUND_PART):
+                    yield _sound_part(np.zeros((1 + (layout == "stereo"), min(SOUND_PART, late - start))), layout)
+                position += max(late, 0)
+                for part in resampler.resample(frame):
+                    samples = part.to_ndarray()[:, max(-late, 0) :]
+                    late = min(late + part.samples, 0)
+                    if samples.size:
+                        yield _sound_part(samples, layout)
+                    position += samples.shape[1]
     except (MediaError, ValueError) as error:
         logger.warning("%s: the rest of its sound cannot be read: %s", video.source, error)
+
+
+def _sound_part(samples, layout):
+    """Samples [channels, N] as a frame of sound; what is not a number becomes silence."""
+    part = av.AudioFrame.from_ndarray(np.ascontiguousarray(np.nan_to_num(samples), np.float32), "fltp", layout)
+    part.sample_rate = SOUND_RATE
+    return part

@@ -6,17 +6,15 @@ block fails, it writes nothing.
 """
 
 import contextlib
-import os
-import tempfile
 from collections.abc import Callable
 
 import cv2
 import numpy as np
 
-from pose_tf import images, viz
-from pose_tf.predict.page import write_page
+from pose_tf import files, images, viz
+from pose_tf.predict.page import make_page, write_page
 from pose_tf.predict.results import PNG_MARK, Poses, write_coco, write_csv, write_json, write_npz
-from pose_tf.predict.video_files import Video, writing_video
+from pose_tf.predict.video_files import Video, encoding_video, writing_video
 
 PAGE_PX = 640
 """Longest side of the photo or the video in a page."""
@@ -53,12 +51,13 @@ def video_page(video: Video):
     def writer(path, poses):
         scale = min(PAGE_PX / max(video.width, video.height), 1.0)
         size = [max(round(scale * side), 1) for side in (video.width, video.height)]
-        with tempfile.TemporaryDirectory() as folder:
-            small = os.path.join(folder, "small.mp4")
-            with writing_video(small, *size, quality=PAGE_QUALITY, sound_of=video) as write:
+        with files.replacing(path) as temporary:
+            with encoding_video(temporary, *size, quality=PAGE_QUALITY, original=video) as write:
                 yield lambda image, frame: write(frame.time, cv2.resize(image, size, interpolation=cv2.INTER_AREA))
-            with open(small, "rb") as file:
-                write_page(path, poses, video=file.read())
+            with open(temporary, "rb") as file:
+                small = file.read()
+            with open(temporary, "w", encoding="utf-8") as file:
+                file.write(make_page(poses, video=small))
 
     return writer
 
@@ -84,7 +83,7 @@ def video_overlay(video: Video):
 
     @contextlib.contextmanager
     def writer(path, poses):
-        with writing_video(path, video.width, video.height, sound_of=video) as write:
+        with writing_video(path, video.width, video.height, original=video) as write:
             yield lambda image, frame: write(frame.time, viz.draw_people(image, frame.people))
 
     return writer
@@ -106,26 +105,28 @@ def video_views(path, poses):
         images.write_png(path, np.vstack(list(rows.kept.values())), PNG_MARK)
 
 
-WRITERS = {
-    "overlay": photo_overlay,
-    "views": photo_views,
-    "page": photo_page,
+NUMBERS = {
     "json": numbers(write_json),
     "csv": numbers(write_csv),
     "npz": numbers(write_npz),
     "coco": numbers(write_coco),
 }
+"""Writers for the results without images, by output."""
+WRITERS = {"overlay": photo_overlay, "views": photo_views, "page": photo_page} | NUMBERS
 """Writers for the results of a photo, by output."""
 
 
-def video_writers(video: Video) -> dict:
-    """Writers for the results of a video or a camera, by output."""
-    return WRITERS | {"overlay": video_overlay(video), "views": video_views, "page": video_page(video)}
+def video_drawings(video: Video) -> dict:
+    """Writers for the results of a video or a camera that have images, by output."""
+    return {"overlay": video_overlay(video), "views": video_views, "page": video_page(video)}
 
 
 @contextlib.contextmanager
 def writing(writers: dict, files: dict[str, str], poses: Poses):
-    """Writes several results at once: yields a function that adds a frame's image and `Frame` to all of them."""
+    """Writes several results at once: yields a function that adds a frame's image and `Frame` to all of them.
+
+    It writes the files for which there is a writer.
+    """
     with contextlib.ExitStack() as stack:
         # The writer that is entered last writes first.
         used = [output for output in reversed(writers) if output in files]

@@ -379,7 +379,7 @@ def test_skeletons_follow_the_picture_of_a_playing_video_again_and_again(visit, 
     )
     pictures, numbers, times = np.transpose(seen["seen"])
     assert seen["label"] == "Pause"
-    assert set(pictures) >= {0, 1, 4, 5, 6}
+    assert set(pictures) >= {4, 5}  # the long ones
     late = [at for at in range(len(numbers)) if numbers[at] not in pictures[max(at - 3, 0) : at + 2]]
     assert not late, (late, seen["seen"])
     assert np.mean(pictures == numbers) > 0.75

@@ -4,6 +4,7 @@ import errno
 import json
 import shutil
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -204,6 +205,29 @@ def test_ctrl_c_ends_everything_and_keeps_what_was_seen(video, tmp_path):
         predict(interrupted(5), video, Options(f"{tmp_path}/out", GivenBoxes("30,20,60,60")))
     assert len(joints(f"{tmp_path}/out/walk.json")) == 5
     assert len(list(Video(f"{tmp_path}/out/walk.mp4"))) == 5
+
+
+def test_ctrl_c_while_drawing_keeps_the_numbers(video, tmp_path, monkeypatch):
+    def interrupt(image, people):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pose_tf.viz.draw_people", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        predict(MARKS, video, Options(f"{tmp_path}/out", GivenBoxes("30,20,60,60")))
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["walk.csv", "walk.json", "walk.npz"]
+    assert len(joints(f"{tmp_path}/out/walk.json")) == 30
+
+
+def test_numbers_are_there_if_a_drawing_cannot_be_written(video, tmp_path, monkeypatch):
+    """The disk is full as soon as the overlay needs it."""
+
+    def full(self):
+        raise av.error.OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("pose_tf.predict.video_files._Writer._show", full)
+    with pytest.raises(UserError, match=r"walk.(mp4|html) cannot be written: No space left on device"):
+        predict(MARKS, video, Options(f"{tmp_path}/out", GivenBoxes("30,20,60,60")))
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["walk.csv", "walk.json", "walk.npz"]
 
 
 def test_ctrl_c_before_anything_was_seen_leaves_nothing(video, tmp_path):

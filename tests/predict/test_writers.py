@@ -141,7 +141,7 @@ def test_a_page_has_a_small_copy_of_the_video_with_its_times(tmp_path, video, mo
 
 @pytest.mark.parametrize("kind", ["photo", "video"])
 def test_a_failure_leaves_nothing(tmp_path, video, kind):
-    made = writers.WRITERS if kind == "photo" else writers.video_writers(video)
+    made = writers.WRITERS if kind == "photo" else writers.video_drawings(video) | writers.NUMBERS
     with pytest.raises(RuntimeError):
         paths = {output: f"{tmp_path}/a.{output}" for output in made} | {"overlay": f"{tmp_path}/a.mp4"}
         with writers.writing(made, paths, Poses("a", 100, 80, 10.0, CAMERA, [])) as add:
