@@ -142,6 +142,8 @@ def _on_photos(protocol):
 
 def _check_data(protocol):
     """Raises UserError for flags about records and poses that do not go together."""
+    if protocol and protocol.data == "mpii" and not _DATA_DIR.value:
+        raise UserError(f"--data_dir is missing: --protocol={protocol.name} measures photographs with 2D joints")
     if (_POSES.value is None) == (_DATA_DIR.value is None):
         raise UserError("give one of --data_dir and --poses")
     if _DATA_DIR.value and not _DETECTOR.value:

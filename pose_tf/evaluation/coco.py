@@ -137,13 +137,15 @@ def _label(person, number):
         keypoints, box = keypoints_of(person)
     except LeftOut:  # crowds, and people without keypoints
         keypoints, box = np.zeros((len(skeleton.COCO.joints), 3)), _box(person["bbox"])
-    keypoints = keypoints[[coco for _, coco in SHARED]]
+    keypoints, area = keypoints[[coco for _, coco in SHARED]], float(person["area"])
+    if not (np.isfinite(area) and area >= 0):
+        raise ValueError(f"its area is {area}")
     return {
         "id": number,
         "image_id": person["image_id"],
         "category_id": PERSON,
         "iscrowd": int(person.get("iscrowd", 0)),
-        "area": float(person["area"]),
+        "area": area,
         "bbox": box.tolist(),
         "keypoints": keypoints.ravel().tolist(),
         "num_keypoints": int((keypoints[:, 2] > 0).sum()),

@@ -49,18 +49,24 @@ def part(protocol: Protocol, rows: dict[str, dict], notes: Sequence[str] = ()) -
 
 def _by_action(protocol, report):
     """Rows of an error by action, and notes about actions that the data lacks."""
-    rows, known = {}, set()
+    rows, known, others = {}, set(), set()
     for key, label in (("detected_2d", "detected 2D"), ("true_2d", "true 2D")):
         if key in report:
             errors = report[key]
             known = set(errors["actions"]) & set(H36M_COLUMNS.values())
+            others = set(errors["actions"]) - known
             values = {column: errors["actions"][name] for column, name in H36M_COLUMNS.items() if name in known}
-            values |= {ACTION_MEAN: errors["action_mean"], SAMPLE_MEAN: errors["total"]}
-            rows[label] = {column: each.get(protocol.metric) for column, each in values.items()}
+            figures = {column: each.get(protocol.metric) for column, each in values.items()}
+            mean = float(np.mean(list(figures.values()))) if figures else None
+            rows[label] = figures | {ACTION_MEAN: mean, SAMPLE_MEAN: errors["total"].get(protocol.metric)}
     if not known:
         return rows, ["The data does not say which actions it shows."]
-    missing = len(H36M_COLUMNS) - len(known)
-    return rows, [f"The data lacks {missing} of the {len(H36M_COLUMNS)} actions."] if missing else []
+    missing, notes = len(H36M_COLUMNS) - len(known), []
+    if missing:
+        notes.append(f"The data lacks {missing} of the {len(H36M_COLUMNS)} actions.")
+    if others:
+        notes.append(f"Of other actions, which only {SAMPLE_MEAN} counts, it has {len(others)}.")
+    return rows, notes
 
 
 def _by_subject(protocol, arrays):

@@ -174,6 +174,7 @@ def test_cocos_results_are_those_that_were_measured(run_tool, tmp_path):
             ["--protocol=coco", "--annotations=a.json", "--images=I"],
             "--detector is missing: --protocol=coco measures people of --annotations and --images",
         ),
+        (["--protocol=pckh"], "--data_dir is missing: --protocol=pckh measures photographs with 2D joints"),
         (["--protocol=h36m_1"], "give one of --data_dir and --poses"),
     ],
 )

@@ -174,6 +174,8 @@ def test_boxes_that_are_wrong_are_named(tmp_path, content, message):
     ("change", "message"),
     [
         ({"area": None}, r"labels.json: annotations\[0\] is not valid"),
+        ({"area": float("nan")}, r"labels.json: annotations\[0\] is not valid: its area is nan"),
+        ({"area": -1}, r"labels.json: annotations\[0\] is not valid: its area is -1"),
         (
             {"keypoints": [1, 2, 3]},
             r"labels.json: annotations\[0\] is not valid: 'keypoints' has 3 numbers, expected 51",

@@ -70,6 +70,16 @@ def test_actions_that_the_data_lacks_have_no_figure(poses):
     assert part["notes"][1] == "The data does not say which actions it shows."
 
 
+def test_other_actions_count_for_the_samples_only(poses):
+    expected = score(PROTOCOLS["h36m_1"], report_of(poses), {})["rows"]["true 2D"]["Avg."]
+    more = {key: np.concatenate([values, values[:5]]) for key, values in poses.items()}
+    more["action"][40:], more["true 2D"][40:] = 99, 0
+    part = score(PROTOCOLS["h36m_1"], report_of(more), {})
+    assert part["rows"]["true 2D"]["Avg."] == pytest.approx(expected)
+    assert part["rows"]["true 2D"]["Samples"] > expected + 5
+    assert part["notes"][1] == "Of other actions, which only Samples counts, it has 1."
+
+
 def test_mpi_inf_3dhp_counts_14_joints_and_mpjpe_17(poses):
     subject = np.arange(40) % 2 + 3
     arrays = {"true_pose3d": poses["target"], "true_subject": subject, "lifted": poses["true 2D"]}
