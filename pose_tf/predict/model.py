@@ -199,7 +199,9 @@ class PoseModel:
 
     def _video(self, video, boxes, min_score, smooth, options):
         followed = PeopleInVideo(video, boxes, min_score)
-        frames = (frame for frame, _ in estimate_frames(self, followed, options, PEOPLE_AT_ONCE))
+        camera = options.camera(video.width, video.height)
+        estimated = estimate_frames(self, followed, camera, options.height, PEOPLE_AT_ONCE)
+        frames = (frame for frame, _ in estimated)
         yield from smooth_without_delay(list(frames)) if smooth else frames
 
     def crops(self, images: np.ndarray) -> dict[str, np.ndarray]:

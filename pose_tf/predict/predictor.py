@@ -160,7 +160,7 @@ def _predict_video(model, source, base, options):
     camera = options.camera.camera(video.width, video.height)
     poses = Poses(readable(video.source), video.width, video.height, video.fps, camera)
     files, drawings = result_files(base, True, options.outputs), video_drawings(video)
-    estimated = estimate_frames(model, followed, options.camera, options.batch_size)
+    estimated = estimate_frames(model, followed, camera, options.camera.height, options.batch_size)
     interrupted = False
     if video.live:
         smooth = PoseSmoother() if options.smooth else lambda frame: frame

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
-from pose_tf.predict.camera import CameraOptions
+from pose_tf.predict.camera import Camera
 from pose_tf.predict.media import MediaError
 from pose_tf.predict.people import fitted, is_around
 from pose_tf.predict.results import Frame
@@ -82,14 +82,15 @@ class PeopleInVideo:
 
 
 def estimate_frames(
-    model, followed: PeopleInVideo, options: CameraOptions, batch_size: int
+    model, followed: PeopleInVideo, camera: Camera, height: float | None, batch_size: int
 ) -> Iterator[tuple[Frame, np.ndarray]]:
     """Estimates the poses of all people in each frame.
 
     Args:
         model: a `PoseModel`.
         followed: the frames and their people.
-        options: what is known of the camera.
+        camera: the camera of the video.
+        height: height of the people in meters, if it is known.
         batch_size: number of people per call of the model.
 
     Returns:
@@ -100,10 +101,9 @@ def estimate_frames(
         UserError: the model fails.
     """
     video, count, before = followed.video, 0, {}
-    camera = options.camera(video.width, video.height)
     for time, image, boxes in followed:
         boxes = {key: _nearer(before.get(key), box) for key, box in boxes.items()}
-        (people,) = model.estimate([(image, list(boxes.values()))], [camera], options.height, batch_size)
+        (people,) = model.estimate([(image, list(boxes.values()))], [camera], height, batch_size)
         people = [dataclasses.replace(person, number=key) for key, person in zip(boxes, people, strict=True)]
         before = {person.number: fitted(person.box, person.pose2d, person.confidence) for person in people}
         count += 1

@@ -164,15 +164,12 @@ def _frames(file, stream):
 
 
 def _length(file, stream, start, fps):
-    """Number of frames that a file claims; the fewest if it claims several numbers. None if it claims none.
-
-    An MP4 file may count frames that its edit list skips; in other formats, the duration begins at time 0.
-    """
-    claims = [stream.frames]
-    if file.duration:
-        duration = file.duration / av.time_base
-        claims += [round(duration * fps), round((duration - start) * fps)]
-    return min((claim for claim in claims if claim > 0), default=None)
+    """Number of frames that a file claims; None if it claims none."""
+    by_time = round(file.duration / av.time_base * fps) if file.duration else 0
+    if not stream.frames:  # such files measure their duration from time 0
+        return max(by_time - round(start * fps), 0) or None
+    # MP4 files also count frames that their edit list skips. For others, FFmpeg may measure how much is there.
+    return min(stream.frames, by_time) if by_time and "mp4" in file.format.name else stream.frames
 
 
 def _upright(frame, width, height):

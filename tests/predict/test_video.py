@@ -111,6 +111,7 @@ def test_a_cut_video_is_reported(video, tmp_path, caplog):
     assert f"cut.avi ends after {count} of 30 frames: it may be damaged" in caplog.text
 
 
+CAMERA = CameraOptions().camera(200, 100)
 BOXES = np.float32([[30, 20, 60, 60], [120, 10, 40, 40]])
 
 
@@ -145,7 +146,7 @@ def test_progress_is_shown_for_both_passes(video):
 
 def test_frames_have_the_poses_of_their_people(video):
     followed = PeopleInVideo(Video(video), BOXES[:1], max_frames=6)
-    for number, (frame, image) in enumerate(estimate_frames(MARKS, followed, CameraOptions(), batch_size=2)):
+    for number, (frame, image) in enumerate(estimate_frames(MARKS, followed, CAMERA, None, batch_size=2)):
         (person,) = frame.people
         assert (frame.time, person.number) == (pytest.approx(number / 10), 1)
         np.testing.assert_allclose(person.pose2d[0], [59.5 + 2 * number, 49.5 + (-1) ** number], atol=1e-3)
@@ -168,7 +169,7 @@ def test_boxes_are_those_of_the_joints_in_the_frame_before(video):
 
     followed = PeopleInVideo(Video(video), BOXES[:1], max_frames=6)
     model = PoseModel(Spread())
-    boxes = [frame.people[0].box for frame, _ in estimate_frames(model, followed, CameraOptions(), batch_size=2)]
+    boxes = [frame.people[0].box for frame, _ in estimate_frames(model, followed, CAMERA, None, batch_size=2)]
     tracked = [[30 + 2 * number, 20, 60, 60] for number in range(6)]
     joints = [[40 + 2 * (number - 1), 30, 40, 40] for number in range(6)]
     np.testing.assert_allclose(boxes, [tracked[0], *joints[1:4], tracked[4], joints[5]], atol=3)
@@ -178,4 +179,4 @@ def test_a_video_without_a_frame_is_an_error(video, monkeypatch):
     opened = Video(video)
     monkeypatch.setattr(Video, "__iter__", lambda self: iter(()))
     with pytest.raises(MediaError, match="walk.avi has no frames that can be read"):
-        list(estimate_frames(MARKS, PeopleInVideo(opened, BOXES), CameraOptions(), batch_size=2))
+        list(estimate_frames(MARKS, PeopleInVideo(opened, BOXES), CAMERA, None, batch_size=2))

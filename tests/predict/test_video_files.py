@@ -426,9 +426,26 @@ def test_a_list_of_other_files_is_no_video(tmp_path, text):
 
 
 def test_the_length_leaves_out_what_comes_before_the_first_frame(tmp_path):
-    write_matroska(tmp_path / "a.mkv", [5.0 + i / 10 for i in range(20)], [np.zeros((48, 64, 3), np.uint8)] * 20)
-    video = Video(f"{tmp_path}/a.mkv")
-    assert video.length is None or video.length <= 21
+    with av.open(f"{tmp_path}/a.mkv", "w") as file:
+        stream = file.add_stream("mjpeg", rate=10, width=64, height=48, pix_fmt="yuvj420p")
+        for number in range(20):
+            frame = av.VideoFrame.from_ndarray(np.zeros((48, 64, 3), np.uint8), "rgb24")
+            frame.pts, frame.time_base = 50 + number, Fraction(1, 10)
+            file.mux(stream.encode(frame))
+        file.mux(stream.encode(None))
+    assert Video(f"{tmp_path}/a.mkv").length == pytest.approx(20, abs=1)
+
+
+def test_the_length_leaves_out_what_an_edit_list_skips(tmp_path):
+    write_levels(f"{tmp_path}/a.mp4", range(60))
+    data = bytearray((tmp_path / "a.mp4").read_bytes())
+    place = data.index(b"elst") + 12  # duration in units of the movie, and start in units of the track
+    (units,) = struct.unpack_from(">I", data, data.index(b"mvhd") + 16)
+    struct.pack_into(">II", data, place, 3 * units, 3 * 90_000)
+    struct.pack_into(">I", data, data.index(b"mvhd") + 20, 3 * units)
+    (tmp_path / "a.mp4").write_bytes(data)
+    video = Video(f"{tmp_path}/a.mp4")
+    assert (len(list(video)), video.length) == (30, 30)
 
 
 def test_a_damaged_frame_is_skipped(tmp_path):
