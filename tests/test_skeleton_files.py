@@ -408,7 +408,7 @@ def test_cocos_results_and_protocols_need_their_joints(rng):
         coco_results.shared_joints(legs)
     expected = {
         "coco": ("", "", "LHip, "),
-        "pckh": ("", "Head, Neck/Nose, Neck", ""),
+        "pckh": ("", "Head, Neck/Nose", ""),
         "lsp": ("", "Head", ""),
         "mpi_inf_3dhp": ("", "Head", ""),
     }

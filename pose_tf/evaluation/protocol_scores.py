@@ -24,7 +24,8 @@ def check_joints(protocol: Protocol, skeleton: Skeleton) -> None:
     """
     names = dict.fromkeys(name for group in protocol.groups.values() for name in group)
     if protocol.data == "mpii":
-        names |= dict.fromkeys(metrics.SEGMENTS[protocol.metric])
+        known = {part for name in names for part in name.split("/")}
+        names |= dict.fromkeys(name for name in metrics.SEGMENTS[protocol.metric] if name not in known)
     if protocol.data == "coco":
         names = metrics.LIMB_NAMES
     if missing := skeleton.missing(*names):

@@ -88,7 +88,7 @@ def load_initial_weights(
 
 def _skeleton_of(path):
     """The skeleton of a workdir's run; None for other files, which do not name their joints."""
-    workdir = Workdir(path)
+    workdir = Workdir(os.path.dirname(path) if os.path.basename(path) == "best.keras" else path)
     return workdir.skeleton() if os.path.exists(workdir.file("config.json")) else None
 
 
