@@ -186,6 +186,26 @@ def mirror_pose(pose, mirror, width: float | None = None):
     return tf.concat([x, pose[..., 1:]], axis=-1)
 
 
+def change_joints(pose, weights, known, unknown: float):
+    """Poses in the joints of another skeleton.
+
+    Args:
+        pose: float32 [..., J, D].
+        weights: float32 [K, J], see `Skeleton.weights`.
+        known: [..., J], above 0 for joints whose position is known.
+        unknown: the coordinates of joints that are not.
+
+    Returns:
+        float32 [..., K, D]. A joint is known if all joints are from which it follows.
+    """
+    is_known = known > 0
+    pose = tf.einsum("kj,...jd->...kd", weights, tf.where(is_known[..., None], pose, tf.zeros_like(pose)))
+    uses = tf.cast(weights > 0, tf.float32)
+    lacks = tf.einsum("kj,...j->...k", uses, tf.cast(~is_known, tf.float32)) > 0
+    lacks |= tf.reduce_sum(uses, axis=-1) == 0
+    return tf.where(lacks[..., None], tf.constant(unknown, pose.dtype), pose)
+
+
 def procrustes_align(predicted, target):
     """Aligns a predicted pose to the true one by the best similarity transform.
 

@@ -2,8 +2,9 @@
 
 import tensorflow as tf
 
-from pose_tf import geometry, skeleton
+from pose_tf import geometry
 from pose_tf.metrics import bone_length_error, bone_symmetry_error, mean_over_joints
+from pose_tf.skeleton import H36M, Skeleton
 
 
 def integral_loss(pose2d, target, weights):
@@ -104,30 +105,31 @@ def pose3d_distance_loss(pose3d, target):
     return tf.reduce_mean(tf.sqrt(squared + 1e-3), axis=-1)
 
 
-def bone_direction_loss(pose3d, target):
-    """1 minus the cosine of the angle between predicted and true bones, averaged. [B, 17, 3] twice -> [B], 0 to 2.
+def bone_direction_loss(pose3d, target, skeleton: Skeleton = H36M):
+    """1 minus the cosine of the angle between predicted and true bones, averaged. [B, J, 3] twice -> [B], 0 to 2.
 
     With true bone lengths, this is the squared distance of the bones of Sun et al. (ICCV 2017) over twice their squared
     length. A bone of less than 1 mm has less of a direction: its loss is 1 at length 0.
     """
-    pose3d, target = (geometry.bone_vectors(pose, skeleton.H36M.bones) for pose in (pose3d, target))
+    pose3d, target = (geometry.bone_vectors(pose, skeleton.bones) for pose in (pose3d, target))
     pose3d, target = (tf.math.l2_normalize(bones, axis=-1, epsilon=1.0) for bones in (pose3d, target))
     return tf.reduce_mean(1 - tf.reduce_sum(pose3d * target, axis=-1), axis=-1)
 
 
-def bone_losses(pose3d, target, unit: float) -> dict[str, tf.Tensor]:
+def bone_losses(pose3d, target, unit: float, skeleton: Skeleton = H36M) -> dict[str, tf.Tensor]:
     """The losses of bones (the paper's section 5, direction 1) by the names of their factors in recipes.
 
     Args:
-        pose3d, target: float32 [B, 17, 3] mm.
+        pose3d, target: float32 [B, J, 3] mm.
         unit: mm; lengths are divided by it.
+        skeleton: of both poses.
 
     Returns:
-        {"length": predicted against true lengths, "symmetry": left against right lengths, "direction": see
-        `bone_direction_loss`}, each float32 [B].
+        {"length": predicted against true lengths, "symmetry": left against right lengths, if the skeleton has bones on
+        both sides, "direction": see `bone_direction_loss`}, each float32 [B].
     """
-    return {
-        "length": bone_length_error(pose3d, target) / unit,
-        "symmetry": bone_symmetry_error(pose3d) / unit,
-        "direction": bone_direction_loss(pose3d, target),
+    terms = {
+        "length": bone_length_error(pose3d, target, skeleton) / unit,
+        "direction": bone_direction_loss(pose3d, target, skeleton),
     }
+    return terms | ({"symmetry": bone_symmetry_error(pose3d, skeleton=skeleton) / unit} if skeleton.bone_pairs else {})

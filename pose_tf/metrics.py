@@ -1,17 +1,47 @@
 """Metrics of poses: one number per sample, and streaming means of them."""
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Iterable, Sequence
 
 import tensorflow as tf
 
-from pose_tf import geometry, skeleton
+from pose_tf import geometry
+from pose_tf.skeleton import H36M, Skeleton
 
 PCK_THRESHOLD_MM = 150.0
-TORSO = (skeleton.H36M.index("LShoulder"), skeleton.H36M.index("RHip"))
-HEAD = (skeleton.H36M.index("Head"), skeleton.H36M.index("Neck/Nose"))
 PCK_ALPHA, PCKH_ALPHA = 0.2, 0.5
-LIMBS = tuple(i for i, joint in enumerate(skeleton.H36M.joints) if joint[0] in "LR")
-"""The twelve joints of arms and legs: shoulders, elbows, wrists, hips, knees and feet."""
+SEGMENTS = {"pck2d": ("LShoulder", "RHip"), "pckh": ("Head", "Neck")}
+"""Names of the two joints whose distance a 2D metric measures by. A pose that lacks a label of one is not measured."""
+LIMB_NAMES = tuple(side + part for side in "LR" for part in ("Hip", "Knee", "Foot", "Shoulder", "Elbow", "Wrist"))
+"""The twelve joints of arms and legs."""
+
+
+def limbs(skeleton: Skeleton = H36M) -> tuple[int, ...]:
+    """The joints of arms and legs that a skeleton has, in its order."""
+    return tuple(i for i, joint in enumerate(skeleton.joints) if joint in LIMB_NAMES)
+
+
+def segment(name: str, skeleton: Skeleton = H36M) -> tuple[int, int]:
+    """The two joints of the metric `name` in `SEGMENTS`."""
+    return tuple(skeleton.find(joint) for joint in SEGMENTS[name])
+
+
+def can_measure(name: str, skeleton: Skeleton) -> bool:
+    """Whether a skeleton has the joints that a metric needs."""
+    if name == "bone_symmetry_error":
+        return bool(skeleton.bone_pairs)
+    return not skeleton.missing(*SEGMENTS.get(name, ()))
+
+
+def measurable(names: Iterable[str], skeleton: Skeleton) -> tuple[str, ...]:
+    """Those of some metrics that a skeleton can measure, see `can_measure`."""
+    return tuple(name for name in names if can_measure(name, skeleton))
+
+
+def metric_of(name: str, skeleton: Skeleton) -> Callable:
+    """A metric by name, a key of `POSE3D_METRICS` or `POSE2D_METRICS`, for poses of a skeleton."""
+    function = (POSE3D_METRICS | POSE2D_METRICS)[name]
+    return functools.partial(function, skeleton=skeleton) if name in OF_SKELETON else function
 
 
 def joint_errors(predicted, target):
@@ -101,31 +131,32 @@ def _some(values, joints):
     return values if joints is None else tf.gather(values, joints, axis=-1)
 
 
-def bone_lengths(pose3d):
-    """Lengths of the bones of Human3.6M's skeleton; gradient 0 at length 0. [..., 17, 3] -> [..., 16], same unit."""
-    vectors = geometry.bone_vectors(pose3d, skeleton.H36M.bones)
+def bone_lengths(pose3d, skeleton: Skeleton = H36M):
+    """Lengths of the bones of a skeleton; gradient 0 at length 0. [..., J, 3] -> [..., J − 1], same unit."""
+    vectors = geometry.bone_vectors(pose3d, skeleton.bones)
     return joint_errors(vectors, tf.zeros_like(vectors))
 
 
-def bone_length_error(predicted, target):
-    """Mean difference in length between predicted and true bones. [..., 17, 3] twice -> [...], same unit."""
-    lengths = bone_lengths(predicted)
-    return tf.reduce_mean(tf.abs(lengths - tf.cast(bone_lengths(target), lengths.dtype)), axis=-1)
+def bone_length_error(predicted, target, skeleton: Skeleton = H36M):
+    """Mean difference in length between predicted and true bones. [..., J, 3] twice -> [...], same unit."""
+    lengths = bone_lengths(predicted, skeleton)
+    return tf.reduce_mean(tf.abs(lengths - tf.cast(bone_lengths(target, skeleton), lengths.dtype)), axis=-1)
 
 
-def bone_symmetry_error(predicted, target=None):
+def bone_symmetry_error(predicted, target=None, skeleton: Skeleton = H36M):
     """Mean difference in length between the left and the right bones of the prediction, whatever the true pose.
 
     Args:
-        predicted: float [..., 17, 3], any length unit.
+        predicted: float [..., J, 3], any length unit.
         target: ignored, so that all metrics of 3D poses are called alike.
+        skeleton: of the pose; it must have bones on both sides.
 
     Returns:
         float [...], same unit: one error per pose.
     """
     del target
-    lengths = bone_lengths(predicted)
-    left, right = zip(*skeleton.H36M.bone_pairs)
+    lengths = bone_lengths(predicted, skeleton)
+    left, right = zip(*skeleton.bone_pairs)
     return tf.reduce_mean(tf.abs(tf.gather(lengths, left, axis=-1) - tf.gather(lengths, right, axis=-1)), axis=-1)
 
 
@@ -160,20 +191,20 @@ def correct_joints(predicted, target, segment: tuple[int, int], alpha: float):
     return tf.cast(joint_errors(predicted, target) <= alpha * length[..., None], predicted.dtype)
 
 
-def pck2d(predicted, target, weights=None, alpha: float = PCK_ALPHA):
+def pck2d(predicted, target, weights=None, alpha: float = PCK_ALPHA, skeleton: Skeleton = H36M):
     """Share of joints within `alpha` of the torso, from the left shoulder to the right hip (Yang and Ramanan, PAMI
     2013), as papers on Leeds Sports Pose report it. Arguments as `pixel_error`."""
-    return mean_over_joints(correct_joints(predicted, target, TORSO, alpha), weights)
+    return mean_over_joints(correct_joints(predicted, target, segment("pck2d", skeleton), alpha), weights)
 
 
-def pckh(predicted, target, weights=None, alpha: float = PCKH_ALPHA):
+def pckh(predicted, target, weights=None, alpha: float = PCKH_ALPHA, skeleton: Skeleton = H36M):
     """Share of joints within `alpha` of the head (Andriluka et al., CVPR 2014). Arguments as `pixel_error`.
 
     The head reaches from its top to the neck, as MPII labels it; Human3.6M's neck is closer to the face, so this metric
     is for photographs. MPII's own evaluation takes 0.6 times the diagonal of a rectangle around the head instead, which
     records do not contain.
     """
-    return mean_over_joints(correct_joints(predicted, target, HEAD, alpha), weights)
+    return mean_over_joints(correct_joints(predicted, target, segment("pckh", skeleton), alpha), weights)
 
 
 def mean_over_joints(values, weights=None):
@@ -192,8 +223,8 @@ POSE3D_METRICS = {
 POSE2D_METRICS = {function.__name__: function for function in (pixel_error, pck2d, pckh)}
 """Metrics of 2D poses by name."""
 
-SEGMENTS = {"pck2d": TORSO, "pckh": HEAD}
-"""The two joints that must be labeled for a 2D metric to measure a pose."""
+OF_SKELETON = ("bone_length_error", "bone_symmetry_error", "pck2d", "pckh")
+"""Metrics that depend on which joints a pose has."""
 
 
 @tf.keras.utils.register_keras_serializable("pose_tf")
@@ -202,11 +233,13 @@ class PoseMetric(tf.keras.metrics.Mean):
 
     Args:
         function: a key of `POSE3D_METRICS` or `POSE2D_METRICS`, for example `"pa_mpjpe"`.
+        skeleton: of the poses, or its `to_json`.
     """
 
-    def __init__(self, function: str, name: str | None = None, **kwargs):
+    def __init__(self, function: str, name: str | None = None, skeleton: Skeleton | dict = H36M, **kwargs):
         super().__init__(name=name or function, **kwargs)
         self.function = function
+        self.skeleton = Skeleton.from_json(skeleton, "skeleton") if isinstance(skeleton, dict) else skeleton
 
     def update_state(self, y_true, y_pred, sample_weight=None, joint_weights=None):
         """Adds poses to the mean.
@@ -218,12 +251,14 @@ class PoseMetric(tf.keras.metrics.Mean):
                 as is one that does not label the joints of the metric in `SEGMENTS`.
         """
         if joint_weights is None:
-            return super().update_state((POSE3D_METRICS | POSE2D_METRICS)[self.function](y_pred, y_true), sample_weight)
+            return super().update_state(metric_of(self.function, self.skeleton)(y_pred, y_true), sample_weight)
         counts = tf.cast(tf.reduce_any(joint_weights > 0, axis=-1), tf.float32)
-        for joint in SEGMENTS.get(self.function, ()):
+        for joint in segment(self.function, self.skeleton) if self.function in SEGMENTS else ():
             counts *= geometry.labeled(y_true[..., joint, :])
         sample_weight = counts if sample_weight is None else counts * sample_weight
-        return super().update_state(POSE2D_METRICS[self.function](y_pred, y_true, joint_weights), sample_weight)
+        measure = metric_of(self.function, self.skeleton)
+        return super().update_state(measure(y_pred, y_true, joint_weights), sample_weight)
 
     def get_config(self):
-        return {**super().get_config(), "function": self.function}
+        others = {} if self.skeleton == H36M else {"skeleton": self.skeleton.to_json()}
+        return {**super().get_config(), "function": self.function, **others}

@@ -1,8 +1,23 @@
-"""Skeletons: their joints and bones, which joints two of them share, and which can be derived from others."""
+"""Skeletons: their joints and bones, which joints two of them share, and which can be derived from others.
+
+A recipe names its skeleton: a file in `configs/skeletons/`, or the path of another such file. It is a JSON object with
+the skeleton's `name`, the names of its `joints` in storage order, and its `bones`, [child, parent] by name. The first
+joint is the root, `Hip`. Names that begin with L and R are joints of the person's left and right.
+"""
 
 import dataclasses
+import os
+import pathlib
+import re
 
 import numpy as np
+
+from pose_tf import files
+from pose_tf.errors import UserError
+
+FOLDER = pathlib.Path(__file__).parent / "configs" / "skeletons"
+ROOT = "Hip"
+MOST_JOINTS = 256
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,9 +56,33 @@ class Skeleton:
     joints: tuple[str, ...]
     bones: tuple[tuple[int, int], ...]
 
+    def __str__(self):
+        return f"{self.name} ({len(self.joints)} joints)"
+
     def index(self, joint: str) -> int:
         """Position of a joint by its name."""
         return self.joints.index(joint)
+
+    def find(self, name: str) -> int | None:
+        """Position of the joint that has a name, possibly as one of two, such as Neck in Neck/Nose; or None."""
+        names = set(name.split("/"))
+        return next((i for i, joint in enumerate(self.joints) if names & set(joint.split("/"))), None)
+
+    def missing(self, *names: str) -> tuple[str, ...]:
+        """Those of some names that no joint has."""
+        return tuple(name for name in names if self.find(name) is None)
+
+    def path(self, joint: int) -> list[int]:
+        """The joints from the root to a joint, both included."""
+        parents, path = dict(self.bones), [joint]
+        while path[-1] in parents:
+            path.append(parents[path[-1]])
+        return path[::-1]
+
+    def below(self, *names: str) -> np.ndarray:
+        """Whether each joint is one of some joints or hangs from one: bool [J]. Names of no joint do not count."""
+        tops = {self.find(name) for name in names}
+        return np.array([bool(tops & set(self.path(joint))) for joint in range(len(self.joints))])
 
     @property
     def left_right(self) -> tuple[tuple[int, int], ...]:
@@ -62,9 +101,14 @@ class Skeleton:
     @property
     def bone_pairs(self) -> tuple[tuple[int, int], ...]:
         """(left, right) indices of bones that mirror each other."""
-        mirrored = [tuple(self.mirror[joint] for joint in bone) for bone in self.bones]
-        indices = [self.bones.index(bone) for bone in mirrored]
-        return tuple((i, j) for i, j in enumerate(indices) if self.joints[self.bones[i][0]].startswith("L") and i != j)
+        return tuple(
+            (i, j) for i, j in enumerate(self.mirror_bones) if self.joints[self.bones[i][0]].startswith("L") and i != j
+        )
+
+    @property
+    def mirror_bones(self) -> tuple[int, ...]:
+        """Permutation of the bones that swaps left and right, as `mirror` does with the joints."""
+        return tuple(self.bones.index(tuple(self.mirror[joint] for joint in bone)) for bone in self.bones)
 
     def shared_with(self, other: "Skeleton") -> tuple[tuple[int, int], ...]:
         """(own index, other's index) of every joint that both skeletons have.
@@ -98,9 +142,161 @@ class Skeleton:
         found = [next((known[name] for name in joint.split("/") if name in known), unknown) for joint in other.joints]
         return np.stack(found, axis=-2)
 
+    def weights(self, other: "Skeleton") -> np.ndarray:
+        """How the joints of another skeleton follow from those of this one, by name or as `DERIVED` says.
+
+        Returns:
+            float32 [other's J, J]: a pose of the other skeleton is this times a pose [J, D]. Each row has the sum 1, or
+            0 for a joint that is neither found nor derived.
+        """
+        return np.nan_to_num(self.convert(np.eye(len(self.joints), dtype=np.float32), other, tuple(DERIVED)))
+
+    def check_converts_to(self, other: "Skeleton", source: str) -> None:
+        """Checks that every joint of another skeleton is found in this one or can be derived.
+
+        Args:
+            other: the skeleton to convert to.
+            source: what has the joints of this skeleton, for the message.
+
+        Raises:
+            UserError: names the joints that are not.
+        """
+        lacking = [joint for joint, row in zip(other.joints, self.weights(other)) if not row.any()]
+        if lacking:
+            raise UserError(
+                f"{source} lacks {', '.join(lacking)} of the skeleton {other}, and has no joints that they can be "
+                "derived from; use data with these joints, or another skeleton"
+            )
+
+    def to_json(self) -> dict:
+        """The content of the skeleton's file."""
+        bones = [[self.joints[child], self.joints[parent]] for child, parent in self.bones]
+        return {"name": self.name, "joints": list(self.joints), "bones": bones}
+
+    @classmethod
+    def from_json(cls, values, source: str) -> "Skeleton":
+        """Inverse of `to_json`.
+
+        Args:
+            values: the content of a file.
+            source: name of the file in messages.
+
+        Raises:
+            UserError: names the file, the key and what is wrong with its value.
+        """
+        if not isinstance(values, dict):
+            raise UserError(f"{source} is not a skeleton: it must be an object with name, joints and bones")
+        for key in ("name", "joints", "bones"):
+            if key not in values:
+                raise UserError(f"{source} has no '{key}'")
+        if unknown := sorted(values.keys() - {"name", "joints", "bones"}):
+            raise UserError(f"{source}: '{unknown[0]}' is not a key of skeletons, which have name, joints and bones")
+        name, joints, bones = values["name"], values["joints"], values["bones"]
+        if not isinstance(name, str) or not re.fullmatch(r"[\w.-]+", name):
+            raise UserError(f"{source}: 'name' is {name!r}; it must have letters, digits, '_', '-' and '.'")
+        check_joints(joints, f"{source}: 'joints'")
+        return cls(name, tuple(joints), _read_bones(joints, bones, f"{source}: 'bones'"))
+
+
+def check_joints(joints, key: str, root: str = ROOT) -> None:
+    """Checks the names of the joints of a skeleton.
+
+    Args:
+        joints: their list.
+        key: name of the list in messages.
+        root: the first of them; empty for any.
+
+    Raises:
+        UserError: they are not such names, two joints share one, a left one lacks its right one, or the first one is
+            not the root.
+    """
+    if not isinstance(joints, list) or not 2 <= len(joints) <= MOST_JOINTS:
+        raise UserError(f"{key} must be a list of 2 to {MOST_JOINTS} names")
+    owners = {}
+    for joint in joints:
+        if not isinstance(joint, str) or not re.fullmatch(r"[A-Za-z][\w.-]*(/[A-Za-z][\w.-]*)*", joint):
+            raise UserError(f"{key} has {joint!r}, which is no name: letters, digits, '_', '-' and '.'")
+        for name in joint.split("/"):
+            if name in owners:
+                where = f"{joint} twice" if owners[name] == joint else f"the name {name} in {owners[name]} and {joint}"
+                raise UserError(f"{key} has {where}; the names of joints must differ")
+            owners[name] = joint
+    if root and joints[0] != root:
+        raise UserError(f"{key} begins with {joints[0]}; the first joint must be the root, {root}")
+    for joint in joints:
+        other = {"L": "R", "R": "L"}.get(joint[0], joint[0]) + joint[1:]
+        if other not in joints:
+            raise UserError(
+                f"{key} has {joint}, but not {other}; names that begin with L and R are left and right joints"
+            )
+
+
+def _read_bones(joints, bones, key):
+    """(child, parent) indices of bones by name. Raises UserError unless they are a symmetric tree over all joints."""
+    if not isinstance(bones, list):
+        raise UserError(f"{key} must be a list of [child, parent]")
+    parents = {}
+    for bone in bones:
+        if not isinstance(bone, list) or len(bone) != 2 or not all(isinstance(joint, str) for joint in bone):
+            raise UserError(f"{key} has {bone!r}; each bone must be [child, parent], names of two joints")
+        child, parent = bone
+        for joint in bone:
+            if joint not in joints:
+                raise UserError(f"{key} has {joint}, which is not one of the joints")
+        if child in parents:
+            raise UserError(f"{key} gives {child} two parents, {parents[child]} and {parent}")
+        parents[child] = parent
+    if ROOT in parents:
+        raise UserError(f"{key} gives {ROOT} the parent {parents[ROOT]}, but {ROOT} is the root")
+    for joint in joints:
+        if joint != ROOT and joint not in parents:
+            raise UserError(f"{key} gives {joint} no parent; bones must be a tree over all joints")
+        seen = [joint]
+        while seen[-1] != ROOT:
+            if (parent := parents.get(seen[-1])) is None:
+                break  # reported with that joint
+            if parent in seen:
+                raise UserError(f"{key} has a circle through {joint}; bones must be a tree over all joints")
+            seen.append(parent)
+    swap = {joint: {"L": "R", "R": "L"}.get(joint[0], joint[0]) + joint[1:] for joint in joints}
+    for child, parent in parents.items():
+        if parents[swap[child]] != swap[parent]:
+            raise UserError(
+                f"{key} has [{child}, {parent}], but [{swap[child]}, {parents[swap[child]]}]; left and right must have "
+                "the same bones"
+            )
+    return tuple((joints.index(child), joints.index(parent)) for child, parent in bones)
+
+
+def find_skeleton(name: str, key: str = "config.skeleton") -> Skeleton:
+    """Reads a skeleton.
+
+    Args:
+        name: name of a file in `configs/skeletons/` without `.json`, or the path of such a file.
+        key: what the name is called in messages.
+
+    Raises:
+        UserError: the file does not exist, or is not a skeleton.
+    """
+    names = sorted(path.stem for path in FOLDER.glob("*.json"))
+    if name in names:
+        return read_skeleton(FOLDER / f"{name}.json")
+    if not os.path.isfile(name):
+        raise UserError(f"{key}={name} does not exist; give a JSON file or one of the skeletons {', '.join(names)}")
+    return read_skeleton(name)
+
+
+def read_skeleton(path: str | os.PathLike) -> Skeleton:
+    """Reads a skeleton's file.
+
+    Raises:
+        UserError: it is missing or damaged, or not a skeleton.
+    """
+    return Skeleton.from_json(files.read_json(os.fspath(path), "a skeleton's file"), os.fspath(path))
+
 
 H36M = Skeleton(
-    "Human3.6M",
+    "h36m",
     (
         "Hip", "RHip", "RKnee", "RFoot", "LHip", "LKnee", "LFoot", "Spine", "Thorax", "Neck/Nose", "Head",
         "LShoulder", "LElbow", "LWrist", "RShoulder", "RElbow", "RWrist",

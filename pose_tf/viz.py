@@ -7,8 +7,9 @@ green. All drawings are uint8 RGB arrays [H, W, 3].
 import cv2
 import numpy as np
 
-from pose_tf import geometry, images, skeleton
+from pose_tf import geometry, images
 from pose_tf.geometry import hip_relative
+from pose_tf.skeleton import ACTIONS, H36M, Skeleton
 
 RIGHT, LEFT, MIDDLE, TRUTH = (255, 140, 30), (60, 150, 255), (225, 225, 225), (60, 210, 80)
 BACKGROUND, FLOOR = (32, 34, 40), (72, 76, 86)
@@ -22,20 +23,23 @@ MOST_PX = 1 << 20  # largest coordinate that OpenCV can draw
 BAR_RADIUS_M = 0.025
 
 
-def draw_pose2d(image: np.ndarray, pose2d: np.ndarray, color=None, thickness: int = 2) -> np.ndarray:
+def draw_pose2d(
+    image: np.ndarray, pose2d: np.ndarray, color=None, thickness: int = 2, skeleton: Skeleton = H36M
+) -> np.ndarray:
     """Draws a skeleton on a copy of an image.
 
     Args:
         image: uint8 [H, W, 3].
-        pose2d: float [17, 2] px of that image; joints that are NaN are not drawn.
+        pose2d: float [J, 2] px of that image; joints that are NaN are not drawn.
         color: RGB color of the whole skeleton; by default the colors of the sides.
         thickness: thickness of the bones in px.
+        skeleton: of the pose.
     """
     image = np.ascontiguousarray(image).copy()
     points, known = _subpixel(pose2d), np.isfinite(pose2d).all(axis=-1)
-    for child, parent in skeleton.H36M.bones:
+    for child, parent in skeleton.bones:
         if known[child] and known[parent]:
-            _line(image, points[child], points[parent], color or _side(child), thickness)
+            _line(image, points[child], points[parent], color or _side(child, skeleton), thickness)
     for point in (point for point, drawn in zip(points, known) if drawn):
         cv2.circle(
             image,
@@ -54,16 +58,17 @@ def only_labeled(pose2d_crop: np.ndarray) -> np.ndarray:
     return np.where(geometry.labeled(pose2d_crop).numpy()[..., None] > 0, pose2d_crop, np.nan)
 
 
-def draw_people(image: np.ndarray, people) -> np.ndarray:
+def draw_people(image: np.ndarray, people, skeleton: Skeleton = H36M) -> np.ndarray:
     """Draws all people on a copy of an image: boxes with numbers, and skeletons.
 
     Args:
         image: uint8 [H, W, 3].
-        people: objects with `number`, `box` [4] px and `pose2d` [17, 2] px, such as `pose_tf.predict.results.Person`.
+        people: objects with `number`, `box` [4] px and `pose2d` [J, 2] px, such as `pose_tf.predict.results.Person`.
+        skeleton: of the poses.
     """
     for person in people:
         thickness = int(np.clip(max(person.box[2:]) / 90, 1, 12))
-        image = draw_pose2d(image, person.pose2d, thickness=thickness)
+        image = draw_pose2d(image, person.pose2d, thickness=thickness, skeleton=skeleton)
         corners = _subpixel(np.stack([person.box[:2], person.box[:2] + person.box[2:]]))
         cv2.rectangle(image, *corners, MIDDLE, max(thickness // 2, 1), cv2.LINE_AA, SUBPIXEL_BITS)
         place = np.maximum(np.round(person.box[:2]).astype(int) + 2 * thickness, 0) + (0, 10 * thickness)
@@ -81,16 +86,19 @@ def draw_people(image: np.ndarray, people) -> np.ndarray:
     return image
 
 
-def side_by_side(image: np.ndarray, people, size: int = 384, most_rows: int = 4) -> np.ndarray:
+def side_by_side(
+    image: np.ndarray, people, size: int = 384, most_rows: int = 4, skeleton: Skeleton = H36M
+) -> np.ndarray:
     """An image with its people drawn, beside rows of 3D poses from three sides.
 
     If there are several people, the first row shows all of them in one space. Each other row shows one person.
 
     Args:
         image: uint8 [H, W, 3].
-        people: as for `draw_people`, with `pose3d` [17, 3] and `root3d` [3] mm.
+        people: as for `draw_people`, with `pose3d` [J, 3] and `root3d` [3] mm.
         size: height of a row of 3D views in pixels.
         most_rows: maximum number of rows.
+        skeleton: of the poses.
 
     Returns:
         uint8 [H', W', 3], where H' is `size` times the number of rows.
@@ -98,12 +106,12 @@ def side_by_side(image: np.ndarray, people, size: int = 384, most_rows: int = 4)
     views = []
     if len(people) > 1:
         poses = place_on_floor([person.pose3d for person in people], [person.root3d for person in people])
-        views.append([_draw_scene(poses, view, size) for view in VIEWS_DEG])
-    views += [[draw_pose3d(person.pose3d, None, view, size) for view in VIEWS_DEG] for person in people]
+        views.append([_draw_scene(poses, view, size, skeleton) for view in VIEWS_DEG])
+    views += [[draw_pose3d(person.pose3d, None, view, size, skeleton) for view in VIEWS_DEG] for person in people]
     rows = [np.hstack(row) for row in views[:most_rows]]
     height = size * max(len(rows), 1)
     scale = min(height / image.shape[0], WIDEST * height / image.shape[1])
-    drawn = images.resize(draw_people(image, people), scale)
+    drawn = images.resize(draw_people(image, people, skeleton), scale)
     drawn = cv2.copyMakeBorder(drawn, 0, height - len(drawn), 0, 0, cv2.BORDER_CONSTANT, value=BACKGROUND)
     return np.hstack([drawn, np.vstack(rows)]) if rows else drawn
 
@@ -114,12 +122,12 @@ def place_on_floor(poses, roots) -> np.ndarray:
     Distances have much larger errors than poses. If they also moved people up and down, most would float or sink in.
 
     Args:
-        poses: float [N, 17, 3] mm, relative to the hip.
+        poses: float [N, J, 3] mm, relative to the hip.
         roots: float [N, 3] mm: places of the hips in front of the camera. Those that are not known, NaN, are in the
             middle.
 
     Returns:
-        float [N, 17, 3] mm: the lowest joint of each pose is at y = 0, and the middle of all people at x = z = 0.
+        float [N, J, 3] mm: the lowest joint of each pose is at y = 0, and the middle of all people at x = z = 0.
     """
     poses, ground = hip_relative(np.float64(poses)), np.float64(roots)[:, ::2]
     known = np.isfinite(ground).all(axis=-1)
@@ -130,24 +138,29 @@ def place_on_floor(poses, roots) -> np.ndarray:
 
 
 def draw_pose3d(
-    pose3d: np.ndarray, truth: np.ndarray | None = None, azimuth_deg: float = 0.0, size: int = TILE
+    pose3d: np.ndarray,
+    truth: np.ndarray | None = None,
+    azimuth_deg: float = 0.0,
+    size: int = TILE,
+    skeleton: Skeleton = H36M,
 ) -> np.ndarray:
     """Draws a 3D pose over a floor grid, seen by a distant camera.
 
     Args:
-        pose3d: float [17, 3] mm in the camera frame.
-        truth: float [17, 3] mm, drawn thin and green; both are centered at the hip.
+        pose3d: float [J, 3] mm in the camera frame.
+        truth: float [J, 3] mm, drawn thin and green; both are centered at the hip.
         azimuth_deg: direction of view. 0 is the camera's; positive moves the viewer to the camera's right.
         size: side of the square drawing in px.
+        skeleton: of both poses.
     """
     (placed,) = place_on_floor([pose3d], np.zeros([1, 3]))
     if truth is not None:
         truth = hip_relative(np.float64(truth)) + placed[0]
-    return _draw_scene(placed[None], azimuth_deg, size, truth)
+    return _draw_scene(placed[None], azimuth_deg, size, skeleton, truth)
 
 
-def _draw_scene(poses, azimuth_deg, size, truth=None):
-    """Draws poses, float [N, 17, 3] mm, over a floor grid at y = 0, and a true one thin and green."""
+def _draw_scene(poses, azimuth_deg, size, skeleton, truth=None):
+    """Draws poses, float [N, J, 3] mm, over a floor grid at y = 0, and a true one thin and green."""
     image = np.full((size, size, 3), BACKGROUND, np.uint8)
     known = poses[np.isfinite(poses).all(axis=-1)]
     reach, height = np.linalg.norm(known[:, ::2], axis=-1).max(initial=0), -known[:, 1].min(initial=0)
@@ -166,78 +179,97 @@ def _draw_scene(poses, azimuth_deg, size, truth=None):
     bones = []
     for pose in poses:
         points, depth = look(pose)
-        bones += [
-            (-depth[[child, parent]].sum(), child, points[[child, parent]]) for child, parent in skeleton.H36M.bones
-        ]
+        bones += [(-depth[[child, parent]].sum(), child, points[[child, parent]]) for child, parent in skeleton.bones]
     for _, child, ends in sorted(bones, key=lambda bone: bone[0]):  # far ones first
-        _line(image, *_subpixel(ends), _side(child), 3)
+        _line(image, *_subpixel(ends), _side(child, skeleton), 3)
     if truth is not None:
         points, _ = look(truth)
-        for child, parent in skeleton.H36M.bones:
+        for child, parent in skeleton.bones:
             _line(image, _subpixel(points[child]), _subpixel(points[parent]), TRUTH, 1)
     return image
 
 
-def panel(image: np.ndarray, pose2d, pose3d, true2d=None, true3d=None) -> np.ndarray:
+def panel(image: np.ndarray, pose2d, pose3d, true2d=None, true3d=None, skeleton: Skeleton = H36M) -> np.ndarray:
     """One sample in a row: the image, the image with its skeleton, and the 3D pose from the front and two sides.
 
     Args:
         image: uint8 [H, W, 3].
-        pose2d: float [17, 2] px.
-        pose3d: float [17, 3] mm.
-        true2d: float [17, 2] px, or None.
-        true3d: float [17, 3] mm, or None.
+        pose2d: float [J, 2] px.
+        pose3d: float [J, 3] mm.
+        true2d: float [J, 2] px, or None.
+        true3d: float [J, 3] mm, or None.
+        skeleton: of the poses.
     """
-    overlay = draw_pose2d(image, pose2d)
+    overlay = draw_pose2d(image, pose2d, skeleton=skeleton)
     if true2d is not None:
-        overlay = draw_pose2d(overlay, true2d, TRUTH, 1)
-    views = [draw_pose3d(pose3d, true3d, azimuth, image.shape[0]) for azimuth in VIEWS_DEG]
+        overlay = draw_pose2d(overlay, true2d, TRUTH, 1, skeleton)
+    views = [draw_pose3d(pose3d, true3d, azimuth, image.shape[0], skeleton) for azimuth in VIEWS_DEG]
     return np.hstack([image, overlay, *views])
 
 
-def sheet_2d(images: np.ndarray, pose2d: np.ndarray, truth: np.ndarray | None = None, columns: int = 4) -> np.ndarray:
-    """A grid of images with predicted and, if given, true skeletons. uint8 [N, H, W, 3], float [N, 17, 2] px."""
-    tiles = [draw_pose2d(*pair) for pair in zip(images, pose2d)]
+def sheet_2d(
+    images: np.ndarray,
+    pose2d: np.ndarray,
+    truth: np.ndarray | None = None,
+    columns: int = 4,
+    skeleton: Skeleton = H36M,
+) -> np.ndarray:
+    """A grid of images with predicted and, if given, true skeletons. uint8 [N, H, W, 3], float [N, J, 2] px."""
+    tiles = [draw_pose2d(*pair, skeleton=skeleton) for pair in zip(images, pose2d)]
     if truth is not None:
-        tiles = [draw_pose2d(tile, pose, TRUTH, 1) for tile, pose in zip(tiles, truth)]
+        tiles = [draw_pose2d(tile, pose, TRUTH, 1, skeleton) for tile, pose in zip(tiles, truth)]
     return grid(tiles, columns)
 
 
-def sheet_3d(pose2d: np.ndarray, pose3d: np.ndarray, truth: np.ndarray | None = None, columns: int = 2) -> np.ndarray:
+def sheet_3d(
+    pose2d: np.ndarray,
+    pose3d: np.ndarray,
+    truth: np.ndarray | None = None,
+    columns: int = 2,
+    skeleton: Skeleton = H36M,
+) -> np.ndarray:
     """A grid of 2D poses and 3D poses (with the true ones, if given) from two sides. The leading dimension is N."""
     blank = np.full((TILE, TILE, 3), BACKGROUND, np.uint8)
     truth = [None] * len(pose3d) if truth is None else truth
     tiles = [
-        np.hstack([draw_pose2d(blank, p2), draw_pose3d(p3, t3), draw_pose3d(p3, t3, 90)])
+        np.hstack(
+            [
+                draw_pose2d(blank, p2, skeleton=skeleton),
+                draw_pose3d(p3, t3, skeleton=skeleton),
+                draw_pose3d(p3, t3, 90, skeleton=skeleton),
+            ]
+        )
         for p2, p3, t3 in zip(pose2d, pose3d, truth)
     ]
     return grid(tiles, columns)
 
 
-def sheet_of_samples(samples, columns: int = 8) -> np.ndarray:
+def sheet_of_samples(samples, columns: int = 8, skeleton: Skeleton = H36M) -> np.ndarray:
     """A grid of labeled samples: images with skeleton, and with subject number and name of the action if it is known.
 
     Args:
-        samples: dicts with `image` uint8 [256, 256, 3], `pose2d_crop` float [17, 2] px, `subject` and `action`, which
+        samples: dicts with `image` uint8 [256, 256, 3], `pose2d_crop` float [J, 2] px, `subject` and `action`, which
             is −1 for photographs.
         columns: number of columns.
+        skeleton: of the poses.
     """
     tiles = []
     for sample in samples:
-        tile = draw_pose2d(sample["image"], only_labeled(sample["pose2d_crop"]))
+        tile = draw_pose2d(sample["image"], only_labeled(sample["pose2d_crop"]), skeleton=skeleton)
         action = int(sample["action"])
-        label = f"S{int(sample['subject'])} {skeleton.ACTIONS.get(action, '?')}" if action >= 0 else ""
+        label = f"S{int(sample['subject'])} {ACTIONS.get(action, '?')}" if action >= 0 else ""
         for color, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):
             cv2.putText(tile, label, (6, 18), cv2.FONT_HERSHEY_SIMPLEX, 0.5, color, thickness, cv2.LINE_AA)
         tiles.append(tile)
     return grid(tiles, columns)
 
 
-def mesh(pose3d: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def mesh(pose3d: np.ndarray, skeleton: Skeleton = H36M) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """A triangle mesh of 3D poses side by side. Every bone is a bar with four sides.
 
     Args:
-        pose3d: float [N, 17, 3] mm in the camera frame.
+        pose3d: float [N, J, 3] mm in the camera frame.
+        skeleton: of the poses.
 
     Returns:
         vertices float32 [V, 3] in meters, x right, y up, z toward the viewer; colors uint8 [V, 3]; and faces int32
@@ -246,7 +278,7 @@ def mesh(pose3d: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     vertices, colors, faces = [], [], []
     for place, pose in enumerate(pose3d):
         joints = hip_relative(pose) * (0.001, -0.001, -0.001) + (1.2 * place, 0, 0)
-        for child, parent in skeleton.H36M.bones:
+        for child, parent in skeleton.bones:
             along = joints[child] - joints[parent]
             across = np.cross(along, (0, 0, 1) if abs(along[2]) < np.linalg.norm(along) / 2 else (1, 0, 0))
             across *= BAR_RADIUS_M / max(np.linalg.norm(across), 1e-9)
@@ -254,7 +286,7 @@ def mesh(pose3d: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
             other *= BAR_RADIUS_M / max(np.linalg.norm(other), 1e-9)
             first = len(vertices)
             vertices += [joints[end] + offset for end in (parent, child) for offset in (across, other, -across, -other)]
-            colors += [_side(child)] * 8
+            colors += [_side(child, skeleton)] * 8
             for side in range(4):
                 a, b = first + side, first + (side + 1) % 4
                 faces += [(a, b, a + 4), (b, b + 4, a + 4)]
@@ -288,8 +320,8 @@ def grid(tiles: list[np.ndarray], columns: int) -> np.ndarray:
     return np.vstack([np.hstack(tiles[row : row + columns]) for row in range(0, len(tiles), columns)])
 
 
-def _side(joint):
-    return {"R": RIGHT, "L": LEFT}.get(skeleton.H36M.joints[joint][0], MIDDLE)
+def _side(joint, skeleton):
+    return {"R": RIGHT, "L": LEFT}.get(skeleton.joints[joint][0], MIDDLE)
 
 
 def _subpixel(points):

@@ -4,6 +4,7 @@ config.json       the recipe, with every override
 data.json         fingerprints of the data: names and sizes of the records, checksums of the arrays
 checkpoints/      model, optimizer and step, in one directory for each checkpoint
 best.keras        the model with the lowest validation error (the moving average of its weights, if the recipe sets one)
+skeleton.json     the joints and bones, unless they are Human3.6M's 17 joints
 statistics.json   mean and standard deviation of the training poses (not of a detector alone)
 metrics.jsonl     one line for each report
 curves.png        plots of the reports
@@ -32,9 +33,8 @@ from pose_tf.models import PoseEstimator, load_keras
 from pose_tf.models.decoding import Decoding
 from pose_tf.models.networks import CLASSES
 from pose_tf.models.statistics import PoseStatistics
-from pose_tf.skeleton import H36M
+from pose_tf.skeleton import H36M, Skeleton, find_skeleton, read_skeleton
 
-JOINTS = len(H36M.joints)
 NORMALIZED_BY_IMAGE = (
     "the lifter was trained on 2D joints normalized by the whole image (x * 2 / width - 1, y * 2 / width - height / "
     "width), but here they are normalized by the crop of the person (x / 128 - 1): its poses are wrong until you "
@@ -240,6 +240,37 @@ class Workdir:
                 "(statistics.json); resume it on the same data, or use another directory"
             )
 
+    def skeleton(self) -> Skeleton:
+        """The skeleton of the run's poses. Runs of earlier versions have Human3.6M's.
+
+        Raises:
+            UserError: the recipe or the skeleton's file is missing or damaged.
+        """
+        name, file = self.config().get("skeleton", H36M.name), self.file("skeleton.json")
+        if os.path.exists(file):
+            return read_skeleton(file)
+        if not isinstance(name, str):
+            raise UserError(f"{self.file('config.json')} is damaged: its skeleton is {name!r}")
+        return find_skeleton(name, f"{self.file('config.json')}: skeleton")
+
+    def save_skeleton(self, skeleton: Skeleton) -> None:
+        """Keeps the skeleton of a run, whose recipe may name a file that changes. Human3.6M's needs no file."""
+        if skeleton != H36M:
+            files.write_json(self.file("skeleton.json"), skeleton.to_json())
+
+    def check_same_skeleton(self, now: Skeleton) -> None:
+        """Checks that a run resumes with the joints and bones with which it was started.
+
+        Raises:
+            UserError: they differ.
+        """
+        kept = self.skeleton()
+        if (kept.joints, set(kept.bones)) != (now.joints, set(now.bones)):
+            raise UserError(
+                f"{self.path} contains a run with the skeleton {kept}, whose joints or bones differ from those of "
+                f"config.skeleton, {now}: resume it with its own skeleton, or use another directory"
+            )
+
     def statistics(self) -> PoseStatistics:
         """Statistics of a lifter's training poses.
 
@@ -251,8 +282,9 @@ class Workdir:
             statistics = PoseStatistics.from_json(values)
         except ValueError as error:
             raise UserError(f"{file} is damaged: {error}") from None
-        if len(statistics.mean) != JOINTS:
-            raise UserError(f"{file} describes poses with {len(statistics.mean)} joints, expected {JOINTS}")
+        joints = len(self.skeleton().joints) if os.path.exists(self.file("config.json")) else len(H36M.joints)
+        if len(statistics.mean) != joints:
+            raise UserError(f"{file} describes poses with {len(statistics.mean)} joints, expected {joints}")
         return statistics
 
     def reports(self) -> list[dict]:
@@ -322,6 +354,7 @@ class Workdir:
         model = load_keras(path)
         if isinstance(model, PoseEstimator):
             model = getattr(model, stage)
-        if not isinstance(model, CLASSES[stage]) or model.output_shape[-1 if stage == "detector" else 1] != JOINTS:
-            raise UserError(f"{path} is a {model.name}, expected a {stage} with {JOINTS} joints")
+        joints = len(self.skeleton().joints)
+        if not isinstance(model, CLASSES[stage]) or model.output_shape[-1 if stage == "detector" else 1] != joints:
+            raise UserError(f"{path} is a {model.name}, expected a {stage} with {joints} joints")
         return model

@@ -5,7 +5,8 @@ import warnings
 import numpy as np
 import tensorflow as tf
 
-from pose_tf import geometry, skeleton
+from pose_tf import geometry
+from pose_tf.skeleton import H36M, Skeleton
 
 try:
     with warnings.catch_warnings():
@@ -14,9 +15,8 @@ try:
 except ImportError:  # not available for TensorFlow 2.16 and later
     tfa = None
 
-LEGS = ("Hip", "RHip", "RKnee", "RFoot", "LHip", "LKnee", "LFoot")
-LOWER_BODY = np.array([joint in LEGS for joint in skeleton.H36M.joints])
-UPPER_BODY = ~LOWER_BODY
+LEGS = ("LHip", "RHip")
+"""The joints from which legs hang. They, the joints below them and the hip are the lower body."""
 LARGEST_FACTOR = 2.5
 """A half body is not enlarged more."""
 FEWEST_JOINTS = 3
@@ -32,13 +32,15 @@ class GeometricAugmenter(tf.keras.layers.Layer):
         rotation: largest angle in degrees; uniform in ±rotation.
         scale: largest relative change of size; uniform in 1 ± scale.
         shift: largest move along each axis, relative to the image; uniform in ±shift.
-        half_body: probability that the upper or the lower body is enlarged to fill the image, see `half_bodies`.
+        half_body: probability that the upper or the lower body is enlarged to fill the image, see `half_bodies`. The
+            skeleton must have the joints LHip and RHip.
+        skeleton: of the poses, or its `to_json`.
 
     Call arguments:
         images: uint8 [B, H, W, 3].
-        pose2d: float32 [B, 17, 2] px; joints without a label are at `geometry.UNLABELED_PX`.
+        pose2d: float32 [B, J, 2] px; joints without a label are at `geometry.UNLABELED_PX`.
         seed: int [2], for stateless randomness.
-        pose3d: float32 [B, 17, 3], relative to the hip, or None.
+        pose3d: float32 [B, J, 3], relative to the hip, or None.
 
     Returns:
         images, pose2d and, if given, pose3d of the same shapes and types. Pixels from outside the image are black. A
@@ -53,9 +55,11 @@ class GeometricAugmenter(tf.keras.layers.Layer):
         scale: float = 0.0,
         shift: float = 0.0,
         half_body: float = 0.0,
+        skeleton: Skeleton | dict = H36M,
         **kwargs,
     ):
         super().__init__(**kwargs)
+        self.skeleton = Skeleton.from_json(skeleton, "skeleton") if isinstance(skeleton, dict) else skeleton
         self.flip = flip
         self.rotation = rotation
         self.scale = scale
@@ -67,11 +71,11 @@ class GeometricAugmenter(tf.keras.layers.Layer):
         batch, height, width = tf.unstack(tf.shape(images)[:3])
         if self.flip:
             flipped = tf.random.stateless_uniform([batch], seeds[0]) < self.flip
-            mirrored = geometry.mirror_pose(pose2d, skeleton.H36M.mirror, tf.cast(width, tf.float32))
+            mirrored = geometry.mirror_pose(pose2d, self.skeleton.mirror, tf.cast(width, tf.float32))
             images = tf.where(flipped[:, None, None, None], tf.reverse(images, [2]), images)
             pose2d = tf.where(flipped[:, None, None], mirrored, pose2d)
             if pose3d is not None:
-                mirrored = geometry.mirror_pose(pose3d, skeleton.H36M.mirror)
+                mirrored = geometry.mirror_pose(pose3d, self.skeleton.mirror)
                 pose3d = tf.where(flipped[:, None, None], mirrored, pose3d)
         if self.rotation or self.scale or self.shift or self.half_body:
             angle = (
@@ -81,7 +85,8 @@ class GeometricAugmenter(tf.keras.layers.Layer):
             size = tf.cast([width, height], tf.float32)
             center = target = tf.repeat((size[None] - 1) / 2, batch, axis=0)
             if self.half_body:
-                of_half, enlarged = half_bodies(pose2d, size, tf.random.stateless_uniform([batch], seeds[4]) < 0.5)
+                upper = tf.random.stateless_uniform([batch], seeds[4]) < 0.5
+                of_half, enlarged = half_bodies(pose2d, size, upper, self.skeleton)
                 chosen = tf.random.stateless_uniform([batch], seeds[5]) < self.half_body
                 center = tf.where(chosen[:, None], of_half, center)
                 factor = tf.where(chosen, enlarged * factor, factor)
@@ -98,25 +103,29 @@ class GeometricAugmenter(tf.keras.layers.Layer):
 
     def get_config(self):
         options = ("flip", "rotation", "scale", "shift", "half_body")
-        return {**super().get_config(), **{name: getattr(self, name) for name in options}}
+        others = {} if self.skeleton == H36M else {"skeleton": self.skeleton.to_json()}
+        return {**super().get_config(), **{name: getattr(self, name) for name in options}, **others}
 
 
-def half_bodies(pose2d, size, upper):
+def half_bodies(pose2d, size, upper, skeleton: Skeleton = H36M):
     """Where half of each body is, and the factor that makes it fill the image.
 
     Its labeled joints then take two thirds of the image, as in the public HRNet. Nothing is enlarged more than
     `LARGEST_FACTOR` times. With fewer than `FEWEST_JOINTS` labeled joints in a half, the whole image stays.
 
     Args:
-        pose2d: float32 [B, 17, 2] px; joints without a label are at `geometry.UNLABELED_PX`.
+        pose2d: float32 [B, J, 2] px; joints without a label are at `geometry.UNLABELED_PX`.
         size: float32 [2]: width and height of the images.
         upper: bool [B]: the upper body, otherwise the lower one.
+        skeleton: of the poses.
 
     Returns:
         center: float32 [B, 2] px.
         factor: float32 [B], at least 1.
     """
-    half = tf.where(upper[:, None], UPPER_BODY[None], LOWER_BODY[None]) & (geometry.labeled(pose2d) > 0)  # [B, 17]
+    lower = skeleton.below(*LEGS)
+    lower[0] = True
+    half = tf.where(upper[:, None], ~lower[None], lower[None]) & (geometry.labeled(pose2d) > 0)  # [B, J]
     low = tf.reduce_min(tf.where(half[..., None], pose2d, np.inf), axis=1)
     high = tf.reduce_max(tf.where(half[..., None], pose2d, -np.inf), axis=1)
     enough = tf.math.count_nonzero(half, axis=1) >= FEWEST_JOINTS

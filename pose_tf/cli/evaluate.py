@@ -87,26 +87,42 @@ def main():
     start_tensorflow()
     from pose_tf import coco_results, files, images
     from pose_tf.data import detections
+    from pose_tf.evaluation.protocol_scores import check_joints
     from pose_tf.evaluation.report import format_report, preview
 
     decoding = {"method": _DECODING.value, "beta": _BETA.value, "alignment": _ALIGNMENT.value}
     decoding = {name: value for name, value in decoding.items() if value is not None}
-    report, found = _evaluate_coco(decoding) if on_coco else _evaluate_data(protocol, decoding)
+    skeleton = _skeleton()
+    if protocol:
+        check_joints(protocol, skeleton)
+    if on_coco:
+        report, found = _evaluate_coco(decoding, skeleton)
+    else:
+        report, found = _evaluate_data(protocol, decoding, skeleton)
     if _PREVIEW.value:
-        images.write_png(_PREVIEW.value, preview(found))
+        images.write_png(_PREVIEW.value, preview(found, skeleton))
     print(format_report(report, _FORMAT.value))
     if _OUTPUT.value:
         files.write_json(_OUTPUT.value, report)
         _tell(f"report {_OUTPUT.value}")
     if _DETECTIONS.value:
         truth = {key.removeprefix("true_"): values for key, values in found.items() if key.startswith("true_")}
-        detections.write_detections(_DETECTIONS.value, truth, found["pose2d"], found["confidence"])
+        detections.write_detections(_DETECTIONS.value, truth, found["pose2d"], found["confidence"], skeleton)
         _tell(f"detections {_DETECTIONS.value}")
     if _PREVIEW.value:
         _tell(f"preview {_PREVIEW.value}")
     if _COCO_RESULTS.value:
         coco_results.write(_COCO_RESULTS.value, found)
         _tell(f"COCO results {_COCO_RESULTS.value}")
+
+
+def _skeleton():
+    """The skeleton of the run that is evaluated; if there are two, they have the same joints."""
+    from pose_tf.starter import run_dir
+    from pose_tf.workdir import Workdir
+
+    path, stage = (_LIFTER.value, "lifter") if _LIFTER.value else (_DETECTOR.value, "detector")
+    return Workdir(run_dir(path, stage)).skeleton()
 
 
 def _tell(line):
@@ -169,17 +185,17 @@ def _check_data(protocol):
         raise UserError(f"--subjects={','.join(_SUBJECTS.value)} is not a list of numbers") from None
 
 
-def _evaluate_coco(decoding):
+def _evaluate_coco(decoding, skeleton):
     """The report on COCO's people, and what was predicted, as entries of --coco_results."""
     from pose_tf.evaluation import coco
     from pose_tf.evaluation.loading import load_detector
 
     coco.pycocotools()  # reports that it is missing before the work starts
     detect = load_detector(_DETECTOR.value, _FLIP_TEST.value, **decoding)
-    return coco.evaluate(detect, _ANNOTATIONS.value, _IMAGES.value, _BOXES.value, _BATCH_SIZE.value)
+    return coco.evaluate(detect, _ANNOTATIONS.value, _IMAGES.value, _BOXES.value, _BATCH_SIZE.value, skeleton)
 
 
-def _evaluate_data(protocol, decoding):
+def _evaluate_data(protocol, decoding, skeleton):
     """The report on records or poses, and its arrays."""
     from pose_tf.data import fingerprint, poses
     from pose_tf.data.occluders import OccluderBank
@@ -198,13 +214,14 @@ def _evaluate_data(protocol, decoding):
         workdir.data()  # reports damage before the work starts
     try:
         if _POSES.value:
-            samples = poses.read_pose_file(_POSES.value)
+            samples = poses.read_pose_file(_POSES.value, skeleton)
             samples = samples if subjects is None else samples.select(subjects)
             report, arrays = evaluator.evaluate_poses(workdirs[-1], samples, _FLIP_TEST.value)
             data = fingerprint.of_arrays(_POSES.value)
         elif _on_photos(protocol):
             detect = load_detector(_DETECTOR.value, _FLIP_TEST.value, **decoding)
-            report, arrays = evaluator.evaluate_photos(detect, _DATA_DIR.value, _BATCH_SIZE.value, _HELD_OUT.value)
+            options = (_BATCH_SIZE.value, _HELD_OUT.value, skeleton)
+            report, arrays = evaluator.evaluate_photos(detect, _DATA_DIR.value, *options)
             data = fingerprint.of_records(_DATA_DIR.value, "mpii")
         else:
             estimator = load_estimator(_DETECTOR.value, _LIFTER.value, _FLIP_TEST.value, **decoding)
@@ -226,5 +243,5 @@ def _evaluate_data(protocol, decoding):
     report |= evaluator.seen_in_training(workdirs, report.get("subjects"), data, _HELD_OUT.value)
     if protocol:
         notes = ["Objects were pasted over the images."] if _OCCLUDERS.value else []
-        report["protocol"] = score(protocol, report, arrays, notes)
+        report["protocol"] = score(protocol, report, arrays, notes, skeleton)
     return report, arrays

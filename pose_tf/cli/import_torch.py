@@ -37,14 +37,21 @@ _MAP_JOINTS = flags.DEFINE_enum(
     ["mpii", "coco", "h36m"],
     "Skeleton of an HRNet checkpoint; the joints that it shares with ours are copied.",
 )
-_POSE_MEAN = flags.DEFINE_string("pose_mean", None, "An .npy [17, 3]: mean pose in mm of the lifter's training data.")
-_POSE_STD = flags.DEFINE_string("pose_std", None, "An .npy [17, 3]: standard deviation in mm of the same data.")
+_SKELETON = flags.DEFINE_string(
+    "skeleton",
+    "h36m",
+    "Joints of the checkpoint, in its order, or with --map_joints those of the run: a name such as h36m_16, or a JSON "
+    "file.",
+)
+_POSE_MEAN = flags.DEFINE_string("pose_mean", None, "An .npy [J, 3]: mean pose in mm of the lifter's training data.")
+_POSE_STD = flags.DEFINE_string("pose_std", None, "An .npy [J, 3]: standard deviation in mm of the same data.")
 flags.mark_flags_as_required(["arch", "checkpoint", "workdir"])
 
 
 def main():
     gc.disable()  # building HRNet's thousand layers makes no garbage; searching for it takes a quarter of the time
     start_tensorflow()
+    from pose_tf.skeleton import find_skeleton
     from pose_tf.training.torch_import import import_torch
     from pose_tf.workdir import Workdir
 
@@ -56,6 +63,7 @@ def main():
         mean=_POSE_MEAN.value,
         std=_POSE_STD.value,
         state_dict=_STATE_DICT.value,
+        skeleton=find_skeleton(_SKELETON.value, "--skeleton"),
     )
     if loaded.others:
         taken = f"under '{loaded.state_dict}'" if loaded.state_dict else "at the top level of the file"

@@ -15,6 +15,9 @@ _SERVER = flags.DEFINE_string("server", None, "HOST:PORT for gRPC, or http://HOS
 _MODEL_NAME = flags.DEFINE_string("model_name", "pose", "Name of the model on the server.")
 _TIMEOUT_S = flags.DEFINE_float("timeout_s", 10.0, "Deadline of a request in seconds.", lower_bound=0.001)
 _ATTEMPTS = flags.DEFINE_integer("attempts", 5, "Number of attempts if the server is not available.", lower_bound=1)
+_SKELETON = flags.DEFINE_string(
+    "skeleton", "h36m", "Joints of the model, which a server does not name: a name such as h36m_16, or a JSON file."
+)
 flags.mark_flag_as_required("server")
 flags.adopt_module_key_flags(_photos)
 
@@ -27,11 +30,13 @@ def main():
     from pose_tf.predict.model import PoseModel
     from pose_tf.predict.predictor import predict
     from pose_tf.serving.client import Client, ServerError
+    from pose_tf.skeleton import find_skeleton
 
     options = _photos.options()
+    skeleton = find_skeleton(_SKELETON.value, "--skeleton")
     with (
         argument("--server", ServerError),
         argument("--input", InputError),
-        Client(_SERVER.value, _MODEL_NAME.value, _TIMEOUT_S.value, _ATTEMPTS.value) as client,
+        Client(_SERVER.value, _MODEL_NAME.value, _TIMEOUT_S.value, _ATTEMPTS.value, skeleton) as client,
     ):
         predict(PoseModel(client), _photos.INPUT.value, options)

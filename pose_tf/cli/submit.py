@@ -30,8 +30,14 @@ def main():
     from pose_tf.evaluation.submission import write_submission
     from pose_tf.geometry import Crop
     from pose_tf.models.statistics import to_camera
+    from pose_tf.skeleton import H36M
 
     estimator = load_estimator(_DETECTOR.value, _LIFTER.value, _FLIP_TEST.value)
+    if estimator.skeleton.joints != H36M.joints:
+        raise UserError(
+            f"a submission has the joints of {H36M}, but {_LIFTER.value} those of {estimator.skeleton}; train with "
+            "config.skeleton = h36m"
+        )
     frame = estimator.statistics.frame
     keys = ("image",) if frame == "camera" else ("image", "offset", "scale", "intrinsics")
 

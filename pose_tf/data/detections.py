@@ -4,10 +4,10 @@ import dataclasses
 
 import numpy as np
 
-from pose_tf import files, geometry, skeleton
+from pose_tf import files, geometry
 from pose_tf.errors import UserError
+from pose_tf.skeleton import H36M, Skeleton, check_joints
 
-NUM_JOINTS = len(skeleton.H36M.joints)
 LARGEST_PX = 10 * abs(geometry.UNLABELED_PX)
 LEAST_EXTENT_PX = 8.0
 """The smallest plausible longest side of the box around the joints (median over the poses)."""
@@ -19,10 +19,10 @@ class DetectorErrors:
     """A detector's errors in N images.
 
     Attributes:
-        error: float32 [N, 17, 2] crop px, detected minus true. A joint that was not measured, since it has no label or
+        error: float32 [N, J, 2] crop px, detected minus true. A joint that was not measured, since it has no label or
             lies outside the crop, has the mean error of its neighbors in the skeleton, or that of their neighbors.
-        confidence: float32 [N, 17].
-        pose2d: float32 [N, 17, 2] crop px: the detected joints minus the errors, so the true joints where measured.
+        confidence: float32 [N, J].
+        pose2d: float32 [N, J, 2] crop px: the detected joints minus the errors, so the true joints where measured.
     """
 
     error: np.ndarray
@@ -30,46 +30,106 @@ class DetectorErrors:
     pose2d: np.ndarray
 
 
-def write_detections(path: str, truth: dict[str, np.ndarray], detected: np.ndarray, confidence: np.ndarray) -> None:
-    """Writes an .npz with the arrays of `truth`, `detected` [N,17,2] crop px and `confidence` [N,17].
+def write_detections(
+    path: str,
+    truth: dict[str, np.ndarray],
+    detected: np.ndarray,
+    confidence: np.ndarray,
+    skeleton: Skeleton = H36M,
+) -> None:
+    """Writes an .npz with the arrays of `truth`, `detected` [N,J,2] crop px and `confidence` [N,J].
 
     Args:
         path: file to write.
-        truth: `pose2d_crop` float [N, 17, 2] crop px and, for a pose file, the other arrays of `read_pose_file`.
-        detected: float [N, 17, 2] crop px.
-        confidence: float [N, 17].
+        truth: `pose2d_crop` float [N, J, 2] crop px and, for a pose file, the other arrays of `read_pose_file`.
+        detected: float [N, J, 2] crop px.
+        confidence: float [N, J].
+        skeleton: of the poses. The file names its joints, in the array `joints`, unless it is Human3.6M's.
     """
     arrays = truth | {"detected": detected.astype(np.float32), "confidence": confidence.astype(np.float32)}
-    files.write_npz(path, compress=True, **arrays)
+    files.write_npz(path, compress=True, **arrays, **({} if skeleton.joints == H36M.joints else named(skeleton)))
 
 
-def read_errors(path: str) -> DetectorErrors:
-    """Reads the errors of a file of detected joints. Images without any measured joint are left out.
+def named(skeleton: Skeleton) -> dict[str, np.ndarray]:
+    """The array of a file of poses that names their joints."""
+    return {"joints": np.array(skeleton.joints)}
+
+
+def skeleton_of(path: str, arrays: dict[str, np.ndarray]) -> Skeleton:
+    """The joints of a file of poses, without bones. Removes the array that names them. Without it, Human3.6M's.
 
     Raises:
-        UserError: the file is missing, damaged or not such a file, or no joint was measured.
+        UserError: the array does not hold different names.
     """
-    arrays = files.read_npz(path, WHAT, ("pose2d_crop", "detected", "confidence"))
-    check_detections(path, arrays, len(arrays["pose2d_crop"]) if arrays["pose2d_crop"].ndim else 0)
+    names = arrays.pop("joints", None)
+    if names is None or (names.ndim == 1 and tuple(names.tolist()) == H36M.joints):
+        return H36M
+    if names.ndim != 1 or names.dtype.kind != "U":
+        raise UserError(f"{path}: 'joints' is {names.dtype} {list(names.shape)}, expected the names of the joints")
+    check_joints(names.tolist(), f"{path}: 'joints'", root="")
+    return Skeleton(path, tuple(names.tolist()), ())
+
+
+def change_detections(arrays: dict[str, np.ndarray], own: Skeleton, skeleton: Skeleton, path: str) -> None:
+    """Brings `pose2d_crop` and, where they are, `detected`, `confidence` and `pose3d` to the joints of a skeleton.
+
+    Args:
+        arrays: the arrays of a file of poses, float32.
+        own: the skeleton of the arrays.
+        skeleton: the one to convert to.
+        path: of the file, for messages.
+
+    Raises:
+        UserError: a joint of the skeleton is neither in the file nor can it be derived.
+    """
+    if own.joints == skeleton.joints:
+        return
+    own.check_converts_to(skeleton, path)
+    weights = own.weights(skeleton)
+    labeled = geometry.labeled(arrays["pose2d_crop"])
+    everywhere = np.ones(arrays["pose2d_crop"].shape[:-1], np.float32)
+    for key, known in (("pose2d_crop", labeled), ("detected", everywhere), ("pose3d", everywhere)):
+        if key in arrays:
+            values = np.float32(arrays[key])
+            arrays[key] = geometry.change_joints(values, weights, known, geometry.UNLABELED_PX).numpy()
+    if "confidence" in arrays:
+        arrays["confidence"] = np.float32(arrays["confidence"] @ weights.T)
+
+
+def read_errors(path: str, skeleton: Skeleton = H36M) -> DetectorErrors:
+    """Reads the errors of a file of detected joints. Images without any measured joint are left out.
+
+    Args:
+        path: the file.
+        skeleton: the joints to return, which the file must have or derive.
+
+    Raises:
+        UserError: the file is missing, damaged or not such a file, it lacks joints, or no joint was measured.
+    """
+    arrays = files.read_npz(path, WHAT, ("pose2d_crop", "detected", "confidence"), ("joints",))
+    own = skeleton_of(path, arrays)
+    check_detections(path, arrays, len(arrays["pose2d_crop"]) if arrays["pose2d_crop"].ndim else 0, own)
+    change_detections(arrays, own, skeleton, path)
     target, detected = arrays["pose2d_crop"], arrays["detected"]
     measured = geometry.inside_crop(target).numpy() > 0
     kept = measured.any(axis=1)
     if not kept.any():
         raise UserError(f"{path}: no joint of 'pose2d_crop' is labeled and inside its crop")
-    error = _filled((detected - target)[kept], measured[kept])
+    error = _filled((detected - target)[kept], measured[kept], skeleton)
     if np.median(np.ptp(detected[kept], axis=1).max(axis=-1)) < LEAST_EXTENT_PX:
         raise UserError(f"{path}: 'detected' must be in pixels of the crop; are these normalized coordinates?")
     return DetectorErrors(error, arrays["confidence"][kept].astype(np.float32), detected[kept] - error)
 
 
-def check_detections(path: str, arrays: dict[str, np.ndarray], count: int) -> None:
+def check_detections(path: str, arrays: dict[str, np.ndarray], count: int, skeleton: Skeleton = H36M) -> None:
     """Checks the shapes and values of `pose2d_crop`, `detected` and `confidence`, and makes them float32.
 
     Raises:
         UserError: names the array.
     """
-    shapes = {"pose2d_crop": (count, NUM_JOINTS, 2), "detected": (count, NUM_JOINTS, 2)}
-    for key, shape in (shapes | {"confidence": (count, NUM_JOINTS)}).items():
+    joints = len(skeleton.joints)
+    shapes = {"pose2d_crop": (count, joints, 2), "detected": (count, joints, 2)}
+    for key, shape in (shapes | {"confidence": (count, joints)}).items():
         array = arrays[key]
         if array.dtype.kind != "f" or array.shape != shape or not count:
             raise UserError(f"{path}: '{key}' is {array.dtype} {list(array.shape)}, expected float32 {list(shape)}")
@@ -80,9 +140,9 @@ def check_detections(path: str, arrays: dict[str, np.ndarray], count: int) -> No
         raise UserError(f"{path}: 'confidence' holds values outside 0 to 1")
 
 
-def _filled(error, measured):
-    neighbors = np.zeros((NUM_JOINTS, NUM_JOINTS), np.float32)
-    for child, parent in skeleton.H36M.bones:
+def _filled(error, measured, skeleton):
+    neighbors = np.zeros((len(skeleton.joints),) * 2, np.float32)
+    for child, parent in skeleton.bones:
         neighbors[child, parent] = neighbors[parent, child] = 1
     error, measured = np.where(measured[..., None], error, 0), measured.astype(np.float32)
     while not measured.all():

@@ -10,12 +10,14 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import tensorflow as tf
 
+from pose_tf import geometry
 from pose_tf.data import graph_records, records
 from pose_tf.data.poses import PoseSet
 from pose_tf.data.record_index import RecordIndex
 from pose_tf.data.service import count_workers
 from pose_tf.data.sources import FIELDS
 from pose_tf.errors import UserError
+from pose_tf.skeleton import Skeleton
 from pose_tf.waiting import waiting
 
 OPEN_SHARDS = 1000  # shards mixed at a time; each takes a file handle and less than 1 MB
@@ -55,6 +57,7 @@ def detector_batches(
     job: str = "",
     first_file: int = 0,
     labels: Sequence[str] = ("pose2d_crop",),
+    skeleton: Skeleton | None = None,
 ) -> tf.data.Dataset:
     """Endless shuffled training batches of images and their 2D joints, for the replicas of one host in turn.
 
@@ -81,9 +84,10 @@ def detector_batches(
         job: name under which all hosts of a run share the output of the service.
         first_file: number of the index's first file in the argument of `graph_records.named_errors`.
         labels: the labels of the images to read, keys of `FIELDS`.
+        skeleton: the joints to return; None for those of the source. Joints that the records lack are not labeled.
 
     Returns:
-        Dataset of {"image": uint8 [B, 256, 256, 3], "pose2d_crop": float32 [B, 17, 2] px, "skipped": int64 [B]}, where
+        Dataset of {"image": uint8 [B, 256, 256, 3], "pose2d_crop": float32 [B, J, 2] px, "skipped": int64 [B]}, where
         `skipped` is the number of damaged records left out right before each sample; or with other `labels`.
 
     Raises:
@@ -128,7 +132,28 @@ def detector_batches(
             )
         )
     keys = ("image", *labels, "skipped")
-    return dataset.map(lambda batch: {key: batch[key] for key in keys}).prefetch(4)
+    change = _joint_changer(index.source.skeleton, skeleton)
+    return dataset.map(lambda batch: change({key: batch[key] for key in keys})).prefetch(4)
+
+
+def _joint_changer(own, skeleton):
+    """A function that brings a sample or a batch to the joints of a skeleton."""
+    if skeleton is None or skeleton.joints == own.joints:
+        return lambda sample: sample
+    weights = own.weights(skeleton)
+
+    def change(sample):
+        changed = dict(sample)
+        if (pose2d := sample.get("pose2d_crop")) is not None:
+            changed["pose2d_crop"] = geometry.change_joints(
+                pose2d, weights, geometry.labeled(pose2d), geometry.UNLABELED_PX
+            )
+        if (pose3d := sample.get("pose3d")) is not None:
+            known = tf.reduce_all(tf.math.is_finite(pose3d), axis=-1)
+            changed["pose3d"] = geometry.change_joints(pose3d, weights, tf.cast(known, tf.float32), np.nan)
+        return changed
+
+    return change
 
 
 def _await_workers(service):
@@ -224,7 +249,13 @@ def mixed(parts: Sequence[tf.data.Dataset]) -> tf.data.Dataset:
 
 
 def labeled_images(
-    index: RecordIndex, subjects, batch_size: int, every: int = 1, on_damage: str = "stop", first_file: int = 0
+    index: RecordIndex,
+    subjects,
+    batch_size: int,
+    every: int = 1,
+    on_damage: str = "stop",
+    first_file: int = 0,
+    skeleton: Skeleton | None = None,
 ) -> tf.data.Dataset:
     """One pass over labeled records in a fixed order; for evaluation.
 
@@ -233,10 +264,10 @@ def labeled_images(
         subjects: the subjects to keep.
         batch_size: images in a batch; the last batch may be smaller.
         every: keep one record out of this many, for a quick estimate on video frames that resemble their neighbors.
-        on_damage, first_file: see `detector_batches`.
+        on_damage, first_file, skeleton: see `detector_batches`.
 
     Returns:
-        Dataset of {"image": uint8 [B, 256, 256, 3], "pose2d_crop": [B, 17, 2], "pose3d": [B, 17, 3], "subject": [B],
+        Dataset of {"image": uint8 [B, 256, 256, 3], "pose2d_crop": [B, J, 2], "pose3d": [B, J, 3], "subject": [B],
         "action": [B]}.
     """
     keys = ("image", "pose2d_crop", "pose3d", "subject", "action")
@@ -253,7 +284,9 @@ def labeled_images(
     )
     if on_damage == "skip":
         dataset = _drop_damaged(dataset)
-    return dataset.shard(every, 0).map(lambda sample: {key: sample[key] for key in keys}).batch(batch_size).prefetch(2)
+    change = _joint_changer(index.source.skeleton, skeleton)
+    samples = dataset.shard(every, 0).map(lambda sample: change({key: sample[key] for key in keys}))
+    return samples.batch(batch_size).prefetch(2)
 
 
 def test_samples(path: str, batch_size: int, keys: tuple[str, ...]) -> Iterator[tuple[tf.Tensor, ...]]:
@@ -351,7 +384,7 @@ def lifter_batches(
         share: the replicas of this host.
 
     Returns:
-        Dataset of {"pose2d_crop": float32 [B, 17, 2] px, "pose3d": float32 [B, 17, 3] mm, absolute}.
+        Dataset of {"pose2d_crop": float32 [B, J, 2] px, "pose3d": float32 [B, J, 3] mm, absolute}.
     """
     pose2d, pose3d = tf.constant(poses.pose2d_crop), tf.constant(poses.pose3d)
     steps_per_epoch = len(poses) // batch_size

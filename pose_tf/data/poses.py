@@ -5,11 +5,12 @@ import dataclasses
 import numpy as np
 
 from pose_tf import files, geometry
-from pose_tf.data.detections import LEAST_EXTENT_PX, check_detections
+from pose_tf.data.detections import LEAST_EXTENT_PX, change_detections, check_detections, skeleton_of
 from pose_tf.errors import UserError
 from pose_tf.geometry import CROP_SIZE
+from pose_tf.skeleton import H36M, Skeleton
 
-OPTIONAL = ("action", "detected", "confidence")
+OPTIONAL = ("action", "detected", "confidence", "joints")
 """Arrays that a pose file may lack."""
 REACH_MM = (200.0, 3000.0)
 """Plausible range of the distance from the hip to the farthest joint (median over the poses): from a baby's to more
@@ -29,13 +30,14 @@ class PoseSet:
     """N labeled poses.
 
     Attributes:
-        pose2d_crop: float32 [N, 17, 2] px of the crop.
-        pose3d: float32 [N, 17, 3] mm in the camera frame, absolute; NaN if they are not labeled.
+        pose2d_crop: float32 [N, J, 2] px of the crop.
+        pose3d: float32 [N, J, 3] mm in the camera frame, absolute; NaN if they are not labeled.
         subject: int64 [N].
         action: int64 [N]; −1 where unknown.
         source: name of the data in messages.
-        detected: float32 [N, 17, 2] px of the crop: what a detector finds; None where unknown.
-        confidence: float32 [N, 17]: the detector's confidences, or None.
+        detected: float32 [N, J, 2] px of the crop: what a detector finds; None where unknown.
+        confidence: float32 [N, J]: the detector's confidences, or None.
+        skeleton: of the poses.
     """
 
     pose2d_crop: np.ndarray
@@ -45,6 +47,7 @@ class PoseSet:
     source: str
     detected: np.ndarray | None = None
     confidence: np.ndarray | None = None
+    skeleton: Skeleton = H36M
 
     def __len__(self) -> int:
         return len(self.subject)
@@ -62,6 +65,36 @@ class PoseSet:
         keep = np.isin(self.subject, list(subjects))
         arrays = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         return PoseSet(**{k: array[keep] if isinstance(array, np.ndarray) else array for k, array in arrays.items()})
+
+    def in_joints(self, skeleton: Skeleton, may_lack: bool = False) -> "PoseSet":
+        """The poses in the joints of another skeleton.
+
+        Args:
+            skeleton: the other skeleton.
+            may_lack: joints that the poses lack are not labeled, instead of refused.
+
+        Raises:
+            UserError: the poses lack a joint that cannot be derived.
+        """
+        if skeleton.joints == self.skeleton.joints:
+            return dataclasses.replace(self, skeleton=skeleton)
+        if not may_lack:
+            self.skeleton.check_converts_to(skeleton, self.source)
+        weights, change = self.skeleton.weights(skeleton), geometry.change_joints
+        places = np.isfinite(self.pose3d).all(axis=-1)
+        others = {}
+        if self.detected is not None:
+            others["detected"] = change(self.detected, weights, np.ones_like(self.confidence), np.nan).numpy()
+            others["confidence"] = self.confidence @ weights.T
+        return dataclasses.replace(
+            self,
+            pose2d_crop=change(
+                self.pose2d_crop, weights, geometry.labeled(self.pose2d_crop), geometry.UNLABELED_PX
+            ).numpy(),
+            pose3d=change(self.pose3d, weights, places, np.nan).numpy(),
+            skeleton=skeleton,
+            **others,
+        )
 
     def split(self, held_out) -> tuple["PoseSet", "PoseSet"]:
         """(training, validation): the poses of the other subjects, and of those held out. If `held_out` is empty, both
@@ -82,18 +115,24 @@ def _join(numbers):
     return ", ".join(str(number) for number in sorted(numbers))
 
 
-def read_pose_file(path: str) -> PoseSet:
-    """Reads an .npz with `pose2d_crop` [N,17,2] px, `pose3d` [N,17,3] mm, `subject` [N] and, if known, `action` [N],
-    `detected` [N,17,2] px and `confidence` [N,17].
+def read_pose_file(path: str, skeleton: Skeleton = H36M) -> PoseSet:
+    """Reads an .npz with `pose2d_crop` [N,J,2] px, `pose3d` [N,J,3] mm, `subject` [N] and, if known, `action` [N],
+    `detected` [N,J,2] px, `confidence` [N,J] and `joints` [J], their names; without it they are Human3.6M's 17.
+
+    Args:
+        path: the file.
+        skeleton: the joints to return, which the file must have or derive.
 
     Raises:
-        UserError: the file is missing or damaged, or an array is missing, of another shape or not finite.
+        UserError: the file is missing or damaged, or an array is missing, of another shape or not finite, or it lacks
+            joints.
     """
     arrays = files.read_npz(path, "an .npz file of poses", ("subject", "pose2d_crop", "pose3d"), OPTIONAL)
-    count = arrays["subject"].size
+    own, count = skeleton_of(path, arrays), arrays["subject"].size
+    joints = len(own.joints)
     if not count:
         raise UserError(f"{path} contains no poses")
-    shapes = {"subject": (count,), "pose2d_crop": (count, 17, 2), "pose3d": (count, 17, 3), "action": (count,)}
+    shapes = {"subject": (count,), "pose2d_crop": (count, joints, 2), "pose3d": (count, joints, 3), "action": (count,)}
     for key, shape in shapes.items():
         array = arrays.get(key, np.zeros(shape))
         if array.shape != shape:
@@ -104,13 +143,14 @@ def read_pose_file(path: str) -> PoseSet:
         if len(bad):
             raise UserError(f"{path} pose {bad[0]}: '{key}' holds NaN or infinity")
     arrays |= {key: arrays[key].astype(np.float32) for key in ("pose2d_crop", "pose3d")}
-    check_units(arrays["pose2d_crop"], arrays["pose3d"], path)
     has_detections = "detected" in arrays
     if has_detections != ("confidence" in arrays):
         have, lack = ("detected", "confidence") if has_detections else ("confidence", "detected")
         raise UserError(f"{path} has an array '{have}', but no array '{lack}'")
     if has_detections:
-        check_detections(path, arrays, count)
+        check_detections(path, arrays, count, own)
+    change_detections(arrays, own, skeleton, path)
+    check_units(arrays["pose2d_crop"], arrays["pose3d"], path)
     return PoseSet(
         arrays["pose2d_crop"].astype(np.float32),
         arrays["pose3d"].astype(np.float32),
@@ -118,6 +158,7 @@ def read_pose_file(path: str) -> PoseSet:
         arrays.get("action", np.full(count, -1)).astype(np.int64),
         path,
         *(arrays[key].astype(np.float32) if has_detections else None for key in ("detected", "confidence")),
+        skeleton,
     )
 
 

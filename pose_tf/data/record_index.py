@@ -82,7 +82,7 @@ def index_records(data_dir: str, on_damage: str = "stop", source: Source = H36M)
     for message in arrays["skipped"].tolist():
         print(message.replace(HERE, folder), file=sys.stderr)
     check_units(arrays["pose2d_crop"], arrays["pose3d"], folder, source.key_2d)
-    poses = PoseSet(*(arrays[key] for key in POSE_KEYS), data_dir)
+    poses = PoseSet(*(arrays[key] for key in POSE_KEYS), data_dir, skeleton=source.skeleton)
     return RecordIndex(source, shards, arrays["lengths"], arrays["shard"], poses)
 
 

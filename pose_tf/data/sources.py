@@ -10,6 +10,7 @@ from pose_tf import skeleton
 from pose_tf.cropping import square_crop
 from pose_tf.data import graph_records, records
 from pose_tf.geometry import UNLABELED_PX, Crop
+from pose_tf.skeleton import Skeleton
 
 FIELDS = {key: records.H36M.fields[key] for key in ("image", "pose2d_crop", "pose3d", "subject", "action")}
 """The fields of a sample of any source, with the shapes and types of Human3.6M's records."""
@@ -31,6 +32,7 @@ class Source:
         key_2d: the field with the 2D joints.
         parse: function of a serialized record in a tf.data graph: string scalar -> {key of FIELDS: tensor}. Joints and
             poses without a label are `UNLABELED_PX` and NaN, an unknown action is -1.
+        skeleton: of the samples. The neck of photographs is no nose, which Human3.6M's Neck/Nose can be.
         decode: the same outside of graphs, without the image: (bytes, place for messages) -> {key: array}. Raises a
             UserError for a damaged record, as `records.decode` does.
     """
@@ -40,6 +42,7 @@ class Source:
     key_2d: str
     parse: Callable
     decode: Callable
+    skeleton: Skeleton = skeleton.H36M
 
 
 def _parse_h36m(serialized):
@@ -105,7 +108,18 @@ def _labels_mpii(serialized, pose2d, visibility, size):
 
 
 H36M = Source("h36", records.H36M, "pose2d_crop", _parse_h36m, _decode_h36m)
-MPII = Source("mpii", records.MPII, "pose2d", _parse_mpii, _decode_mpii)
+MPII = Source(
+    "mpii",
+    records.MPII,
+    "pose2d",
+    _parse_mpii,
+    _decode_mpii,
+    dataclasses.replace(
+        skeleton.H36M,
+        name="photographs",
+        joints=tuple("Neck" if joint == "Neck/Nose" else joint for joint in skeleton.H36M.joints),
+    ),
+)
 SOURCES = {source.name: source for source in (H36M, MPII)}
 """Sources by name."""
 

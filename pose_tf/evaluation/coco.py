@@ -12,16 +12,19 @@ import os
 
 import numpy as np
 
-from pose_tf import files, skeleton
-from pose_tf.coco_results import PERSON, SHARED, entry
+from pose_tf import files
+from pose_tf.coco_results import PERSON, entry, shared_joints
 from pose_tf.data.converters.coco import keypoints_of, read_content
 from pose_tf.data.converters.people import LeftOut, cut, read_image
 from pose_tf.errors import UserError
 from pose_tf.evaluation.evaluator import detect_joints
-from pose_tf.evaluation.protocol_scores import part
+from pose_tf.evaluation.protocol_scores import check_joints, part
 from pose_tf.evaluation.protocols import COCO_COLUMNS, PROTOCOLS
 from pose_tf.geometry import DEFAULT_MARGIN, Crop
+from pose_tf.skeleton import COCO, H36M, Skeleton
 
+SHARED = shared_joints()
+"""(Human3.6M's index, COCO's index) of the joints that count."""
 LEAST_BOX_PX = 1.0
 """Shorter sides of boxes count as this long, because crops need an extent."""
 
@@ -46,7 +49,12 @@ class Target:
 
 
 def evaluate(
-    detect, annotations: str, images: str, boxes: str | None = None, batch_size: int = 16
+    detect,
+    annotations: str,
+    images: str,
+    boxes: str | None = None,
+    batch_size: int = 16,
+    skeleton: Skeleton = H36M,
 ) -> tuple[dict, list[dict]]:
     """Evaluates a detector on COCO's people.
 
@@ -56,6 +64,7 @@ def evaluate(
         images: directory of its images.
         boxes: path of detection results in COCO's format, whose people are evaluated; None for the labeled boxes.
         batch_size: crops in a batch.
+        skeleton: of the detector; it must have the twelve joints of arms and legs.
 
     Returns:
         A report with the number of "images", that of "samples", which are boxes, their file "boxes", the "joints" that
@@ -65,6 +74,7 @@ def evaluate(
         UserError: pycocotools is not installed, or a file is missing, damaged or of another format.
     """
     pycocotools()
+    check_joints(PROTOCOLS["coco"], skeleton)
     labels, listed = read_labels(annotations, images)
     if boxes is None:
         targets = [
@@ -81,7 +91,7 @@ def evaluate(
     found = detect_joints(detect, _crops(targets, crop, batch_size), len(targets))
     poses = crop.to_image(found["pose2d"])
     entries = [
-        entry(target.image_id, pose2d, confidence, target.box, target.score)
+        entry(target.image_id, pose2d, confidence, target.box, target.score, skeleton)
         for target, pose2d, confidence in zip(targets, poses, found["confidence"], strict=True)
     ]
     figures = measure(labels, list(listed), entries)
@@ -90,7 +100,7 @@ def evaluate(
         "images": len(listed),
         "samples": len(targets),
         "boxes": boxes,
-        "joints": [skeleton.H36M.joints[own] for own, _ in SHARED],
+        "joints": [H36M.joints[own] for own, _ in SHARED],
         "protocol": part(PROTOCOLS["coco"], {title: figures}),
     }, entries
 
@@ -136,7 +146,7 @@ def _label(person, number):
     try:
         keypoints, box = keypoints_of(person)
     except LeftOut:  # crowds, and people without keypoints
-        keypoints, box = np.zeros((len(skeleton.COCO.joints), 3)), _box(person["bbox"])
+        keypoints, box = np.zeros((len(COCO.joints), 3)), _box(person["bbox"])
     keypoints, area = keypoints[[coco for _, coco in SHARED]], float(person["area"])
     if not (np.isfinite(area) and area >= 0):
         raise ValueError(f"its area is {area}")

@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
-from pose_tf import geometry, metrics, skeleton
+from pose_tf import geometry, metrics
 from pose_tf.augment import OcclusionAugmenter
 from pose_tf.data import pipeline
 from pose_tf.data.graph_records import named_errors
@@ -15,6 +15,7 @@ from pose_tf.data.sources import MPII, held_out
 from pose_tf.errors import UserError
 from pose_tf.models.estimator import PoseEstimator, lift, sees_images
 from pose_tf.models.statistics import to_camera
+from pose_tf.skeleton import ACTIONS, H36M, Skeleton
 from pose_tf.workdir import Workdir
 
 CHUNK = 4096
@@ -46,7 +47,7 @@ def detect_joints(detect, batches, total: int | None = None) -> dict[str, np.nda
     """Runs a function like `PoseEstimator.detect` over batches of crops, see `estimate`.
 
     Returns:
-        {"pose2d": float32 [N, 17, 2] crop px, "confidence": float32 [N, 17]}.
+        {"pose2d": float32 [N, J, 2] crop px, "confidence": float32 [N, J]}.
     """
     return estimate(lambda batch: dict(zip(("pose2d", "confidence"), detect(batch))), batches, total)
 
@@ -56,10 +57,10 @@ def lift_poses(lift_batch, *joints: np.ndarray) -> np.ndarray:
 
     Args:
         lift_batch: the function.
-        joints: its arguments: float32 [N, 17, 2] px and, if it takes them, confidences [N, 17].
+        joints: its arguments: float32 [N, J, 2] px and, if it takes them, confidences [N, J].
 
     Returns:
-        float32 [N, 17, 3] mm.
+        float32 [N, J, 3] mm.
     """
     step = tf.function(lift_batch, reduce_retracing=True)
     starts = range(0, len(joints[0]), CHUNK)
@@ -90,14 +91,16 @@ def evaluate_images(
         UserError: records are missing or damaged, or a subject has no records.
     """
     index = index_records(data_dir)
-    poses = index.poses if subjects is None else index.poses.select(subjects)
+    skeleton = estimator.skeleton
+    poses = index.poses.in_joints(skeleton)
+    poses = poses if subjects is None else poses.select(subjects)
     subjects = np.unique(poses.subject).tolist()
     truth = {"pose2d_crop": [], "pose3d": [], "subject": [], "action": []}
     shown = []
     occlude = OcclusionAugmenter(occluders, probability=1.0) if occluders else None
 
     def images():
-        for number, batch in enumerate(pipeline.labeled_images(index, subjects, batch_size)):
+        for number, batch in enumerate(pipeline.labeled_images(index, subjects, batch_size, skeleton=skeleton)):
             for key, values in truth.items():
                 values.append(batch[key].numpy())
             image = occlude(batch["image"], training=True, seed=[0, number]) if occlude else batch["image"]
@@ -114,10 +117,12 @@ def evaluate_images(
     report = {
         "samples": len(poses),
         "subjects": subjects,
-        "pose2d": report_2d(predicted["pose2d"], truth["pose2d_crop"]),
-        "detected_2d": report_3d(predicted["pose3d"], truth["pose3d"], truth["action"]),
-        "true_2d": report_3d(predicted["lifted"], truth["pose3d"], truth["action"]),
-        "mean_pose": _report_mean_pose(estimator.statistics, truth2d, intrinsics, truth["pose3d"], truth["action"]),
+        "pose2d": report_2d(predicted["pose2d"], truth["pose2d_crop"], skeleton=skeleton),
+        "detected_2d": report_3d(predicted["pose3d"], truth["pose3d"], truth["action"], skeleton),
+        "true_2d": report_3d(predicted["lifted"], truth["pose3d"], truth["action"], skeleton),
+        "mean_pose": _report_mean_pose(
+            estimator.statistics, truth2d, intrinsics, truth["pose3d"], truth["action"], skeleton
+        ),
     }
     if (truth["pose3d"][:, 0, 2] > 0).all():  # not relative to the hip
         detected = (predicted["pose3d"], predicted["pose2d"], predicted["confidence"])
@@ -147,7 +152,9 @@ def _depth_error(pose3d, pose2d, confidence, intrinsics, truth):
     return float(np.median(errors[np.isfinite(errors)])) if np.isfinite(errors).any() else None
 
 
-def evaluate_photos(detect, data_dir: str, batch_size: int, only_held_out: bool = False) -> tuple[dict, dict]:
+def evaluate_photos(
+    detect, data_dir: str, batch_size: int, only_held_out: bool = False, skeleton: Skeleton = H36M
+) -> tuple[dict, dict]:
     """Evaluates a detector on photographs with labeled 2D joints.
 
     Args:
@@ -155,6 +162,7 @@ def evaluate_photos(detect, data_dir: str, batch_size: int, only_held_out: bool 
         data_dir: directory with `mpii/*`.
         batch_size: images in a batch.
         only_held_out: evaluate on what training holds out for validation.
+        skeleton: of the detector. Photographs may lack labels of some joints.
 
     Returns:
         A report with the part `pose2d` (see `report_2d`); and the arrays `pose2d`, `confidence`, `true_pose2d_crop`,
@@ -168,7 +176,7 @@ def evaluate_photos(detect, data_dir: str, batch_size: int, only_held_out: bool 
     truth, shown = [], []
 
     def images():
-        for batch in pipeline.labeled_images(index, subjects, batch_size):
+        for batch in pipeline.labeled_images(index, subjects, batch_size, skeleton=skeleton):
             truth.append(batch["pose2d_crop"].numpy())
             shown.extend(batch["image"][: PREVIEW_ROWS - len(shown)].numpy())
             yield batch["image"]
@@ -176,7 +184,7 @@ def evaluate_photos(detect, data_dir: str, batch_size: int, only_held_out: bool 
     with named_errors(index.shards):
         found = detect_joints(detect, images(), len(index.poses.select(subjects)))
     arrays = found | {"true_pose2d_crop": np.concatenate(truth), "image": np.stack(shown)}
-    pose2d = report_2d(arrays["pose2d"], arrays["true_pose2d_crop"], metrics.POSE2D_METRICS)
+    pose2d = report_2d(arrays["pose2d"], arrays["true_pose2d_crop"], metrics.POSE2D_METRICS, skeleton)
     return {"samples": len(arrays["pose2d"]), "pose2d": pose2d}, arrays
 
 
@@ -196,13 +204,14 @@ def evaluate_poses(lifter: Workdir, poses: PoseSet, flip_test: bool | None = Non
     Raises:
         UserError: the lifter needs images.
     """
-    model, statistics = lifter.load_best("lifter"), lifter.statistics()
+    model, statistics, skeleton = lifter.load_best("lifter"), lifter.statistics(), lifter.skeleton()
     if sees_images(model):
         raise UserError(f"{lifter.path}: its lifter sees the image; give --data_dir and --detector instead of --poses")
+    poses = poses.in_joints(skeleton)
     flip_test = lifter.config().flip_test if flip_test is None else flip_test
 
     def lift_batch(pose2d, confidence=None):
-        return lift(model, statistics, pose2d, flip_test, confidence=confidence)
+        return lift(model, statistics, pose2d, flip_test, confidence=confidence, skeleton=skeleton)
 
     frame, intrinsics = statistics.frame, None
     if frame != "camera":
@@ -218,23 +227,23 @@ def evaluate_poses(lifter: Workdir, poses: PoseSet, flip_test: bool | None = Non
     if poses.detected is not None:
         arrays["pose3d"] = predict(poses.detected, poses.confidence)
         detected = {
-            "pose2d": report_2d(poses.detected, poses.pose2d_crop),
-            "detected_2d": report_3d(arrays["pose3d"], poses.pose3d, poses.action),
+            "pose2d": report_2d(poses.detected, poses.pose2d_crop, skeleton=skeleton),
+            "detected_2d": report_3d(arrays["pose3d"], poses.pose3d, poses.action, skeleton),
         }
     report = {
         "samples": len(poses),
         "subjects": np.unique(poses.subject).tolist(),
         **detected,
-        "true_2d": report_3d(arrays["lifted"], poses.pose3d, poses.action),
-        "mean_pose": _report_mean_pose(statistics, poses.pose2d_crop, intrinsics, poses.pose3d, poses.action),
+        "true_2d": report_3d(arrays["lifted"], poses.pose3d, poses.action, skeleton),
+        "mean_pose": _report_mean_pose(statistics, poses.pose2d_crop, intrinsics, poses.pose3d, poses.action, skeleton),
     }
     return report, arrays
 
 
-def _report_mean_pose(statistics, pose2d, intrinsics, target, action):
+def _report_mean_pose(statistics, pose2d, intrinsics, target, action, skeleton):
     """The errors of a lifter that always predicts the mean training pose, as a baseline."""
     mean = np.broadcast_to(statistics.mean, target.shape)
-    return report_3d(np.asarray(to_camera(mean, pose2d, intrinsics, statistics.frame)), target, action)
+    return report_3d(np.asarray(to_camera(mean, pose2d, intrinsics, statistics.frame)), target, action, skeleton)
 
 
 def seen_in_training(
@@ -267,38 +276,45 @@ def seen_in_training(
     return {"trained_on": sorted(trained_on), "selected_on": sorted(selected_on - trained_on)}
 
 
-def report_2d(predicted: np.ndarray, target: np.ndarray, names=("pixel_error", "pck2d")) -> dict:
+def report_2d(
+    predicted: np.ndarray, target: np.ndarray, names=("pixel_error", "pck2d"), skeleton: Skeleton = H36M
+) -> dict:
     """Errors of 2D poses.
 
     Args:
-        predicted, target: float [N, 17, 2] crop px.
-        names: metrics to report, keys of `metrics.POSE2D_METRICS`.
+        predicted, target: float [N, J, 2] crop px.
+        names: metrics to report, keys of `metrics.POSE2D_METRICS`. Those that need other joints are left out.
+        skeleton: of the poses.
 
     Returns:
         {"total": errors by metric, with the median "pixel_error_median" in px, and "pck2d_limbs", the mean of `pck2d`
-        over the twelve joints of arms and legs; "joints": mean error by joint in px; "pck2d_joints": share in 0…1 of
-        correct poses by joint; "joints_outside": number of labeled joints outside the crop}.
+        over the joints of arms and legs; "joints": mean error by joint in px; "pck2d_joints": share in 0…1 of
+        correct poses by joint; "joints_outside": number of labeled joints outside the crop}. Without the joints of the
+        torso, "pck2d_limbs" is None and "pck2d_joints" empty.
 
     As in training, joints outside the crop do not count, because a heatmap has no cell for them. Joints without a label
     do not count either. An error is None if no joint counts.
     """
     inside, is_labeled = geometry.inside_crop(target).numpy(), geometry.labeled(target).numpy()
     total = {}
-    for name in names:
-        mean = metrics.PoseMetric(name)
+    for name in metrics.measurable(names, skeleton):
+        mean = metrics.PoseMetric(name, skeleton=skeleton)
         mean.update_state(target, predicted, joint_weights=inside)
         total[name] = float(mean.result()) if mean.count.numpy() else None
     errors = metrics.joint_errors(predicted, target).numpy()
     total["pixel_error_median"] = float(np.median(errors[inside > 0])) if inside.any() else None
-    correct = metrics.correct_joints(predicted, target, metrics.TORSO, metrics.PCK_ALPHA).numpy()
-    measured = inside * is_labeled[:, list(metrics.TORSO)].prod(axis=1, keepdims=True)
-    correct = _mean_of_each(correct, measured)
-    limbs = [correct[joint] for joint in metrics.LIMBS if correct[joint] is not None]
+    correct = []
+    if metrics.can_measure("pck2d", skeleton):
+        torso = metrics.segment("pck2d", skeleton)
+        measured = inside * is_labeled[:, list(torso)].prod(axis=1, keepdims=True)
+        each = metrics.correct_joints(predicted, target, torso, metrics.PCK_ALPHA).numpy()
+        correct = _mean_of_each(each, measured)
+    limbs = [correct[joint] for joint in metrics.limbs(skeleton) if correct and correct[joint] is not None]
     total["pck2d_limbs"] = float(np.mean(limbs)) if limbs else None
     return {
         "total": total,
-        "joints": dict(zip(skeleton.H36M.joints, _mean_of_each(errors, inside))),
-        "pck2d_joints": dict(zip(skeleton.H36M.joints, correct)),
+        "joints": dict(zip(skeleton.joints, _mean_of_each(errors, inside))),
+        "pck2d_joints": dict(zip(skeleton.joints, correct)),
         "joints_outside": int(np.sum((inside == 0) & (is_labeled > 0))),
     }
 
@@ -308,13 +324,14 @@ def _mean_of_each(values, weights):
     return [float(v[w > 0].mean()) if w.any() else None for v, w in zip(values.T, weights.T)]
 
 
-def report_3d(predicted: np.ndarray, target: np.ndarray, action: np.ndarray) -> dict:
+def report_3d(predicted: np.ndarray, target: np.ndarray, action: np.ndarray, skeleton: Skeleton = H36M) -> dict:
     """Errors of 3D poses.
 
     Args:
-        predicted: float [N, 17, 3] mm.
-        target: float [N, 17, 3] mm.
+        predicted: float [N, J, 3] mm.
+        target: float [N, J, 3] mm.
         action: int [N]; −1 where unknown.
+        skeleton: of the poses. Metrics that need other joints are left out.
 
     Returns:
         {"total": error by metric, the mean over the poses; "actions": the same by action; "action_mean": the mean over
@@ -322,11 +339,10 @@ def report_3d(predicted: np.ndarray, target: np.ndarray, action: np.ndarray) -> 
         actions, "actions" and "action_mean" are empty.
     """
     target = target.astype(np.float32)
-    errors = {name: function(predicted, target).numpy() for name, function in metrics.POSE3D_METRICS.items()}
+    names = metrics.measurable(metrics.POSE3D_METRICS, skeleton)
+    errors = {name: metrics.metric_of(name, skeleton)(predicted, target).numpy() for name in names}
     actions = {
-        skeleton.ACTIONS.get(number, f"action {number}"): {
-            name: _mean(e[action == number]) for name, e in errors.items()
-        }
+        ACTIONS.get(number, f"action {number}"): {name: _mean(e[action == number]) for name, e in errors.items()}
         for number in np.unique(action).tolist()
         if number >= 0
     }
@@ -335,8 +351,7 @@ def report_3d(predicted: np.ndarray, target: np.ndarray, action: np.ndarray) -> 
         "pa_mpjpe": np.mean(metrics.pa_mpjpe_per_joint(predicted, target), axis=0),
     }
     joints = {
-        joint: {name: float(values[i]) for name, values in per_joint.items()}
-        for i, joint in enumerate(skeleton.H36M.joints)
+        joint: {name: float(values[i]) for name, values in per_joint.items()} for i, joint in enumerate(skeleton.joints)
     }
     return {
         "total": {name: _mean(e) for name, e in errors.items()},

@@ -14,7 +14,8 @@ def load_detector(workdir: str, flip_test: bool | None = None, **decoding):
     directory = Workdir(run_dir(workdir, "detector"))
     model, config = directory.load_best("detector"), directory.config()
     flip_test = config.flip_test if flip_test is None else flip_test
-    return lambda images: detect(model, images, flip_test, _decoding(config, decoding))
+    skeleton = directory.skeleton()
+    return lambda images: detect(model, images, flip_test, _decoding(config, decoding), skeleton)
 
 
 def load_estimator(detector: str, lifter: str, flip_test: bool | None = None, **decoding) -> PoseEstimator:
@@ -28,7 +29,7 @@ def load_estimator(detector: str, lifter: str, flip_test: bool | None = None, **
 
     Raises:
         UserError: a directory is not the workdir of a run of the expected stage, or is damaged, or the lifter sees the
-            features of another detector.
+            features of another detector, or the stages have different joints.
     """
     detector_dir, lifter_dir = Workdir(run_dir(detector, "detector")), Workdir(run_dir(lifter, "lifter"))
     detector_model, lifter_model = detector_dir.load_best("detector"), lifter_dir.load_best("lifter")
@@ -37,6 +38,12 @@ def load_estimator(detector: str, lifter: str, flip_test: bool | None = None, **
             f"the lifter of {lifter} sees the features of the detector that it was trained with: give {lifter} as the "
             f"detector, too, instead of {detector}"
         )
+    of_detector, of_lifter = detector_dir.skeleton(), lifter_dir.skeleton()
+    if of_detector.joints != of_lifter.joints:
+        raise UserError(
+            f"the detector of {detector} has the joints of {of_detector}, but the lifter of {lifter} those of "
+            f"{of_lifter}; give two runs with the same config.skeleton"
+        )
     return PoseEstimator(
         detector_model,
         lifter_model,
@@ -44,6 +51,7 @@ def load_estimator(detector: str, lifter: str, flip_test: bool | None = None, **
         flip_detector=detector_dir.config().flip_test if flip_test is None else flip_test,
         flip_lifter=lifter_dir.config().flip_test if flip_test is None else flip_test,
         decoding=_decoding(detector_dir.config(), decoding),
+        skeleton=of_lifter,
     )
 
 

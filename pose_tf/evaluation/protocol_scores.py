@@ -4,16 +4,43 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pose_tf import geometry, metrics, skeleton
+from pose_tf import geometry, metrics
 from pose_tf.errors import UserError
 from pose_tf.evaluation.protocols import ACTION_MEAN, AUC, H36M_COLUMNS, MEAN, MPJPE, PCK, SAMPLE_MEAN, Protocol
+from pose_tf.skeleton import H36M, Skeleton
 
+JOINTS = len(H36M.joints)
+"""The number of joints over which published figures of 3D poses are means."""
 PREDICTIONS = {"detected 2D": "pose3d", "true 2D": "lifted"}
 """Arrays of 3D poses by the 2D joints that were lifted."""
 PHOTO_ALPHAS = {"pckh": metrics.PCKH_ALPHA, "pck2d": metrics.PCK_ALPHA}
 
 
-def score(protocol: Protocol, report: dict, arrays: dict[str, np.ndarray], notes: Sequence[str] = ()) -> dict:
+def check_joints(protocol: Protocol, skeleton: Skeleton) -> None:
+    """Checks that a skeleton has the joints that a protocol measures.
+
+    Raises:
+        UserError: names those that it lacks.
+    """
+    names = dict.fromkeys(name for group in protocol.groups.values() for name in group)
+    if protocol.data == "mpii":
+        known = {part for name in names for part in name.split("/")}
+        names |= dict.fromkeys(name for name in metrics.SEGMENTS[protocol.metric] if name not in known)
+    if protocol.data == "coco":
+        names = metrics.LIMB_NAMES
+    if missing := skeleton.missing(*names):
+        raise UserError(
+            f"--protocol={protocol.name} measures {', '.join(missing)}, which the skeleton {skeleton} of the run lacks"
+        )
+
+
+def score(
+    protocol: Protocol,
+    report: dict,
+    arrays: dict[str, np.ndarray],
+    notes: Sequence[str] = (),
+    skeleton: Skeleton = H36M,
+) -> dict:
     """Measures predictions as a protocol says.
 
     Args:
@@ -21,20 +48,24 @@ def score(protocol: Protocol, report: dict, arrays: dict[str, np.ndarray], notes
         report: the report of `evaluator`.
         arrays: the arrays that belong to it.
         notes: what else a reader of the table has to know.
+        skeleton: of the predictions. A note says so if errors are means over another number of joints than published.
 
     Returns:
         See `part`.
 
     Raises:
-        UserError: no photograph labels what the protocol measures by.
+        UserError: the skeleton lacks joints of the protocol, or no photograph labels what the protocol measures by.
     """
+    check_joints(protocol, skeleton)
+    if protocol.data == "h36" and len(skeleton.joints) != JOINTS:
+        notes = (f"MPJPE counts the {len(skeleton.joints)} joints of {skeleton.name}, not {JOINTS}.", *notes)
     if protocol.action_mean:
         rows, about = _by_action(protocol, report)
         notes = (*about, *notes)
     elif protocol.data == "mpii":
-        rows = {"detected 2D": _figures_2d(protocol, arrays)}
+        rows = {"detected 2D": _figures_2d(protocol, arrays, skeleton)}
     else:
-        rows = _by_subject(protocol, arrays)
+        rows = _by_subject(protocol, arrays, skeleton)
     return part(protocol, rows, notes)
 
 
@@ -69,22 +100,24 @@ def _by_action(protocol, report):
     return rows, notes
 
 
-def _by_subject(protocol, arrays):
+def _by_subject(protocol, arrays, skeleton):
     """Rows of PCK by group of joints, AUC and MPJPE: of everyone, and of each subject if there are several."""
     rows = {}
     subjects = np.unique(arrays["true_subject"]).tolist()
     for label, key in PREDICTIONS.items():
         if key in arrays:
             predicted, target = arrays[key], arrays["true_pose3d"]
-            rows[label] = _figures_3d(protocol, predicted, target)
+            rows[label] = _figures_3d(protocol, predicted, target, skeleton)
             for subject in subjects if len(subjects) > 1 else ():
                 of_subject = arrays["true_subject"] == subject
-                rows[f"{label}, S{subject}"] = _figures_3d(protocol, predicted[of_subject], target[of_subject])
+                rows[f"{label}, S{subject}"] = _figures_3d(
+                    protocol, predicted[of_subject], target[of_subject], skeleton
+                )
     return rows
 
 
-def _figures_3d(protocol, predicted, target):
-    groups = _indices(protocol)
+def _figures_3d(protocol, predicted, target, skeleton):
+    groups = _indices(protocol, skeleton)
     joints = [joint for group in groups.values() for joint in group]
     shares = {column: metrics.pck3d(predicted, target, joints=group) for column, group in groups.items()}
     shares |= {PCK: metrics.pck3d(predicted, target, joints=joints), AUC: metrics.auc3d(predicted, target, joints)}
@@ -92,22 +125,22 @@ def _figures_3d(protocol, predicted, target):
     return figures | {MPJPE: float(np.mean(metrics.mpjpe(predicted, target)))}
 
 
-def _indices(protocol):
+def _indices(protocol, skeleton):
     """The indices of the joints of each column."""
-    return {column: [skeleton.H36M.index(name) for name in names] for column, names in protocol.groups.items()}
+    return {column: [skeleton.find(name) for name in names] for column, names in protocol.groups.items()}
 
 
-def _figures_2d(protocol, arrays):
+def _figures_2d(protocol, arrays, skeleton):
     """Shares of correct 2D joints by group, in %. A joint counts if it and the joints of the segment are labeled."""
     predicted, target = arrays["pose2d"], arrays["true_pose2d_crop"]
-    segment = metrics.SEGMENTS[protocol.metric]
+    segment = metrics.segment(protocol.metric, skeleton)
     correct = metrics.correct_joints(predicted, target, segment, PHOTO_ALPHAS[protocol.metric]).numpy()
     counted = geometry.labeled(target).numpy() > 0
     counted &= counted[:, list(segment)].all(axis=1, keepdims=True)
     if not counted.any():
-        ends = " and ".join(skeleton.H36M.joints[joint] for joint in segment)
+        ends = " and ".join(skeleton.joints[joint] for joint in segment)
         raise UserError(f"--protocol={protocol.name}: no photograph labels both {ends}, which it measures by")
-    groups = _indices(protocol)
+    groups = _indices(protocol, skeleton)
     each = {joint: correct[counted[:, joint], joint] for group in groups.values() for joint in group}
     means = {joint: float(values.mean()) for joint, values in each.items() if len(values)}
     figures = {}

@@ -4,8 +4,9 @@ import json
 
 import numpy as np
 
-from pose_tf import metrics, skeleton, viz
+from pose_tf import metrics, viz
 from pose_tf.evaluation.tables import Table, as_latex, as_markdown, as_text
+from pose_tf.skeleton import H36M, Skeleton
 
 IN_MM = ("mpjpe", "pa_mpjpe", "n_mpjpe", "bone_length_error", "bone_symmetry_error")
 """Metrics that are lengths; others are shares."""
@@ -13,7 +14,6 @@ COLUMNS = {
     "mpjpe": "MPJPE", "pa_mpjpe": "PA-MPJPE", "n_mpjpe": "N-MPJPE", "pck3d": "PCK@150mm", "auc3d": "AUC",
     "bone_length_error": "bones", "bone_symmetry_error": "left/right",
 }  # fmt: skip
-LIMBS = tuple(skeleton.H36M.joints[joint] for joint in metrics.LIMBS)
 LIMB_NAMES = {
     "Foot": "ankle", "Knee": "knee", "Hip": "hip", "Wrist": "wrist", "Elbow": "elbow", "Shoulder": "shoulder",
 }  # fmt: skip
@@ -94,12 +94,12 @@ def _blocks_2d(part):
     if total["pixel_error"] is None:
         yield f"2D joints: no joint is inside its crop {outside}"
         return
-    shares = {"PCK@0.2 torso": total["pck2d"], "PCKh@0.5": total.get("pckh")}
+    shares = {"PCK@0.2 torso": total.get("pck2d"), "PCKh@0.5": total.get("pckh")}
     errors = [f"mean error {total['pixel_error']:.2f} px", f"median {total['pixel_error_median']:.2f} px"]
     errors += [f"{name} {100 * share:.1f} %" for name, share in shares.items() if share is not None]
     yield f"2D joints: {', '.join(errors)} {outside}"
-    each = {name: part["pck2d_joints"][name] for name in LIMBS}
-    pairs = {LIMB_NAMES[name[1:]]: [each[side + name[1:]] for side in "LR"] for name in LIMBS if name[0] == "L"}
+    each = {name: share for name, share in part["pck2d_joints"].items() if name in metrics.LIMB_NAMES}
+    pairs = {LIMB_NAMES[name[1:]]: [each[side + name[1:]] for side in "LR"] for name in each if name[0] == "L"}
     if total["pck2d_limbs"] is not None:
         columns = {"limbs": [total["pck2d_limbs"]]} | pairs
         yield Table(("", *columns), (("PCK@0.2 torso", *map(_percent, columns.values())),))
@@ -114,15 +114,16 @@ def _percent(values):
 def _table_3d(part, title, with_actions):
     """A table of 3D errors: in total, as the mean over the actions, and by action."""
     rows = {title: part["total"]}
+    columns = {name: column for name, column in COLUMNS.items() if name in part["total"]}
     if part["action_mean"]:
         rows["  mean of the actions"] = part["action_mean"]
     if with_actions:
         rows |= {f"  {action}": values for action, values in part["actions"].items()}
     cells = [
-        (label, *(f"{values[n]:.2f}" if n in IN_MM else f"{100 * values[n]:.1f}%" for n in COLUMNS))
+        (label, *(f"{values[n]:.2f}" if n in IN_MM else f"{100 * values[n]:.1f}%" for n in columns))
         for label, values in rows.items()
     ]
-    return Table(("", *COLUMNS.values()), tuple(cells))
+    return Table(("", *columns.values()), tuple(cells))
 
 
 def _table_of_joints(joints, title):
@@ -131,14 +132,16 @@ def _table_of_joints(joints, title):
     return Table((f"joint ({title})", "MPJPE", "PA-MPJPE"), tuple(rows))
 
 
-def preview(arrays: dict[str, np.ndarray]) -> np.ndarray:
+def preview(arrays: dict[str, np.ndarray], skeleton: Skeleton = H36M) -> np.ndarray:
     """A sheet of samples: image, predicted and true 2D joints, predicted and true 3D pose from three sides.
 
     Args:
         arrays: the arrays returned by `evaluator.evaluate_images`, or `evaluate_photos`, which has no 3D poses.
+        skeleton: of the poses.
     """
     if "pose3d" not in arrays:
         truth = arrays["true_pose2d_crop"][: len(arrays["image"])]
-        return viz.sheet_2d(arrays["image"], arrays["pose2d"], viz.only_labeled(truth))
+        return viz.sheet_2d(arrays["image"], arrays["pose2d"], viz.only_labeled(truth), skeleton=skeleton)
     keys = ("image", "pose2d", "pose3d", "true_pose2d_crop", "true_pose3d")
-    return viz.grid([viz.panel(*row) for row in zip(*(arrays[key] for key in keys))], columns=1)
+    rows = zip(*(arrays[key] for key in keys))
+    return viz.grid([viz.panel(*row, skeleton=skeleton) for row in rows], columns=1)

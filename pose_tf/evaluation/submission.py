@@ -5,7 +5,8 @@ import io
 
 import numpy as np
 
-from pose_tf import files, geometry, skeleton
+from pose_tf import files, geometry
+from pose_tf.skeleton import H36M
 
 
 def write_submission(path: str, pose3d: np.ndarray) -> None:
@@ -15,7 +16,7 @@ def write_submission(path: str, pose3d: np.ndarray) -> None:
         path: file to write. It is compressed if the name ends in .gz.
         pose3d: float [N, 17, 3] mm, in record order.
     """
-    header = ",".join(["Id"] + [f"{joint}_{axis}" for joint in skeleton.H36M.joints for axis in "xyz"])
+    header = ",".join(["Id"] + [f"{joint}_{axis}" for joint in H36M.joints for axis in "xyz"])
     rows = geometry.hip_relative(pose3d).reshape(len(pose3d), -1)
     table = np.column_stack([np.arange(1, len(rows) + 1), rows])
     text = io.StringIO()

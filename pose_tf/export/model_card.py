@@ -3,21 +3,23 @@
 import tensorflow as tf
 
 import pose_tf
-from pose_tf import skeleton
 from pose_tf.geometry import CROP_SIZE
+from pose_tf.skeleton import H36M
 
 _OF_FRAME = {"camera": "", "sight": "; z is the line of sight to the hip"}
 
 
 def describe(estimator) -> dict:
     """The part of the model card that any estimator has: joints, units, conventions and options."""
+    skeleton = estimator.skeleton
     lifts = {} if estimator.sees_images else {"pose2d": f"x, y in pixels of a {CROP_SIZE}x{CROP_SIZE} crop"}
     return {
         "pose_tf": pose_tf.__version__,
         "tensorflow": tf.__version__,
-        "joints": list(skeleton.H36M.joints),
-        "bones": [list(bone) for bone in skeleton.H36M.bones],
-        "mirror": list(skeleton.H36M.mirror),
+        **({} if skeleton == H36M else {"skeleton": skeleton.name}),
+        "joints": list(skeleton.joints),
+        "bones": [list(bone) for bone in skeleton.bones],
+        "mirror": list(skeleton.mirror),
         "inputs": {
             "image_bytes": "JPEG, PNG or BMP of one person, any size; turned upright as its EXIF data says",
             "images": f"uint8 RGB, {CROP_SIZE}x{CROP_SIZE}",

@@ -17,8 +17,8 @@ from pose_tf.models import PoseEstimator
 def export(estimator: PoseEstimator, output_dir: str, precision: str = "float32", card: dict | None = None) -> str:
     """Writes the next version of a TF Serving model directory.
 
-    Signatures, each with the outputs `pose2d` [N, 17, 2] (pixels of the upright image), `pose3d` [N, 17, 3] (mm,
-    relative to the hip, camera frame) and `confidence` [N, 17]:
+    Signatures, each with the outputs `pose2d` [N, J, 2] (pixels of the upright image), `pose3d` [N, J, 3] (mm,
+    relative to the hip, camera frame) and `confidence` [N, J]:
 
         serving_default   image_bytes string [N]: JPEG, PNG or BMP of one person's crop, any size
         images            images uint8 [N, 256, 256, 3] RGB
@@ -26,7 +26,7 @@ def export(estimator: PoseEstimator, output_dir: str, precision: str = "float32"
         image_box_and_camera   also intrinsics float32 [N, 4]: fx, cx, fy, cy in pixels; pose3d is in the frame of this
                           camera, and the further output `root3d` [N, 3] (mm) is where the hip is
         people            image uint8 [H, W, 3] RGB; box float32 [N, 4] of the N people in it
-        lift              pose2d float32 [N, 17, 2] crop pixels; the only output is pose3d
+        lift              pose2d float32 [N, J, 2] crop pixels; the only output is pose3d
 
     A model whose lifter sees the image has no `lift`. `people` is for programs that load the model. The others also
     work on a server that batches requests. Beside the model, `assets.extra/` holds `model_card.json` and
@@ -57,7 +57,10 @@ def export(estimator: PoseEstimator, output_dir: str, precision: str = "float32"
                 extra = os.path.join(temporary, "assets.extra")
                 os.makedirs(extra)
                 write_warmup_requests(
-                    os.path.join(extra, "tf_serving_warmup_requests"), os.path.basename(output_dir), signatures
+                    os.path.join(extra, "tf_serving_warmup_requests"),
+                    os.path.basename(output_dir),
+                    signatures,
+                    len(estimator.skeleton.joints),
                 )
                 about = describe(estimator) | {"precision": precision, "version": version} | (card or {})
                 files.write_json(os.path.join(extra, "model_card.json"), about)

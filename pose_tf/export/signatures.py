@@ -33,6 +33,7 @@ def make_signatures(estimator: PoseEstimator, precision: str = "float32") -> dic
     Raises:
         UserError: unknown precision.
     """
+    skeleton = estimator.skeleton
     images_spec = tf.TensorSpec([None, CROP_SIZE, CROP_SIZE, 3], tf.uint8, "images")
     pose2d_spec = tf.TensorSpec([None, len(estimator.statistics.mean), 2], tf.float32, "pose2d")
     confidence_spec = tf.TensorSpec(pose2d_spec.shape[:2], tf.float32, "confidence")
@@ -41,11 +42,12 @@ def make_signatures(estimator: PoseEstimator, precision: str = "float32") -> dic
     options = (estimator.flip_detector, estimator.flip_lifter, estimator.decoding)
     if estimator.sees_images:
         find_poses = freeze(
-            lambda images: run(network, estimator.lifter, estimator.statistics, images, *options), images_spec
+            lambda images: run(network, estimator.lifter, estimator.statistics, images, *options, skeleton=skeleton),
+            images_spec,
         )
     else:  # both stages apart, so that the signatures share one copy of the lifter's weights
         find_joints = freeze(
-            lambda images: detect(network, images, estimator.flip_detector, estimator.decoding), images_spec
+            lambda images: detect(network, images, estimator.flip_detector, estimator.decoding, skeleton), images_spec
         )
         lift_joints = freeze(estimator.lift, pose2d_spec, confidence_spec)
 

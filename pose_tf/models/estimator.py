@@ -5,12 +5,13 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
-from pose_tf import geometry, skeleton
+from pose_tf import geometry
 from pose_tf.cropping import IMAGENET_MEAN
 from pose_tf.geometry import CROP_SIZE
 from pose_tf.models.decoding import Decoding
 from pose_tf.models.features import sample_features, with_features
 from pose_tf.models.statistics import PoseStatistics
+from pose_tf.skeleton import H36M, Skeleton
 
 IMAGENET_STD = (0.229, 0.224, 0.225)
 CONFIDENCE_RADIUS_PX = 16.0
@@ -28,7 +29,7 @@ def normalize_pose2d(pose2d):
     return pose2d / (CROP_SIZE / 2) - 1
 
 
-def detect(detector, images, flip_test: bool = False, decoding: Decoding = DECODING):
+def detect(detector, images, flip_test: bool = False, decoding: Decoding = DECODING, skeleton: Skeleton = H36M):
     """Detects the 2D joints in crops.
 
     Args:
@@ -36,6 +37,7 @@ def detect(detector, images, flip_test: bool = False, decoding: Decoding = DECOD
         images: uint8 [B, 256, 256, 3] RGB.
         flip_test: average the heatmaps with those of the mirrored images.
         decoding: method that turns heatmaps into coordinates.
+        skeleton: of the joints; the flip test needs it.
 
     Returns:
         pose2d float32 [B, J, 2] crop pixels, confidence float32 [B, J] in 0…1.
@@ -43,16 +45,16 @@ def detect(detector, images, flip_test: bool = False, decoding: Decoding = DECOD
     images = normalize_images(images)
     heatmaps = detector(images, training=False)
     mirrored = detector(images[:, :, ::-1], training=False) if flip_test else None
-    return find_joints(heatmaps, mirrored, decoding)
+    return find_joints(heatmaps, mirrored, decoding, skeleton)
 
 
-def find_joints(heatmaps, mirrored=None, decoding: Decoding = DECODING):
+def find_joints(heatmaps, mirrored=None, decoding: Decoding = DECODING, skeleton: Skeleton = H36M):
     """Joints and their confidences from heatmaps.
 
     Args:
         heatmaps: float32 [B, H, W, J] logits.
         mirrored: those of the mirrored images, to average with; None: do not.
-        decoding: see `detect`.
+        decoding, skeleton: see `detect`.
 
     Returns:
         See `detect`.
@@ -61,7 +63,7 @@ def find_joints(heatmaps, mirrored=None, decoding: Decoding = DECODING):
         mirrored = mirrored[:, :, ::-1]
         if decoding.alignment == "corner":  # pixel 4i is 255 - 4i in the mirror, nearest to cell 64 - i
             mirrored = tf.concat([mirrored[:, :, :1], mirrored[:, :, :-1]], axis=2)
-        heatmaps = (heatmaps + tf.gather(mirrored, skeleton.H36M.mirror, axis=-1)) / 2
+        heatmaps = (heatmaps + tf.gather(mirrored, skeleton.mirror, axis=-1)) / 2
     pose2d = decoding(heatmaps)
     if decoding.takes_argmax:  # these heatmaps are trained to be 1 at the joint
         return pose2d, tf.clip_by_value(tf.reduce_max(heatmaps, axis=[1, 2]), 0.0, 1.0)
@@ -99,6 +101,7 @@ def lift(
     confidence=None,
     maps=None,
     mirrored_maps=None,
+    skeleton: Skeleton = H36M,
 ):
     """Estimates 3D joints from 2D joints.
 
@@ -109,6 +112,7 @@ def lift(
         flip_test: average the 3D pose with that of the mirrored 2D pose.
         confidence, maps: see `lifter_inputs`.
         mirrored_maps: `maps` of the mirrored images; only for lifters with features, with `flip_test`.
+        skeleton: of the joints; the flip test needs it.
 
     Returns:
         float32 [B, J, 3] mm, relative to the hip.
@@ -116,7 +120,7 @@ def lift(
     standardized = lifter(lifter_inputs(lifter, pose2d, confidence, maps), training=False)
     pose3d = geometry.hip_relative(statistics.restore(standardized))
     if flip_test:
-        mirror = skeleton.H36M.mirror
+        mirror = skeleton.mirror
         if confidence is not None:
             confidence = tf.gather(confidence, mirror, axis=-1)
         mirrored = geometry.mirror_pose(pose2d, mirror, CROP_SIZE)
@@ -125,7 +129,7 @@ def lift(
     return pose3d
 
 
-def estimate(network, lifter, statistics, images, flip_detector, flip_lifter, decoding, pose2d=None):
+def estimate(network, lifter, statistics, images, flip_detector, flip_lifter, decoding, pose2d=None, skeleton=H36M):
     """Estimates 2D and 3D joints in crops. Arguments and result as for `PoseEstimator`, except for these.
 
     Args:
@@ -142,11 +146,18 @@ def estimate(network, lifter, statistics, images, flip_detector, flip_lifter, de
     mirrored = mirrored_maps = None
     if flip_detector or (flip_lifter and sees_images(lifter)):
         mirrored, mirrored_maps = look(images[:, :, ::-1])
-    found, confidence = find_joints(heatmaps, mirrored if flip_detector else None, decoding)
+    found, confidence = find_joints(heatmaps, mirrored if flip_detector else None, decoding, skeleton)
 
     def lift_here(pose2d, confidence=None):
         return lift(
-            lifter, statistics, pose2d, flip_lifter, confidence=confidence, maps=maps, mirrored_maps=mirrored_maps
+            lifter,
+            statistics,
+            pose2d,
+            flip_lifter,
+            confidence=confidence,
+            maps=maps,
+            mirrored_maps=mirrored_maps,
+            skeleton=skeleton,
         )
 
     poses = {"pose2d": found, "pose3d": lift_here(found, confidence), "confidence": confidence}
@@ -164,6 +175,7 @@ class PoseEstimator(tf.keras.Model):
         flip_detector: average the heatmaps with those of the mirrored image.
         flip_lifter: average the 3D pose with that of the mirrored 2D pose.
         decoding: method that turns heatmaps into 2D joints.
+        skeleton: of the poses of both networks, or its `to_json`.
 
     Call arguments:
         images: uint8 [B, 256, 256, 3] RGB.
@@ -182,9 +194,11 @@ class PoseEstimator(tf.keras.Model):
         flip_detector: bool = False,
         flip_lifter: bool = False,
         decoding: Decoding = DECODING,
+        skeleton: Skeleton | dict = H36M,
         **kwargs,
     ):
         super().__init__(**kwargs)
+        self.skeleton = Skeleton.from_json(skeleton, "skeleton") if isinstance(skeleton, dict) else skeleton
         self.detector = detector
         self.lifter = lifter
         self.statistics = statistics
@@ -202,11 +216,11 @@ class PoseEstimator(tf.keras.Model):
     def call(self, images, pose2d=None):
         """See `estimate`."""
         options = (self.flip_detector, self.flip_lifter, self.decoding)
-        return estimate(self.network, self.lifter, self.statistics, images, *options, pose2d)
+        return estimate(self.network, self.lifter, self.statistics, images, *options, pose2d, self.skeleton)
 
     def detect(self, images):
         """uint8 [B, 256, 256, 3] -> pose2d float32 [B, J, 2] crop pixels, confidence float32 [B, J]."""
-        return detect(self.detector, images, self.flip_detector, self.decoding)
+        return detect(self.detector, images, self.flip_detector, self.decoding, self.skeleton)
 
     def lift(self, pose2d, confidence=None):
         """float32 [B, J, 2] crop pixels and, if the lifter takes them, confidences [B, J] -> float32 [B, J, 3] mm,
@@ -217,7 +231,9 @@ class PoseEstimator(tf.keras.Model):
         """
         if self.sees_images:
             raise ValueError("the lifter sees the image, so that 2D joints alone are not enough; use call")
-        return lift(self.lifter, self.statistics, pose2d, self.flip_lifter, confidence=confidence)
+        return lift(
+            self.lifter, self.statistics, pose2d, self.flip_lifter, confidence=confidence, skeleton=self.skeleton
+        )
 
     def get_config(self):
         return {
@@ -228,6 +244,7 @@ class PoseEstimator(tf.keras.Model):
             "flip_detector": self.flip_detector,
             "flip_lifter": self.flip_lifter,
             "decoding": dataclasses.asdict(self.decoding),
+            **({} if self.skeleton == H36M else {"skeleton": self.skeleton.to_json()}),
         }
 
     @classmethod

@@ -7,7 +7,6 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from pose_tf import skeleton
 from pose_tf.errors import UserError, check_choice
 from pose_tf.models.efficientnet_lite import EfficientNetLite
 from pose_tf.models.feed_forward import FeedForward
@@ -15,8 +14,9 @@ from pose_tf.models.hrnet import HRNet
 from pose_tf.models.keras_file import check_finite
 from pose_tf.models.sem_gcn import SemGCN
 from pose_tf.models.torch_checkpoint import read_state_dict
+from pose_tf.skeleton import COCO, H36M, MPII, Skeleton
 
-SKELETONS = {"h36m": skeleton.H36M, "mpii": skeleton.MPII, "coco": skeleton.COCO}
+SKELETONS = {"h36m": H36M, "mpii": MPII, "coco": COCO}
 KEYS_SHOWN = 6
 
 
@@ -51,7 +51,11 @@ class _Target:
 
 
 def load_torch_weights(
-    model: tf.keras.Model, path: str, map_joints: str | None = None, state_dict: str | None = None
+    model: tf.keras.Model,
+    path: str,
+    map_joints: str | None = None,
+    state_dict: str | None = None,
+    skeleton: Skeleton = H36M,
 ) -> LoadedWeights:
     """Loads a PyTorch checkpoint into a model. All variables change, or none does.
 
@@ -64,8 +68,9 @@ def load_torch_weights(
         model: an `HRNet`, `EfficientNetLite`, `SemGCN` or `FeedForward` with the shapes of the file.
         path: the checkpoint, see `read_state_dict`.
         map_joints: skeleton of an HRNet file: `mpii`, `coco` or `h36m`. Loads the joints that it shares with the
-            model's skeleton, Human3.6M; the others keep their values.
+            model's skeleton; the others keep their values.
         state_dict: key of the weights in the file, see `read_state_dict`.
+        skeleton: of the model; `map_joints` needs it.
 
     Returns:
         What was left out, where that is allowed, and which weights of the file were loaded.
@@ -80,7 +85,7 @@ def load_torch_weights(
         targets, state = _conv_targets(model), _official_hrnet_keys(path, state)
         skipped, initialized = _without_imagenet_head(targets, state, *_hrnet_head(model))
         if not skipped:
-            skipped, initialized = _map_head(model, path, targets, state, map_joints)
+            skipped, initialized = _map_head(model, path, targets, state, map_joints, skeleton)
         elif map_joints:
             raise UserError(f"{path} is a classifier, so map_joints does not apply")
     else:
@@ -206,7 +211,7 @@ def _without_imagenet_head(targets, state, classifier, theirs, ours):
     return skipped, initialized
 
 
-def _map_head(model, path, targets, state, map_joints):
+def _map_head(model, path, targets, state, map_joints, skeleton):
     """Maps the joints of the file's head to those that ours shares."""
     weight = state.get("final_layer.weight")
     count = None if weight is None else len(weight)
@@ -218,7 +223,7 @@ def _map_head(model, path, targets, state, map_joints):
             )
         return [], []
     check_choice("map_joints", map_joints, SKELETONS)
-    theirs, ours = SKELETONS[map_joints], skeleton.H36M
+    theirs, ours = SKELETONS[map_joints], skeleton
     if count != len(theirs.joints) or model.num_joints != len(ours.joints):
         raise UserError(
             f"map_joints={map_joints} maps {len(theirs.joints)} joints to {len(ours.joints)}; "

@@ -156,8 +156,8 @@ def estimate_people(
         batch_size: number of people per call.
 
     Returns:
-        For each image its N poses: {"pose2d" [17, 2] px of the image, "pose3d" [17, 3] mm, see `frame_of`, "confidence"
-        [17]}.
+        For each image its N poses: {"pose2d" [J, 2] px of the image, "pose3d" [J, 3] mm, see `frame_of`, "confidence"
+        [J]}.
     """
     if backend.takes_pixels:
         return [_estimate_pixels(backend, image, boxes, batch_size) for image, boxes in images]

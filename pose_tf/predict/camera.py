@@ -8,9 +8,10 @@ import numpy as np
 import PIL.Image
 import tensorflow as tf
 
-from pose_tf import geometry, skeleton
+from pose_tf import geometry
 from pose_tf.errors import UserError
 from pose_tf.models.statistics import to_camera
+from pose_tf.skeleton import H36M, Skeleton
 
 GUESSED_FOV_DEG = 55.0
 """Angle that the longer side of an image covers if nothing is known: between a phone's main camera (about 70) and a
@@ -19,8 +20,8 @@ DIAGONAL_35MM = np.hypot(36.0, 24.0)  # mm, of a frame of 35 mm film
 EXIF_IFD, FOCAL_LENGTH_35MM = 0x8769, 0xA405
 ANKLE_MM = 80.0
 """Height of the ankle joints above the ground, with shoes."""
-SPINE = [skeleton.H36M.index(joint) for joint in ("Hip", "Spine", "Thorax", "Neck/Nose", "Head")]
-LEGS = [[skeleton.H36M.index(side + joint) for joint in ("Hip", "Knee", "Foot")] for side in "LR"]
+MEASURED = ("Head", "LFoot", "RFoot")
+"""Joints between which the height of a body is measured, along its bones."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,34 +100,62 @@ def read_focal_35mm(source: str | os.PathLike | bytes) -> float | None:
 
 
 def put_in_space(
-    pose2d: np.ndarray, pose3d: np.ndarray, confidence: np.ndarray, camera: Camera, frame: str, height: float | None
+    pose2d: np.ndarray,
+    pose3d: np.ndarray,
+    confidence: np.ndarray,
+    camera: Camera,
+    frame: str,
+    height: float | None,
+    skeleton: Skeleton = H36M,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Brings a pose to the camera's frame, and finds where it is.
 
     Args:
-        pose2d: float32 [17, 2] px of the image.
-        pose3d: float32 [17, 3] mm, relative to the hip, as the model predicts it.
-        confidence: float32 [17].
+        pose2d: float32 [J, 2] px of the image.
+        pose3d: float32 [J, 3] mm, relative to the hip, as the model predicts it.
+        confidence: float32 [J].
         camera: the camera of the image.
         frame: the model's frame, one of `pose_tf.models.statistics.FRAMES`.
         height: see `CameraOptions`.
+        skeleton: of the pose.
 
     Returns:
         The pose in mm relative to the hip, in the camera's frame, and the position of the hip, float32 [3] mm.
+
+    Raises:
+        UserError: the height is given, but the skeleton has no head or no feet.
     """
     pose2d, pose3d, confidence = map(np.float32, (pose2d, pose3d, confidence))
     intrinsics = tf.constant(camera.intrinsics, tf.float32)
     pose3d = to_camera(tf.constant(pose3d), tf.constant(pose2d), intrinsics, frame)
     if height is not None:
-        pose3d *= (1000 * height - ANKLE_MM) / (body_height(np.asarray(pose3d)) - ANKLE_MM)
+        pose3d *= (1000 * height - ANKLE_MM) / (body_height(np.asarray(pose3d), skeleton) - ANKLE_MM)
     root = geometry.hip_position(pose3d, pose2d, intrinsics, confidence)
     return np.asarray(pose3d), np.asarray(root)
 
 
-def body_height(pose3d: np.ndarray) -> float:
-    """How tall the person is when upright, in mm: from the head along the spine and the longer leg to the ground."""
+def body_height(pose3d: np.ndarray, skeleton: Skeleton = H36M) -> float:
+    """How tall the person is when upright, in mm: from the head along the spine and the longer leg to the ground.
+
+    Args:
+        pose3d: float [J, 3] mm.
+        skeleton: of the pose.
+
+    Raises:
+        UserError: the skeleton has no head or no feet.
+    """
 
     def length(joints):
         return float(np.linalg.norm(np.diff(pose3d[joints], axis=0), axis=-1).sum())
 
-    return max(length(SPINE) + max(map(length, LEGS)), 1.0) + ANKLE_MM
+    check_height(skeleton)
+    spine, *legs = (skeleton.path(skeleton.find(joint)) for joint in MEASURED)
+    return max(length(spine) + max(length(leg[1:]) for leg in legs), 1.0) + ANKLE_MM
+
+
+def check_height(skeleton: Skeleton) -> None:
+    """Raises UserError if a skeleton lacks the joints between which the height is measured."""
+    if missing := skeleton.missing(*MEASURED):
+        raise UserError(
+            f"the height of people cannot be used: the model's skeleton {skeleton} lacks {', '.join(missing)}"
+        )

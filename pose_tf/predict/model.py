@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from pose_tf import skeleton
 from pose_tf.errors import UserError
 from pose_tf.export.crops import MAX_PIXELS
 from pose_tf.geometry import CROP_SIZE
@@ -18,6 +17,7 @@ from pose_tf.predict.results import Frame, Person
 from pose_tf.predict.smoothing import smooth_without_delay
 from pose_tf.predict.video import PeopleInVideo, estimate_frames
 from pose_tf.predict.video_files import Video
+from pose_tf.skeleton import H36M, Skeleton, find_skeleton
 
 PEOPLE_AT_ONCE = 8
 CROPS_AT_ONCE = 32
@@ -30,6 +30,7 @@ def load(
     *,
     detector: str | os.PathLike | None = None,
     lifter: str | os.PathLike | None = None,
+    skeleton: str | os.PathLike | None = None,
 ) -> "PoseModel":
     """Loads a model that estimates people's poses.
 
@@ -40,11 +41,16 @@ def load(
         detector: workdir of a detector's run, or of one that trained both stages, or `starter`; requires `lifter` and
             replaces `source`.
         lifter: workdir of a lifter's run, or of one that trained both stages, or `starter`.
+        skeleton: name or file of the skeleton of a model on a server, which does not say which joints it has; None for
+            Human3.6M's. Other models name their joints.
 
     Raises:
         UserError: the arguments do not name exactly one model, or the model cannot be loaded.
     """
     runs = [run for run in (detector, lifter) if run is not None]
+    on_server = source is not None and not os.path.exists(os.fspath(source))
+    if skeleton is not None and not on_server:
+        raise UserError("skeleton is for models on a server; other models name their joints")
     if source is None and len(runs) != 1:
         from pose_tf import starter
         from pose_tf.evaluation.loading import load_estimator
@@ -61,7 +67,8 @@ def load(
         from pose_tf.serving.client import Client, is_address
 
         if is_address(source):
-            return PoseModel(Client(source))
+            joints = H36M if skeleton is None else find_skeleton(os.fspath(skeleton), "skeleton")
+            return PoseModel(Client(source, skeleton=joints))
         raise UserError(f"{source} does not exist and is not an address such as localhost:8500")
     return PoseModel(SavedModel(source))
 
@@ -73,14 +80,16 @@ class PoseModel:
         backend: runs the model.
 
     Attributes:
-        joint_names: names of the 17 joints, in the order of the poses.
+        joint_names: names of the J joints, in the order of the poses.
         bones: (child, parent) index pairs of joints.
+        skeleton: both.
         card: description of the model, with the keys of an exported model's card.
     """
 
     def __init__(self, backend: Backend):
-        self.joint_names = skeleton.H36M.joints
-        self.bones = skeleton.H36M.bones
+        self.skeleton = skeleton_of_card(backend.card)
+        self.joint_names = self.skeleton.joints
+        self.bones = self.skeleton.bones
         self.card = backend.card
         self._backend = backend
 
@@ -162,7 +171,9 @@ class PoseModel:
     def _in_space(self, pose, camera, height):
         """A pose with the position of its hip."""
         frame = frame_of(self._backend)
-        pose3d, root3d = put_in_space(pose["pose2d"], pose["pose3d"], pose["confidence"], camera, frame, height)
+        pose3d, root3d = put_in_space(
+            pose["pose2d"], pose["pose3d"], pose["confidence"], camera, frame, height, self.skeleton
+        )
         return pose | {"pose3d": pose3d, "root3d": root3d}
 
     def video(
@@ -211,8 +222,8 @@ class PoseModel:
             images: uint8 [N, 256, 256, 3] RGB, N ≥ 1.
 
         Returns:
-            {"pose2d": float32 [N, 17, 2] px of the crop, "pose3d": float32 [N, 17, 3] mm, in the model's frame (`frame`
-            in its card), "confidence": float32 [N, 17]}.
+            {"pose2d": float32 [N, J, 2] px of the crop, "pose3d": float32 [N, J, 3] mm, in the model's frame (`frame`
+            in its card), "confidence": float32 [N, J]}.
 
         Raises:
             UserError: the images are not such an array, or the model fails.
@@ -226,6 +237,26 @@ class PoseModel:
             for start in range(0, len(images), CROPS_AT_ONCE)
         ]
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def skeleton_of_card(card: dict) -> Skeleton:
+    """The skeleton of a model by its card; Human3.6M's for models of other programs, which have no card.
+
+    Raises:
+        UserError: the card's joints or bones are damaged.
+    """
+    if "joints" not in card or (card["joints"], card.get("bones")) == (
+        list(H36M.joints),
+        [list(b) for b in H36M.bones],
+    ):
+        return H36M
+    try:
+        joints = card["joints"]
+        bones = [[joints[child], joints[parent]] for child, parent in card["bones"]]
+        values = {"name": card.get("skeleton", "model"), "joints": joints, "bones": bones}
+    except (TypeError, ValueError, KeyError, IndexError) as error:
+        raise UserError(f"the model's card is damaged: its joints and bones do not fit ({error})") from None
+    return Skeleton.from_json(values, "the model's card")
 
 
 def _fitted(box, pose):

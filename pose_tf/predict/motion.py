@@ -56,15 +56,19 @@ def read_motions(path: str, fps: float | None = None) -> list[Motion]:
     """
     content = files.read_json(path, WHAT)
     try:
-        if content["joints"] != list(H36M.joints):
-            raise ValueError("its joints are not those of pose_tf")
+        names = content["joints"]
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise ValueError("its joints are no list of names")
+        if missing := sorted(set(H36M.joints) - set(names), key=H36M.index):
+            raise ValueError(f"its poses lack {', '.join(missing)}; motions need the joints of Human3.6M")
+        order = [names.index(joint) for joint in H36M.joints]
         times = np.float64([float(frame["time_s"]) for frame in content["frames"]])
         if not np.isfinite(times).all() or (np.diff(times) < 0).any():
             raise ValueError("its times do not increase")
         seen = {}
         for time, frame in zip(times, content["frames"]):
             for person in frame["people"]:
-                joints = _array(person["pose3d_mm"], (len(H36M.joints), 3))
+                joints = _array(person["pose3d_mm"], (len(names), 3))[order]
                 root = _array([person.get("root3d_mm")], (1, 3))
                 seen.setdefault(int(person["person"]), []).append((time, joints, root))
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:

@@ -86,17 +86,17 @@ const numberAt = (time) => Math.max(0, poses.frames.findLastIndex(({time_s}) => 
 function goTo(wanted) {
   const number = clamp(wanted, 0, poses.frames.length - 1);
   const {time_s: start} = poses.frames[number], end = poses.frames[number + 1]?.time_s ?? duration;
-  play(false);
-  change({number, clock: start});
-  if (isPlayable) film.currentTime = (start + end) / 2;  // at the start, rounding might show the frame before
+  change({number, clock: start, playing: false});
+  if (!isPlayable) return;
+  film.pause();
+  film.currentTime = (start + end) / 2;  // at the start, rounding might show the frame before
 }
 
 function play(playing) {
+  if (state.playing && !playing) return goTo(state.number);  // the video may be a picture ahead
   change({playing});
   film.playbackRate = find("#speed").value;
-  if (!isPlayable || film.paused !== playing) return;
-  if (playing) film.play().catch(() => film.paused && change({playing: false}));
-  else film.pause();
+  if (isPlayable && playing) film.play().catch(() => film.paused && change({playing: false}));
 }
 
 function advance(seconds) {
@@ -127,8 +127,6 @@ if (isPlayable) {
   };
   film.requestVideoFrameCallback?.(function shown(now, {mediaTime}) {
     filmTime = mediaTime;
-    // The last picture before a pause may appear after it.
-    if (!state.playing && !film.seeking) change({clock: mediaTime, number: numberAt(mediaTime)});
     film.requestVideoFrameCallback(shown);
   });
 }

@@ -10,8 +10,9 @@ import sys
 
 import tqdm
 
+from pose_tf import coco_results
 from pose_tf.errors import UserError, check_choice
-from pose_tf.predict.camera import CameraOptions, read_focal_35mm
+from pose_tf.predict.camera import CameraOptions, check_height, read_focal_35mm
 from pose_tf.predict.finders import find_people
 from pose_tf.predict.media import MediaError, find_inputs, is_video, read_photo
 from pose_tf.predict.model import PEOPLE_AT_ONCE, PoseModel
@@ -69,9 +70,14 @@ def predict(model: PoseModel, source: str, options: Options) -> None:
 
     Raises:
         InputError: the source does not exist, or holds no photos or videos.
-        UserError: a file could not be used, results cannot be written, or the model fails.
+        UserError: the model's skeleton lacks joints for an output or for the height, a file could not be used, results
+            cannot be written, or the model fails.
         KeyboardInterrupt: the user stopped a video; the results up to then have been written.
     """
+    if "coco" in options.outputs:
+        coco_results.shared_joints(model.skeleton)
+    if options.camera.height is not None:
+        check_height(model.skeleton)
     camera = re.fullmatch(r"-(\d{0,4})", source)
     if camera:
         number = int(camera[1] or 0)
@@ -129,7 +135,7 @@ def _predict_photos(model, paths, bases, options, failures):
                 list(batch.values()), cameras, options.camera.height, options.batch_size, fit=options.given.searching
             )
             for (path, (image, _)), people, camera in zip(batch.items(), found, cameras, strict=True):
-                poses = Poses(readable(path), *image.shape[1::-1], None, camera)
+                poses = Poses(readable(path), *image.shape[1::-1], None, camera, skeleton=model.skeleton)
                 files = result_files(bases[path], False, options.outputs)
                 with _skipped(path, failures):
                     with writing(WRITERS, files, poses) as add:
@@ -158,7 +164,8 @@ def _predict_video(model, source, base, options):
     bar = functools.partial(tqdm.tqdm, unit=" frames")
     followed = PeopleInVideo(video, boxes, options.min_score, options.max_frames, bar)
     camera = options.camera.camera(video.width, video.height)
-    poses = Poses(readable(video.source), video.width, video.height, video.fps, camera)
+    size = video.width, video.height
+    poses = Poses(readable(video.source), *size, video.fps, camera, skeleton=model.skeleton)
     files, drawings = result_files(base, True, options.outputs), video_drawings(video)
     estimated = estimate_frames(model, followed, camera, options.camera.height, options.batch_size)
     interrupted = False

@@ -10,8 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pose_tf import coco_results, files, images, skeleton
+from pose_tf import coco_results, files, images
 from pose_tf.predict.camera import Camera
+from pose_tf.skeleton import H36M, Skeleton
 
 COLUMNS = (
     *("frame", "time_s", "person", "joint", "x_px", "y_px", "x_mm", "y_mm", "z_mm", "confidence"),
@@ -37,9 +38,9 @@ class Person:
 
     Attributes:
         box: float32 [4]: x, y, width, height in pixels of the image.
-        pose2d: float32 [17, 2] px of the image.
-        pose3d: float32 [17, 3] mm, relative to the hip; x right, y down, z away from the camera.
-        confidence: float32 [17] in 0…1.
+        pose2d: float32 [J, 2] px of the image.
+        pose3d: float32 [J, 3] mm, relative to the hip; x right, y down, z away from the camera.
+        confidence: float32 [J] in 0…1.
         number: number of the person, from 1; the same in all frames of a video.
         root3d: float32 [3] mm: position of the hip in the frame of the camera, so that `root3d + pose3d` are the joints
             of all people in one space. As good as what is known of the camera; NaN if all joints are in one place.
@@ -77,6 +78,7 @@ class Poses:
         fps: frames per second, on average if the rate varies; None for a photo.
         camera: the camera of the file.
         frames: the frames in order; one for a photo.
+        skeleton: of the poses.
     """
 
     source: str
@@ -85,6 +87,7 @@ class Poses:
     fps: float | None
     camera: Camera
     frames: list[Frame] = dataclasses.field(default_factory=list)
+    skeleton: Skeleton = H36M
 
 
 class Digits(NamedTuple):
@@ -126,8 +129,8 @@ def header_json(poses: Poses) -> dict:
         "height": poses.height,
         "fps": poses.fps,
         "camera": {"intrinsics_px": np.round(poses.camera.intrinsics, 3).tolist(), "from": poses.camera.origin},
-        "joints": skeleton.H36M.joints,
-        "bones": skeleton.H36M.bones,
+        "joints": poses.skeleton.joints,
+        "bones": poses.skeleton.bones,
     }
 
 
@@ -173,7 +176,7 @@ def write_csv(path: str, poses: Poses) -> None:
         for number, frame in enumerate(poses.frames):
             for person in frame.people:
                 for joint, px, mm, confidence in zip(
-                    skeleton.H36M.joints, person.pose2d, person.pose3d, person.confidence, strict=True
+                    poses.skeleton.joints, person.pose2d, person.pose3d, person.confidence, strict=True
                 ):
                     numbers = [*(f"{value:.2f}" for value in (*px, *mm)), f"{confidence:.3f}"]
                     numbers += [f"{value:.2f}" for value in mm + person.root3d]
@@ -183,12 +186,12 @@ def write_csv(path: str, poses: Poses) -> None:
 def write_npz(path: str, poses: Poses) -> None:
     """Writes an .npz file of arrays over the N poses of all frames.
 
-    frame [N], time_s [N], person [N], box_px [N, 4], pose2d_px [N, 17, 2], pose3d_mm [N, 17, 3], confidence [N, 17],
-    root3d_mm [N, 3], joints [17], their names, and intrinsics_px [4]: fx, cx, fy, cy.
+    frame [N], time_s [N], person [N], box_px [N, 4], pose2d_px [N, J, 2], pose3d_mm [N, J, 3], confidence [N, J],
+    root3d_mm [N, 3], joints [J], their names, and intrinsics_px [4]: fx, cx, fy, cy.
     """
     rows = [(number, frame.time, person) for number, frame in enumerate(poses.frames) for person in frame.people]
     people = [person for *_, person in rows]
-    joints = len(skeleton.H36M.joints)
+    joints = len(poses.skeleton.joints)
     arrays = {
         "frame": np.int64([number for number, *_ in rows]),
         "time_s": np.float64([time for _, time, _ in rows]),
@@ -198,7 +201,7 @@ def write_npz(path: str, poses: Poses) -> None:
         "pose3d_mm": np.float32([person.pose3d for person in people]).reshape(-1, joints, 3),
         "confidence": np.float32([person.confidence for person in people]).reshape(-1, joints),
         "root3d_mm": np.float32([person.root3d for person in people]).reshape(-1, 3),
-        "joints": np.array(skeleton.H36M.joints),
+        "joints": np.array(poses.skeleton.joints),
         "intrinsics_px": np.float32(poses.camera.intrinsics),
     }
     files.write_npz(path, compress=True, **arrays)
@@ -213,7 +216,13 @@ def write_coco(path: str, poses: Poses) -> None:
     name = os.path.splitext(os.path.basename(poses.source))[0]
     of_photo = int(name) if name.isascii() and name.isdecimal() else name
     entries = (
-        coco_results.entry(of_photo if poses.fps is None else number, person.pose2d, person.confidence, person.box)
+        coco_results.entry(
+            of_photo if poses.fps is None else number,
+            person.pose2d,
+            person.confidence,
+            person.box,
+            skeleton=poses.skeleton,
+        )
         for number, frame in enumerate(poses.frames)
         for person in frame.people
     )

@@ -66,7 +66,7 @@ def video_page(video: Video):
 def photo_overlay(path, poses):
     """Writes a photo with skeletons."""
     drawn = []
-    yield lambda image, frame: drawn.append(viz.draw_people(image, frame.people))
+    yield lambda image, frame: drawn.append(viz.draw_people(image, frame.people, poses.skeleton))
     images.write_png(path, *drawn, PNG_MARK)
 
 
@@ -74,7 +74,7 @@ def photo_overlay(path, poses):
 def photo_views(path, poses):
     """Writes a photo with skeletons, and beside it the 3D poses from three sides."""
     drawn = []
-    yield lambda image, frame: drawn.append(viz.side_by_side(image, frame.people))
+    yield lambda image, frame: drawn.append(viz.side_by_side(image, frame.people, skeleton=poses.skeleton))
     images.write_png(path, *drawn, PNG_MARK)
 
 
@@ -84,7 +84,7 @@ def video_overlay(video: Video):
     @contextlib.contextmanager
     def writer(path, poses):
         with writing_video(path, video.width, video.height, original=video) as write:
-            yield lambda image, frame: write(frame.time, viz.draw_people(image, frame.people))
+            yield lambda image, frame: write(frame.time, viz.draw_people(image, frame.people, poses.skeleton))
 
     return writer
 
@@ -97,7 +97,7 @@ def video_views(path, poses):
     def add(image, frame):
         nonlocal with_people
         if frame.people:
-            rows.offer(with_people, lambda: viz.side_by_side(image, frame.people, VIEWS_PX, 1))
+            rows.offer(with_people, lambda: viz.side_by_side(image, frame.people, VIEWS_PX, 1, poses.skeleton))
             with_people += 1
 
     yield add

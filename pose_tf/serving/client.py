@@ -16,8 +16,8 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
-from pose_tf import skeleton
 from pose_tf.errors import UserError, reason
+from pose_tf.skeleton import H36M, Skeleton
 
 FIRST_WAIT_S = 0.25
 """Wait before the second attempt. The wait doubles with each attempt, up to `LONGEST_WAIT_S`. It varies at random by up
@@ -61,6 +61,7 @@ class Client:
         model: name of the model on the server.
         timeout_s: deadline of each attempt in seconds.
         attempts: number of attempts if the server is not available.
+        skeleton: of the model's poses, which a server does not name.
 
     Attributes:
         card: description of the model: server, name of the model, joints and bones.
@@ -74,16 +75,25 @@ class Client:
     takes_pixels = False
     takes_cameras = True
 
-    def __init__(self, server: str, model: str = "pose", timeout_s: float = 10.0, attempts: int = 5):
+    def __init__(
+        self,
+        server: str,
+        model: str = "pose",
+        timeout_s: float = 10.0,
+        attempts: int = 5,
+        skeleton: Skeleton = H36M,
+    ):
         self._name = server
         self._model = model
         self._timeout_s = timeout_s
         self._attempts = attempts
+        self._skeleton = skeleton
         self.card = {
             "server": server,
             "model": model,
-            "joints": list(skeleton.H36M.joints),
-            "bones": [list(bone) for bone in skeleton.H36M.bones],
+            **({} if skeleton == H36M else {"skeleton": skeleton.name}),
+            "joints": list(skeleton.joints),
+            "bones": [list(bone) for bone in skeleton.bones],
         }
         self._url = self._channel = None
         if "://" in server:
@@ -114,13 +124,23 @@ class Client:
         ask = self._ask_grpc if self._channel else self._ask_rest
         for attempt in itertools.count(1):
             try:
-                return ask(signature, arrays)
+                return self._checked(ask(signature, arrays))
             except _UnavailableError as error:
                 if attempt >= self._attempts:
                     tries = "1 attempt" if attempt == 1 else f"{attempt} attempts"
                     raise ServerError(f"{self._name} is not available after {tries}: {error}") from None
             wait_s = min(FIRST_WAIT_S * 2 ** (attempt - 1), LONGEST_WAIT_S)
             time.sleep(wait_s * random.uniform(0.5, 1.5))
+
+    def _checked(self, outputs):
+        """The outputs, if they have the joints of the skeleton."""
+        found = np.shape(outputs.get(SINGLE_OUTPUT))[1:2]
+        if found and found[0] != len(self._skeleton.joints):
+            raise ServerError(
+                f"{self._name} answers with {found[0]} joints, but the skeleton {self._skeleton} has another number; "
+                "name the skeleton of its model"
+            )
+        return outputs
 
     def close(self) -> None:
         """Closes the connection."""

@@ -13,6 +13,8 @@ from pose_tf.data.poses import PoseSet
 from pose_tf.data.record_index import RecordIndex, index_records
 from pose_tf.data.sources import H36M, SOURCES, Source, held_out, mix_of
 from pose_tf.errors import UserError
+from pose_tf.skeleton import H36M as H36M_SKELETON
+from pose_tf.skeleton import Skeleton
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +46,7 @@ class DetectorData:
         batch_size: samples of a step, over all replicas.
         replicas: number of replicas.
         labels: the labels of training images, see `pipeline.detector_batches`.
+        skeleton: the joints of all labels. Photographs may lack some.
 
     Attributes:
         parts: the sources of the mixture.
@@ -51,18 +54,25 @@ class DetectorData:
         shards: paths of all files.
 
     Raises:
-        UserError: too few samples for training and validation, or shares that do not fit the batch.
+        UserError: too few samples for training and validation, shares that do not fit the batch, or joints that records
+            lack.
     """
 
     def __init__(
-        self, config, indexes: dict[str, RecordIndex], batch_size: int, replicas: int, labels=("pose2d_crop",)
+        self,
+        config,
+        indexes: dict[str, RecordIndex],
+        batch_size: int,
+        replicas: int,
+        labels=("pose2d_crop",),
+        skeleton: Skeleton = H36M_SKELETON,
     ):
-        self._config = config
+        self._config, self._skeleton = config, skeleton
         self._labels = labels
         self.parts, self.shards = [], []
         counts = divide_batch(mix_of(config), batch_size, replicas)
         for name, index in indexes.items():
-            training, validation = _split(index, config.data.validation_subjects)
+            training, validation = _split(index, config.data.validation_subjects, skeleton)
             self.parts.append(Part(index.source, counts[name], index, len(self.shards), training, validation))
             self.shards += index.shards
         self.num_samples = sum(len(part.training) for part in self.parts)
@@ -86,6 +96,7 @@ class DetectorData:
                     job=job if part.source is H36M else f"{job} {part.source.name}",
                     first_file=part.first_file,
                     labels=self._labels,
+                    skeleton=self._skeleton,
                 )
                 for part in self.parts
             ]
@@ -102,6 +113,7 @@ class DetectorData:
                 -(-len(part.validation) // data.validation_samples),
                 data.on_damage,
                 part.first_file,
+                self._skeleton,
             ).cache()
             for part in self.parts
         }
@@ -116,12 +128,13 @@ def index_sources(config, data_dir: str) -> dict[str, RecordIndex]:
     return {name: index_records(data_dir, config.data.on_damage, SOURCES[name]) for name in mix_of(config)}
 
 
-def _split(index, validation_subjects):
+def _split(index, validation_subjects, skeleton):
     """The training and the validation poses of a source."""
     folder = os.path.dirname(index.shards[0])
     if index.source is not H36M and len(np.unique(index.poses.subject)) == 1:
         raise UserError(f"{folder} has {len(index.poses)} photographs, too few to hold some of them out for validation")
-    training, validation = index.poses.split(held_out(index.source, index.poses.subject, validation_subjects))
+    poses = index.poses.in_joints(skeleton, may_lack=index.source is not H36M)
+    training, validation = poses.split(held_out(index.source, index.poses.subject, validation_subjects))
     if not np.any(geometry.inside_crop(validation.pose2d_crop)):
         numbers = ", ".join(map(str, np.unique(validation.subject)))
         whose = f"subject {numbers}" if index.source is H36M else "the photographs held out for validation"

@@ -14,6 +14,7 @@ from pose_tf.models.decoding import Decoding
 from pose_tf.models.estimator import detect, normalize_images
 from pose_tf.models.networks import make_network
 from pose_tf.training.detector_data import DetectorData, index_sources
+from pose_tf.training.recipe import skeleton_of
 from pose_tf.training.stage import SHEET_SAMPLES, Stage, mean_errors
 from pose_tf.training.strategy import batch_sizes, worker_0_first
 
@@ -40,23 +41,24 @@ class DetectorStage(Stage):
     def __init__(self, config, data_dir: str | None):
         if not data_dir:
             raise UserError("data_dir is missing: a detector trains on a directory of records")
-        self.config = config
+        self.config, self.skeleton = config, skeleton_of(config)
         strategy = tf.distribute.get_strategy()
         self.batch_size, _ = batch_sizes(config.data, strategy)
         with worker_0_first(strategy):
             indexes = index_sources(config, data_dir)
-        self.data = DetectorData(config, indexes, self.batch_size, strategy.num_replicas_in_sync, self.labels)
+        replicas = strategy.num_replicas_in_sync
+        self.data = DetectorData(config, indexes, self.batch_size, replicas, self.labels, self.skeleton)
         self.shards, self.num_samples = self.data.shards, self.data.num_samples
         self.loss_names = [name for name in TERMS if config.loss[name]] + ["loss", "pixel_error"]
         self.counters = ["skipped_records"] if config.data.on_damage == "skip" else []
         self.decoding = Decoding(**config.decoding.to_dict())
-        self.model = self.detector = make_network(config.model.to_dict())
-        self.geometry = GeometricAugmenter(**config.augment.to_dict())
+        self.model = self.detector = make_network(config.model.to_dict(), self.skeleton)
+        self.geometry = GeometricAugmenter(**config.augment.to_dict(), skeleton=self.skeleton)
         self.color = ColorJitter(**config.color.to_dict())
         self.occlusion = _make_occlusion(config.occlusion)
 
     def training_batches(self, start_step: int, share: Share, job: str = "") -> tf.data.Dataset:
-        """Dataset of {"image": uint8 [B, 256, 256, 3], "pose2d_crop": float32 [B, 17, 2] px, "skipped": int64 [B]}."""
+        """Dataset of {"image": uint8 [B, 256, 256, 3], "pose2d_crop": float32 [B, J, 2] px, "skipped": int64 [B]}."""
         return self.data.training_batches(start_step, share, job)
 
     @functools.cached_property
@@ -69,7 +71,7 @@ class DetectorStage(Stage):
 
         Returns:
             Images float32 [B, 256, 256, 3] in 0…255, or [B, 128, 128, 3] until `config.train.half_size_until`, and
-            pose2d float32 [B, 17, 2] crop px.
+            pose2d float32 [B, J, 2] crop px.
         """
         seeds = tf.unstack(tf.random.experimental.stateless_split(seed, 3))
         images, *poses = self.geometry(batch["image"], batch["pose2d_crop"], seeds[0], batch.get("pose3d"))
@@ -90,8 +92,8 @@ class DetectorStage(Stage):
         """See `losses`.
 
         Args:
-            heatmaps: float32 [B, H, W, 17]: output of the detector.
-            target: float32 [B, 17, 2] crop px.
+            heatmaps: float32 [B, H, W, J]: output of the detector.
+            target: float32 [B, J, 2] crop px.
         """
         weights = geometry.inside_crop(target)
         pose2d, cells = self.decoding(heatmaps), self.decoding.to_cells(target, heatmaps)
@@ -116,7 +118,7 @@ class DetectorStage(Stage):
         found, mean = {}, 0.0
         for part in self.data.parts:
             images = self.validation_images[part.source.name]
-            errors = mean_errors(images, functools.partial(self.measure, part.source), interrupted)
+            errors = mean_errors(images, functools.partial(self.measure, part.source), interrupted, self.skeleton)
             if errors is not None and METRIC not in errors:
                 raise UserError(f"no joint of the {part.source.name} images for validation is inside its crop")
             if errors is None or len(self.data.parts) == 1:
@@ -130,20 +132,20 @@ class DetectorStage(Stage):
         return [self.measured_2d(batch, self._detect(batch["image"])[0])]
 
     def measured_2d(self, batch, pose2d) -> tuple:
-        """See `measure`, for predicted 2D joints [B, 17, 2]."""
+        """See `measure`, for predicted 2D joints [B, J, 2]."""
         target = batch["pose2d_crop"]
         return REPORTED, target, pose2d, geometry.inside_crop(target)
 
     @tf.function(reduce_retracing=True)
     def _detect(self, images):
-        return detect(self.detector, images, self.config.flip_test, self.decoding)
+        return detect(self.detector, images, self.config.flip_test, self.decoding, self.skeleton)
 
     def training_sheet(self) -> np.ndarray:
         """A sheet of training images with their joints, uint8 [H, W, 3]."""
         batch = next(iter(self.training_batches(0, Share(), "pictures")))
         images, pose2d, *_ = self.augment(batch, [self.config.seed, 0])
         shown = np.unique(np.linspace(0, len(images) - 1, SHEET_SAMPLES).astype(int))  # of every source
-        return viz.sheet_2d(np.uint8(images)[shown], viz.only_labeled(pose2d.numpy())[shown])
+        return viz.sheet_2d(np.uint8(images)[shown], viz.only_labeled(pose2d.numpy())[shown], skeleton=self.skeleton)
 
     def validation_sheet(self) -> np.ndarray:
         """A sheet of validation images with their predicted and true joints, uint8 [H, W, 3]."""
@@ -158,7 +160,7 @@ class DetectorStage(Stage):
                     viz.only_labeled(batch["pose2d_crop"].numpy())[:each],
                 )
             )
-        return viz.sheet_2d(*(np.concatenate(arrays) for arrays in zip(*tiles)))
+        return viz.sheet_2d(*(np.concatenate(arrays) for arrays in zip(*tiles)), skeleton=self.skeleton)
 
 
 def _make_occlusion(options):

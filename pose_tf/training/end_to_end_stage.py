@@ -49,11 +49,12 @@ class EndToEndStage(DetectorStage):
         self.statistics = statistics or self._initial_statistics()
         self.model = PoseEstimator(
             self.detector,
-            make_network(lifter),
+            make_network(lifter, self.skeleton),
             self.statistics,
             flip_detector=config.flip_test,
             flip_lifter=config.flip_test,
             decoding=self.decoding,
+            skeleton=self.skeleton,
         )
         self.model.build_from_config(None)
         self.detector.trainable = config.train_detector
@@ -79,12 +80,18 @@ class EndToEndStage(DetectorStage):
         if not path:
             return PoseStatistics.of(self.h36m.training.pose3d, self.h36m.training.pose2d_crop, frame)
         try:
-            statistics = Workdir(run_dir(path, "lifter")).statistics()
+            workdir = Workdir(run_dir(path, "lifter"))
+            statistics, skeleton = workdir.statistics(), workdir.skeleton()
         except UserError as error:
             raise UserError(
                 f"config.lifter_init_from={path} must be the workdir of a lifter's run, or of one that trained both "
                 f"stages: {error}"
             ) from None
+        if skeleton.joints != self.skeleton.joints:
+            raise UserError(
+                f"config.skeleton is {self.skeleton}, but the lifter of config.lifter_init_from has the joints of "
+                f"{skeleton}; a lifter can only start from one with the same joints"
+            )
         if statistics.frame != frame:
             raise UserError(
                 f"config.frame is '{frame}', but the lifter of config.lifter_init_from has poses in the frame "
@@ -97,7 +104,7 @@ class EndToEndStage(DetectorStage):
         return {"init_from": self.detector, "lifter_init_from": self.model.lifter}
 
     def augment(self, batch, seed, progress=1.0):
-        """Images and pose2d as for `DetectorStage`, and pose3d float32 [B, 17, 3] mm, relative to the hip, in the
+        """Images and pose2d as for `DetectorStage`, and pose3d float32 [B, J, 3] mm, relative to the hip, in the
         recipe's frame."""
         pose3d = geometry.hip_relative(in_frame(batch["pose3d"], self.statistics.frame))
         return super().augment(batch | {"pose3d": pose3d}, seed, progress)
@@ -119,9 +126,8 @@ class EndToEndStage(DetectorStage):
         found, confidence = find_joints(heatmaps, decoding=self.decoding)
         inputs = lifter_inputs(self.model.lifter, found, tf.stop_gradient(confidence), maps)
         standardized = self.model.lifter(inputs, training=True)
-        lifted = lifter_losses(
-            standardized, pose3d, self.statistics, self.config.lifter_loss, self.config.bones.to_dict()
-        )
+        options = (self.config.lifter_loss, self.config.bones.to_dict(), self.skeleton)
+        lifted = lifter_losses(standardized, pose3d, self.statistics, *options)
         others = [[0, samples - lifted_samples]]
         scale = tf.cast(samples, tf.float32) / tf.cast(lifted_samples, tf.float32)
         lifted = {name: tf.pad(value * scale, others) for name, value in lifted.items()}
@@ -153,10 +159,12 @@ class EndToEndStage(DetectorStage):
         batch, found = self._shown()
         target = in_frame(batch["pose3d"], self.statistics.frame)
         rows = zip(batch["image"], found["pose2d"], found["pose3d"], batch["pose2d_crop"], target)
-        return viz.grid([viz.panel(*(value.numpy() for value in row)) for row in rows], columns=1)
+        return viz.grid(
+            [viz.panel(*(value.numpy() for value in row), skeleton=self.skeleton) for row in rows], columns=1
+        )
 
     def poses(self) -> np.ndarray:
-        """Some predicted validation poses, float32 [N, 17, 3] mm."""
+        """Some predicted validation poses, float32 [N, J, 3] mm."""
         return self._shown()[1]["pose3d"].numpy()
 
     def _shown(self):

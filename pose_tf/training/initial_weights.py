@@ -3,6 +3,7 @@
 import os
 import re
 
+import numpy as np
 import tensorflow as tf
 
 from pose_tf import files
@@ -11,15 +12,22 @@ from pose_tf.models import PoseEstimator
 from pose_tf.models.keras_file import check_finite, is_keras_file, load_keras
 from pose_tf.models.networks import CLASSES
 from pose_tf.models.torch_weights import load_torch_weights
+from pose_tf.skeleton import H36M, Skeleton
 from pose_tf.starter import run_dir
 from pose_tf.training.checkpoints import MANIFEST, checkpoint_steps, is_whole
+from pose_tf.workdir import Workdir
 
 HEADS = {"final_layer"}  # layers that depend on the number of joints
 FEATURES = "features."  # beginning of the names of a lifter's layers for image features
 
 
-def load_initial_weights(model: tf.keras.Model, path: str, key: str = "config.init_from") -> list[str]:
-    """Copies weights into a model, layer by layer. A head for another number of joints is left out.
+def load_initial_weights(
+    model: tf.keras.Model, path: str, key: str = "config.init_from", skeleton: Skeleton = H36M
+) -> list[str]:
+    """Copies weights into a model, layer by layer.
+
+    Of a detector for other joints, the joints of its head that both skeletons have are copied, by name. If its joints
+    are not known and their number is another one, the head is left out. A lifter needs the same joints.
 
     A lifter that sees the image may start from one that does not, and keeps its own layers for the features.
 
@@ -29,13 +37,14 @@ def load_initial_weights(model: tf.keras.Model, path: str, key: str = "config.in
             Of a PyTorch file, every layer must fit, except that an ImageNet classifier lacks some; see
             `load_torch_weights`. Of a run that trained both stages, the model's stage.
         key: what the path is called in messages.
+        skeleton: of the model.
 
     Returns:
-        Names of the layers that keep their own weights.
+        Names of the layers, and of the joints in the head, that keep their own weights.
 
     Raises:
-        UserError: the file is missing or damaged, has a value that is not finite, or holds another model. Then the
-            model is unchanged.
+        UserError: the file is missing or damaged, has a value that is not finite, or holds another model or a lifter of
+            other joints. Then the model is unchanged.
     """
     path = run_dir(path, "detector" if isinstance(model, CLASSES["detector"]) else "lifter")
     if os.path.isfile(path) and not is_keras_file(path):
@@ -45,13 +54,23 @@ def load_initial_weights(model: tf.keras.Model, path: str, key: str = "config.in
         raise UserError(
             f"{key}={path} is a {type(source).__name__}, but the recipe's model is a {type(model).__name__}"
         )
+    theirs = _skeleton_of(path)
+    same_joints = theirs is None or theirs.joints == skeleton.joints
+    if not same_joints and isinstance(model, CLASSES["lifter"]):
+        raise UserError(
+            f"{key}={path} has the joints of {theirs}, but config.skeleton is {skeleton}; a lifter can only start from "
+            "one with the same joints"
+        )
     layers = {layer.name: layer for layer in source.layers if layer.weights}
     values, left = {}, []
     own = [layer for layer in model.layers if layer.weights]  # others may differ, such as the reduction of the image
     for layer in own:
         shapes = [tuple(weight.shape) for weight in layer.weights]
         given = [tuple(weight.shape) for weight in layers[layer.name].weights] if layer.name in layers else None
-        if given == shapes:
+        if given and layer.name in HEADS and not same_joints:
+            values[layer], kept = _joints_by_name(layer, layers[layer.name], skeleton, theirs)
+            left += kept
+        elif given == shapes:
             values[layer] = layers[layer.name].get_weights()
         elif (layer.name in HEADS and given) or (layer.name.startswith(FEATURES) and not given):
             left.append(layer.name)
@@ -65,6 +84,25 @@ def load_initial_weights(model: tf.keras.Model, path: str, key: str = "config.in
     for layer, weights in values.items():
         layer.set_weights(weights)
     return left
+
+
+def _skeleton_of(path):
+    """The skeleton of a workdir's run; None for other files, which do not name their joints."""
+    workdir = Workdir(os.path.dirname(path) if os.path.basename(path) == "best.keras" else path)
+    return workdir.skeleton() if os.path.exists(workdir.file("config.json")) else None
+
+
+def _joints_by_name(layer, source, skeleton, theirs):
+    """The weights of a detector's head with the joints that both skeletons have, and names of the joints that keep
+    theirs. The last axis of each weight is that of the joints."""
+    own, other = (list(indices) for indices in zip(*skeleton.shared_with(theirs)))
+    weights = [np.array(values) for values in layer.get_weights()]
+    for values, given in zip(weights, source.get_weights(), strict=True):
+        if values.shape[:-1] == given.shape[:-1]:
+            values[..., own] = given[..., other]
+        else:
+            return layer.get_weights(), [layer.name]
+    return weights, [f"{layer.name} of {joint}" for i, joint in enumerate(skeleton.joints) if i not in own]
 
 
 def _part_for(model, source):

@@ -14,6 +14,8 @@ from pose_tf.errors import UserError
 from pose_tf.models.estimator import lift, lifter_inputs
 from pose_tf.models.networks import make_network
 from pose_tf.models.statistics import PoseStatistics, in_frame
+from pose_tf.skeleton import H36M, Skeleton
+from pose_tf.training.recipe import skeleton_of
 from pose_tf.training.stage import SHEET_SAMPLES, Stage, mean_errors
 from pose_tf.training.strategy import batch_sizes, worker_0_first
 
@@ -32,11 +34,12 @@ class LifterStage(Stage):
 
     def __init__(self, config, data_dir: str | None):
         strategy = tf.distribute.get_strategy()
+        self.skeleton = skeleton_of(config)
         if config.data.poses:
-            poses = read_pose_file(config.data.poses)
+            poses = read_pose_file(config.data.poses, self.skeleton)
         elif data_dir:
             with worker_0_first(strategy):
-                poses = index_records(data_dir, config.data.on_damage).poses
+                poses = index_records(data_dir, config.data.on_damage).poses.in_joints(self.skeleton)
         else:
             raise UserError("no training data: give data_dir or config.data.poses")
         self.config = config
@@ -49,20 +52,20 @@ class LifterStage(Stage):
         if frame != "camera":
             check_in_front(poses)
         self.statistics = PoseStatistics.of(self.training.pose3d, self.training.pose2d_crop, frame)
-        self.model = make_network(config.model.to_dict())
+        self.model = make_network(config.model.to_dict(), self.skeleton)
         options = config.augment.to_dict()
         errors = options.pop("errors", "")
-        options["errors"] = read_errors(errors) if errors else None
-        self.augmenter = PoseAugmenter(self.training.pose3d, self.training.subject, **options)
+        options["errors"] = read_errors(errors, self.skeleton) if errors else None
+        self.augmenter = PoseAugmenter(self.training.pose3d, self.training.subject, **options, skeleton=self.skeleton)
 
     def training_batches(self, start_step: int, share: Share, job: str = "") -> tf.data.Dataset:
-        """Dataset of {"pose2d_crop": float32 [B, 17, 2] px, "pose3d": float32 [B, 17, 3] mm, absolute}."""
+        """Dataset of {"pose2d_crop": float32 [B, J, 2] px, "pose3d": float32 [B, J, 3] mm, absolute}."""
         return pipeline.lifter_batches(
             self.training, self.batch_size, seed=self.config.seed, start_step=start_step, share=share
         )
 
     def augment(self, batch, seed, progress=1.0):
-        """pose2d float32 [B, 17, 2] crop px, confidence [B, 17], and pose3d float32 [B, 17, 3] mm, absolute, in the
+        """pose2d float32 [B, J, 2] crop px, confidence [B, J], and pose3d float32 [B, J, 3] mm, absolute, in the
         recipe's frame."""
         pose2d, confidence, pose3d = self.augmenter(batch["pose2d_crop"], batch["pose3d"], seed)
         return pose2d, confidence, in_frame(pose3d, self.statistics.frame)
@@ -71,7 +74,8 @@ class LifterStage(Stage):
         """See `lifter_losses`."""
         pose2d, confidence, target = augmented
         standardized = self.model(lifter_inputs(self.model, pose2d, confidence), training=True)
-        return lifter_losses(standardized, target, self.statistics, self.config.loss, self.config.get("bones"))
+        options = (self.config.loss, self.config.get("bones"), self.skeleton)
+        return lifter_losses(standardized, target, self.statistics, *options)
 
     def validate(self, interrupted=lambda: False) -> dict[str, float] | None:
         """See `Stage.validate`. Errors in mm, or as shares of joints and thresholds. With `config.augment.errors`, the
@@ -83,7 +87,7 @@ class LifterStage(Stage):
             target = in_frame(self.validation.pose3d[part], self.statistics.frame)
             return [(metrics.POSE3D_METRICS, target, predicted, None)]
 
-        return mean_errors(range(0, len(self.validation), VALIDATION_BATCH), measure, interrupted)
+        return mean_errors(range(0, len(self.validation), VALIDATION_BATCH), measure, interrupted, self.skeleton)
 
     def _validation_joints(self, part):
         """2D joints of some validation poses, and their confidences."""
@@ -91,22 +95,25 @@ class LifterStage(Stage):
 
     @tf.function(reduce_retracing=True)
     def _lift(self, pose2d, confidence):
-        return lift(self.model, self.statistics, pose2d, self.config.flip_test, confidence=confidence)
+        flip_test = self.config.flip_test
+        return lift(self.model, self.statistics, pose2d, flip_test, confidence=confidence, skeleton=self.skeleton)
 
     def training_sheet(self) -> np.ndarray:
         """A sheet of training poses, uint8 [H, W, 3]."""
         batch = next(iter(self.training_batches(0, Share())))
         pose2d, _, pose3d = self.augment(batch, [self.config.seed, 0])
-        return viz.sheet_3d(pose2d[:SHEET_SAMPLES].numpy(), pose3d[:SHEET_SAMPLES].numpy())
+        shown = (values[:SHEET_SAMPLES].numpy() for values in (pose2d, pose3d))
+        return viz.sheet_3d(*shown, skeleton=self.skeleton)
 
     def validation_sheet(self) -> np.ndarray:
         """A sheet of predicted and true validation poses, uint8 [H, W, 3]."""
         shown = self.shown
         target = np.asarray(in_frame(self.validation.pose3d[shown], self.statistics.frame))
-        return viz.sheet_3d(np.asarray(self._validation_joints(shown)[0]), self.poses(), target)
+        pose2d = np.asarray(self._validation_joints(shown)[0])
+        return viz.sheet_3d(pose2d, self.poses(), target, skeleton=self.skeleton)
 
     def poses(self) -> np.ndarray:
-        """Some predicted validation poses, float32 [N, 17, 3] mm."""
+        """Some predicted validation poses, float32 [N, J, 3] mm."""
         return self._lift(*self._validation_joints(self.shown)).numpy()
 
 
@@ -115,15 +122,18 @@ def lifter_loss_names(bones) -> list[str]:
     return ["loss", "mpjpe", *(f"bone_{name}" for name, factor in (bones or {}).items() if factor)]
 
 
-def lifter_losses(standardized, target, statistics: PoseStatistics, loss: str, bones=None) -> dict[str, tf.Tensor]:
+def lifter_losses(
+    standardized, target, statistics: PoseStatistics, loss: str, bones=None, skeleton: Skeleton = H36M
+) -> dict[str, tf.Tensor]:
     """Losses of predicted 3D poses.
 
     Args:
-        standardized: float32 [B, 17, 3]: output of the lifter.
-        target: float32 [B, 17, 3] mm, absolute or relative to the hip.
+        standardized: float32 [B, J, 3]: output of the lifter.
+        target: float32 [B, J, 3] mm, absolute or relative to the hip.
         statistics: mean and standard deviation of the training poses.
         loss: `squared` or `distance`.
         bones: {name of `losses.bone_losses`: factor}, or None.
+        skeleton: of the poses.
 
     Returns:
         {"loss": the weighted sum, in units of the training poses' standard deviation, "mpjpe": mm, "bone_NAME": each
@@ -139,7 +149,7 @@ def lifter_losses(standardized, target, statistics: PoseStatistics, loss: str, b
     values = {"mpjpe": metrics.mpjpe(pose3d, target)}
     factors = {name: factor for name, factor in (bones or {}).items() if factor}
     if factors:
-        terms = losses.bone_losses(pose3d, target, unit)
+        terms = losses.bone_losses(pose3d, target, unit, skeleton)
         for name, factor in factors.items():
             values[f"bone_{name}"] = terms[name]
             total += factor * terms[name]

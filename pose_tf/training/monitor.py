@@ -15,6 +15,7 @@ from tensorboard.plugins.mesh import summary_v2 as mesh_summary
 
 from pose_tf import files, viz
 from pose_tf.errors import UserError, reason
+from pose_tf.skeleton import H36M, Skeleton
 from pose_tf.training.recipe import flatten
 
 GRAPH_COLUMNS = 3
@@ -140,9 +141,9 @@ class Monitor:
         with self._events(step):
             tf.summary.image(name, image[None])
 
-    def poses(self, step: int, name: str, pose3d) -> None:
-        """Shows 3D poses, float [N, 17, 3] mm, as rotatable meshes in TensorBoard."""
-        vertices, colors, faces = viz.mesh(pose3d)
+    def poses(self, step: int, name: str, pose3d, skeleton: Skeleton = H36M) -> None:
+        """Shows 3D poses, float [N, J, 3] mm, as rotatable meshes in TensorBoard."""
+        vertices, colors, faces = viz.mesh(pose3d, skeleton)
         with self._events(step):
             mesh_summary.mesh(name, vertices[None], faces=faces[None], colors=colors[None], step=step)
 

@@ -4,22 +4,28 @@ import json
 
 import ml_collections
 
+from pose_tf.augment.geometric import LEGS
+from pose_tf.augment.pose import RECOMPOSED_BY, SHOULDERS
 from pose_tf.configs import base
 from pose_tf.errors import UserError
 from pose_tf.geometry import CROP_SIZE
 from pose_tf.models.decoding import ALIGNMENTS, METHODS, Decoding
 from pose_tf.models.networks import DETECTORS, LIFTERS
 from pose_tf.models.statistics import FRAMES
+from pose_tf.skeleton import Skeleton, find_skeleton
 from pose_tf.training.rules import COUNT, FACTOR, POSITIVE_COUNT, SHARE, SWITCH, TEXT, Range, Several
 
 MIN_REPLICA_BATCH = 8
 """The fewest samples per replica if each of several replicas normalizes over its own samples. With fewer, errors rise
 steeply (Wu and He, Group Normalization, ECCV 2018, figure 1)."""
+DEFAULT = "h36m"
+"""The skeleton of recipes that name none."""
 STRIDE = 32  # of the lowest resolution in a detector; the sides of the images that it sees are multiples of it
 
 COMMON = {
     "stage": ("detector", "lifter", "end_to_end"),
     "seed": Range(0, 2**32 - 1, whole=True),
+    "skeleton": TEXT,
     "strategy": ("auto", "one_device", "mirrored", "multi_worker"),
     "init_from": TEXT,
     "precision": ("float32", "mixed_float16", "mixed_bfloat16"),
@@ -142,6 +148,7 @@ MODELS = {name: EFFICIENTNET for name in DETECTORS if name.startswith("efficient
     },
 }
 OPTIONAL_KEYS = (  # recipes of earlier versions lack them
+    "skeleton",
     "tf32",
     "data.mix.h36",
     "data.mix.mpii",
@@ -177,6 +184,12 @@ EXECUTION_KEYS = (  # how a run is computed and reported, not what it learns; ma
 )
 PATH_KEYS = ("data.poses", "augment.errors", "occlusion.bank")
 """Paths that may change, too: the run stores fingerprints of the content."""
+NEEDED_JOINTS = {
+    "augment.half_body": LEGS,
+    "augment.recompose": RECOMPOSED_BY,
+    "augment.arm_swap": SHOULDERS,
+}
+"""Joints that the skeleton must have for an option."""
 
 
 def check_values(config: ml_collections.ConfigDict) -> None:
@@ -201,6 +214,7 @@ def check_values(config: ml_collections.ConfigDict) -> None:
     first, last = values["profile_steps"] or (0, 1)
     if first >= last:
         raise UserError(f"config.profile_steps is {(first, last)}; it must be the first step and the one after")
+    _check_skeleton(values, find_skeleton(values.get("skeleton", DEFAULT)))
     if values["stage"] == "lifter":
         _check_lifter(values)
     else:
@@ -219,6 +233,30 @@ def _check(values, key, rule):
     if isinstance(rule, tuple):
         raise UserError(f"config.{key} is {shown}; it can be {', '.join(map(str, rule))}")
     raise UserError(f"config.{key} is {shown}; it must be {rule}")
+
+
+def skeleton_of(config: ml_collections.ConfigDict) -> Skeleton:
+    """The skeleton that a recipe names.
+
+    Raises:
+        UserError: its file does not exist or is not a skeleton.
+    """
+    return find_skeleton(config.get("skeleton", DEFAULT))
+
+
+def _check_skeleton(values, skeleton):
+    """Checks that the skeleton has the joints that options need."""
+    for key, joints in NEEDED_JOINTS.items():
+        if values.get(key) and (missing := skeleton.missing(*joints)):
+            raise UserError(
+                f"config.{key} is {values[key]}, but the skeleton {skeleton} lacks {', '.join(missing)}, which it needs"
+                f"; set config.{key} = {type(values[key])()}, or use another config.skeleton"
+            )
+    if values.get("bones.symmetry") and not skeleton.bone_pairs:
+        raise UserError(
+            f"config.bones.symmetry is {values['bones.symmetry']}, but the skeleton {skeleton} has no bones on both "
+            "sides; set config.bones.symmetry = 0.0, or use another config.skeleton"
+        )
 
 
 def _check_lifter(values):
@@ -347,6 +385,8 @@ def check_switches(config, replicas: int) -> None:
 def check_same_recipe(config: ml_collections.ConfigDict, before: ml_collections.ConfigDict, workdir: str) -> None:
     """Checks that a recipe may resume a run. A directory holds one run, and its computation must not change.
 
+    The skeleton may have another path: `Workdir.check_same_skeleton` compares the joints.
+
     The run may become longer if no step depends on its length.
 
     Args:
@@ -364,7 +404,7 @@ def check_same_recipe(config: ml_collections.ConfigDict, before: ml_collections.
     given, kept = defaults | given, defaults | kept
     differ = [key for key in given if key in kept and given[key] != kept[key]]
     moved = [key for key in PATH_KEYS if given.get(key) and kept.get(key)]
-    differ = [key for key in differ if key not in (*EXECUTION_KEYS, *moved)]
+    differ = [key for key in differ if key not in (*EXECUTION_KEYS, *moved, "skeleton")]
     if differ == ["train.epochs"]:
         _check_longer(given, kept, workdir)
     elif differ:

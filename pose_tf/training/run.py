@@ -88,7 +88,7 @@ class Run:
         else:
             for key, network in networks.items():
                 if source := self.config[key]:
-                    left = load_initial_weights(network, source, f"config.{key}")
+                    left = load_initial_weights(network, source, f"config.{key}", self.stage.skeleton)
                     self.say(f"starting from {source}" + (f", with a new {', '.join(left)}" if left else ""))
         if state.average:
             state.average.start()
@@ -229,7 +229,7 @@ class Run:
         self._monitor.report(state.step, "validation", errors)
         self._monitor.image(state.step, "validation", sheet)
         if poses is not None:
-            self._monitor.poses(state.step, "poses", poses)
+            self._monitor.poses(state.step, "poses", poses, stage.skeleton)
         self._monitor.draw_curves()
         return False
 

@@ -9,6 +9,7 @@ import tensorflow as tf
 from pose_tf import metrics
 from pose_tf.data.pipeline import Share
 from pose_tf.models.statistics import PoseStatistics
+from pose_tf.skeleton import H36M, Skeleton
 
 SHEET_SAMPLES = 8
 """The number of samples on a sheet."""
@@ -29,6 +30,7 @@ class Stage(Protocol):
         shards: paths of the records that training and validation read, for error messages.
         statistics: mean and standard deviation of the training poses in mm, saved with the run; None for a detector
             alone.
+        skeleton: of the poses.
     """
 
     model: tf.keras.Model
@@ -39,6 +41,7 @@ class Stage(Protocol):
     counters: Sequence[str] = ()
     shards: Sequence[str] = ()
     statistics: PoseStatistics | None = None
+    skeleton: Skeleton = H36M
 
     def training_batches(self, start_step: int, share: Share, job: str = "") -> tf.data.Dataset:
         """Endless batches for the replicas of one host in turn.
@@ -81,11 +84,11 @@ class Stage(Protocol):
         """A sheet of validation samples with predicted and true joints, uint8 [H, W, 3]."""
 
     def poses(self) -> np.ndarray | None:
-        """Some predicted validation poses, float32 [N, 17, 3] mm; None for a stage that predicts no 3D poses."""
+        """Some predicted validation poses, float32 [N, J, 3] mm; None for a stage that predicts no 3D poses."""
         return None
 
 
-def mean_errors(batches: Iterable, measure, interrupted) -> dict[str, float] | None:
+def mean_errors(batches: Iterable, measure, interrupted, skeleton: Skeleton = H36M) -> dict[str, float] | None:
     """Mean errors over batches.
 
     Args:
@@ -93,16 +96,18 @@ def mean_errors(batches: Iterable, measure, interrupted) -> dict[str, float] | N
         measure: batch -> list of (names of metrics, see `metrics.PoseMetric`, true poses [B, J, D], predicted poses
             [B, J, D], weights of the joints [B, J] or None).
         interrupted: called before each batch; True ends the loop.
+        skeleton: of the poses.
 
     Returns:
-        {name: error}, without metrics that no sample allows to measure; None as soon as `interrupted()` is true.
+        {name: error}, without metrics that the skeleton or no sample allows to measure; None as soon as `interrupted()`
+        is true.
     """
     means = {}
     for batch in batches:
         if interrupted():
             return None
         for names, target, predicted, joint_weights in measure(batch):
-            for name in names:
-                mean = means.setdefault(name, metrics.PoseMetric(name))
+            for name in metrics.measurable(names, skeleton):
+                mean = means.setdefault(name, metrics.PoseMetric(name, skeleton=skeleton))
                 mean.update_state(target, predicted, joint_weights=joint_weights)
     return {name: float(metric.result()) for name, metric in means.items() if metric.count.numpy()}

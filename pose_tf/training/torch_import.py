@@ -12,12 +12,12 @@ from pose_tf.models.networks import DETECTORS, make_network
 from pose_tf.models.statistics import PoseStatistics
 from pose_tf.models.torch_checkpoint import read_state_dict
 from pose_tf.models.torch_weights import LoadedWeights, load_torch_weights
+from pose_tf.skeleton import H36M, Skeleton
 from pose_tf.workdir import Workdir
 
 EFFICIENTNETS = tuple(name for name in DETECTORS if name.startswith("efficientnet_"))
 LIFTERS = ("sem_gcn", "feed_forward", "released_sem_gcn", "released_feed_forward")
 ARCHITECTURES = ("hrnet_w<width>", *EFFICIENTNETS, *LIFTERS)
-JOINTS = 17
 METER_MM = 1000.0
 
 
@@ -29,6 +29,7 @@ def import_torch(
     mean: str | None = None,
     std: str | None = None,
     state_dict: str | None = None,
+    skeleton: Skeleton = H36M,
 ) -> LoadedWeights:
     """Imports a checkpoint.
 
@@ -37,10 +38,11 @@ def import_torch(
         checkpoint: file to read, see `load_torch_weights`.
         workdir_path: directory to write.
         map_joints: see `load_torch_weights`.
-        mean, std: paths of .npy files [17, 3], mean and standard deviation in mm by which a lifter's output is
+        mean, std: paths of .npy files [J, 3], mean and standard deviation in mm by which a lifter's output is
             converted to mm. The default is 0 and 1000, because the networks of the public SemGCN code predict meters.
             The `released` architectures require both.
         state_dict: the weights to take from the file, see `read_state_dict`.
+        skeleton: the joints of the checkpoint in its order or, with `map_joints`, those of the run.
 
     Returns:
         The names of the weights that were loaded, skipped and initialized.
@@ -55,6 +57,7 @@ def import_torch(
         "model": _options(architecture, checkpoint, state_dict),
         "flip_test": False,
         "imported": os.path.basename(checkpoint),
+        **({} if skeleton == H36M else {"skeleton": skeleton.name}),
     }
     detector = config["model"]["name"] in DETECTORS
     if detector:
@@ -63,12 +66,13 @@ def import_torch(
             config |= {"decoding": {"method": "argmax", "beta": 1.0, "alignment": "corner"}}
     else:
         config |= {"stage": "lifter", "normalized_by": "crop" if architecture.startswith("released_") else "image"}
-        statistics = _statistics(architecture, mean, std)
+        statistics = _statistics(architecture, mean, std, len(skeleton.joints))
     tf.keras.utils.set_random_seed(0)  # for weights that the file may lack
-    model = make_network(config["model"])
-    loaded = load_torch_weights(model, checkpoint, map_joints, state_dict)
+    model = make_network(config["model"], skeleton)
+    loaded = load_torch_weights(model, checkpoint, map_joints, state_dict, skeleton)
     workdir.create()
     workdir.save_best(model)
+    workdir.save_skeleton(skeleton)
     if not detector:
         files.write_json(workdir.file("statistics.json"), statistics.to_json())
     files.write_json(workdir.file("config.json"), config)
@@ -103,21 +107,21 @@ def _options(architecture, checkpoint, state_dict):
     return {"name": name, "raw_pixels": released, **options}
 
 
-def _statistics(architecture, mean, std):
+def _statistics(architecture, mean, std, joints):
     if (mean is None) != (std is None):
         raise UserError("give pose_mean and pose_std together")
     if mean is None:
         if architecture.startswith("released_"):
             raise UserError(f"{architecture} predicts standardized poses: give pose_mean and pose_std")
-        return PoseStatistics(np.zeros((JOINTS, 3), np.float32), np.full((JOINTS, 3), METER_MM, np.float32))
-    return PoseStatistics(_read_array(mean), np.maximum(_read_array(std), 1e-6))
+        return PoseStatistics(np.zeros((joints, 3), np.float32), np.full((joints, 3), METER_MM, np.float32))
+    return PoseStatistics(_read_array(mean, joints), np.maximum(_read_array(std, joints), 1e-6))
 
 
-def _read_array(path):
+def _read_array(path, joints):
     try:
         array = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise UserError(f"{path} cannot be read as an .npy file: {error}") from None
-    if not isinstance(array, np.ndarray) or array.size != JOINTS * 3 or not np.isfinite(array).all():
-        raise UserError(f"{path} does not hold {JOINTS} x 3 numbers")
-    return array.astype(np.float32).reshape(JOINTS, 3)
+    if not isinstance(array, np.ndarray) or array.size != joints * 3 or not np.isfinite(array).all():
+        raise UserError(f"{path} does not hold {joints} x 3 numbers")
+    return array.astype(np.float32).reshape(joints, 3)

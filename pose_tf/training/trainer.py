@@ -24,6 +24,7 @@ from pose_tf.training.recipe import (
     check_switches,
     check_values,
     may_split_batches,
+    skeleton_of,
 )
 from pose_tf.training.run import Run
 from pose_tf.training.stage import Stage
@@ -76,6 +77,7 @@ def train(config, data_dir: str | None, workdir_path: str) -> dict[str, float] |
             held.enter_context(workdir.locked())
         if before := workdir.config_of_run():
             check_same_recipe(config, before, workdir_path)
+            workdir.check_same_skeleton(skeleton_of(config))
         data = fingerprint(config, data_dir)
         if before:
             workdir.check_same_data(data)
@@ -101,6 +103,7 @@ def train(config, data_dir: str | None, workdir_path: str) -> dict[str, float] |
 
         # ---- All checks have passed: write to the directory
         if not run.worker:
+            workdir.save_skeleton(stage.skeleton)
             if stage.statistics:
                 files.write_json(workdir.file("statistics.json"), stage.statistics.to_json())
             files.write_json(workdir.file("data.json"), data | {"samples": stage.num_samples})

@@ -18,6 +18,7 @@ from pose_tf.evaluation import evaluator
 from pose_tf.evaluation.report import format_report
 from pose_tf.models import FeedForward
 from pose_tf.models.statistics import PoseStatistics, in_frame
+from pose_tf.skeleton import H36M
 from pose_tf.synthetic.sample import render_sample
 from pose_tf.workdir import Workdir
 from tests.data.photos import make_photo
@@ -185,6 +186,7 @@ def test_the_same_objects_are_pasted_in_every_evaluation(tmp_path):
             "confidence": tf.ones([len(images), 17]),
         },
         statistics=PoseStatistics(np.zeros((17, 3), np.float32), np.ones((17, 3), np.float32)),
+        skeleton=H36M,
     )
     bank = OccluderBank((np.full((60, 40, 4), (255, 0, 255, 255), np.uint8), np.full((90, 90, 4), 255, np.uint8)))
     clean, first, second = (
@@ -205,7 +207,11 @@ def test_a_lifter_in_the_frame_of_the_line_of_sight_is_measured_in_the_cameras(m
     mean = np.float32(seen.mean(0) - seen.mean(0)[:1])
     statistics = PoseStatistics(mean, np.ones((17, 3), np.float32), frame="sight")
     workdir = types.SimpleNamespace(
-        path="W", load_best=lambda stage: None, statistics=lambda: statistics, config=lambda: None
+        path="W",
+        load_best=lambda stage: None,
+        statistics=lambda: statistics,
+        config=lambda: None,
+        skeleton=lambda: H36M,
     )
     monkeypatch.setattr(evaluator, "lift", lambda *_, **__: tf.constant(seen - seen[:, :1]))
     detected = np.float32(pose2d + [60, 0])  # to the right by 0.1 of the focal length: 5.2 to 5.6 degrees
@@ -228,7 +234,11 @@ def test_detected_joints_are_lifted_with_their_confidences_and_true_ones_without
     lifter = FeedForward(units=8, num_blocks=1, confidence=True)
     statistics = PoseStatistics(np.zeros((17, 3), np.float32), np.full((17, 3), 100, np.float32))
     workdir = types.SimpleNamespace(
-        path="W", load_best=lambda stage: lifter, statistics=lambda: statistics, config=lambda: None
+        path="W",
+        load_best=lambda stage: lifter,
+        statistics=lambda: statistics,
+        config=lambda: None,
+        skeleton=lambda: H36M,
     )
     pose2d, detected = rng.uniform(20, 230, (2, 3, 17, 2)).astype(np.float32)
     confidence = rng.uniform(0, 1, (3, 17)).astype(np.float32)
@@ -260,7 +270,7 @@ def test_distances_from_the_camera_are_measured(tmp_path, frame):
         return {"pose2d": pose2d, "pose3d": 1.1 * pose3d, "lifted": pose3d, "confidence": confidence}
 
     statistics = PoseStatistics(np.zeros((17, 3), np.float32), np.ones((17, 3), np.float32), frame=frame)
-    estimator = types.SimpleNamespace(call=call, statistics=statistics)
+    estimator = types.SimpleNamespace(call=call, statistics=statistics, skeleton=H36M)
     report, arrays = evaluator.evaluate_images(estimator, str(tmp_path), [8], 2)
     np.testing.assert_array_equal(arrays["true_pose3d"], [sample["pose3d"] for sample in samples])
     assert report["true_2d"]["total"]["mpjpe"] == pytest.approx(0, abs=1)

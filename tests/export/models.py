@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from pose_tf.models import FeedForward, HRNet, PoseEstimator
 from pose_tf.models.statistics import PoseStatistics
+from pose_tf.skeleton import H36M
 
 
 def set_random_weights(model, rng):
@@ -26,15 +27,18 @@ def set_random_weights(model, rng):
             layer.depthwise_kernel.assign(rng.normal(0, np.prod(shape[:2]) ** -0.5, shape))
 
 
-def make_estimator():
+def make_estimator(skeleton=H36M):
     """A PoseEstimator with both flip tests."""
     rng = np.random.default_rng(0)
     tf.random.set_seed(0)
-    detector = HRNet(width=8, stem=8, modules=(1, 1, 1), blocks=1)
+    joints = len(skeleton.joints)
+    detector = HRNet(width=8, num_joints=joints, stem=8, modules=(1, 1, 1), blocks=1)
     set_random_weights(detector, rng)
-    lifter = FeedForward(units=32)
-    statistics = PoseStatistics(np.float32(rng.normal(0, 300, (17, 3))), np.float32(rng.uniform(50, 200, (17, 3))))
-    return PoseEstimator(detector, lifter, statistics, flip_detector=True, flip_lifter=True)
+    lifter = FeedForward(joints, units=32)
+    mean, std = np.float32(rng.normal(0, 300, (joints, 3))), np.float32(rng.uniform(50, 200, (joints, 3)))
+    return PoseEstimator(
+        detector, lifter, PoseStatistics(mean, std), flip_detector=True, flip_lifter=True, skeleton=skeleton
+    )
 
 
 def read_card(path):

@@ -176,7 +176,7 @@ def test_a_result_becomes_motions_at_a_constant_rate(tmp_path):
             json.dumps({"joints": H36M.joints, "frames": [{"time_s": t, "people": []} for t in (1, 0)]}),
             "its times do not increase",
         ),
-        ('{"joints": ["Hip"], "frames": []}', "its joints are not those of pose_tf"),
+        ('{"joints": ["Hip"], "frames": []}', "its poses lack RHip, RKnee"),
         (json.dumps({"joints": H36M.joints, "frames": [{"time_s": 0, "people": []}]}), "contains no people"),
         (
             json.dumps(

@@ -208,7 +208,7 @@ def test_ctrl_c_ends_everything_and_keeps_what_was_seen(video, tmp_path):
 
 
 def test_ctrl_c_while_drawing_keeps_the_numbers(video, tmp_path, monkeypatch):
-    def interrupt(image, people):
+    def interrupt(*_):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("pose_tf.viz.draw_people", interrupt)

@@ -10,11 +10,13 @@ from pose_tf.errors import UserError
 from pose_tf.evaluation.loading import load_estimator
 from pose_tf.export.model_card import describe_runs
 from pose_tf.models import HRNet, networks
+from pose_tf.skeleton import MPII
 from pose_tf.training.torch_import import ARCHITECTURES, import_torch
 from pose_tf.workdir import Workdir
 from tests.models import numpy_models
 from tests.models.numpy_models import random_state
 from tests.models.torch_files import write_zip
+from tests.skeletons import H36M_16
 
 
 @pytest.fixture
@@ -64,6 +66,28 @@ def test_sizes_of_a_graph_lifter_are_those_of_the_file(checkpoint, run):
     import_torch("sem_gcn", path, run)
     model = Workdir(run).config().model
     assert (model.channels, model.num_blocks, model.non_local) == (8, 3, False)
+
+
+def test_a_graph_lifter_of_the_public_code_has_its_16_joints(checkpoint, run, rng):
+    path, state = checkpoint(numpy_models.sem_gcn_shapes(46, channels=8, blocks=1))
+    with pytest.raises(UserError, match="gconv_output.e"):
+        import_torch("sem_gcn", path, run)
+    import_torch("sem_gcn", path, run, skeleton=H36M_16)
+    workdir = Workdir(run)
+    assert workdir.skeleton() == H36M_16 and workdir.statistics().mean.shape == (16, 3)
+    pose2d = rng.normal(0, 0.3, (3, 16, 2)).astype(np.float32)
+    expected = numpy_models.sem_gcn(state, pose2d, H36M_16.bones)
+    np.testing.assert_allclose(workdir.load_best("lifter")(pose2d), expected, rtol=1e-3, atol=1e-4)
+
+
+def test_joints_of_a_detector_are_mapped_to_those_of_the_run(checkpoint, small_hrnet, run):
+    shapes = small_hrnet | {name: (16, *small_hrnet[name][1:]) for name in small_hrnet if "final_layer" in name}
+    path, state = checkpoint(shapes)
+    loaded = import_torch("hrnet_w4", path, run, map_joints="mpii", skeleton=H36M_16)
+    assert loaded.skipped == ("final_layer of Neck",) and loaded.initialized == ("final_layer of Spine",)
+    bias = Workdir(run).load_best("detector").get_layer("final_layer").bias.numpy()
+    for joint in ("Hip", "LWrist", "Head", "Thorax"):
+        assert bias[H36M_16.index(joint)] == state["final_layer.bias"][MPII.index(joint)]
 
 
 def test_a_released_lifter_needs_the_statistics_of_its_poses(checkpoint, run, files_of_statistics):
