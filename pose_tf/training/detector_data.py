@@ -72,7 +72,7 @@ class DetectorData:
         self.parts, self.shards = [], []
         counts = divide_batch(mix_of(config), batch_size, replicas)
         for name, index in indexes.items():
-            training, validation = _split(index, config.data.validation_subjects, skeleton)
+            training, validation = _split(index, config.data.validation_subjects, skeleton, H36M.name in indexes)
             self.parts.append(Part(index.source, counts[name], index, len(self.shards), training, validation))
             self.shards += index.shards
         self.num_samples = sum(len(part.training) for part in self.parts)
@@ -128,12 +128,12 @@ def index_sources(config, data_dir: str) -> dict[str, RecordIndex]:
     return {name: index_records(data_dir, config.data.on_damage, SOURCES[name]) for name in mix_of(config)}
 
 
-def _split(index, validation_subjects, skeleton):
-    """The training and the validation poses of a source."""
+def _split(index, validation_subjects, skeleton, with_h36m):
+    """The training and the validation poses of a source. Beside Human3.6M's, photographs may lack joints."""
     folder = os.path.dirname(index.shards[0])
     if index.source is not H36M and len(np.unique(index.poses.subject)) == 1:
         raise UserError(f"{folder} has {len(index.poses)} photographs, too few to hold some of them out for validation")
-    poses = index.poses.in_joints(skeleton, may_lack=index.source is not H36M)
+    poses = index.poses.in_joints(skeleton, may_lack=with_h36m and index.source is not H36M)
     training, validation = poses.split(held_out(index.source, index.poses.subject, validation_subjects))
     if not np.any(geometry.inside_crop(validation.pose2d_crop)):
         numbers = ", ".join(map(str, np.unique(validation.subject)))

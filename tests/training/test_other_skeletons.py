@@ -41,8 +41,8 @@ def lifter_config(config):
 def detector_config(detector_config):
     detector_config.skeleton = "h36m_16"
     detector_config.occlusion.probability = 0.0
-    detector_config.flip_test, detector_config.model.modules = True, (1, 1, 1)
-    detector_config.model.blocks = 1
+    detector_config.model.modules, detector_config.model.blocks = (1, 1, 1), 1
+    detector_config.model.downsample = 8
     detector_config.train.epochs = 2.0  # of one step
     return detector_config
 
@@ -182,11 +182,15 @@ def test_photographs_label_the_joints_that_they_have(detector_config, data_dir, 
     assert {"mpii/pixel_error", "h36/pck2d"} <= stage.validate().keys()
 
 
-def test_records_that_lack_joints_are_refused(detector_config, data_dir, tmp_path):
+@pytest.mark.parametrize("source", ["h36", "mpii"])
+def test_records_that_lack_joints_are_refused(detector_config, data_dir, tmp_path, source):
+    write_photos(tmp_path, 30)
+    (tmp_path / "h36").symlink_to(data_dir / "h36")
     (tmp_path / "body_21.json").write_text(json.dumps(BODY_21.to_json()))
     detector_config.skeleton = f"{tmp_path}/body_21.json"
+    detector_config.data.mix.h36, detector_config.data.mix.mpii = float(source == "h36"), float(source == "mpii")
     with pytest.raises(UserError, match="lacks LToes, RToes, LHand, RHand of the skeleton body_21"):
-        DetectorStage(detector_config, str(data_dir))
+        DetectorStage(detector_config, str(tmp_path))
 
 
 def test_both_stages_train_at_once_and_their_file_keeps_the_skeleton(data_dir, tmp_path):
