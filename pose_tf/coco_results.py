@@ -1,5 +1,6 @@
 """COCO's results format for keypoints (https://cocodataset.org/#format-results)."""
 
+import functools
 import json
 from collections.abc import Iterable
 
@@ -15,6 +16,7 @@ MARK = b"[\t\n"
 """First bytes of the files that pose_tf writes. Other programs have no reason to write a tab there."""
 
 
+@functools.cache
 def shared_joints(skeleton: Skeleton = H36M) -> tuple[tuple[int, int], ...]:
     """(own index, COCO's index) of the twelve joints of arms and legs, which both skeletons label alike. Human3.6M's
     Neck/Nose is no nose in photographs.

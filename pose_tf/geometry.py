@@ -206,6 +206,29 @@ def change_joints(pose, weights, known, unknown: float):
     return tf.where(lacks[..., None], tf.constant(unknown, pose.dtype), pose)
 
 
+def change_labels(labels: dict, weights) -> dict:
+    """Labels of samples or batches in the joints of another skeleton.
+
+    Args:
+        labels: any of "pose2d_crop" [..., J, 2] crop px, "pose3d" and "detected" [..., J, D], NaN where unknown, and
+            "confidence" [..., J], all float32. Others stay as they are.
+        weights: float32 [K, J], see `Skeleton.weights`.
+
+    Returns:
+        The same labels with K joints. Those that are not known are at UNLABELED_PX in `pose2d_crop`, else NaN.
+    """
+    changed = dict(labels)
+    if (pose2d := labels.get("pose2d_crop")) is not None:
+        changed["pose2d_crop"] = change_joints(pose2d, weights, labeled(pose2d), UNLABELED_PX)
+    for key in ("pose3d", "detected"):
+        if (pose := labels.get(key)) is not None:
+            is_known = tf.reduce_all(tf.math.is_finite(pose), axis=-1)
+            changed[key] = change_joints(pose, weights, tf.cast(is_known, tf.float32), np.nan)
+    if (confidence := labels.get("confidence")) is not None:
+        changed["confidence"] = tf.linalg.matvec(weights, confidence)
+    return changed
+
+
 def procrustes_align(predicted, target):
     """Aligns a predicted pose to the true one by the best similarity transform.
 

@@ -239,7 +239,7 @@ class PoseMetric(tf.keras.metrics.Mean):
     def __init__(self, function: str, name: str | None = None, skeleton: Skeleton | dict = H36M, **kwargs):
         super().__init__(name=name or function, **kwargs)
         self.function = function
-        self.skeleton = Skeleton.from_json(skeleton, "skeleton") if isinstance(skeleton, dict) else skeleton
+        self.skeleton = Skeleton.from_config(skeleton)
 
     def update_state(self, y_true, y_pred, sample_weight=None, joint_weights=None):
         """Adds poses to the mean.
@@ -260,5 +260,4 @@ class PoseMetric(tf.keras.metrics.Mean):
         return super().update_state(measure(y_pred, y_true, joint_weights), sample_weight)
 
     def get_config(self):
-        others = {} if self.skeleton == H36M else {"skeleton": self.skeleton.to_json()}
-        return {**super().get_config(), "function": self.function, **others}
+        return {**super().get_config(), "function": self.function, **self.skeleton.to_config()}

@@ -168,6 +168,21 @@ class Skeleton:
                 "derived from; use data with these joints, or another skeleton"
             )
 
+    def to_config(self) -> dict:
+        """The skeleton's entry in the configuration of a Keras object; none for Human3.6M's, so that files of poses of
+        17 joints are as before other skeletons were known."""
+        return {} if self == H36M else {"skeleton": self.to_json()}
+
+    @classmethod
+    def from_config(cls, value: "Skeleton | dict") -> "Skeleton":
+        """The skeleton that a Keras object was given: itself, or its `to_json`, as Keras restores it."""
+        return cls.from_json(value, "skeleton") if isinstance(value, dict) else value
+
+    def to_card(self) -> dict:
+        """The skeleton's entries in a model's card: its joints and bones, and its name unless it is Human3.6M's."""
+        named = {} if self == H36M else {"skeleton": self.name}
+        return named | {"joints": list(self.joints), "bones": [list(bone) for bone in self.bones]}
+
     def to_json(self) -> dict:
         """The content of the skeleton's file."""
         bones = [[self.joints[child], self.joints[parent]] for child, parent in self.bones]

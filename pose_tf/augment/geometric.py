@@ -59,7 +59,7 @@ class GeometricAugmenter(tf.keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        self.skeleton = Skeleton.from_json(skeleton, "skeleton") if isinstance(skeleton, dict) else skeleton
+        self.skeleton = Skeleton.from_config(skeleton)
         self.flip = flip
         self.rotation = rotation
         self.scale = scale
@@ -103,8 +103,7 @@ class GeometricAugmenter(tf.keras.layers.Layer):
 
     def get_config(self):
         options = ("flip", "rotation", "scale", "shift", "half_body")
-        others = {} if self.skeleton == H36M else {"skeleton": self.skeleton.to_json()}
-        return {**super().get_config(), **{name: getattr(self, name) for name in options}, **others}
+        return {**super().get_config(), **{name: getattr(self, name) for name in options}, **self.skeleton.to_config()}
 
 
 def half_bodies(pose2d, size, upper, skeleton: Skeleton = H36M):

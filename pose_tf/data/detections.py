@@ -8,6 +8,8 @@ from pose_tf import files, geometry
 from pose_tf.errors import UserError
 from pose_tf.skeleton import H36M, Skeleton, check_joints
 
+LABELS = ("pose2d_crop", "pose3d", "detected", "confidence")
+"""Arrays of a file of poses that have an axis of joints."""
 LARGEST_PX = 10 * abs(geometry.UNLABELED_PX)
 LEAST_EXTENT_PX = 8.0
 """The smallest plausible longest side of the box around the joints (median over the poses)."""
@@ -47,12 +49,9 @@ def write_detections(
         skeleton: of the poses. The file names its joints, in the array `joints`, unless it is Human3.6M's.
     """
     arrays = truth | {"detected": detected.astype(np.float32), "confidence": confidence.astype(np.float32)}
-    files.write_npz(path, compress=True, **arrays, **({} if skeleton.joints == H36M.joints else named(skeleton)))
-
-
-def named(skeleton: Skeleton) -> dict[str, np.ndarray]:
-    """The array of a file of poses that names their joints."""
-    return {"joints": np.array(skeleton.joints)}
+    if skeleton.joints != H36M.joints:
+        arrays["joints"] = np.array(skeleton.joints)
+    files.write_npz(path, compress=True, **arrays)
 
 
 def skeleton_of(path: str, arrays: dict[str, np.ndarray]) -> Skeleton:
@@ -85,15 +84,9 @@ def change_detections(arrays: dict[str, np.ndarray], own: Skeleton, skeleton: Sk
     if own.joints == skeleton.joints:
         return
     own.check_converts_to(skeleton, path)
-    weights = own.weights(skeleton)
-    labeled = geometry.labeled(arrays["pose2d_crop"])
-    everywhere = np.ones(arrays["pose2d_crop"].shape[:-1], np.float32)
-    for key, known in (("pose2d_crop", labeled), ("detected", everywhere), ("pose3d", everywhere)):
-        if key in arrays:
-            values = np.float32(arrays[key])
-            arrays[key] = geometry.change_joints(values, weights, known, geometry.UNLABELED_PX).numpy()
-    if "confidence" in arrays:
-        arrays["confidence"] = np.float32(arrays["confidence"] @ weights.T)
+    labels = {key: np.float32(arrays[key]) for key in LABELS if key in arrays}
+    changed = geometry.change_labels(labels, own.weights(skeleton))
+    arrays.update({key: label.numpy() for key, label in changed.items()})
 
 
 def read_errors(path: str, skeleton: Skeleton = H36M) -> DetectorErrors:

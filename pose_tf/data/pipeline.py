@@ -141,19 +141,7 @@ def _joint_changer(own, skeleton):
     if skeleton is None or skeleton.joints == own.joints:
         return lambda sample: sample
     weights = own.weights(skeleton)
-
-    def change(sample):
-        changed = dict(sample)
-        if (pose2d := sample.get("pose2d_crop")) is not None:
-            changed["pose2d_crop"] = geometry.change_joints(
-                pose2d, weights, geometry.labeled(pose2d), geometry.UNLABELED_PX
-            )
-        if (pose3d := sample.get("pose3d")) is not None:
-            known = tf.reduce_all(tf.math.is_finite(pose3d), axis=-1)
-            changed["pose3d"] = geometry.change_joints(pose3d, weights, tf.cast(known, tf.float32), np.nan)
-        return changed
-
-    return change
+    return lambda sample: geometry.change_labels(sample, weights)
 
 
 def _await_workers(service):

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 
 from pose_tf import files, geometry
-from pose_tf.data.detections import LEAST_EXTENT_PX, change_detections, check_detections, skeleton_of
+from pose_tf.data.detections import LABELS, LEAST_EXTENT_PX, change_detections, check_detections, skeleton_of
 from pose_tf.errors import UserError
 from pose_tf.geometry import CROP_SIZE
 from pose_tf.skeleton import H36M, Skeleton
@@ -80,21 +80,9 @@ class PoseSet:
             return dataclasses.replace(self, skeleton=skeleton)
         if not may_lack:
             self.skeleton.check_converts_to(skeleton, self.source)
-        weights, change = self.skeleton.weights(skeleton), geometry.change_joints
-        places = np.isfinite(self.pose3d).all(axis=-1)
-        others = {}
-        if self.detected is not None:
-            others["detected"] = change(self.detected, weights, np.ones_like(self.confidence), np.nan).numpy()
-            others["confidence"] = self.confidence @ weights.T
-        return dataclasses.replace(
-            self,
-            pose2d_crop=change(
-                self.pose2d_crop, weights, geometry.labeled(self.pose2d_crop), geometry.UNLABELED_PX
-            ).numpy(),
-            pose3d=change(self.pose3d, weights, places, np.nan).numpy(),
-            skeleton=skeleton,
-            **others,
-        )
+        labels = {key: getattr(self, key) for key in LABELS if getattr(self, key) is not None}
+        changed = geometry.change_labels(labels, self.skeleton.weights(skeleton))
+        return dataclasses.replace(self, skeleton=skeleton, **{key: label.numpy() for key, label in changed.items()})
 
     def split(self, held_out) -> tuple["PoseSet", "PoseSet"]:
         """(training, validation): the poses of the other subjects, and of those held out. If `held_out` is empty, both

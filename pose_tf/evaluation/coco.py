@@ -132,13 +132,9 @@ def read_labels(annotations: str, images: str) -> tuple[list[dict], dict]:
     people, listed = read_content(annotations, images)
     labels = []
     for number, person in enumerate(people):
-        try:
-            if person.get("category_id", PERSON) != PERSON or person["image_id"] not in listed:
-                continue
-            labels.append(_label(person, len(labels) + 1))  # to COCO's evaluation, 0 is nobody
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            missing = " is missing" if isinstance(error, KeyError) else ""
-            raise UserError(f"{annotations}: annotations[{number}] is not valid: {error}{missing}") from None
+        with _named(f"{annotations}: annotations[{number}]"):
+            if person.get("category_id", PERSON) == PERSON and person["image_id"] in listed:
+                labels.append(_label(person, len(labels) + 1))  # to COCO's evaluation, 0 is nobody
     return labels, listed
 
 
@@ -177,7 +173,7 @@ def read_boxes(path: str, listed: dict) -> list[Target]:
         raise UserError(f"{path} is not a list of COCO's detection results")
     targets = []
     for number, result in enumerate(content):
-        try:
+        with _named(f"{path}: entry {number}"):
             if result["category_id"] == PERSON:
                 image, box, score = result["image_id"], _box(result["bbox"]), float(result["score"])
                 if not np.isfinite(score):
@@ -185,10 +181,17 @@ def read_boxes(path: str, listed: dict) -> list[Target]:
                 if image not in listed:
                     raise ValueError(f"the annotations do not list image {image}")
                 targets.append(Target(image, *listed[image], box, score))
-        except (KeyError, TypeError, ValueError) as error:
-            missing = " is missing" if isinstance(error, KeyError) else ""
-            raise UserError(f"{path}: entry {number} is not valid: {error}{missing}") from None
     return targets
+
+
+@contextlib.contextmanager
+def _named(where):
+    """Says where in a file a value is missing or wrong."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        missing = " is missing" if isinstance(error, KeyError) else ""
+        raise UserError(f"{where} is not valid: {error}{missing}") from None
 
 
 def _box(values):

@@ -86,10 +86,10 @@ def _by_action(protocol, report):
             errors = report[key]
             known = set(errors["actions"]) & set(H36M_COLUMNS.values())
             others = set(errors["actions"]) - known
-            values = {column: errors["actions"][name] for column, name in H36M_COLUMNS.items() if name in known}
-            figures = {column: each.get(protocol.metric) for column, each in values.items()}
+            actions = {column: errors["actions"][name] for column, name in H36M_COLUMNS.items() if name in known}
+            figures = {column: action[protocol.metric] for column, action in actions.items()}
             mean = float(np.mean(list(figures.values()))) if figures else None
-            rows[label] = figures | {ACTION_MEAN: mean, SAMPLE_MEAN: errors["total"].get(protocol.metric)}
+            rows[label] = figures | {ACTION_MEAN: mean, SAMPLE_MEAN: errors["total"][protocol.metric]}
     if not known:
         return rows, ["The data does not say which actions it shows."]
     missing, notes = len(H36M_COLUMNS) - len(known), []

@@ -4,7 +4,6 @@ import tensorflow as tf
 
 import pose_tf
 from pose_tf.geometry import CROP_SIZE
-from pose_tf.skeleton import H36M
 
 _OF_FRAME = {"camera": "", "sight": "; z is the line of sight to the hip"}
 
@@ -16,9 +15,7 @@ def describe(estimator) -> dict:
     return {
         "pose_tf": pose_tf.__version__,
         "tensorflow": tf.__version__,
-        **({} if skeleton == H36M else {"skeleton": skeleton.name}),
-        "joints": list(skeleton.joints),
-        "bones": [list(bone) for bone in skeleton.bones],
+        **skeleton.to_card(),
         "mirror": list(skeleton.mirror),
         "inputs": {
             "image_bytes": "JPEG, PNG or BMP of one person, any size; turned upright as its EXIF data says",

@@ -198,7 +198,7 @@ class PoseEstimator(tf.keras.Model):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        self.skeleton = Skeleton.from_json(skeleton, "skeleton") if isinstance(skeleton, dict) else skeleton
+        self.skeleton = Skeleton.from_config(skeleton)
         self.detector = detector
         self.lifter = lifter
         self.statistics = statistics
@@ -244,7 +244,7 @@ class PoseEstimator(tf.keras.Model):
             "flip_detector": self.flip_detector,
             "flip_lifter": self.flip_lifter,
             "decoding": dataclasses.asdict(self.decoding),
-            **({} if self.skeleton == H36M else {"skeleton": self.skeleton.to_json()}),
+            **self.skeleton.to_config(),
         }
 
     @classmethod

@@ -49,7 +49,7 @@ def video_page(video: Video):
 
     @contextlib.contextmanager
     def writer(path, poses):
-        scale = min(PAGE_PX / max(video.width, video.height), 1.0)
+        scale = _page_scale(video.width, video.height)
         size = [max(round(scale * side), 1) for side in (video.width, video.height)]
         with files.replacing(path) as temporary:
             with encoding_video(temporary, *size, quality=PAGE_QUALITY, original=video) as write:
@@ -140,8 +140,13 @@ def writing(writers: dict, files: dict[str, str], poses: Poses):
         yield add
 
 
+def _page_scale(*sides):
+    """Factor on the size of a photo or a video in a page."""
+    return min(PAGE_PX / max(sides), 1.0)
+
+
 def _small_jpeg(image):
-    small = images.resize(image, min(PAGE_PX / max(image.shape[:2]), 1.0))
+    small = images.resize(image, _page_scale(*image.shape[:2]))
     return images.encode(small, ".jpg", cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY)
 
 

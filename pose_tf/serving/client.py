@@ -88,13 +88,7 @@ class Client:
         self._timeout_s = timeout_s
         self._attempts = attempts
         self._skeleton = skeleton
-        self.card = {
-            "server": server,
-            "model": model,
-            **({} if skeleton == H36M else {"skeleton": skeleton.name}),
-            "joints": list(skeleton.joints),
-            "bones": [list(bone) for bone in skeleton.bones],
-        }
+        self.card = {"server": server, "model": model, **skeleton.to_card()}
         self._url = self._channel = None
         if "://" in server:
             self._url = _parse_url(server)

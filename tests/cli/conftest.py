@@ -108,9 +108,9 @@ def sample_data(run_tool, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def train_lifter(run_tool, sample_data):
-    """A function that trains a lifter in a workdir for a few steps."""
+    """A function that trains a lifter in a workdir for a few steps, with flags that replace its own."""
 
-    def train(workdir):
+    def train(workdir, *flags):
         run_tool(
             "train",
             f"--config={ROOT}/configs/quickstart_lifter.py",
@@ -120,6 +120,7 @@ def train_lifter(run_tool, sample_data):
             "--config.data.batch_size=8",
             "--config.train.epochs=6.0",
             "--config.optimizer.warmup_steps=2",
+            *flags,
         )
 
     return train
@@ -134,18 +135,29 @@ def lifter(train_lifter, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def detector(run_tool, sample_data, tmp_path_factory):
+def train_detector(run_tool, sample_data):
+    """A function that trains a tiny detector in a workdir for two steps, with flags that replace its own."""
+
+    def train(workdir, *flags):
+        run_tool(
+            "train",
+            f"--config={ROOT}/configs/quickstart_detector.py",
+            f"--data_dir={sample_data}",
+            f"--workdir={workdir}",
+            "--config.model.width=4",
+            "--config.precision=float32",
+            "--config.train.epochs=1.0",
+            *flags,
+        )
+
+    return train
+
+
+@pytest.fixture(scope="session")
+def detector(train_detector, tmp_path_factory):
     """Workdir of a tiny detector trained for two steps."""
     workdir = tmp_path_factory.mktemp("detector")
-    run_tool(
-        "train",
-        f"--config={ROOT}/configs/quickstart_detector.py",
-        f"--data_dir={sample_data}",
-        f"--workdir={workdir}",
-        "--config.model.width=4",
-        "--config.precision=float32",
-        "--config.train.epochs=1.0",
-    )
+    train_detector(workdir)
     return workdir
 
 

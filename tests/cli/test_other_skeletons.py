@@ -12,27 +12,11 @@ SMALL = ("--config.skeleton=h36m_16", "--config.data.batch_size=8", "--config.tr
 
 
 @pytest.fixture(scope="module")
-def runs(run_tool, sample_data, tmp_path_factory):
+def runs(train_detector, train_lifter, tmp_path_factory):
     """Flags that name a detector and a lifter of 16 joints, which were trained for a few steps."""
     folder = tmp_path_factory.mktemp("runs")
-    run_tool(
-        "train",
-        f"--config={ROOT}/configs/quickstart_detector.py",
-        f"--data_dir={sample_data}",
-        f"--workdir={folder}/detector",
-        "--config.model.width=4",
-        "--config.precision=float32",
-        *SMALL,
-    )
-    run_tool(
-        "train",
-        f"--config={ROOT}/configs/quickstart_lifter.py",
-        f"--config.data.poses={sample_data}/poses.npz",
-        f"--workdir={folder}/lifter",
-        "--config.model.units=32",
-        "--config.optimizer.warmup_steps=2",
-        *SMALL,
-    )
+    train_detector(folder / "detector", *SMALL)
+    train_lifter(folder / "lifter", *SMALL)
     return f"--detector={folder}/detector", f"--lifter={folder}/lifter"
 
 
