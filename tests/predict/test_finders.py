@@ -123,11 +123,10 @@ class Detections:
     def __init__(self, **boxes):
         self._boxes = {int(name[1:]): box for name, box in boxes.items()}
 
-    def __call__(self, tiles):
-        edges, scores = np.zeros((len(tiles), 100, 4), np.float32), np.zeros((len(tiles), 100), np.float32)
-        for tile, (*box, score) in self._boxes.items():
-            edges[tile, 0], scores[tile, 0] = box, score
-        return finders.tf.constant(edges), finders.tf.constant(scores)
+    def __call__(self, tiles, min_score):
+        found = [[self._boxes[tile]] if tile in self._boxes else [] for tile in range(len(tiles))]
+        boxes = [np.float32(one).reshape(-1, 5) for one in found]
+        return [one[:, :4] for one in boxes], [one[:, 4] for one in boxes]
 
 
 @needs_weights
