@@ -10,7 +10,6 @@ import pytest
 
 from pose_tf import images
 from pose_tf.errors import UserError
-from pose_tf.predict import finders
 from pose_tf.predict.finders import PedestrianHOG, SSDLite, find_people, people_finder
 from pose_tf.synthetic.sample import render_sample
 from tests.predict.boxes import overlap
