@@ -117,7 +117,7 @@ def detect(workdir):
 def train_and_measure(settings, directory, test):
     """Trains a lifter, unless another process does or did, and writes its report."""
     directory.mkdir(exist_ok=True)
-    with lock(directory / "lock", wait=False) as alone:
+    with lock(f"{directory}.lock", wait=False) as alone:
         report = directory / "report.json"
         if not alone or report.exists():
             return
