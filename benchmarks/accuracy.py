@@ -47,7 +47,7 @@ ROWS = {
         "bone symmetry": PLAIN | {"bones.symmetry": 1.0},
         "bone direction": PLAIN | {"bones.direction": 1.0},
         "non-local": {"frame": "camera", "optimizer.learning_rate": 1e-3},
-        "non-local, 4e-3": {"frame": "camera"},
+        "non-local 4e-3": {"frame": "camera"},
         "line of sight": {},
     },
     "images": {
@@ -147,7 +147,7 @@ def table(workdir):
 
 
 def slug(name):
-    return name.replace(",", "").replace(" ", "_")
+    return name.replace(" ", "_")
 
 
 def main():

@@ -6,11 +6,13 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 
 from pose_tf.choices import PRECISIONS
 from pose_tf.errors import check_choice
+from pose_tf.models.building import builds_layers
 
 CONVOLUTIONS = (tf.keras.layers.Conv2D, tf.keras.layers.DepthwiseConv2D)
 IN_FLOAT32 = {"final_layer"}  # float32 in any precision, since its heatmaps determine the coordinates
 
 
+@builds_layers
 def fold_batch_norm(model: tf.keras.Model, precision: str) -> tf.keras.Model:
     """Copies a network and folds each batch normalization into the convolution before it.
 

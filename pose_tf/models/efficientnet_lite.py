@@ -5,6 +5,7 @@ import math
 import tensorflow as tf
 
 from pose_tf.layers import BatchNormalization, DownSampling2D, UpSampling2D
+from pose_tf.models.building import builds_layers
 
 STAGES = (  # units, kernel, stride, expansion, channels (Tan and Le, ICML 2019, table 1)
     (1, 3, 1, 1, 16),
@@ -49,6 +50,7 @@ class EfficientNetLite(tf.keras.Model):
         ValueError: an unknown variant, or a pyramid of another number of levels.
     """
 
+    @builds_layers
     def __init__(
         self,
         variant: int = 0,

@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from pose_tf.layers import BatchNormalization, UpSampling2D
+from pose_tf.models.building import builds_layers
 
 
 @tf.keras.utils.register_keras_serializable("pose_tf")
@@ -33,6 +34,7 @@ class HRNet(tf.keras.Model):
             `pose_tf.models.features`.
     """
 
+    @builds_layers
     def __init__(
         self,
         width: int = 32,
