@@ -30,9 +30,8 @@ def main():
         number = H36M.index(joint)
         return np.linalg.norm(derived[:, number] - pose3d[:, number], axis=-1)
 
-    print(
-        f"{len(pose3d)} poses\n{'joint':10s}{'between':28s}{'mean':>8s}{'median':>8s}{'95 %':>8s}{'all derived':>14s}"
-    )
+    print(f"{len(pose3d)} poses")
+    print(f"{'joint':10s}{'between':28s}{'mean':>8s}{'median':>8s}{'95 %':>8s}{'all derived':>14s}")
     for joint, rule in DERIVED.items():
         alone, together = distances(joint, {joint}), distances(joint, DERIVED)
         figures = f"{alone.mean():8.1f}{np.median(alone):8.1f}{np.percentile(alone, 95):8.1f}{together.mean():14.1f}"
