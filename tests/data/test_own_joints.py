@@ -102,7 +102,9 @@ def test_a_damaged_record_is_left_out_of_batches(data_dir, samples, rewrite, cap
         index_records(str(data_dir))
     assert str(caught.value) == f"{message}records must name their 17 joints"
     index = index_records(str(data_dir), "skip")
-    (batch,) = pipeline.detector_batches(index, (1, 5, 6), 5, seed=0, on_damage="skip").take(1)
+    batches = pipeline.detector_batches(index, (1, 5, 6), 5, seed=0, on_damage="skip")
+    assert batches.element_spec["pose2d_crop"].shape == (5, 21, 2)
+    (batch,) = batches.take(1)
     assert len(index.poses) == 5 and batch["pose2d_crop"].shape == (5, 21, 2) and batch["skipped"].numpy().sum() <= 1
     with pytest.raises(UserError) as caught, named_errors(index.shards):
         list(pipeline.detector_batches(index, (1, 5, 6), 5, seed=0).take(2))
