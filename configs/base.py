@@ -176,7 +176,7 @@ def _common(stage):
     config = ConfigDict()
     config.stage = stage
     config.seed = 0
-    config.skeleton = "h36m"  # the joints: a name in configs/skeletons, such as h36m_16 or body_14, or a JSON file
+    config.skeleton = "h36m"  # the joints: a name in configs/skeletons, a JSON file, or records: the records' own
     config.strategy = "auto"  # or one_device, mirrored, multi_worker
     config.init_from = ""  # start from these weights: starter, a workdir, a .keras file, a checkpoint, a PyTorch file
     config.precision = "float32"  # or mixed_float16, mixed_bfloat16

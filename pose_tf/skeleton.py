@@ -122,7 +122,7 @@ class Skeleton:
             if set(own.split("/")) & set(name.split("/"))
         )
 
-    def convert(self, pose: np.ndarray, other: "Skeleton", derive: tuple[str, ...] = ("Hip", "Thorax")) -> np.ndarray:
+    def convert(self, pose: np.ndarray, other: "Skeleton", derive: tuple[str, ...] = tuple(DERIVED)) -> np.ndarray:
         """A pose in the joints of another skeleton.
 
         Args:
@@ -149,7 +149,7 @@ class Skeleton:
             float32 [other's J, J]: a pose of the other skeleton is this times a pose [J, D]. Each row has the sum 1, or
             0 for a joint that is neither found nor derived.
         """
-        return np.nan_to_num(self.convert(np.eye(len(self.joints), dtype=np.float32), other, tuple(DERIVED)))
+        return np.nan_to_num(self.convert(np.eye(len(self.joints), dtype=np.float32), other))
 
     def check_converts_to(self, other: "Skeleton", source: str) -> None:
         """Checks that every joint of another skeleton is found in this one or can be derived.

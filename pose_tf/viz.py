@@ -244,18 +244,18 @@ def sheet_3d(
     return grid(tiles, columns)
 
 
-def sheet_of_samples(samples, columns: int = 8, skeleton: Skeleton = H36M) -> np.ndarray:
+def sheet_of_samples(samples, columns: int = 8) -> np.ndarray:
     """A grid of labeled samples: images with skeleton, and with subject number and name of the action if it is known.
 
     Args:
         samples: dicts with `image` uint8 [256, 256, 3], `pose2d_crop` float [J, 2] px, `subject` and `action`, which
-            is −1 for photographs.
+            is −1 for photographs; and `skeleton`, unless it is Human3.6M's.
         columns: number of columns.
-        skeleton: of the poses.
     """
     tiles = []
     for sample in samples:
-        tile = draw_pose2d(sample["image"], only_labeled(sample["pose2d_crop"]), skeleton=skeleton)
+        pose2d, skeleton = only_labeled(sample["pose2d_crop"]), sample.get("skeleton", H36M)
+        tile = draw_pose2d(sample["image"], pose2d, skeleton=skeleton)
         action = int(sample["action"])
         label = f"S{int(sample['subject'])} {ACTIONS.get(action, '?')}" if action >= 0 else ""
         for color, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):

@@ -19,7 +19,7 @@ from pose_tf.evaluation.report import format_report
 from pose_tf.models.networks import make_network
 from pose_tf.models.statistics import PoseStatistics
 from pose_tf.predict.camera import ANKLE_MM, body_height
-from pose_tf.skeleton import COCO, FOLDER, H36M, MPII, Skeleton, find_skeleton
+from pose_tf.skeleton import COCO, FOLDER, H36M, H36M_32, MPI_INF_3DHP, MPII, Skeleton, find_skeleton
 from tests.skeletons import BODY_14, BODY_21, H36M_16, SKELETONS
 
 EACH = pytest.mark.parametrize("skeleton", SKELETONS, ids=lambda skeleton: skeleton.name)
@@ -126,10 +126,25 @@ def test_a_file_without_a_key_and_one_that_is_no_json_are_refused(tmp_path):
 
 
 def test_an_unknown_name_lists_the_known_ones():
-    message = "config.skeleton=human does not exist; give a JSON file or one of the skeletons body_14, h36m, h36m_16"
     with pytest.raises(UserError) as caught:
         find_skeleton("human")
-    assert str(caught.value) == message
+    assert str(caught.value) == (
+        "config.skeleton=human does not exist; give a JSON file or one of the skeletons body_14, coco_19, h36m, "
+        "h36m_16, h36m_25, mpi_inf_3dhp_28, mpii_16"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "data_set", "lacks", "derived"),
+    [
+        ("mpi_inf_3dhp_28", MPI_INF_3DHP, (), ()),
+        ("h36m_25", H36M_32, ("SpineBase", "LClavicle", "LThumb", "LHandEnd", "RClavicle", "RThumb", "RHandEnd"), ()),
+        ("mpii_16", MPII, (), ()),
+        ("coco_19", COCO, (), ("Hip", "Thorax")),
+    ],
+)
+def test_data_sets_have_skeletons_with_their_own_joints(name, data_set, lacks, derived):
+    assert {*find_skeleton(name).joints} == {*data_set.joints} - {*lacks} | {*derived}
 
 
 # ---- properties

@@ -12,6 +12,9 @@ Photographs with 2D joints become records in DATA/mpii, images with 3D joints re
 images a file DATA/NAME.npz. The command works on all cores and prints who was left out, and why. After an
 interruption, the same command resumes. mpii also takes the JSON files of HRNet's users, and lsp the extended
 training set. mpii, lsp, mpi_inf_3dhp, h36m and videopose3d need: pip install 'pose_tf[convert]'.
+
+--skeleton=mpi_inf_3dhp_28 and the like write other joints than Human3.6M's 17 (for photographs, MPII's 16). They map by
+name, and DATA/h36/skeleton.json or DATA/mpii/skeleton.json names them for the commands that read the records.
 """
 
 from absl import flags
@@ -34,6 +37,11 @@ _MIN_JOINTS = flags.DEFINE_integer(
 _MIN_SIDE = flags.DEFINE_float(
     "min_side", None, "Of photographs: leave out people smaller than this, in px; default 48.", lower_bound=0
 )
+_SKELETON = flags.DEFINE_string(
+    "skeleton",
+    None,
+    "Joints to write: a skeleton's name, such as coco_19, or file; default: Human3.6M's 17, MPII's 16 for photographs.",
+)
 _PEOPLE_PER_FILE = flags.DEFINE_integer("people_per_file", 1000, "People in a file of records.", lower_bound=1)
 flags.mark_flags_as_required(["from", "annotations", "output_dir"])
 
@@ -42,6 +50,7 @@ def main():
     start_tensorflow()
     from pose_tf.data import converters
     from pose_tf.data.converters.writing import describe
+    from pose_tf.skeleton import find_skeleton
 
     defaults = {"every": 1} if _FROM.value in VIDEO_FORMATS else {"min_joints": 6, "min_side": 48.0}
     given = {
@@ -53,8 +62,9 @@ def main():
         "min_side": _MIN_SIDE.value,
     }
     options = defaults | {key: value for key, value in given.items() if value is not None}
+    skeleton = find_skeleton(_SKELETON.value, "--skeleton") if _SKELETON.value else None
     path, count, left_out = converters.convert(
-        _FROM.value, _OUTPUT_DIR.value, _NAME.value, _PEOPLE_PER_FILE.value, **options
+        _FROM.value, _OUTPUT_DIR.value, _NAME.value, _PEOPLE_PER_FILE.value, skeleton, **options
     )
     if left_out:
         print(f"left out: {describe(left_out)}")

@@ -49,9 +49,12 @@ def write_detections(
         skeleton: of the poses. The file names its joints, in the array `joints`, unless it is Human3.6M's.
     """
     arrays = truth | {"detected": detected.astype(np.float32), "confidence": confidence.astype(np.float32)}
-    if skeleton.joints != H36M.joints:
-        arrays["joints"] = np.array(skeleton.joints)
-    files.write_npz(path, compress=True, **arrays)
+    files.write_npz(path, compress=True, **arrays, **named_joints(skeleton))
+
+
+def named_joints(skeleton: Skeleton) -> dict[str, np.ndarray]:
+    """The array that names the joints of a file of poses. Human3.6M's need none."""
+    return {} if skeleton.joints == H36M.joints else {"joints": np.array(skeleton.joints)}
 
 
 def skeleton_of(path: str, arrays: dict[str, np.ndarray]) -> Skeleton:

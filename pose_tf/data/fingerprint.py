@@ -1,5 +1,6 @@
 """Fingerprints of a run's data, computed without reading all of it."""
 
+import json
 import os
 import zipfile
 import zlib
@@ -36,9 +37,17 @@ def fingerprint(config, data_dir: str | None) -> dict[str, dict[str, str]]:
 
 
 def of_records(data_dir: str, kind: str = "h36") -> dict[str, str]:
-    """Sizes and checksums of the files in `data_dir/kind` by name. UserError if it contains no files."""
+    """Sizes and checksums of the files in `data_dir/kind` by name, and of the joints if the records name them.
+
+    Raises:
+        UserError: it contains no records, or the file that names their joints is damaged.
+    """
     checksum = _end if records.KINDS[kind].compression else _checksum_of_checksums
-    return {os.path.basename(shard): _describe(shard, checksum) for shard in records.list_shards(data_dir, kind)}
+    found = {os.path.basename(shard): _describe(shard, checksum) for shard in records.list_shards(data_dir, kind)}
+    own = records.skeleton_of(os.path.join(data_dir, kind))
+    if own != records.SKELETONS[kind]:
+        found[records.SKELETON] = f"{own}, checksum {zlib.crc32(json.dumps(own.to_json()).encode()):08x}"
+    return found
 
 
 def _describe(path, checksum):

@@ -11,9 +11,10 @@ import tqdm
 from pose_tf import skeleton
 from pose_tf.data import records
 from pose_tf.data.poses import check_units
-from pose_tf.data.sources import SOURCES
+from pose_tf.data.sources import Source, source_of
 from pose_tf.errors import UserError
 from pose_tf.geometry import Crop, inside_crop, project
+from pose_tf.skeleton import Skeleton
 
 PREVIEW_SAMPLES = 32
 POSES_MEASURED = 20_000
@@ -35,6 +36,7 @@ class Inspection:
         joints_outside: count of labeled samples with a joint outside the crop. It is not a fault: crops may cut limbs.
         faults: one sentence for each damaged record or file.
         preview: some labeled samples of every file, for `viz.sheet_of_samples`.
+        skeletons: of the records that have their own joints, by kind.
     """
 
     samples: collections.Counter = dataclasses.field(default_factory=collections.Counter)
@@ -43,7 +45,8 @@ class Inspection:
     in_files: list[tuple[int, int]] = dataclasses.field(default_factory=list)
     joints_outside: int = 0
     faults: list[str] = dataclasses.field(default_factory=list)
-    preview: list[dict[str, np.ndarray]] = dataclasses.field(default_factory=list)
+    preview: list[dict] = dataclasses.field(default_factory=list)
+    skeletons: dict[str, Skeleton] = dataclasses.field(default_factory=dict)
 
 
 def inspect(data_dir: str) -> Inspection:
@@ -54,11 +57,14 @@ def inspect(data_dir: str) -> Inspection:
     the units of training.
 
     Raises:
-        UserError: all three parts are missing.
+        UserError: all three parts are missing, or a file that names the joints of records is damaged.
     """
-    files = _files(data_dir)
-    found = Inspection()
-    labeled = collections.Counter(kind for _, kind, _ in files if kind in SOURCES)
+    folders = [kind for kind in records.KINDS if os.path.isdir(os.path.join(data_dir, kind))]
+    sources = {kind: source_of(data_dir, kind) for kind in folders}
+    files = _files(data_dir, sources)
+    own = {kind: records.skeleton_of(os.path.join(data_dir, kind)) for kind in sources}
+    found = Inspection(skeletons={kind: one for kind, one in own.items() if one != records.SKELETONS[kind]})
+    labeled = collections.Counter(kind for _, kind, _ in files if kind in sources)
     shown_per_kind = PREVIEW_SAMPLES // max(len(labeled), 1)
     all_shown = collections.Counter()
     pose2d, pose3d = [], []
@@ -68,10 +74,10 @@ def inspect(data_dir: str) -> Inspection:
             for sample, where in _decoded(path, schema, found.faults):
                 found.samples[kind] += 1
                 bar.update()
-                if shown * labeled[kind] < shown_per_kind and all_shown[kind] < shown_per_kind and kind in SOURCES:
+                if shown * labeled[kind] < shown_per_kind and all_shown[kind] < shown_per_kind and kind in sources:
                     shown += 1
                     all_shown[kind] += 1
-                    found.preview.append(_shown(sample, kind))
+                    found.preview.append(_shown(sample, sources[kind]))
                 if kind != "h36":
                     continue
                 found.faults += [f"{where}: {problem}" for problem in problems(sample)]
@@ -93,19 +99,18 @@ def inspect(data_dir: str) -> Inspection:
     return found
 
 
-def _shown(sample, kind):
+def _shown(sample, source: Source):
     """A sample as training sees it, for the preview."""
-    if kind == "h36":
-        return sample
-    parsed = SOURCES[kind].parse(records.encode(sample, SOURCES[kind].schema))
-    return {key: value.numpy() for key, value in parsed.items()}
+    if not source.has_pose3d:
+        parsed = source.parse(records.encode(sample, source.schema))
+        sample = {key: value.numpy() for key, value in parsed.items()}
+    return sample | {"skeleton": source.skeleton}
 
 
-def _files(data_dir):
+def _files(data_dir, sources):
     files = []
-    for kind, schema in records.KINDS.items():
-        if os.path.isdir(os.path.join(data_dir, kind)):
-            files += [(path, kind, schema) for path in records.list_shards(data_dir, kind)]
+    for kind, source in sources.items():
+        files += [(path, kind, source.schema) for path in records.list_shards(data_dir, kind)]
     test_set = os.path.join(data_dir, "test_set.tfrecords")
     if os.path.exists(test_set):
         files.append((test_set, "test_set", records.H36M_TEST))
@@ -183,7 +188,8 @@ def joints_outside(sample: dict[str, np.ndarray]) -> int:
 
 def format_inspection(found: Inspection) -> str:
     """The result as a table for the terminal, with the first 20 faults."""
-    lines = [f"{kind:9s} {count:8,d} samples" for kind, count in sorted(found.samples.items())]
+    joints = {kind: f" of the skeleton {own}" for kind, own in found.skeletons.items()}
+    lines = [f"{kind:9s} {count:8,d} samples{joints.get(kind, '')}" for kind, count in sorted(found.samples.items())]
     if found.subjects:
         lines += ["", "subject   samples"] + [f"{s:7d}{n:10,d}" for s, n in sorted(found.subjects.items())]
         lines += ["", "action               samples"]

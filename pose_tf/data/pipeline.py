@@ -15,7 +15,6 @@ from pose_tf.data import graph_records, records
 from pose_tf.data.poses import PoseSet
 from pose_tf.data.record_index import RecordIndex
 from pose_tf.data.service import count_workers
-from pose_tf.data.sources import FIELDS
 from pose_tf.errors import UserError
 from pose_tf.skeleton import Skeleton
 from pose_tf.waiting import waiting
@@ -83,7 +82,7 @@ def detector_batches(
             workers the order also depends on their speed.
         job: name under which all hosts of a run share the output of the service.
         first_file: number of the index's first file in the argument of `graph_records.named_errors`.
-        labels: the labels of the images to read, keys of `FIELDS`.
+        labels: the labels of the images to read, keys of `sources.KEYS`.
         skeleton: the joints to return; None for those of the source. Joints that the records lack are not labeled.
 
     Returns:
@@ -314,6 +313,7 @@ def _parser(index, subjects, keys, on_damage, first_file):
     read the same fields, so the same records count as damaged, whatever the `keys`.
     """
     paths, subjects = tf.constant(index.shards), tf.constant(sorted(subjects), tf.int64)
+    fields = index.source.fields
 
     def parsed(stored, shards):
         if on_damage == "stop":
@@ -329,9 +329,9 @@ def _parser(index, subjects, keys, on_damage, first_file):
     def parse(serialized):
         sample = index.source.parse(serialized)
         with tf.control_dependencies(sample.values()):  # otherwise TensorFlow would prune the checks of unused fields
-            fields = {key: tf.identity(sample[key]) for key in keys}
+            wanted = {key: tf.identity(sample[key]) for key in keys}
         marks = {"wanted": tf.reduce_any(sample["subject"] == subjects), "skipped": tf.constant(0, tf.int64)}
-        return fields | marks
+        return wanted | marks
 
     def parse_or_mark(shards, position, record):
         place, (_, serialized) = record
@@ -341,7 +341,7 @@ def _parser(index, subjects, keys, on_damage, first_file):
 
     def mark(path, place):
         tf.print("skipping a damaged record:", path, "record", place, output_stream=sys.stderr)
-        zeros = {key: tf.zeros(FIELDS[key].shape, FIELDS[key].dtype) for key in keys}
+        zeros = {key: tf.zeros(fields[key].shape, fields[key].dtype) for key in keys}
         return zeros | {"wanted": tf.constant(True), "skipped": tf.constant(1, tf.int64)}
 
     return parsed

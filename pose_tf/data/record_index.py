@@ -26,10 +26,10 @@ from pose_tf import files
 from pose_tf.data import records
 from pose_tf.data.fingerprint import of_records
 from pose_tf.data.poses import PoseSet, check_units
-from pose_tf.data.sources import FIELDS, H36M, Source
+from pose_tf.data.sources import KEYS, Source, source_of
 from pose_tf.errors import UserError
 
-POSE_KEYS = tuple(key for key in FIELDS if key != "image")
+POSE_KEYS = tuple(key for key in KEYS if key != "image")
 """The fields of each record that the index stores."""
 HERE = "{h36}"
 """Stands for the records' directory in the messages of an index, which may move with its data."""
@@ -59,21 +59,21 @@ class RecordIndex:
         return np.bincount(self.shard[wanted], minlength=len(self.shards))
 
 
-def index_records(data_dir: str, on_damage: str = "stop", source: Source = H36M) -> RecordIndex:
+def index_records(data_dir: str, on_damage: str = "stop", kind: str = "h36") -> RecordIndex:
     """The index of all labeled records of a kind: the stored one, or a new one, which is then stored.
 
     Args:
         data_dir: directory with `h36/*` or `mpii/*`.
         on_damage: `stop`: a damaged record raises an error. `skip`: it is left out and reported on standard error.
-        source: the kind of the records.
+        kind: `h36` or `mpii`, the name of the records' folder.
 
     Raises:
-        UserError: the directory contains no records, or a damaged one.
+        UserError: the directory contains no records, or a damaged one, or a damaged file that names their joints.
     """
-    shards, folder = records.list_shards(data_dir, source.name), os.path.join(data_dir, source.name)
-    fingerprint = json.dumps(of_records(data_dir, source.name))
+    shards, folder = records.list_shards(data_dir, kind), os.path.join(data_dir, kind)
+    source, fingerprint = source_of(data_dir, kind), json.dumps(of_records(data_dir, kind))
     places = _places(data_dir, fingerprint, source)
-    arrays = _find(places, fingerprint, len(shards))
+    arrays = _find(places, fingerprint, len(shards), source.fields)
     if arrays is None or (on_damage == "stop" and len(arrays["skipped"])):
         arrays = _read_shards(shards, data_dir, on_damage, source)
         if not len(arrays["subject"]):
@@ -93,7 +93,7 @@ def _places(data_dir, fingerprint, source):
     """Possible paths of the index, the preferred one first."""
     cache = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
     key = hashlib.sha256(fingerprint.encode()).hexdigest()[:16]
-    name = "index.npz" if source is H36M else f"index-{source.name}.npz"
+    name = "index.npz" if source.has_pose3d else f"index-{source.name}.npz"
     return os.path.join(data_dir, ".pose_tf", name), os.path.join(cache, "pose_tf", f"index-{key}.npz")
 
 
@@ -104,21 +104,21 @@ def _keep(places, **arrays):
             return files.write_npz(path, **arrays)
 
 
-def _find(places, fingerprint, num_shards):
+def _find(places, fingerprint, num_shards, fields):
     """The arrays of the stored index; None if it is missing or damaged, or belongs to other records."""
     for path in places:
         with contextlib.suppress(OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
             with np.load(path, allow_pickle=False) as file:
                 arrays = {key: file[key] for key in (*POSE_KEYS, "shard", "lengths", "skipped")}
                 known = str(file["fingerprint"])
-            if known == fingerprint and _is_consistent(arrays, num_shards):
+            if known == fingerprint and _is_consistent(arrays, num_shards, fields):
                 return arrays
     return None
 
 
-def _is_consistent(arrays, num_shards):
+def _is_consistent(arrays, num_shards, fields):
     count = len(arrays["subject"])
-    shapes = {key: (count, *FIELDS[key].shape) for key in POSE_KEYS}
+    shapes = {key: (count, *fields[key].shape) for key in POSE_KEYS}
     shapes |= {"shard": (count,), "lengths": (num_shards,), "skipped": arrays["skipped"].shape[:1]}
     return count > 0 and all(arrays[key].shape == shape for key, shape in shapes.items())
 
@@ -190,9 +190,9 @@ def _read_shard(shard, on_damage, source, advance):
             if on_damage == "stop":
                 raise
             skipped.append(f"skipping the rest of a file: {error}")
-    columns = zip(*samples) if samples else [()] * len(POSE_KEYS)
+    columns, fields = zip(*samples) if samples else [()] * len(POSE_KEYS), source.fields
     arrays = {
-        key: np.array(column, FIELDS[key].dtype).reshape(-1, *FIELDS[key].shape)
+        key: np.array(column, fields[key].dtype).reshape(-1, *fields[key].shape)
         for key, column in zip(POSE_KEYS, columns)
     }
     return arrays, length, skipped

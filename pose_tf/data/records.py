@@ -1,7 +1,8 @@
 """The course's TFRecords: schemas, reading, writing, and locating damage.
 
 The three kinds are labeled Human3.6M (`h36/*`, ZLIB), its test set (`test_set.tfrecords`, ZLIB, no poses) and MPII
-(`mpii/*`, not compressed).
+(`mpii/*`, not compressed). Labeled records with other joints than these data sets' have a file `skeleton.json` beside
+them.
 """
 
 import dataclasses
@@ -13,9 +14,10 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 import tensorflow as tf
 
-from pose_tf import files
+from pose_tf import files, skeleton
 from pose_tf.errors import UserError
 from pose_tf.geometry import CROP_SIZE
+from pose_tf.skeleton import Skeleton
 
 IMAGE_SHAPE = (CROP_SIZE, CROP_SIZE, 3)
 FRAME_BYTES = 16  # length and checksums around each record
@@ -47,11 +49,24 @@ class Raw:
     def decode(self, feature) -> np.ndarray:
         data = _only_bytes(feature)
         if len(data) != self.num_bytes:
-            raise ValueError(f"has {len(data)} bytes, expected {self.num_bytes} for {self.shape}")
+            raise ValueError(
+                f"has {len(data)} bytes, expected {self.num_bytes} for {self.shape}{self._hint(len(data))}"
+            )
         return _finite(np.frombuffer(data, self.dtype).reshape(self.shape))
 
     def encode(self, value):
         return _bytes_feature(_shaped(value, self).tobytes())
+
+    def _hint(self, num_bytes):
+        return ""
+
+
+class Joints(Raw):
+    """Positions of the joints of a skeleton, stored as their bytes."""
+
+    def _hint(self, num_bytes):
+        joints, rest = divmod(num_bytes * self.shape[0], self.num_bytes)
+        return "" if rest or not joints else f"; {SKELETON} beside the records must name their {joints} joints"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,40 +162,68 @@ _CAMERA_FIELDS = {
 }
 
 H36M_TEST = Schema("ZLIB", _CAMERA_FIELDS)
-H36M = Schema(
-    "ZLIB",
-    _CAMERA_FIELDS
-    | {
-        "pose2d_crop": Raw(np.float32, (17, 2)),
-        "pose2d": Raw(np.float32, (17, 2)),
-        "pose3d": Raw(np.float32, (17, 3)),
-        "pose3d_univ": Raw(np.float32, (17, 3)),
-        "framd_id": Number(np.int64),  # spelled so in the data
-    },
-)
-MPII = Schema(
-    "",
-    {"image": Jpeg(), "pose2d": Raw(np.float32, (16, 2)), "visibility": Number(np.int64, (1, 16))},
-)
 
 
+def h36m(joints: int) -> Schema:
+    """The schema of records in `h36`, with poses of so many joints."""
+    pose2d, pose3d = Joints(np.float32, (joints, 2)), Joints(np.float32, (joints, 3))
+    poses = {"pose2d_crop": pose2d, "pose2d": pose2d, "pose3d": pose3d, "pose3d_univ": pose3d}
+    return Schema("ZLIB", _CAMERA_FIELDS | poses | {"framd_id": Number(np.int64)})  # spelled so in the data
+
+
+def mpii(joints: int) -> Schema:
+    """The schema of records in `mpii`, with poses of so many joints."""
+    pose2d = Joints(np.float32, (joints, 2))
+    return Schema("", {"image": Jpeg(), "pose2d": pose2d, "visibility": Number(np.int64, (1, joints))})
+
+
+SKELETON = "skeleton.json"
+"""Name of the file beside records that names their joints."""
+SKELETONS = {"h36": skeleton.H36M, "mpii": skeleton.MPII}
+"""Skeletons of labeled records without such a file, by the name of their folder."""
+SCHEMAS = {"h36": h36m, "mpii": mpii}
+"""Schemas of labeled records by the name of their folder: functions of the number of joints."""
+H36M, MPII = (SCHEMAS[kind](len(own.joints)) for kind, own in SKELETONS.items())
 KINDS = {"h36": H36M, "mpii": MPII}
-"""Labeled kinds of records by the name of their folder."""
+"""Schemas of labeled records without a file that names their joints."""
+
+
+def skeleton_of(folder: str) -> Skeleton:
+    """The skeleton of the labeled records in a folder, `DIR/h36` or `DIR/mpii`.
+
+    Raises:
+        UserError: the file that names their joints is damaged.
+    """
+    path = os.path.join(folder, SKELETON)
+    if os.path.lexists(path):
+        return skeleton.read_skeleton(path)
+    return SKELETONS[os.path.basename(os.path.abspath(folder))]
 
 
 def schema_of(path: str) -> Schema:
-    """The kind of a file of labeled records, which the name of its folder says."""
-    return KINDS[os.path.basename(os.path.dirname(os.path.abspath(path)))]
+    """The schema of a file of labeled records, which its folder says.
+
+    Raises:
+        UserError: the file that names their joints is damaged.
+    """
+    folder = os.path.dirname(os.path.abspath(path))
+    return SCHEMAS[os.path.basename(folder)](len(skeleton_of(folder).joints))
+
+
+def shards_in(folder: str) -> list[str]:
+    """The files of records in a folder, sorted: those that are not hidden and do not name the joints."""
+    paths = [path for path in glob.glob(os.path.join(glob.escape(folder), "*")) if os.path.isfile(path)]
+    return sorted(path for path in paths if os.path.basename(path) != SKELETON)
 
 
 def list_shards(data_dir: str, kind: str = "h36") -> list[str]:
-    """The files of `DIR/h36` or `DIR/mpii`, sorted, without hidden ones.
+    """The files of `DIR/h36` or `DIR/mpii`, see `shards_in`.
 
     Raises:
         UserError: the directory is missing or empty.
     """
     folder = os.path.join(data_dir, kind)
-    shards = sorted(path for path in glob.glob(os.path.join(glob.escape(folder), "*")) if os.path.isfile(path))
+    shards = shards_in(folder)
     if not shards:
         raise UserError(f"{folder} contains no records; the data directory must have TFRecords in {kind}/")
     return shards

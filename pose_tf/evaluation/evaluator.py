@@ -11,7 +11,8 @@ from pose_tf.data.graph_records import named_errors
 from pose_tf.data.occluders import OccluderBank
 from pose_tf.data.poses import PoseSet, check_in_front
 from pose_tf.data.record_index import index_records
-from pose_tf.data.sources import MPII, held_out
+from pose_tf.data.records import SKELETON
+from pose_tf.data.sources import held_out
 from pose_tf.errors import UserError
 from pose_tf.models.estimator import PoseEstimator, lift, sees_images
 from pose_tf.models.statistics import to_camera
@@ -171,8 +172,8 @@ def evaluate_photos(
     Raises:
         UserError: records are missing or damaged.
     """
-    index = index_records(data_dir, source=MPII)
-    subjects = held_out(MPII, index.poses.subject, ()) if only_held_out else np.unique(index.poses.subject)
+    index = index_records(data_dir, kind="mpii")
+    subjects = held_out(index.source, index.poses.subject, ()) if only_held_out else np.unique(index.poses.subject)
     truth, shown = [], []
 
     def images():
@@ -263,6 +264,7 @@ def seen_in_training(
         weights}; for photographs, {"trained_on_photos" or, if `only_held_out`, "selected_on_photos": whether a run has
         read any of their files}.
     """
+    data = {name: text for name, text in data.items() if name != SKELETON}  # other people may have the same joints
     if subjects is None:
         seen = any(data.items() & (w.data() or {}).get("photos", {}).items() for w in workdirs)
         return {"selected_on_photos" if only_held_out else "trained_on_photos": seen}

@@ -11,10 +11,9 @@ from pose_tf.data import pipeline
 from pose_tf.data.pipeline import Share
 from pose_tf.data.poses import PoseSet
 from pose_tf.data.record_index import RecordIndex, index_records
-from pose_tf.data.sources import H36M, SOURCES, Source, held_out, mix_of
+from pose_tf.data.sources import Source, held_out, mix_of
 from pose_tf.errors import UserError
-from pose_tf.skeleton import H36M as H36M_SKELETON
-from pose_tf.skeleton import Skeleton
+from pose_tf.skeleton import H36M, Skeleton
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,14 +64,15 @@ class DetectorData:
         batch_size: int,
         replicas: int,
         labels=("pose2d_crop",),
-        skeleton: Skeleton = H36M_SKELETON,
+        skeleton: Skeleton = H36M,
     ):
         self._config, self._skeleton = config, skeleton
         self._labels = labels
         self.parts, self.shards = [], []
         counts = divide_batch(mix_of(config), batch_size, replicas)
+        with_pose3d = any(index.source.has_pose3d for index in indexes.values())
         for name, index in indexes.items():
-            training, validation = _split(index, config.data.validation_subjects, skeleton, H36M.name in indexes)
+            training, validation = _split(index, config.data.validation_subjects, skeleton, with_pose3d)
             self.parts.append(Part(index.source, counts[name], index, len(self.shards), training, validation))
             self.shards += index.shards
         self.num_samples = sum(len(part.training) for part in self.parts)
@@ -93,7 +93,7 @@ class DetectorData:
                     share=share,
                     on_damage=data.on_damage,
                     service=data.service,
-                    job=job if part.source is H36M else f"{job} {part.source.name}",
+                    job=job if part.source.has_pose3d else f"{job} {part.source.name}",
                     first_file=part.first_file,
                     labels=self._labels,
                     skeleton=self._skeleton,
@@ -125,19 +125,19 @@ def index_sources(config, data_dir: str) -> dict[str, RecordIndex]:
     Raises:
         UserError: a source has no records, or damaged ones.
     """
-    return {name: index_records(data_dir, config.data.on_damage, SOURCES[name]) for name in mix_of(config)}
+    return {name: index_records(data_dir, config.data.on_damage, name) for name in mix_of(config)}
 
 
-def _split(index, validation_subjects, skeleton, with_h36m):
-    """The training and the validation poses of a source. Beside Human3.6M's, photographs may lack joints."""
+def _split(index, validation_subjects, skeleton, with_pose3d):
+    """The training and the validation poses of a source. Beside records with 3D poses, photographs may lack joints."""
     folder = os.path.dirname(index.shards[0])
-    if index.source is not H36M and len(np.unique(index.poses.subject)) == 1:
+    if not index.source.has_pose3d and len(np.unique(index.poses.subject)) == 1:
         raise UserError(f"{folder} has {len(index.poses)} photographs, too few to hold some of them out for validation")
-    poses = index.poses.in_joints(skeleton, may_lack=with_h36m and index.source is not H36M)
+    poses = index.poses.in_joints(skeleton, may_lack=with_pose3d and not index.source.has_pose3d)
     training, validation = poses.split(held_out(index.source, index.poses.subject, validation_subjects))
     if not np.any(geometry.inside_crop(validation.pose2d_crop)):
         numbers = ", ".join(map(str, np.unique(validation.subject)))
-        whose = f"subject {numbers}" if index.source is H36M else "the photographs held out for validation"
+        whose = f"subject {numbers}" if index.source.has_pose3d else "the photographs held out for validation"
         raise UserError(f"{folder}: no joint of {whose} is inside its crop")
     return training, validation
 

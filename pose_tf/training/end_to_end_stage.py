@@ -5,7 +5,6 @@ import tensorflow as tf
 
 from pose_tf import geometry, metrics, viz
 from pose_tf.data.poses import check_in_front
-from pose_tf.data.sources import H36M
 from pose_tf.errors import UserError
 from pose_tf.models.estimator import PoseEstimator, find_joints, lifter_inputs, normalize_images
 from pose_tf.models.features import feature_channels
@@ -44,7 +43,7 @@ class EndToEndStage(DetectorStage):
         super().__init__(config, data_dir)
         lifter = config.lifter.to_dict()
         lifter["features"] = feature_channels(self.detector) if lifter["features"] else 0
-        self.h36m = next(part for part in self.data.parts if part.source is H36M)
+        self.h36m = next(part for part in self.data.parts if part.source.has_pose3d)
         self._check_batch()
         self.statistics = statistics or self._initial_statistics()
         self.model = PoseEstimator(
@@ -138,14 +137,14 @@ class EndToEndStage(DetectorStage):
         errors = super().validate(interrupted)
         if errors is None:
             return None
-        of_3d = {f"{H36M.name}/{name}": name for name in metrics.POSE3D_METRICS}
+        of_3d = {f"{self.h36m.source.name}/{name}": name for name in metrics.POSE3D_METRICS}
         return {of_3d.get(name, name): error for name, error in errors.items()}
 
     def measure(self, source, batch):
         """See `DetectorStage.measure`."""
         found = self._estimate(batch["image"])
         measured = [self.measured_2d(batch, found["pose2d"])]
-        if source is H36M:
+        if source.has_pose3d:
             target = in_frame(batch["pose3d"], self.statistics.frame)
             measured.append((metrics.POSE3D_METRICS, target, found["pose3d"], None))
         return measured
@@ -168,6 +167,6 @@ class EndToEndStage(DetectorStage):
         return self._shown()[1]["pose3d"].numpy()
 
     def _shown(self):
-        batch = next(iter(self.validation_images[H36M.name]))
+        batch = next(iter(self.validation_images[self.h36m.source.name]))
         batch = {key: values[:SHEET_SAMPLES] for key, values in batch.items()}
         return batch, self._estimate(batch["image"])

@@ -1,12 +1,15 @@
 """The keys of recipes, their valid values, and the keys that may change when a run is resumed."""
 
 import json
+import os
 
 import ml_collections
 
 from pose_tf.augment.geometric import LEGS
 from pose_tf.augment.pose import RECOMPOSED_BY, SHOULDERS
 from pose_tf.configs import base
+from pose_tf.data import records
+from pose_tf.data.sources import mix_of
 from pose_tf.errors import UserError
 from pose_tf.geometry import CROP_SIZE
 from pose_tf.models.decoding import ALIGNMENTS, METHODS, Decoding
@@ -20,6 +23,8 @@ MIN_REPLICA_BATCH = 8
 steeply (Wu and He, Group Normalization, ECCV 2018, figure 1)."""
 DEFAULT = "h36m"
 """The skeleton of recipes that name none."""
+RECORDS = "records"
+"""Stands for the skeleton of the records that a recipe reads."""
 STRIDE = 32  # of the lowest resolution in a detector; the sides of the images that it sees are multiples of it
 
 COMMON = {
@@ -214,7 +219,8 @@ def check_values(config: ml_collections.ConfigDict) -> None:
     first, last = values["profile_steps"] or (0, 1)
     if first >= last:
         raise UserError(f"config.profile_steps is {(first, last)}; it must be the first step and the one after")
-    _check_skeleton(values, find_skeleton(values.get("skeleton", DEFAULT)))
+    if (name := values.get("skeleton", DEFAULT)) != RECORDS:
+        _check_skeleton(values, find_skeleton(name))
     if values["stage"] == "lifter":
         _check_lifter(values)
     else:
@@ -242,6 +248,30 @@ def skeleton_of(config: ml_collections.ConfigDict) -> Skeleton:
         UserError: its file does not exist or is not a skeleton.
     """
     return find_skeleton(config.get("skeleton", DEFAULT))
+
+
+def with_skeleton_of_records(config: ml_collections.ConfigDict, data_dir: str | None) -> ml_collections.ConfigDict:
+    """A recipe that names its skeleton: if that is `records`, a copy with the skeleton of the records.
+
+    Args:
+        config: a recipe that has passed `check_values`.
+        data_dir: directory of records. If the recipe reads both kinds, those with 3D poses say which joints.
+
+    Raises:
+        UserError: the recipe reads no records, the file that names their joints is damaged, or they lack joints that
+            options need.
+    """
+    if config.get("skeleton") != RECORDS:
+        return config
+    if not data_dir or config.data.get("poses"):
+        raise UserError("config.skeleton is 'records', but the recipe reads no records of data_dir; name a skeleton")
+    kind = next(kind for kind in records.SKELETONS if kind in mix_of(config))
+    folder = os.path.join(data_dir, kind)
+    named = records.skeleton_of(folder) not in records.SKELETONS.values()
+    config = config.copy_and_resolve_references()
+    config.skeleton = os.path.join(folder, records.SKELETON) if named else DEFAULT
+    check_values(config)
+    return config
 
 
 def _check_skeleton(values, skeleton):

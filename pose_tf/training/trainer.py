@@ -25,6 +25,7 @@ from pose_tf.training.recipe import (
     check_values,
     may_split_batches,
     skeleton_of,
+    with_skeleton_of_records,
 )
 from pose_tf.training.run import Run
 from pose_tf.training.stage import Stage
@@ -67,6 +68,7 @@ def train(config, data_dir: str | None, workdir_path: str) -> dict[str, float] |
         UserError: bad data, an unwritable directory, an invalid recipe, or a loss that is not finite.
     """
     check_values(config)
+    config = with_skeleton_of_records(config, data_dir)
     with _named_failures(config), contextlib.ExitStack() as held:
         # ---- Set up: devices, batch sizes, the run's directory, data
         strategy = make_strategy(config.strategy, may_split_batches(config))

@@ -93,7 +93,7 @@ def test_records_are_read_once_for_all_runs_and_evaluations(data_dir, unread, ca
 def test_indexing_shows_on_standard_error_how_many_of_the_bytes_are_read(data_dir, capsys, source):
     write_photos(data_dir, 6, 2)
     size = sum(path.stat().st_size for path in (data_dir / source.name).iterdir())
-    index_records(str(data_dir), source=source)
+    index_records(str(data_dir), kind=source.name)
     output = capsys.readouterr()
     assert output.out == ""
     shown = output.err.strip().split("\r")

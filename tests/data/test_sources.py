@@ -92,9 +92,9 @@ def test_decoding_outside_of_graphs_gives_the_same():
 
 def test_photos_are_divided_into_groups_that_stay_the_same(tmp_path):
     write_photos(tmp_path)
-    index = index_records(str(tmp_path), source=MPII)
+    index = index_records(str(tmp_path), kind="mpii")
     assert len(index.poses) == 60 and len(np.unique(index.poses.subject)) > 12
-    again = index_records(str(tmp_path), source=MPII)  # the stored index
+    again = index_records(str(tmp_path), kind="mpii")  # the stored index
     for key in ("pose2d_crop", "pose3d", "subject", "action"):
         np.testing.assert_array_equal(getattr(again.poses, key), getattr(index.poses, key))
     assert (tmp_path / ".pose_tf" / "index-mpii.npz").exists()
@@ -110,7 +110,7 @@ def test_the_group_of_a_photo_depends_on_its_record_alone(tmp_path):
     def groups(photos, files):
         for i in range(files):
             records.write(f"{tmp_path}/{files}/mpii/{i}", photos[i::files], records.MPII)
-        poses = index_records(f"{tmp_path}/{files}", source=MPII).poses
+        poses = index_records(f"{tmp_path}/{files}", kind="mpii").poses
         heads = np.round(poses.pose2d_crop[:, skeleton.H36M.index("Head")], 1).tolist()  # tell photos apart
         return dict(zip(map(tuple, heads), poses.subject.tolist(), strict=True))
 
@@ -123,7 +123,7 @@ def test_the_group_of_a_photo_depends_on_its_record_alone(tmp_path):
 @pytest.mark.parametrize("hosts", [1, 2])
 def test_an_epoch_holds_every_photo_once_and_goes_on_exactly(tmp_path, hosts):
     write_photos(tmp_path)
-    index = index_records(str(tmp_path), source=MPII)
+    index = index_records(str(tmp_path), kind="mpii")
 
     def levels(host, start_step, steps):
         share = Share(host, 1, hosts)
@@ -140,7 +140,7 @@ def test_an_epoch_holds_every_photo_once_and_goes_on_exactly(tmp_path, hosts):
 def test_photos_of_upper_bodies_are_read(tmp_path):
     photos = [make_photo(number, unlabeled=range(8)) for number in range(12)]
     records.write(f"{tmp_path}/mpii/a", photos, records.MPII)
-    assert len(index_records(str(tmp_path), source=MPII).poses) == 12
+    assert len(index_records(str(tmp_path), kind="mpii").poses) == 12
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ def test_joints_that_are_not_in_pixels_of_the_image_are_refused(tmp_path, change
         photo["pose2d"] = change(photo["pose2d"])
     records.write(f"{tmp_path}/mpii/a", photos, records.MPII)
     with pytest.raises(UserError, match=f"mpii: 'pose2d' must be in pixels of the image, but in the median .*{words}"):
-        index_records(str(tmp_path), source=MPII)
+        index_records(str(tmp_path), kind="mpii")
 
 
 FAULTS = {
@@ -175,13 +175,13 @@ def test_a_damaged_photo_is_named_or_left_out(tmp_path, rewrite, fault, capfd):
     photos = [make_photo(number) for number in range(1, 9)]
     path = tmp_path / "mpii" / "a"
     records.write(str(path), photos, records.MPII)
-    good = index_records(str(tmp_path), source=MPII)
+    good = index_records(str(tmp_path), kind="mpii")
     rewrite(path, records.MPII, lambda number, example: spoil(example) and None if number == 5 else None, photos)
     with pytest.raises(UserError, match=f"{path} record 5: {words}"):
-        index_records(str(tmp_path), source=MPII)
+        index_records(str(tmp_path), kind="mpii")
     with pytest.raises(UserError, match=f"{path} record 5: {words}"), named_errors(["another", str(path)]):
         list(pipeline.detector_batches(good, EVERYBODY, 8, seed=0, first_file=1).take(1))
-    index = index_records(str(tmp_path), "skip", MPII)
+    index = index_records(str(tmp_path), "skip", "mpii")
     assert len(index.poses) == 7
     (batch,) = pipeline.detector_batches(index, EVERYBODY, 7, seed=0, on_damage="skip").take(1)
     assert np.abs(np.sort(batch["image"][:, 128, 128, 0]) - [1, 2, 3, 4, 5, 7, 8]).max() <= 2
@@ -191,7 +191,7 @@ def test_a_damaged_photo_is_named_or_left_out(tmp_path, rewrite, fault, capfd):
 
 def test_two_kinds_of_records_share_every_batch(people, tmp_path):
     write_photos(tmp_path)
-    h36m, photos = index_records(people.data_dir), index_records(str(tmp_path), source=MPII)
+    h36m, photos = index_records(people.data_dir), index_records(str(tmp_path), kind="mpii")
     parts = [
         pipeline.detector_batches(h36m, (1, 5, 6), 2, seed=0),
         pipeline.detector_batches(photos, EVERYBODY, 3, seed=0),

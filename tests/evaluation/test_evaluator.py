@@ -12,7 +12,6 @@ from pose_tf.data import pipeline, records
 from pose_tf.data.occluders import OccluderBank
 from pose_tf.data.poses import PoseSet
 from pose_tf.data.record_index import index_records
-from pose_tf.data.sources import MPII
 from pose_tf.errors import UserError
 from pose_tf.evaluation import evaluator
 from pose_tf.evaluation.report import format_report
@@ -97,7 +96,7 @@ def test_photographs_are_measured_by_their_torsos_and_heads(tmp_path):
 
 
 def photo_batches(data_dir):
-    index = index_records(str(data_dir), source=MPII)
+    index = index_records(str(data_dir), kind="mpii")
     return pipeline.labeled_images(index, np.unique(index.poses.subject), 2)
 
 

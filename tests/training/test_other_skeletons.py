@@ -7,22 +7,25 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pose_tf import files
+from pose_tf import files, geometry
+from pose_tf.data import records
 from pose_tf.data.pipeline import Share
 from pose_tf.data.record_index import index_records
 from pose_tf.errors import UserError
 from pose_tf.evaluation import evaluator
 from pose_tf.evaluation.loading import load_detector, load_estimator
 from pose_tf.models import load_keras
-from pose_tf.skeleton import H36M
+from pose_tf.skeleton import H36M, find_skeleton
+from pose_tf.synthetic.sample import render_sample
 from pose_tf.training.detector_stage import DetectorStage
 from pose_tf.training.end_to_end_stage import EndToEndStage
 from pose_tf.training.initial_weights import load_initial_weights
 from pose_tf.training.lifter_stage import LifterStage
-from pose_tf.training.recipe import check_same_recipe, check_values, skeleton_of
+from pose_tf.training.recipe import check_same_recipe, check_values, skeleton_of, with_skeleton_of_records
 from pose_tf.training.trainer import train
 from pose_tf.workdir import Workdir
 from tests.data.photos import write_photos
+from tests.data.test_own_joints import face_photo, name_joints, with_21_joints
 from tests.skeletons import BODY_14, BODY_21, H36M_16
 from tests.training.recipes import recipe
 from tests.training.test_end_to_end_stage import tiny
@@ -206,6 +209,74 @@ def test_both_stages_train_at_once_and_their_file_keeps_the_skeleton(data_dir, t
     assert loaded.skeleton == H36M_16 and loaded.lifter.get_config()["edges"] == [list(bone) for bone in H36M_16.bones]
     images = batch["image"]
     np.testing.assert_allclose(loaded(images)["pose3d"], stage.model(images)["pose3d"], atol=1e-3)
+
+
+# ---- the joints of the records
+
+
+@pytest.fixture(scope="module")
+def own_joints(tmp_path_factory):
+    """Three images of people with 21 joints, and 30 photographs with the joints of coco_19."""
+    folder = tmp_path_factory.mktemp("own")
+    samples = [with_21_joints(render_sample(0, i, subject)) for i, subject in enumerate((1, 5, 8))]
+    name_joints(folder / "h36", BODY_21)
+    records.write(f"{folder}/h36/a", samples, records.h36m(21))
+    name_joints(folder / "mpii", find_skeleton("coco_19"))
+    records.write(f"{folder}/mpii/a", map(face_photo, range(30)), records.mpii(19))
+    return folder
+
+
+def test_a_detector_trains_on_the_joints_of_both_kinds(detector_config, own_joints, tmp_path):
+    detector_config.skeleton, detector_config.data.mix.mpii = "records", 1.0
+    check_values(detector_config)
+    named = with_skeleton_of_records(detector_config, str(own_joints))
+    assert named.skeleton == f"{own_joints}/h36/skeleton.json" and detector_config.skeleton == "records"
+    stage = DetectorStage(named, str(own_joints))
+    assert stage.skeleton == BODY_21 and stage.model.output_shape[-1] == 21
+    batch = next(iter(stage.training_batches(0, Share())))
+    of_people, of_photo = np.asarray(geometry.labeled(batch["pose2d_crop"])) > 0
+    assert of_people.all()
+    assert [BODY_21.joints[i] for i in np.flatnonzero(~of_photo)] == ["Head", "LToes", "RToes", "LHand", "RHand"]
+    assert {"mpii/pixel_error", "h36/pck2d"} <= stage.validate().keys()
+    detector_config.data.mix.h36 = 0.0
+    named = with_skeleton_of_records(detector_config, str(own_joints))
+    assert skeleton_of(named) == find_skeleton("coco_19")
+    detector_config.skeleton = "h36m"  # without the 3D poses, nothing labels the head
+    with pytest.raises(UserError, match="lacks Head of the skeleton h36m"):
+        DetectorStage(detector_config, str(own_joints))
+
+
+def test_records_without_joints_of_their_own_have_human36ms(detector_config, data_dir):
+    detector_config.skeleton = "records"
+    assert with_skeleton_of_records(detector_config, str(data_dir)).skeleton == "h36m"
+
+
+def test_a_run_resumes_on_the_joints_of_the_records_alone(config, own_joints, tmp_path):
+    config.data.poses, config.skeleton, config.train.epochs = "", "records", 1.0
+    config.data.batch_size = 2
+    train(config, str(own_joints), f"{tmp_path}/lifter")
+    workdir = Workdir(f"{tmp_path}/lifter")
+    assert workdir.skeleton() == BODY_21 and workdir.statistics().mean.shape == (21, 3)
+    assert train(config, str(own_joints), f"{tmp_path}/lifter")
+    config.skeleton = "h36m"
+    with pytest.raises(UserError, match="contains a run with the skeleton body_21"):
+        train(config, str(own_joints), f"{tmp_path}/lifter")
+
+
+def test_the_joints_of_no_records_and_such_that_options_need_are_refused(config, detector_config, tmp_path):
+    config.skeleton = "records"
+    with pytest.raises(UserError) as caught:
+        train(config, str(tmp_path), f"{tmp_path}/lifter")
+    assert str(caught.value) == (
+        "config.skeleton is 'records', but the recipe reads no records of data_dir; name a skeleton"
+    )
+    few = {"name": "few", "joints": ["Hip", "LFoot", "RFoot"], "bones": [["LFoot", "Hip"], ["RFoot", "Hip"]]}
+    (tmp_path / "h36").mkdir()
+    (tmp_path / "h36" / "skeleton.json").write_text(json.dumps(few))
+    detector_config.skeleton, detector_config.augment.half_body = "records", 0.3
+    with pytest.raises(UserError, match=r"half_body is 0.3, but the skeleton few \(3 joints\) lacks LHip"):
+        train(detector_config, str(tmp_path), f"{tmp_path}/detector")
+    assert not (tmp_path / "detector").exists()
 
 
 # ---- starting from other runs, and joining two

@@ -9,18 +9,22 @@ from pose_tf import files, skeleton
 from pose_tf.data.converters.people import LeftOut, Photo, check_joints, check_size
 from pose_tf.data.converters.reading import check_list
 from pose_tf.errors import UserError
+from pose_tf.skeleton import Skeleton
 
 JOINTS = len(skeleton.COCO.joints)
 
 
-def read(annotations: str, images: str, min_joints: int, min_side: float) -> tuple[list[Photo], collections.Counter]:
+def read(
+    annotations: str, images: str, min_joints: int, min_side: float, joints: Skeleton = skeleton.MPII
+) -> tuple[list[Photo], collections.Counter]:
     """Reads a JSON file such as `person_keypoints_train2017.json`.
 
     Args:
         annotations: path of the file.
         images: directory of the images.
-        min_joints: people with fewer labeled joints are left out.
+        min_joints: people with fewer labeled joints are left out. Derived ones do not count.
         min_side: people whose box has a longest side of fewer pixels are left out.
+        joints: of the people. Those that the file neither has nor lets derive are not labeled.
 
     Returns:
         The people, and the number of those left out by reason.
@@ -32,7 +36,7 @@ def read(annotations: str, images: str, min_joints: int, min_side: float) -> tup
     people, left_out = [], collections.Counter()
     for number, person in enumerate(annotated):
         try:
-            people.append(_person(person, listed, min_joints, min_side))
+            people.append(_person(person, listed, min_joints, min_side, joints))
         except LeftOut as reason:
             left_out[str(reason)] += 1
         except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -59,15 +63,15 @@ def read_content(annotations: str, images: str) -> tuple[list[dict], dict]:
     return check_list(annotations, content, "annotations"), listed
 
 
-def _person(person, listed, min_joints, min_side):
+def _person(person, listed, min_joints, min_side, joints):
     keypoints, box = keypoints_of(person)
     pose = np.where(keypoints[:, 2:] > 0, keypoints[:, :2], np.nan)
     if person["image_id"] not in listed:
         raise LeftOut("of an image that the file does not list")
-    check_joints(skeleton.COCO.convert(pose, skeleton.MPII, derive=()), min_joints)
+    check_joints(skeleton.COCO.convert(pose, joints, derive=()), min_joints)
     check_size(box[2:].max(), max(min_side, 1))
     path, size = listed[person["image_id"]]
-    return Photo(path, box, np.float32(skeleton.COCO.convert(pose, skeleton.MPII)), size)
+    return Photo(path, box, np.float32(skeleton.COCO.convert(pose, joints)), size)
 
 
 def keypoints_of(person: dict) -> tuple[np.ndarray, np.ndarray]:

@@ -11,11 +11,14 @@ from pose_tf.data.converters.actions import action_numbers, subject_number
 from pose_tf.data.converters.cameras import TOLERANCE_PX, check_projection, fit_intrinsics
 from pose_tf.data.converters.people import Clip
 from pose_tf.errors import UserError
+from pose_tf.skeleton import Skeleton
 
 KINDS = {"pose2d": "D2_Positions", "pose3d": "D3_Positions_mono", "univ": "D3_Positions_mono_universal"}
 
 
-def read(annotations: str, images: str | None, every: int) -> tuple[list[Clip], collections.Counter]:
+def read(
+    annotations: str, images: str | None, every: int, joints: Skeleton = skeleton.H36M
+) -> tuple[list[Clip], collections.Counter]:
     """Reads `S1/MyPoseFeatures/D3_Positions_mono/Directions 1.54138969.cdf`, the same in `D2_Positions` and, if it is
     there, in `D3_Positions_mono_universal`, of all subjects.
 
@@ -26,13 +29,16 @@ def read(annotations: str, images: str | None, every: int) -> tuple[list[Clip], 
             called `Poses_D2_Positions` and so on, as the archives of the data set are.
         images: the directory with `S1/Videos/Directions 1.54138969.mp4`; None for poses without images.
         every: take one frame out of this many.
+        joints: of the clips.
 
     Returns:
         A clip of each camera and action, and what is left out by reason.
 
     Raises:
-        UserError: cdflib is not installed, the directory has no such files, or one of them is damaged.
+        UserError: cdflib is not installed, the directory has no such files, one of them is damaged, or the data set
+            lacks joints.
     """
+    skeleton.H36M_32.check_converts_to(joints, annotations)
     try:
         import cdflib
     except ImportError:
@@ -61,22 +67,24 @@ def read(annotations: str, images: str | None, every: int) -> tuple[list[Clip], 
         if action < 0:  # such as _ALL, the calibration's recordings
             left_out["frames of other actions"] += count
             continue
-        intrinsics = fit_intrinsics(poses["pose3d"], poses["pose2d"])
-        check_projection(poses["pose3d"], poses["pose2d"], intrinsics, path, TOLERANCE_PX)
-        univ = poses.get("univ")
+        body = {kind: skeleton.H36M_32.convert(pose, skeleton.H36M) for kind, pose in poses.items()}
+        poses = {kind: np.float32(skeleton.H36M_32.convert(pose, joints)) for kind, pose in poses.items()}
+        intrinsics = fit_intrinsics(body["pose3d"], body["pose2d"])
+        check_projection(body["pose3d"], body["pose2d"], intrinsics, path, TOLERANCE_PX)
         clips.append(
             Clip(
                 paths=os.path.join(images or "", os.path.basename(folder), "Videos", f"{name}.{camera}.mp4"),
                 frame=np.arange(count) * every,
-                pose2d=np.float32(poses["pose2d"]),
-                pose3d=np.float32(poses["pose3d"]),
+                pose2d=poses["pose2d"],
+                pose3d=poses["pose3d"],
+                body2d=np.float32(body["pose2d"]),
                 intrinsics=intrinsics,
                 subject=subject_number(os.path.basename(folder)),
                 camera=int(camera),
                 action=action,
                 subaction=subaction,
-                pose3d_univ=None if univ is None else np.float32(univ),
-                intrinsics_univ=None if univ is None else fit_intrinsics(univ, poses["pose2d"]),
+                pose3d_univ=poses.get("univ"),
+                intrinsics_univ=fit_intrinsics(body["univ"], body["pose2d"]) if "univ" in body else None,
             )
         )
     return clips, left_out
@@ -90,7 +98,7 @@ def _files(folder, kind):
 
 
 def _read_cdf(cdflib, path, dimensions):
-    """Joints in the order of Human3.6M: [T, 17, dimensions]."""
+    """Human3.6M's 32 joints: float64 [T, 32, dimensions]."""
     try:
         poses = np.asarray(cdflib.CDF(path).varget("Pose"), np.float64)
         poses = poses.reshape(poses.shape[-2], len(skeleton.H36M_32.joints), dimensions)
@@ -98,4 +106,4 @@ def _read_cdf(cdflib, path, dimensions):
             raise ValueError("its poses are not finite")
     except Exception as error:  # cdflib raises almost anything on damaged bytes
         raise UserError(f"{path} cannot be read as a CDF file of poses: {error}") from None
-    return skeleton.H36M_32.convert(poses, skeleton.H36M)
+    return poses

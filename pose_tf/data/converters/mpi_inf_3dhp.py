@@ -12,11 +12,12 @@ from pose_tf.data.converters.cameras import TOLERANCE_PX, check_projection, fit_
 from pose_tf.data.converters.people import Clip
 from pose_tf.data.converters.reading import read_mat
 from pose_tf.errors import UserError
+from pose_tf.skeleton import Skeleton
 
 JOINTS = len(skeleton.MPI_INF_3DHP.joints)
 
 
-def read(annotations: str, every: int) -> tuple[list[Clip], collections.Counter]:
+def read(annotations: str, every: int, joints: Skeleton = skeleton.H36M) -> tuple[list[Clip], collections.Counter]:
     """Reads `S1/Seq1/annot.mat` of all subjects and sequences. The images come from `imageSequence/video_0.avi` beside
     it, or from `imageFrames/video_0/frame_000001.jpg` where the frames have been extracted.
 
@@ -25,13 +26,15 @@ def read(annotations: str, every: int) -> tuple[list[Clip], collections.Counter]
     Args:
         annotations: the directory with S1, S2, ….
         every: take one frame out of this many.
+        joints: of the clips.
 
     Returns:
         A clip of each camera and sequence, and what is left out by reason.
 
     Raises:
-        UserError: the directory has no such files, or one of them is damaged.
+        UserError: the directory has no such files, one of them is damaged, or the data set lacks joints.
     """
+    skeleton.MPI_INF_3DHP.check_converts_to(joints, annotations)
     paths = sorted(glob.glob(os.path.join(glob.escape(annotations), "S*", "Seq*", "annot.mat")))
     if not paths:
         raise UserError(f"{annotations} has no S*/Seq*/annot.mat")
@@ -46,7 +49,7 @@ def read(annotations: str, every: int) -> tuple[list[Clip], collections.Counter]
             poses = {key: _by_camera(content[key], len(cameras)) for key in ("annot2", "annot3", "univ_annot3")}
             for number, camera in enumerate(cameras):
                 arrays = {key: _joints(values[number])[::every] for key, values in poses.items()}
-                clips.append(_clip(path, int(camera), every, **arrays))
+                clips.append(_clip(path, int(camera), every, joints, **arrays))
         except (KeyError, ValueError, TypeError, IndexError) as error:
             raise UserError(f"{path} is not an annotation of MPI-INF-3DHP: {error}") from None
     return clips, left_out
@@ -66,25 +69,29 @@ def _joints(values):
     poses = values.reshape(len(values), JOINTS, -1)
     if not np.isfinite(poses).all():
         raise ValueError("its poses are not finite")
-    return skeleton.MPI_INF_3DHP.convert(poses, skeleton.H36M)
+    return poses
 
 
-def _clip(path, camera, every, annot2, annot3, univ_annot3):
+def _clip(path, camera, every, joints, **poses):
+    """`poses` are annot2, annot3 and univ_annot3: float64 [T, 28, 2 or 3]."""
+    annot2, annot3, univ_annot3 = (skeleton.MPI_INF_3DHP.convert(pose, joints) for pose in poses.values())
+    body2, body3, univ_body3 = (skeleton.MPI_INF_3DHP.convert(pose, skeleton.H36M) for pose in poses.values())
     folder = os.path.dirname(path)
     frames = np.arange(len(annot2)) * every
     extracted = os.path.join(folder, "imageFrames", f"video_{camera}")
     images = [os.path.join(extracted, f"frame_{i + 1:06d}.jpg") for i in frames]
-    intrinsics = fit_intrinsics(annot3, annot2)
-    check_projection(annot3, annot2, intrinsics, f"{path} camera {camera}", TOLERANCE_PX)
+    intrinsics = fit_intrinsics(body3, body2)
+    check_projection(body3, body2, intrinsics, f"{path} camera {camera}", TOLERANCE_PX)
     return Clip(
         paths=images if os.path.isdir(extracted) else os.path.join(folder, "imageSequence", f"video_{camera}.avi"),
         frame=frames,
         pose2d=np.float32(annot2),
         pose3d=np.float32(annot3),
+        body2d=np.float32(body2),
         intrinsics=intrinsics,
         subject=subject_number(os.path.basename(os.path.dirname(folder))),
         camera=camera,
         subaction=subject_number(os.path.basename(folder)),
         pose3d_univ=np.float32(univ_annot3),
-        intrinsics_univ=fit_intrinsics(univ_annot3, annot2),
+        intrinsics_univ=fit_intrinsics(univ_body3, body2),
     )

@@ -9,6 +9,7 @@ from pose_tf import files, skeleton
 from pose_tf.data.converters.people import LeftOut, Photo, check_joints, check_size
 from pose_tf.data.converters.reading import read_mat
 from pose_tf.errors import UserError
+from pose_tf.skeleton import Skeleton
 
 JOINTS = len(skeleton.MPII.joints)
 HEIGHT_PX = 200.0
@@ -16,7 +17,9 @@ HEIGHT_PX = 200.0
 LOWER = 15.0  # people's centers are on their chest, so HRNet moves boxes down by this many px times `scale`
 
 
-def read(annotations: str, images: str, min_joints: int, min_side: float) -> tuple[list[Photo], collections.Counter]:
+def read(
+    annotations: str, images: str, min_joints: int, min_side: float, joints: Skeleton = skeleton.MPII
+) -> tuple[list[Photo], collections.Counter]:
     """Reads `mpii_human_pose_v1_u12_1.mat`, or a JSON file such as `train.json`. Arguments and result as for COCO.
 
     MATLAB counts pixels from 1, and so do both files.
@@ -28,7 +31,7 @@ def read(annotations: str, images: str, min_joints: int, min_side: float) -> tup
     entries = _from_json(annotations) if annotations.lower().endswith(".json") else _from_mat(annotations)
     for where, entry in entries:
         try:
-            people.append(_person(entry(), images, min_joints, min_side))
+            people.append(_person(entry(), images, min_joints, min_side, joints))
         except LeftOut as reason:
             left_out[str(reason)] += 1
         except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
@@ -36,16 +39,17 @@ def read(annotations: str, images: str, min_joints: int, min_side: float) -> tup
     return people, left_out
 
 
-def _person(entry, images, min_joints, min_side):
+def _person(entry, images, min_joints, min_side, joints):
     """`entry` is the image's name, center [2] px, scale, and joints [16, 2] px, NaN without a label; from 1."""
     name, center, scale, pose2d = entry
-    check_joints(pose2d, min_joints)
+    check_joints(skeleton.MPII.convert(pose2d, joints, derive=()), min_joints)
     if not (np.isfinite(center).all() and np.isfinite(scale) and scale > 0):
         raise LeftOut("without a place and a scale")
     side = HEIGHT_PX * scale
     check_size(side, min_side)
     middle = center - 0.5 + np.array([0, LOWER * scale])  # pixel 1's center is 0.5 px from the image's outer edge
-    return Photo(os.path.join(images, name), np.append(middle - side / 2, [side, side]), np.float32(pose2d - 1))
+    box, pose2d = np.append(middle - side / 2, [side, side]), skeleton.MPII.convert(pose2d - 1, joints)
+    return Photo(os.path.join(images, name), box, np.float32(pose2d))
 
 
 def _from_json(path):

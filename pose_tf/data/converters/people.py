@@ -10,8 +10,9 @@ import tensorflow as tf
 
 from pose_tf import images
 from pose_tf.cropping import square_crop
-from pose_tf.data import records
+from pose_tf.data.detections import named_joints
 from pose_tf.geometry import BODY_OVER_JOINTS, DEFAULT_MARGIN, Crop
+from pose_tf.skeleton import Skeleton
 
 JPEG_QUALITY = 95
 
@@ -39,7 +40,7 @@ class Photo:
     Attributes:
         path: of the image.
         box: float [4] px: x, y, width, height, measured from the image's outer edge.
-        pose2d: float32 [16, 2] px of the image, in MPII's order; NaN for joints without a label.
+        pose2d: float32 [J, 2] px of the image; NaN for joints without a label.
         size: (width, height) px that the labels give for the image; None where they do not.
     """
 
@@ -48,7 +49,7 @@ class Photo:
     pose2d: np.ndarray
     size: tuple[int, int] | None = None
 
-    schema = records.MPII
+    kind = "mpii"
     frame = None
 
     def sample(self, image: np.ndarray) -> dict:
@@ -78,8 +79,9 @@ class Clip:
     Attributes:
         paths: of each frame's image, or of the video that has all of them.
         frame: int [T]: number of each frame in the records; in a video, numbers count from 0.
-        pose2d: float32 [T, 17, 2] px of the image.
-        pose3d: float32 [T, 17, 3] mm, in the frame of the camera, absolute.
+        pose2d: float32 [T, J, 2] px of the image.
+        pose3d: float32 [T, J, 3] mm, in the frame of the camera, absolute.
+        body2d: float32 [T, 17, 2] px of the image: Human3.6M's joints. The crop shows them and those of `pose2d`.
         intrinsics: float32 [4] px: fx, cx, fy, cy.
         pose3d_univ, intrinsics_univ: the same, scaled to the universal skeleton; None: as `pose3d` and `intrinsics`.
         subject, action, subaction, camera: numbers; −1 where unknown.
@@ -89,6 +91,7 @@ class Clip:
     frame: np.ndarray
     pose2d: np.ndarray
     pose3d: np.ndarray
+    body2d: np.ndarray
     intrinsics: np.ndarray
     subject: int
     camera: int
@@ -99,6 +102,11 @@ class Clip:
 
     def __len__(self) -> int:
         return len(self.frame)
+
+    def crop(self, frames=slice(None)) -> Crop:
+        """The squares around the body in some frames, by index."""
+        joints = np.concatenate([self.body2d[frames], self.pose2d[frames]], axis=-2)
+        return Crop.around(joints_box(joints), np.float32(DEFAULT_MARGIN))
 
     def person(self, index: int) -> "Captured":
         """The person in one of the frames."""
@@ -112,7 +120,7 @@ class Captured:
     clip: Clip
     index: int
 
-    schema = records.H36M
+    kind = "h36"
 
     @property
     def path(self) -> str:
@@ -126,8 +134,7 @@ class Captured:
 
     def sample(self, image: np.ndarray) -> dict:
         """The record. `image` is uint8 [H, W, 3]."""
-        clip, pose2d = self.clip, self.clip.pose2d[self.index]
-        crop = Crop.around(joints_box(pose2d), np.float32(DEFAULT_MARGIN))
+        clip, pose2d, crop = self.clip, self.clip.pose2d[self.index], self.clip.crop(self.index)
         offset, scale = crop.to_offset_scale()
         pose3d_univ = clip.pose3d if clip.pose3d_univ is None else clip.pose3d_univ
         intrinsics_univ = clip.intrinsics if clip.intrinsics_univ is None else clip.intrinsics_univ
@@ -182,17 +189,20 @@ def joints_box(pose2d) -> np.ndarray:
     return np.float32(np.concatenate([(low + high + 1 - extent) / 2, extent], axis=-1))
 
 
-def pose_arrays(clips: Sequence[Clip], detected: Sequence[np.ndarray] | None = None) -> dict[str, np.ndarray]:
+def pose_arrays(
+    clips: Sequence[Clip], skeleton: Skeleton, detected: Sequence[np.ndarray] | None = None
+) -> dict[str, np.ndarray]:
     """The arrays of a pose file, see `read_pose_file`. With `intrinsics`, `offset`, `scale`, `camera`, `clip` and
     `frame`, the poses can be brought back into their images.
 
     Args:
         clips: the poses; paths do not matter.
-        detected: float32 [T, 17, 2] px of each clip: what a detector finds.
+        skeleton: of the poses.
+        detected: float32 [T, J, 2] px of each clip: what a detector finds.
     """
     arrays = collections.defaultdict(list)
     for number, clip in enumerate(clips):
-        crop = Crop.around(joints_box(clip.pose2d), np.float32(DEFAULT_MARGIN))
+        crop = clip.crop()
         offset, scale = crop.to_offset_scale()
         arrays["pose2d_crop"].append(crop.to_crop(clip.pose2d))
         arrays["pose3d"].append(clip.pose3d)
@@ -206,7 +216,7 @@ def pose_arrays(clips: Sequence[Clip], detected: Sequence[np.ndarray] | None = N
         if detected:
             arrays["detected"].append(crop.to_crop(detected[number]))
             arrays["confidence"].append(np.ones(detected[number].shape[:2], np.float32))
-    return {key: np.concatenate(parts) for key, parts in arrays.items()}
+    return {key: np.concatenate(parts) for key, parts in arrays.items()} | named_joints(skeleton)
 
 
 def read_image(path: str) -> np.ndarray:

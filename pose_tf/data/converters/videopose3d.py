@@ -10,6 +10,7 @@ from pose_tf.data.converters.cameras import DETECTED_POINTS, fit_camera, reproje
 from pose_tf.data.converters.people import Clip
 from pose_tf.data.converters.reading import read_objects
 from pose_tf.errors import UserError
+from pose_tf.skeleton import Skeleton
 
 SKELETONS = {32: skeleton.H36M_32, 17: skeleton.H36M}
 EXACT_PX = 1.0
@@ -18,25 +19,28 @@ LARGEST_ERROR_PX = 50.0
 MM = 1000.0  # the file has meters
 
 
-def read(annotations: str, poses2d: str, every: int) -> tuple[list[Clip], list[np.ndarray] | None, collections.Counter]:
+def read(
+    annotations: str, poses2d: str, every: int, joints: Skeleton = skeleton.H36M
+) -> tuple[list[Clip], list[np.ndarray] | None, collections.Counter]:
     """Reads `data_3d_h36m.npz` and `data_2d_h36m_gt.npz`, or a file of detected joints such as
     `data_2d_h36m_cpn_ft_h36m_dbb.npz` in its place.
 
     The cameras are not in these files. They follow from the joints: each camera of a subject is the one that explains
     all of its 2D joints. True 2D joints are kept, with the distortion of the lens; in place of detected ones, which
-    become `detected`, the 3D joints are projected.
+    become `detected`, and of those that the file lacks, the 3D joints are projected.
 
     Args:
         annotations: path of the file with 3D joints: `positions_3d`, {subject: {action: [T, 32 or 17, 3] m}}.
         poses2d: path of the file with 2D joints: `positions_2d`, {subject: {action: [a camera: [T, 17, 2] px]}}.
         every: take one frame out of this many.
+        joints: of the clips.
 
     Returns:
         A clip of each camera and action, the detected joints of each, or None if the file has true ones, and what is
         left out by reason.
 
     Raises:
-        UserError: a file is missing, damaged or of another format, or no camera explains the 2D joints.
+        UserError: a file is missing, damaged or of another format, lacks joints, or no camera explains the 2D joints.
     """
     world, pixels = read_objects(annotations, "positions_3d"), read_objects(poses2d, "positions_2d")
     for path, content in ((annotations, world), (poses2d, pixels)):
@@ -53,12 +57,12 @@ def read(annotations: str, poses2d: str, every: int) -> tuple[list[Clip], list[n
             views = pixels[subject].get(action, [])
             if not isinstance(views, list | np.ndarray):
                 raise UserError(f"{poses2d}: {subject} {action} is not a list of cameras")
-            pose3d = _pose3d(annotations, f"{subject} {action}", positions)
+            pose3d, body3d = _pose3d(annotations, f"{subject} {action}", positions, joints)
             left_out["frames of actions without 2D joints"] += 0 if len(views) else len(pose3d[::every])
             for camera, view in enumerate(views):
                 pose2d = _pose2d(poses2d, f"{subject} {action} camera {camera}", view)
                 count = min(len(pose2d), len(pose3d))  # some videos go on after the end of the motion capture
-                of_cameras[camera].append((action, pose3d[:count], pose2d[:count]))
+                of_cameras[camera].append((action, body3d[:count], pose2d[:count], pose3d[:count]))
         for number, parts in sorted(of_cameras.items()):
             what = f"{poses2d}: {subject} camera {number}"
             joints3d, joints2d = (np.concatenate([part[i].reshape(-1, 3 - i // 2) for part in parts]) for i in (1, 2))
@@ -68,25 +72,38 @@ def read(annotations: str, poses2d: str, every: int) -> tuple[list[Clip], list[n
                 raise UserError(f"{what}: no camera brings its 3D joints nearer than {error:.0f} px to its 2D joints")
             is_true = error < EXACT_PX
             if not is_true:
+                skeleton.H36M.check_converts_to(joints, poses2d)
                 camera = fit_camera(joints3d, joints2d, what, DETECTED_POINTS)
             are_true.append(is_true)
-            for action, pose3d, pose2d in parts:
-                frames = np.arange(0, len(pose3d), every)
+            for action, *arrays in parts:
+                frames = np.arange(0, len(arrays[0]), every)
+                body3d, given2d, pose3d = (array[frames] for array in arrays)
+                true2d = given2d if is_true else None
                 clip = Clip(
                     paths="",
                     frame=frames,
-                    pose2d=np.float32(pose2d[frames] if is_true else camera.project(pose3d[frames])),
-                    pose3d=np.float32(camera.to_camera(pose3d[frames])),
+                    pose2d=_in_image(camera, pose3d, joints, true2d),
+                    pose3d=np.float32(camera.to_camera(pose3d)),
+                    body2d=_in_image(camera, body3d, skeleton.H36M, true2d),
                     intrinsics=np.float32(camera.intrinsics),
                     subject=_subject(annotations, subject),
                     camera=number,
                     **dict(zip(("action", "subaction"), action_numbers(action, world[subject]))),
                 )
                 clips.append(clip)
-                detected.append(np.float32(pose2d[frames]))
+                detected.append(np.float32(skeleton.H36M.convert(given2d, joints)))
     if len(set(are_true)) > 1:
         raise UserError(f"{poses2d} has true 2D joints for some cameras, and detected ones for others")
     return clips, None if are_true[0] else detected, +left_out
+
+
+def _in_image(camera, pose3d, joints, true2d):
+    """2D joints, float32 [T, J, 2] px: those of the file if they are true, else the projections of the 3D joints."""
+    pose2d = camera.project(pose3d)
+    if true2d is not None:
+        own, given = map(list, zip(*joints.shared_with(skeleton.H36M)))
+        pose2d[:, own] = true2d[:, given]
+    return np.float32(pose2d)
 
 
 def _subject(path, name):
@@ -96,14 +113,16 @@ def _subject(path, name):
         raise UserError(f"{path}: subject {error}") from None
 
 
-def _pose3d(path, where, positions):
-    """World coordinates in mm, float64 [T, 17, 3]."""
+def _pose3d(path, where, positions, joints):
+    """World coordinates in mm: float64 [T, J, 3] of some joints, and [T, 17, 3] of Human3.6M's."""
     positions = _numbers(path, where, positions)
     if positions.ndim != 3 or positions.shape[1] not in SKELETONS or positions.shape[2] != 3:
         raise UserError(f"{path}: {where} is {list(positions.shape)}, expected [T, 32, 3] or [T, 17, 3]")
     if not np.isfinite(positions).all():
         raise UserError(f"{path}: {where} holds NaN or infinity")
-    return MM * SKELETONS[positions.shape[1]].convert(positions, skeleton.H36M)
+    own = SKELETONS[positions.shape[1]]
+    own.check_converts_to(joints, path)
+    return MM * own.convert(positions, joints), MM * own.convert(positions, skeleton.H36M)
 
 
 def _pose2d(path, where, view):

@@ -18,6 +18,7 @@ from pose_tf import files
 from pose_tf.data import records
 from pose_tf.data.converters.people import Frames, LeftOut, Photo, read_image
 from pose_tf.errors import UserError
+from pose_tf.skeleton import Skeleton
 
 
 def write_records(
@@ -27,6 +28,7 @@ def write_records(
     name: str,
     shard_size: int,
     source,
+    skeleton: Skeleton,
 ) -> tuple[int, collections.Counter]:
     """Writes `output_dir/h36/NAME_*.tfrecord` or `output_dir/mpii/NAME_*.tfrecord`.
 
@@ -41,17 +43,18 @@ def write_records(
         name: beginning of the files' names.
         shard_size: people in a file.
         source: description of the conversion's input for JSON.
+        skeleton: of the people. Unless it is that of the kind's data set, a file beside the records names their joints.
 
     Returns:
         Number of people in the records, and of those left out, by reason, `left_out` included.
 
     Raises:
-        UserError: the directory has records of this name from other input, another process is writing such, or no
-            person could be used.
+        UserError: the directory has records of this name from other input, or records with other joints, another
+            process is writing such, or no person could be used.
     """
-    schema = people[0].schema
-    (kind,) = (kind for kind, other in records.KINDS.items() if other is schema)
-    folder = os.path.join(output_dir, kind)
+    kind = people[0].kind
+    schema, folder = records.SCHEMAS[kind](len(skeleton.joints)), os.path.join(output_dir, kind)
+    _check_same_joints(folder, skeleton)
     path = os.path.join(output_dir, f"{name}.json")
     state = _State(path, source, shard_size, left_out)
     try:
@@ -74,8 +77,7 @@ def write_records(
             samples = _samples((people[i] for i in shard), missing, bar, stop)
             count = records.write(os.path.join(unfinished, file), samples, schema)
             if count:
-                os.replace(os.path.join(unfinished, file), os.path.join(folder, file))
-                files.flush(folder)
+                _add(os.path.join(unfinished, file), folder, skeleton)
             state.add(file, count, missing, unfinished)
 
         with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -92,6 +94,45 @@ def write_records(
         os.remove(path)  # so that another attempt does not resume this one
         raise UserError(f"no person could be used: {describe(reasons)}")
     return count, reasons
+
+
+def _check_same_joints(folder, skeleton):
+    """Checks that a folder has no records with other joints. Returns whether it has records."""
+    found = bool(records.shards_in(folder))
+    if found and (other := records.skeleton_of(folder)) != skeleton:
+        raise UserError(
+            f"{folder} has records with the joints of the skeleton {other}, not of {skeleton}; give another "
+            "--output_dir, or the --skeleton of these records"
+        )
+    return found
+
+
+def _add(file, folder, skeleton):
+    """Moves a complete file into a folder of records, after the file that names its joints.
+
+    Another process may be adding records with other joints; so one at a time checks and adds.
+    """
+    with _locked(folder):
+        if not _check_same_joints(folder, skeleton):
+            path = os.path.join(folder, records.SKELETON)
+            if skeleton != records.SKELETONS[os.path.basename(folder)]:
+                files.write_json(path, skeleton.to_json())
+            elif os.path.exists(path):  # left by a conversion that was interrupted
+                os.remove(path)
+        os.replace(file, os.path.join(folder, os.path.basename(file)))
+        files.flush(folder)
+
+
+@contextlib.contextmanager
+def _locked(folder):
+    """Waits until no other thread or process is in this block for the same folder."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):  # file systems without locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 @contextlib.contextmanager

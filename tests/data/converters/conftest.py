@@ -1,7 +1,5 @@
 """Fixtures of the tests of converters."""
 
-import pathlib
-
 import pytest
 
 from pose_tf.data import inspection, records
@@ -22,7 +20,7 @@ def converted(output):
     def run(source, **options):
         folder, count, left_out = convert(source, str(output), **options)
         schema = records.schema_of(f"{folder}/any")
-        samples = [sample for path in sorted(pathlib.Path(folder).iterdir()) for sample in records.read(path, schema)]
+        samples = [sample for path in records.shards_in(folder) for sample in records.read(path, schema)]
         assert count == len(samples)
         assert not inspection.inspect(str(output)).faults
         return samples, left_out
