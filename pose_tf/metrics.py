@@ -18,7 +18,7 @@ LIMB_NAMES = tuple(side + part for side in "LR" for part in ("Hip", "Knee", "Foo
 
 def limbs(skeleton: Skeleton = H36M) -> tuple[int, ...]:
     """The joints of arms and legs that a skeleton has, in its order."""
-    return tuple(i for i, joint in enumerate(skeleton.joints) if joint in LIMB_NAMES)
+    return tuple(i for i, joint in enumerate(skeleton.joints) if not set(LIMB_NAMES).isdisjoint(joint.split("/")))
 
 
 def segment(name: str, skeleton: Skeleton = H36M) -> tuple[int, int]:

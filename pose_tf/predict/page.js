@@ -4,7 +4,7 @@ const poses = JSON.parse(find("#poses").textContent);
 for (const {people} of poses.frames) for (const person of people) person.number = person.person;
 const isVideo = poses.fps !== null;
 const duration = isVideo ? poses.frames.at(-1).time_s + 1 / poses.fps : 0;
-const jointColors = poses.joints.map((name) => poses.colors[{R: "right", L: "left"}[name[0]] ?? "middle"]);
+const jointColors = poses.joints.map((name) => poses.colors[{R: "right", L: "left"}[name.match(/^[LR](?=[A-Z])/)?.[0]] ?? "middle"]);
 const STAGE = [32, 34, 40], FLOOR = "#50545f";
 const VIEW = {azimuth: 20, elevation: 12, zoom: 1};  // degrees from the direction of the camera
 const PLACE_MM = 1000;  // distance between neighboring people
