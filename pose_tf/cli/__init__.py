@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 
 from pose_tf.cli._program import fail, run, start_tensorflow
+from pose_tf.errors import UserError, needing_tensorflow
 
 __all__ = ["COMMANDS", "fail", "main", "run", "run_command", "start_tensorflow"]
 
@@ -53,7 +54,11 @@ def run_command(command: str, spell: Callable[[str], str]) -> None:
         command: one of `COMMANDS`.
         spell: maps a command to the way the user starts it, for the help text.
     """
-    module = importlib.import_module(_module(command))
+    try:
+        with needing_tensorflow(f"pose-tf {command}"):
+            module = importlib.import_module(_module(command))
+    except UserError as error:
+        fail(error)
     others = rf"pose-tf ({'|'.join(COMMANDS)})\b"
     run(module.main, module.__name__, lambda text: re.sub(others, lambda match: spell(match[1]), text))
 

@@ -14,9 +14,9 @@ from pose_tf.data.record_index import index_records
 from pose_tf.data.records import SKELETON
 from pose_tf.data.sources import held_out
 from pose_tf.errors import UserError
+from pose_tf.geometry import to_camera
 from pose_tf.models.estimator import PoseEstimator, lift, sees_images
-from pose_tf.models.statistics import to_camera
-from pose_tf.skeleton import ACTIONS, H36M, Skeleton
+from pose_tf.skeleton import ACTIONS, H36M, Skeleton, limbs
 from pose_tf.workdir import Workdir
 
 CHUNK = 4096
@@ -148,7 +148,7 @@ def _crop_intrinsics(pose3d, pose2d_crop):
 def _depth_error(pose3d, pose2d, confidence, intrinsics, truth):
     """Median error of the distances of the hips from a known camera, relative to the distances; None if the poses have
     no places."""
-    hip = geometry.hip_position(*map(np.float32, (pose3d, pose2d, intrinsics, confidence))).numpy()
+    hip = geometry.hip_position(*map(np.float32, (pose3d, pose2d, intrinsics, confidence)))
     errors = np.abs(hip[:, 2] / truth[:, 0, 2] - 1)
     return float(np.median(errors[np.isfinite(errors)])) if np.isfinite(errors).any() else None
 
@@ -311,8 +311,8 @@ def report_2d(
         measured = inside * is_labeled[:, list(torso)].prod(axis=1, keepdims=True)
         each = metrics.correct_joints(predicted, target, torso, metrics.PCK_ALPHA).numpy()
         correct = _mean_of_each(each, measured)
-    limbs = [correct[joint] for joint in metrics.limbs(skeleton) if correct and correct[joint] is not None]
-    total["pck2d_limbs"] = float(np.mean(limbs)) if limbs else None
+    of_limbs = [correct[joint] for joint in limbs(skeleton) if correct and correct[joint] is not None]
+    total["pck2d_limbs"] = float(np.mean(of_limbs)) if of_limbs else None
     return {
         "total": total,
         "joints": dict(zip(skeleton.joints, _mean_of_each(errors, inside))),

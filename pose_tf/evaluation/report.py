@@ -4,9 +4,9 @@ import json
 
 import numpy as np
 
-from pose_tf import metrics, viz
+from pose_tf import viz
 from pose_tf.evaluation.tables import Table, as_latex, as_markdown, as_text
-from pose_tf.skeleton import H36M, Skeleton
+from pose_tf.skeleton import H36M, LIMBS, Skeleton
 
 IN_MM = ("mpjpe", "pa_mpjpe", "n_mpjpe", "bone_length_error", "bone_symmetry_error")
 """Metrics that are lengths; others are shares."""
@@ -99,7 +99,7 @@ def _blocks_2d(part):
     errors += [f"{name} {100 * share:.1f} %" for name, share in correct.items() if share is not None]
     yield f"2D joints: {', '.join(errors)} {outside}"
     shares = ((name, share) for joint, share in part["pck2d_joints"].items() for name in joint.split("/"))
-    each = {name: share for name, share in shares if name in metrics.LIMB_NAMES}
+    each = {name: share for name, share in shares if name in LIMBS}
     pairs = {column: [each[side + part] for side in "LR"] for part, column in LIMB_NAMES.items() if f"L{part}" in each}
     if total["pck2d_limbs"] is not None:
         columns = {"limbs": [total["pck2d_limbs"]]} | pairs

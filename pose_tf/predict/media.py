@@ -11,8 +11,7 @@ import PIL.Image
 import PIL.ImageOps
 
 from pose_tf.errors import UserError
-from pose_tf.export.crops import MAX_PIXELS
-from pose_tf.images import DEPTHS
+from pose_tf.images import DEPTHS, MAX_PIXELS
 from pose_tf.predict.results import is_result
 
 logger = logging.getLogger(__name__)
