@@ -16,6 +16,7 @@ __all__ = ["COMMANDS", "fail", "main", "run", "run_command", "start_tensorflow"]
 
 COMMANDS = (
     "predict",
+    "predict-batch",
     "motion",
     "train",
     "evaluate",
