@@ -108,9 +108,12 @@ def _of_mpii(sample, where, options):
     image = read_photo(sample["image"], where)
     height, width = image.shape[:2]
     crop = _whole(width, height)
-    return RecordedCrop(square_crop(image, crop).numpy(), (width, height), crop, options.camera(width, height))
+    return RecordedCrop(
+        square_crop(image, Crop(*map(tf.constant, crop))).numpy(), (width, height), crop, options.camera(width, height)
+    )
 
 
 def _whole(width, height):
     """The crop that shows a whole image, with borders if it is not square, as in training."""
-    return Crop.around(np.float32([0, 0, width, height]), 1.0)
+    crop = Crop.around(np.float32([0, 0, width, height]), 1.0)
+    return Crop(*map(np.float32, crop))

@@ -101,8 +101,6 @@ def _estimate_crops(file, batch, model, rows):
     for i, (number, found) in enumerate(batch.items()):
         confidence = poses["confidence"][i]
         pose2d = found.crop.to_image(poses["pose2d"][i])
-        pose3d, root3d = put_in_space(
-            pose2d, poses["pose3d"][i], confidence, found.camera, frame, None, model.skeleton
-        )
+        pose3d, root3d = put_in_space(pose2d, poses["pose3d"][i], confidence, found.camera, frame, None, model.skeleton)
         person = Person(np.float32([0, 0, *found.size]), pose2d, pose3d, confidence, 1, root3d)
         rows.add(file, number, found.size, [person])

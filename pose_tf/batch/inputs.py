@@ -4,11 +4,9 @@ import contextlib
 import csv
 import dataclasses
 import io
-import os
 from collections.abc import Iterator
 
 import apache_beam as beam
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from apache_beam.io import fileio
@@ -109,7 +107,7 @@ def _still_to_do(group):
 
 
 def read_boxes(path: str) -> Iterator[tuple[str, Input]]:
-    """Reads a table of boxes: CSV, or Parquet if the name ends in .parquet. Columns other than `BOX_COLUMNS` are ignored.
+    """Reads a table of boxes: CSV, or Parquet if the name ends in .parquet. Ignores columns other than `BOX_COLUMNS`.
 
     Yields:
         The file that a row names, and the row as an `Input` with one box, or with a problem. Files without a folder are
@@ -122,14 +120,21 @@ def read_boxes(path: str) -> Iterator[tuple[str, Input]]:
     try:
         with FileSystems.open(path, compression_type=storage.AS_IT_IS) as file:
             for number, row in _rows(path, file):
-                where = storage.join(folder, row["file"]) if row["file"] else f"{path} line {number}"
-                text = ",".join(str(row[column]) for column in BOX_COLUMNS[1:])
-                try:
-                    yield readable(where), Input(where, (tuple(parse_box(text).tolist()),))
-                except UserError:
-                    yield readable(where), Input(where, (), f"{path} line {number}: {text} is not a box")
+                one = _of_row(row, folder, f"{path} line {number}")
+                yield one.file, one
     except (OSError, csv.Error, pa.ArrowException) as error:
         raise UserError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+
+
+def _of_row(row, folder, where):
+    if not row["file"]:
+        return Input(where, (), f"{where}: no file is named")
+    file = storage.join(folder, str(row["file"]))
+    text = ",".join(str(row[column]) for column in BOX_COLUMNS[1:])
+    try:
+        return Input(file, (tuple(parse_box(text).tolist()),))
+    except UserError:
+        return Input(file, (), f"{where}: {text} is not a box")
 
 
 def check_boxes_table(path: str) -> None:

@@ -5,9 +5,12 @@ import dataclasses
 import io
 import os
 import pathlib
+import queue
 import re
+import threading
 
 import apache_beam as beam
+import grpc
 from apache_beam.metrics import Metrics, MetricsFilter
 from apache_beam.ml.inference.base import RunInference
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions, TypeOptions, WorkerOptions
@@ -15,9 +18,10 @@ from apache_beam.runners.runner import PipelineState
 
 from pose_tf.batch import inputs, storage, tables
 from pose_tf.batch.handler import PoseHandler
-from pose_tf.errors import UserError, argument
+from pose_tf.errors import UserError
 from pose_tf.predict.camera import CameraOptions
 from pose_tf.predict.finders import people_finder
+from pose_tf.predict.media import InputError
 
 ROOT = str(pathlib.Path(__file__).resolve().parents[2])
 
@@ -80,8 +84,8 @@ def predict_batch(options: Options, beam_options: list[str]) -> Counts:
         beam_options: flags of Beam and of its runner.
 
     Raises:
-        UserError: an option is wrong, a pattern matches no file, the directory holds results of other settings, or the
-            pipeline fails.
+        InputError: a pattern matches no file, or a table of boxes cannot be read.
+        UserError: an option is wrong, the directory holds results of other settings, or the pipeline fails.
     """
     pipeline_options = parse(beam_options)
     camera = CameraOptions(fov=options.fov)
@@ -89,14 +93,15 @@ def predict_batch(options: Options, beam_options: list[str]) -> Counts:
     patterns = [storage.absolute(pattern) for pattern in options.patterns]
     model = options.model and storage.absolute(options.model)
     for pattern in patterns:
-        with argument(f"--{options.kind}"):
-            _check(options.kind, pattern)
-    with argument("--output_dir"):
-        tables.check_settings(folder, dataclasses.replace(options, model=model).settings())
-        tables.remove_remains(folder)
+        _check(options.kind, pattern)
+    tables.check_settings(folder, dataclasses.replace(options, model=model).settings())
+    tables.remove_remains(folder)
     if options.kind == "input":
         people_finder()  # warns here, and not in a worker, if it is a worse one
-    pipeline = beam.Pipeline(options=pipeline_options)
+    try:
+        pipeline = beam.Pipeline(options=pipeline_options)
+    except (ValueError, ImportError) as error:  # there is no such runner, or it is not installed
+        raise UserError(f"Beam: {error}") from None
     _ = (
         pipeline
         | inputs.Chunks(options.kind, patterns, folder, 1 if options.kind == "records" else options.chunk_size)
@@ -110,11 +115,14 @@ def predict_batch(options: Options, beam_options: list[str]) -> Counts:
 
 
 def _check(kind, pattern):
-    found = storage.match(pattern, most=1)
+    try:
+        found = storage.match(pattern, most=1)
+        if kind == "boxes" and found:
+            inputs.check_boxes_table(found[0])
+    except UserError as error:
+        raise InputError(str(error)) from None
     if not found:
-        raise UserError(f"{pattern} matches no file; for all files of a folder, write FOLDER/*")
-    if kind == "boxes":
-        inputs.check_boxes_table(found[0])
+        raise InputError(f"{pattern} matches no file; for all files of a folder, write FOLDER/*")
 
 
 def parse(beam_options: list[str]) -> PipelineOptions:
@@ -137,21 +145,39 @@ def parse(beam_options: list[str]) -> PipelineOptions:
     # of workers. There are no triggers here.
     options.view_as(TypeOptions).allow_unsafe_triggers = True
     logs = options.view_as(WorkerOptions)
-    logs.default_sdk_harness_log_level = logs.default_sdk_harness_log_level or "ERROR"
+    logs.default_sdk_harness_log_level = logs.default_sdk_harness_log_level or "CRITICAL"
     return options
 
 
 def _run(pipeline):
+    """Runs a pipeline to its end.
+
+    The direct runner waits forever for a worker that was killed. All that it does then is to let a thread fail, so the
+    pipeline runs in another thread than this one.
+    """
+    ended = queue.SimpleQueue()
+
+    def run():
+        try:
+            result = pipeline.run()
+            ended.put((result, result.wait_until_finish()))
+        except Exception as error:  # runners pass on whatever their workers raise
+            ended.put((error, None))
+
+    def report(failed):
+        if not isinstance(failed.exc_value, grpc.RpcError):  # these follow from a lost worker; the reason comes later
+            ended.put((failed.exc_value, None))
+
+    before, threading.excepthook = threading.excepthook, report
     try:
         with _importable():
-            result = pipeline.run()
-            state = result.wait_until_finish()
-    except UserError as error:
-        raise UserError(_reason(error)) from None
-    except Exception as error:  # runners pass on whatever their workers raise
-        raise UserError(f"the pipeline failed; run the same command again to continue: {_reason(error)}") from error
-    if state not in (PipelineState.DONE, None):
-        raise UserError(f"the pipeline ended as {state}; run the same command again to continue")
+            threading.Thread(target=run, daemon=True).start()
+            result, state = ended.get()
+    finally:
+        threading.excepthook = before
+    if isinstance(result, Exception) or state not in (PipelineState.DONE, None):
+        reason = _reason(result) if isinstance(result, Exception) else f"the pipeline ended as {state}"
+        raise UserError(f"{reason}; the same command continues where this one stopped") from None
     return result
 
 
@@ -171,10 +197,8 @@ def _importable():
 
 def _reason(error):
     """The sentence of an error in a worker, without the traceback and the steps that Beam adds."""
-    lines = [line.strip() for line in re.sub(r" \[while running .*?\]", "", str(error)).splitlines()]
-    return next((line for line in reversed(lines) if line), type(error).__name__).removeprefix(
-        "pose_tf.errors.UserError: "
-    )
+    text = re.sub(r" \[while running .*?\]", "", str(error)).strip()
+    return text.splitlines()[-1].removeprefix("pose_tf.errors.UserError: ") if text else type(error).__name__
 
 
 def _counts(result):

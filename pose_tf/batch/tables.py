@@ -46,7 +46,7 @@ def people_schema(skeleton: Skeleton) -> pa.Schema:
         "joints": json.dumps(skeleton.joints),
         "bones": json.dumps(skeleton.bones),
         "pose3d_mm": "x, y, z of each joint relative to the hip, in the frame of the camera: x right, y down, z away",
-        "root3d_mm": "x, y, z of the hip in the frame of the camera",
+        "root3d_mm": "x, y, z of the hip in the frame of the camera; NaN if unknown",
     }
     return pa.schema(
         [
@@ -54,7 +54,8 @@ def people_schema(skeleton: Skeleton) -> pa.Schema:
             pa.field("person", pa.int32(), nullable=False),
             *(pa.field(side, pa.float32(), nullable=False) for side in ("x", "y", "width", "height")),
             pa.field("score", pa.float32()),
-            *(pa.field(name, pa.list_(pa.float32(), length)) for name, length in numbers.items()),
+            # NaN, and not null, is what is unknown: Arrow cannot read null among lists of fixed size out of Parquet.
+            *(pa.field(name, pa.list_(pa.float32(), length), nullable=False) for name, length in numbers.items()),
         ],
         metadata,
     )
@@ -97,7 +98,7 @@ class Rows:
         for i, person in enumerate(people):
             box = map(float, person.box)
             numbers = (person.pose2d, person.pose3d, person.confidence, person.root3d)
-            lists = [np.float32(values).ravel() if np.isfinite(values).all() else None for values in numbers]
+            lists = [np.float32(values).ravel() for values in numbers]
             values = (file, record, person.number, *box, None if scores is None else float(scores[i]), *lists)
             self.people.append(dict(zip(PEOPLE, values, strict=True)))
         self.inputs.append(dict(zip(INPUTS.names, (file, record, *size, len(people)), strict=True)))

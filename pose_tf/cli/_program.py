@@ -25,8 +25,8 @@ def run(main: Callable[..., None], module: str | None = None, edit_help: Callabl
     written for another reason, the program continues and exits with status 1.
 
     Args:
-        main: function to run; it calls `start_tensorflow()` when it needs TensorFlow. If it has a parameter, that is the
-            list of the arguments after `--`, which are not flags of the program.
+        main: function to run; it calls `start_tensorflow()` when it needs TensorFlow. If it has a parameter, it gets
+            the list of the arguments after `--`, which are not flags of the program.
         module: name of the module with the docstring and the flags; default: the script that Python runs.
         edit_help: function applied to the text of `--help`.
     """

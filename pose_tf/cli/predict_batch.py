@@ -17,8 +17,8 @@ The command writes to the output directory
     errors-*.parquet  one row for each input that could not be used: file, reason
     inputs-*.parquet  one row for each input: file, number of people
 
-Each file is complete. The same command leaves out the inputs that earlier runs have done, so run it again after a crash,
-or when there are more images. Let one command at a time write to a directory.
+Each file is complete. The same command leaves out the inputs that earlier runs have done, so run it again after a
+crash, or when there are more images. Let one command at a time write to a directory.
 
 It needs Apache Beam: python -m pip install -r requirements-beam.txt
 """
@@ -28,7 +28,7 @@ import logging
 from absl import flags
 
 from pose_tf.cli import start_tensorflow
-from pose_tf.errors import UserError
+from pose_tf.errors import UserError, argument
 
 _INPUT = flags.DEFINE_multi_string("input", None, "Pattern of image files; people are found. Repeat it for others.")
 _BOXES = flags.DEFINE_multi_string(
@@ -54,12 +54,16 @@ def main(beam_options):
         raise UserError("give one of --input, --boxes and --records; see --help")
     ((kind, patterns),) = given.items()
     start_tensorflow()
-    logging.getLogger().setLevel(logging.ERROR)  # Beam warns of what does not concern its users
+    logging.getLogger().setLevel(logging.CRITICAL)  # Beam logs tracebacks of errors that this command explains
     logging.getLogger("pose_tf").setLevel(logging.WARNING)
     from pose_tf.batch.pipeline import Options, predict_batch
+    from pose_tf.predict.media import InputError
 
     options = Options(
         kind, tuple(patterns), _OUTPUT_DIR.value, _MODEL.value, _MIN_SCORE.value, _FOV.value, _CHUNK_SIZE.value
     )
-    done = predict_batch(options, beam_options)
-    print(f"{done.people} people in {done.inputs} inputs, {done.errors} of which could not be used: {options.output_dir}")
+    with argument(f"--{kind}", InputError):
+        done = predict_batch(options, beam_options)
+    print(
+        f"{done.people} people in {done.inputs} inputs, {done.errors} of which could not be used: {options.output_dir}"
+    )
