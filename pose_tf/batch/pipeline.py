@@ -7,6 +7,7 @@ import os
 import pathlib
 import queue
 import re
+import signal
 import threading
 
 import apache_beam as beam
@@ -177,6 +178,7 @@ def _run(pipeline):
         threading.excepthook = before
     if isinstance(result, Exception) or state not in (PipelineState.DONE, None):
         reason = _reason(result) if isinstance(result, Exception) else f"the pipeline ended as {state}"
+        _kill_children(os.getpid())
         raise UserError(f"{reason}; the same command continues where this one stopped") from None
     return result
 
@@ -193,6 +195,16 @@ def _importable():
             del os.environ["PYTHONPATH"]
         else:
             os.environ["PYTHONPATH"] = before
+
+
+def _kill_children(parent):
+    """Ends the workers of a local runner, which would print how they lost their connection, and those they started."""
+    for path in pathlib.Path(f"/proc/{parent}/task").glob("*/children"):
+        with contextlib.suppress(OSError):  # another one has ended in the meantime
+            for child in map(int, path.read_text().split()):
+                os.kill(child, signal.SIGSTOP)  # so that a shell neither ends nor reports what happens to its child
+                _kill_children(child)
+                os.kill(child, signal.SIGKILL)
 
 
 def _reason(error):

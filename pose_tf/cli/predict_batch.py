@@ -53,9 +53,11 @@ def main(beam_options):
     if len(given) != 1:
         raise UserError("give one of --input, --boxes and --records; see --help")
     ((kind, patterns),) = given.items()
-    start_tensorflow()
     logging.getLogger().setLevel(logging.CRITICAL)  # Beam logs tracebacks of errors that this command explains
     logging.getLogger("pose_tf").setLevel(logging.WARNING)
+    import apache_beam  # noqa: F401: it may be missing, which is known sooner than TensorFlow is imported
+
+    start_tensorflow()
     from pose_tf.batch.pipeline import Options, predict_batch
     from pose_tf.predict.media import InputError
 
