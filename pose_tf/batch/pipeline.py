@@ -166,20 +166,20 @@ def _run(pipeline):
             ended.put((error, None))
 
     def report(failed):
-        if not isinstance(failed.exc_value, grpc.RpcError):  # these follow from a lost worker; the reason comes later
+        if failed.thread and failed.thread.name.startswith("run_worker"):
             ended.put((failed.exc_value, None))
+        elif not isinstance(failed.exc_value, grpc.RpcError):  # these are connections of the same worker
+            before(failed)
 
     before, threading.excepthook = threading.excepthook, report
-    try:
-        with _importable():
-            threading.Thread(target=run, daemon=True).start()
-            result, state = ended.get()
-    finally:
-        threading.excepthook = before
+    with _importable():
+        threading.Thread(target=run, daemon=True).start()
+        result, state = ended.get()
     if isinstance(result, Exception) or state not in (PipelineState.DONE, None):
         reason = _reason(result) if isinstance(result, Exception) else f"the pipeline ended as {state}"
-        _kill_children(os.getpid())
+        _kill_children(os.getpid())  # threads that see this end later, and still report it
         raise UserError(f"{reason}; the same command continues where this one stopped") from None
+    threading.excepthook = before
     return result
 
 

@@ -55,7 +55,8 @@ def main(beam_options):
     ((kind, patterns),) = given.items()
     logging.getLogger().setLevel(logging.CRITICAL)  # Beam logs tracebacks of errors that this command explains
     logging.getLogger("pose_tf").setLevel(logging.WARNING)
-    import apache_beam  # noqa: F401: it may be missing, which is known sooner than TensorFlow is imported
+    # Before TensorFlow, which takes longer to import: Beam may be missing.
+    import apache_beam  # noqa: F401
 
     start_tensorflow()
     from pose_tf.batch.pipeline import Options, predict_batch

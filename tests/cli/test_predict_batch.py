@@ -2,12 +2,10 @@
 
 import importlib.util
 import os
-import shutil
 import signal
 import subprocess
 import time
 
-import numpy as np
 import pyarrow.dataset
 import pytest
 
