@@ -55,7 +55,7 @@ def run_command(command: str, spell: Callable[[str], str]) -> None:
         spell: maps a command to the way the user starts it, for the help text.
     """
     module = importlib.import_module(_module(command))
-    others = rf"pose-tf ({'|'.join(COMMANDS)})\b"
+    others = rf"pose-tf ({'|'.join(COMMANDS)})(?![\w-])"
     run(module.main, module.__name__, lambda text: re.sub(others, lambda match: spell(match[1]), text))
 
 
