@@ -5,6 +5,8 @@ METHODS = ("soft_argmax", "debiased", "argmax", "unshifted_argmax")
 ALIGNMENTS = ("half_pixel", "corner")
 """Where heatmap cell i lies in the crop: at pixel 4i + 1.5, or at 4i."""
 PRECISIONS = ("float32", "bfloat16")
-"""Of the detector in an exported model."""
+"""Of the detector in an exported SavedModel."""
+EXPORTS = {"saved_model": PRECISIONS, "litert": ("float32", "float16", "int8"), "onnx": ("float32",)}
+"""The precisions of each format of an exported model."""
 FORMATS = ("text", "markdown", "latex", "json")
 """Of a printed report."""

@@ -3,9 +3,7 @@
 import tensorflow as tf
 
 from pose_tf.geometry import CROP_SIZE, Crop
-
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-"""The mean color of photographs, in 0…1, by which detectors normalize images."""
+from pose_tf.images import IMAGENET_MEAN
 
 
 def square_crop(image, crop: Crop):

@@ -1,13 +1,15 @@
 """Geometry of poses: crop, image and camera coordinates, and rigid alignment.
 
 Pixels: x right, y down, pixel centers at integers. 3D: mm, x right, y down, z away from the camera. All functions
-accept any leading batch dimensions.
+accept any leading batch dimensions. Those for cameras take NumPy arrays and tensors, and return what they got.
 """
 
+import types
 from typing import NamedTuple
 
 import numpy as np
-import tensorflow as tf
+
+from pose_tf import lazy_tensorflow as tf
 
 CROP_SIZE = 256
 """Side of the square crops that detectors take, in pixels."""
@@ -32,8 +34,8 @@ class Crop(NamedTuple):
         side: float [...] px.
     """
 
-    corner: np.ndarray | tf.Tensor
-    side: np.ndarray | tf.Tensor
+    corner: "np.ndarray | tf.Tensor"
+    side: "np.ndarray | tf.Tensor"
 
     @classmethod
     def around(cls, box, margin: float) -> "Crop":
@@ -44,8 +46,7 @@ class Crop(NamedTuple):
             margin: side of the square over the longest side of the box.
         """
         start, extent = box[..., :2], box[..., 2:]
-        maximum = np.maximum if isinstance(box, np.ndarray) else tf.maximum
-        side = margin * maximum(extent[..., 0], extent[..., 1])
+        side = margin * _functions(box).maximum(extent[..., 0], extent[..., 1])
         return cls(start + (extent - side[..., None]) / 2, side)
 
     @classmethod
@@ -74,6 +75,29 @@ class Crop(NamedTuple):
         return (pose2d_crop + 0.5) * scale[..., None, None] + self.corner[..., None, :] - 0.5
 
 
+def _functions(array):
+    """NumPy's functions for an array; for a tensor, those of TensorFlow by the same names."""
+    if isinstance(array, np.ndarray):
+        return np
+    return types.SimpleNamespace(
+        all=tf.reduce_all,
+        asarray=tf.cast,
+        concatenate=tf.concat,
+        isfinite=tf.math.is_finite,
+        maximum=tf.maximum,
+        ones_like=tf.ones_like,
+        sqrt=tf.sqrt,
+        stack=tf.stack,
+        sum=tf.reduce_sum,
+        where=tf.where,
+        zeros_like=tf.zeros_like,
+    )
+
+
+FRAMES = ("camera", "sight")
+"""Frames of poses: that of the camera; or that of a camera at the same place that looks at the hip, without roll. A
+crop does not show where in the image it is, and so whether a person has turned or stands to the side; in the second
+frame, the pose does not depend on it."""
 LEAST_SPREAD = 1e-4
 """The smallest spread of rays that tells a distance: a person of one meter ten kilometers away."""
 
@@ -119,24 +143,26 @@ def hip_position(pose3d, pose2d, intrinsics, weights):
     Returns:
         float [..., 3] mm; NaN if no position in front of the camera explains the joints, or all are in one place.
     """
-    finite = tf.reduce_all(tf.math.is_finite(pose2d), axis=-1) & tf.reduce_all(tf.math.is_finite(pose3d), axis=-1)
-    pose2d, pose3d = (tf.where(finite[..., None], values, tf.zeros_like(values)) for values in (pose2d, pose3d))
+    xp = _functions(pose3d)
+    finite = xp.all(xp.isfinite(pose2d), axis=-1) & xp.all(xp.isfinite(pose3d), axis=-1)
+    pose2d, pose3d = (xp.where(finite[..., None], values, xp.zeros_like(values)) for values in (pose2d, pose3d))
     rays = (pose2d - intrinsics[..., None, 1::2]) / intrinsics[..., None, 0::2]
-    weights = tf.where(finite, tf.maximum(weights, 1e-6), tf.zeros_like(weights))[..., None]
-    weights /= tf.reduce_sum(weights, axis=-2, keepdims=True)
+    weights = xp.where(finite, xp.maximum(weights, 1e-6), xp.zeros_like(weights))[..., None]
 
     def mean(values):
-        return tf.reduce_sum(weights * values, axis=-2)
+        return xp.sum(weights * values, axis=-2)
 
     # For each T_z, the best T_x and T_y are means; what remains is one equation for T_z.
-    shift = rays * pose3d[..., 2:] - pose3d[..., :2]  # = T_xy − ray · T_z
-    mean_ray, mean_shift = mean(rays), mean(shift)
-    spread = rays - mean_ray[..., None, :]
-    size = tf.reduce_sum(mean(spread**2), axis=-1)
-    depth = -tf.reduce_sum(mean(spread * shift), axis=-1) / size
-    place = tf.concat([mean_shift + mean_ray * depth[..., None], depth[..., None]], axis=-1)
-    valid = tf.cast((size > LEAST_SPREAD**2) & (depth > 0), place.dtype)
-    return place + tf.sqrt(valid - 1)[..., None]  # NaN as a constant would make exported models look damaged
+    with np.errstate(invalid="ignore", divide="ignore"):  # no joint, or all in one place
+        weights /= xp.sum(weights, axis=-2, keepdims=True)
+        shift = rays * pose3d[..., 2:] - pose3d[..., :2]  # = T_xy − ray · T_z
+        mean_ray, mean_shift = mean(rays), mean(shift)
+        spread = rays - mean_ray[..., None, :]
+        size = xp.sum(mean(spread**2), axis=-1)
+        depth = -xp.sum(mean(spread * shift), axis=-1) / size
+        place = xp.concatenate([mean_shift + mean_ray * depth[..., None], depth[..., None]], axis=-1)
+        valid = xp.where((size > LEAST_SPREAD**2) & (depth > 0), xp.ones_like(depth), xp.zeros_like(depth))
+        return place + xp.sqrt(valid - 1)[..., None]  # NaN as a constant would make exported models look damaged
 
 
 def looking_at(point):
@@ -148,15 +174,40 @@ def looking_at(point):
     Returns:
         float [..., 3, 3]; `turn` applies it.
     """
-    x, y, z = tf.unstack(point / tf.norm(point, axis=-1, keepdims=True), axis=-1)
-    level = tf.maximum(tf.sqrt(x**2 + z**2), 1e-6)
-    rows = [(z / level, tf.zeros_like(x), -x / level), (-x * y / level, level, -y * z / level), (x, y, z)]
-    return tf.stack([tf.stack(row, axis=-1) for row in rows], axis=-2)
+    xp = _functions(point)
+    direction = point / xp.sqrt(xp.sum(point**2, axis=-1, keepdims=True))
+    x, y, z = (direction[..., axis] for axis in range(3))
+    level = xp.maximum(xp.sqrt(x**2 + z**2), 1e-6)
+    rows = [(z / level, xp.zeros_like(x), -x / level), (-x * y / level, level, -y * z / level), (x, y, z)]
+    return xp.stack([xp.stack(row, axis=-1) for row in rows], axis=-2)
 
 
 def turn(pose3d, rotation):
     """Applies rotations [..., 3, 3] to poses [..., J, 3]."""
+    if isinstance(pose3d, np.ndarray):
+        return pose3d @ np.swapaxes(rotation, -1, -2)
     return tf.matmul(pose3d, rotation, transpose_b=True)
+
+
+def to_camera(pose3d, pose2d, intrinsics, frame: str):
+    """Brings poses from one of `FRAMES` to the camera's.
+
+    Args:
+        pose3d: float [..., J, 3] mm, relative to the hip.
+        pose2d: float [..., J, 2]: the joints in pixels of the whole image; the hip gives the direction.
+        intrinsics: float [..., 4]: fx, cx, fy, cy in pixels.
+        frame: the frame of `pose3d`.
+
+    Returns:
+        float [..., J, 3] mm.
+    """
+    if frame == "camera":
+        return pose3d
+    xp = _functions(pose3d)
+    pose2d, intrinsics = (xp.asarray(values, pose3d.dtype) for values in (pose2d, intrinsics))
+    direction = (pose2d[..., 0, :] - intrinsics[..., 1::2]) / intrinsics[..., 0::2]
+    back = looking_at(xp.concatenate([direction, xp.ones_like(direction[..., :1])], axis=-1))
+    return pose3d @ back  # `turn` by the inverse
 
 
 def hip_relative(pose3d):

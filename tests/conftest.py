@@ -93,3 +93,13 @@ def exported(estimator, tmp_path_factory):
     from pose_tf.export.saved_model import export
 
     return export(estimator, str(tmp_path_factory.mktemp("export") / "model"), card={"data": "none"})
+
+
+@pytest.fixture(scope="session")
+def exported_files(estimator, tmp_path_factory):
+    """The estimator as files: LiteRT in three precisions, and ONNX; tests do not change them."""
+    for package in ("ai_edge_litert", "onnxruntime", "tf2onnx"):
+        pytest.importorskip(package)
+    from tests.export.models import export_files
+
+    return export_files(estimator, tmp_path_factory.mktemp("files"))

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from pose_tf import images
 from pose_tf.cropping import square_crop
 from pose_tf.geometry import Crop
 
@@ -44,3 +45,19 @@ def test_fine_stripes_become_gray_in_a_small_crop():
     image[:, ::2] = 255
     crop = cut(image, (0.5, 0), 1024)  # without antialiasing, each pixel would be one of the stripes
     assert np.abs(crop[:, 4:-4].astype(int) - 127.5).max() < 2
+
+
+@pytest.mark.parametrize("side", [2, 77.7, 256, 300.25, 1800])
+def test_numpy_cuts_the_same_pixels(side, rng):
+    image = rng.integers(0, 256, (700, 500, 3), np.uint8)
+    for corner in rng.uniform(-0.6 * side, 450, (4, 2)):
+        expected = cut(image, corner, side).astype(int)
+        found = images.square_crop(image, Crop(np.float32(corner), np.float32(side)))
+        assert found.dtype == np.uint8
+        differ = np.abs(found - expected)  # where the two sum in another order and round to another side
+        assert differ.max() <= 1 and differ.mean() < 0.01
+
+
+def test_numpy_cuts_nothing_out_of_the_image():
+    found = images.square_crop(np.zeros((50, 60, 3), np.uint8), Crop(np.float32([400, 3]), np.float32(100)))
+    assert (found == MEAN_COLOR).all()

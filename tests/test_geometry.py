@@ -122,7 +122,7 @@ def test_the_hip_is_where_the_weighted_squared_distances_from_the_rays_are_least
     pose3d = poses_before_a_camera(rng, ())
     relative, weights = pose3d - pose3d[0], rng.uniform(0.1, 1, 17)
     rays = pose3d[:, :2] / pose3d[:, 2:] + rng.normal(0, 0.01, (17, 2))
-    found = geometry.hip_position(relative, rays, np.array([1.0, 0, 1, 0]), weights).numpy()
+    found = geometry.hip_position(relative, rays, np.array([1.0, 0, 1, 0]), weights)
     rows, values = [], []
     for (x, y), (px, py, pz), weight in zip(rays, relative, weights):
         for row, value in (([1, 0, -x], x * pz - px), ([0, 1, -y], y * pz - py)):

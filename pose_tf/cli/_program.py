@@ -6,11 +6,11 @@ import logging
 import os
 import re
 import sys
-import tempfile
 from collections.abc import Callable
 
 from absl import app, flags
 
+from pose_tf import quiet
 from pose_tf.errors import UserError
 
 
@@ -47,7 +47,7 @@ def start_tensorflow() -> None:
         UserError: it has Keras 3.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with contextlib.nullcontext() if os.environ["TF_CPP_MIN_LOG_LEVEL"] == "0" else _without_messages():
+    with contextlib.nullcontext() if os.environ["TF_CPP_MIN_LOG_LEVEL"] == "0" else quiet.standard_error(_of_interest):
         import tensorflow as tf
     from pose_tf.keras_version import check_keras
 
@@ -58,21 +58,10 @@ def start_tensorflow() -> None:
     tf.config.experimental.enable_tensor_float_32_execution(False)
 
 
-@contextlib.contextmanager
-def _without_messages():
-    """Hides messages about the machine. TensorFlow after 2.15 prints them before it reads TF_CPP_MIN_LOG_LEVEL."""
-    with tempfile.TemporaryFile() as messages:
-        terminal = os.dup(2)
-        os.dup2(messages.fileno(), 2)
-        try:
-            yield
-        finally:
-            os.dup2(terminal, 2)
-            os.close(terminal)
-            messages.seek(0)
-            for line in messages:
-                if not line.startswith((b"I0000 ", b"WARNING: All log messages before absl::InitializeLog()")):
-                    os.write(2, line)
+def _of_interest(line):
+    """Whether a line is no message about the machine. TensorFlow after 2.15 prints these before it reads
+    TF_CPP_MIN_LOG_LEVEL."""
+    return not line.startswith((b"I0000 ", b"WARNING: All log messages before absl::InitializeLog()"))
 
 
 def _guarded(main):

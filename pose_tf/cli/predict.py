@@ -5,8 +5,8 @@
     pose-tf predict --input=FOLDER --boxes=boxes.csv
     pose-tf predict --input=-
 
-Without --model, which names an exported model, the command uses the starter, the model that comes with the package. For
-NAME.jpg or NAME.mp4, it writes to the output directory
+Without --model, which names an exported model (a directory, a .tflite or an .onnx file), the command uses the starter,
+the model that comes with the package. For NAME.jpg or NAME.mp4, it writes to the output directory
 
     NAME.png, NAME.mp4     the photo or video with skeletons; videos as H.264, with sound
     NAME.views.png         the same with 3D poses from three sides beside it
@@ -32,7 +32,10 @@ from absl import flags
 from pose_tf.cli import _photos, start_tensorflow
 
 _MODEL = flags.DEFINE_string(
-    "model", None, "Model directory that pose-tf export wrote; default: the starter, which comes with the package."
+    "model",
+    None,
+    "Model directory, .tflite or .onnx file that pose-tf export wrote; default: the starter, which comes with the "
+    "package.",
 )
 flags.adopt_module_key_flags(_photos)
 
@@ -41,13 +44,13 @@ def main():
     _photos.require_input()
     start_tensorflow()
     from pose_tf.errors import argument
-    from pose_tf.predict.backends import SavedModel
+    from pose_tf.predict.backends import open_exported
     from pose_tf.predict.media import InputError
     from pose_tf.predict.model import PoseModel, load
     from pose_tf.predict.predictor import predict
 
     options = _photos.options()
     with argument("--model"):
-        model = load() if _MODEL.value is None else PoseModel(SavedModel(_MODEL.value))
+        model = load() if _MODEL.value is None else PoseModel(open_exported(_MODEL.value))
     with argument("--input", InputError):
         predict(model, _photos.INPUT.value, options)

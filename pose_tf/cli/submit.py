@@ -28,8 +28,7 @@ def main():
     from pose_tf.evaluation import evaluator
     from pose_tf.evaluation.loading import load_estimator
     from pose_tf.evaluation.submission import write_submission
-    from pose_tf.geometry import Crop
-    from pose_tf.models.statistics import to_camera
+    from pose_tf.geometry import Crop, to_camera
     from pose_tf.skeleton import H36M
 
     estimator = load_estimator(_DETECTOR.value, _LIFTER.value, _FLIP_TEST.value)

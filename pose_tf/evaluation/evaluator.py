@@ -14,8 +14,8 @@ from pose_tf.data.record_index import index_records
 from pose_tf.data.records import SKELETON
 from pose_tf.data.sources import held_out
 from pose_tf.errors import UserError
+from pose_tf.geometry import to_camera
 from pose_tf.models.estimator import PoseEstimator, lift, sees_images
-from pose_tf.models.statistics import to_camera
 from pose_tf.skeleton import ACTIONS, H36M, Skeleton
 from pose_tf.workdir import Workdir
 
@@ -148,7 +148,7 @@ def _crop_intrinsics(pose3d, pose2d_crop):
 def _depth_error(pose3d, pose2d, confidence, intrinsics, truth):
     """Median error of the distances of the hips from a known camera, relative to the distances; None if the poses have
     no places."""
-    hip = geometry.hip_position(*map(np.float32, (pose3d, pose2d, intrinsics, confidence))).numpy()
+    hip = geometry.hip_position(*map(np.float32, (pose3d, pose2d, intrinsics, confidence)))
     errors = np.abs(hip[:, 2] / truth[:, 0, 2] - 1)
     return float(np.median(errors[np.isfinite(errors)])) if np.isfinite(errors).any() else None
 

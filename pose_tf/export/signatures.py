@@ -13,12 +13,11 @@ from pose_tf.export.crops import (
     refuse_unless,
 )
 from pose_tf.export.inference import fold_batch_norm, freeze
-from pose_tf.geometry import CROP_SIZE, Crop, hip_position
+from pose_tf.geometry import CROP_SIZE, Crop, hip_position, to_camera
 from pose_tf.models import PoseEstimator
 from pose_tf.models.estimator import detect
 from pose_tf.models.estimator import estimate as run
 from pose_tf.models.features import with_features
-from pose_tf.models.statistics import to_camera
 
 
 def make_signatures(estimator: PoseEstimator, precision: str = "float32") -> dict[str, Callable]:

@@ -16,7 +16,7 @@ def with_features(detector: tf.keras.Model) -> tf.keras.Model:
         A model of the detector's input with the outputs [heatmaps, features of each layer].
     """
     features = [detector.get_layer(name).output for name in detector.feature_layers]
-    return tf.keras.Model(detector.inputs, [detector.output, *features])
+    return tf.keras.Model(detector.inputs, [detector.output, *features], name=detector.name)
 
 
 def feature_channels(detector: tf.keras.Model) -> int:

@@ -6,12 +6,8 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
-from pose_tf.geometry import BODY_OVER_JOINTS, CROP_SIZE, DEFAULT_MARGIN, hip_relative, looking_at, turn
+from pose_tf.geometry import BODY_OVER_JOINTS, CROP_SIZE, DEFAULT_MARGIN, FRAMES, hip_relative, looking_at, turn
 
-FRAMES = ("camera", "sight")
-"""Frames of poses: that of the camera; or that of a camera at the same place that looks at the hip, without roll. A
-crop does not show where in the image it is, and so whether a person has turned or stands to the side; in the second
-frame, the pose does not depend on it."""
 CHUNK = 65536
 MIN_STD_MM = 1.0
 
@@ -97,27 +93,6 @@ class PoseStatistics:
 def in_frame(pose3d, frame: str):
     """Brings absolute poses from the camera's frame to one of `FRAMES`: float [..., J, 3] mm in and out."""
     return turn(pose3d, looking_at(pose3d[..., 0, :])) if frame == "sight" else pose3d
-
-
-def to_camera(pose3d, pose2d, intrinsics, frame: str):
-    """Brings poses from one of `FRAMES` to the camera's.
-
-    Args:
-        pose3d: float [..., J, 3] mm, relative to the hip.
-        pose2d: float [..., J, 2]: the joints in pixels of the whole image; the hip gives the direction.
-        intrinsics: float [..., 4]: fx, cx, fy, cy in pixels.
-        frame: the frame of `pose3d`.
-
-    Returns:
-        float [..., J, 3] mm.
-    """
-    if frame == "camera":
-        return pose3d
-    pose3d = tf.convert_to_tensor(pose3d)
-    pose2d, intrinsics = (tf.cast(values, pose3d.dtype) for values in (pose2d, intrinsics))
-    direction = (pose2d[..., 0, :] - intrinsics[..., 1::2]) / intrinsics[..., 0::2]
-    rotation = looking_at(tf.concat([direction, tf.ones_like(direction[..., :1])], axis=-1))
-    return turn(pose3d, tf.linalg.matrix_transpose(rotation))
 
 
 def _joints(values, key):

@@ -10,11 +10,12 @@ import cv2
 import numpy as np
 import tensorflow as tf
 
-from pose_tf import files, images
+from pose_tf import files, images, model_files
 from pose_tf.errors import UserError, reason
 from pose_tf.export.model_card import describe
 from pose_tf.export.signatures import make_signatures
 from pose_tf.geometry import CROP_SIZE, Crop
+from pose_tf.images import square_crop
 from pose_tf.models import PoseEstimator
 from pose_tf.predict.camera import Camera
 from pose_tf.predict.graph_check import check_saved_model
@@ -50,6 +51,16 @@ class Backend(Protocol):
         Raises:
             UserError: the model cannot compute the outputs.
         """
+
+
+def open_exported(path: str) -> Backend:
+    """The backend of an exported model: a .tflite or .onnx file, or a SavedModel's directory.
+
+    Raises:
+        UserError: it cannot be loaded.
+    """
+    is_file = model_files.ending(path) is not None and not os.path.isdir(path)
+    return ModelFile(path) if is_file else SavedModel(path)
 
 
 class SavedModel:
@@ -98,6 +109,34 @@ class KerasModels:
 
     def predict(self, signature, inputs):
         return _call(self._signatures[signature], inputs)
+
+
+class ModelFile:
+    """A `Backend` that runs a model of crops in one file, without TensorFlow. Crops are cut by NumPy.
+
+    Args:
+        path: a .tflite or .onnx file.
+
+    Raises:
+        UserError: see `pose_tf.model_files.read`; or the file's card is not that of a model of crops.
+    """
+
+    takes_pixels, takes_cameras = True, False
+
+    def __init__(self, path: str):
+        self.card, self._run = model_files.read(path)
+        self._margin = self.card.get("crop_margin")
+        if type(self._margin) not in (int, float) or not 0 < self._margin < np.inf:
+            raise UserError(f"{path} is damaged: its card has no crop_margin")
+
+    def predict(self, signature, inputs):
+        if signature == "images":
+            return self._run(inputs["images"])
+        if signature != "people":
+            raise UserError(f"the model has no signature {signature}")
+        crop = Crop.around(np.float32(inputs["box"]), self._margin)
+        poses = self._run(np.stack([square_crop(inputs["image"], Crop(*one)) for one in zip(*crop)]))
+        return poses | {"pose2d": crop.to_image(poses["pose2d"])}
 
 
 def _call(signature, inputs):
@@ -167,7 +206,7 @@ def estimate_people(
 
 
 def frame_of(backend: Backend) -> str:
-    """The frame of the poses that `estimate_people` returns: "camera" or "sight" (`models.statistics.FRAMES`)."""
+    """The frame of the poses that `estimate_people` returns: "camera" or "sight" (`geometry.FRAMES`)."""
     if backend.takes_cameras and not backend.takes_pixels:
         return "camera"
     return "sight" if backend.card.get("frame") == "sight" else "camera"

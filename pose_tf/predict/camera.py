@@ -6,11 +6,10 @@ import os
 
 import numpy as np
 import PIL.Image
-import tensorflow as tf
 
 from pose_tf import geometry
 from pose_tf.errors import UserError
-from pose_tf.models.statistics import to_camera
+from pose_tf.geometry import to_camera
 from pose_tf.skeleton import H36M, Skeleton
 
 GUESSED_FOV_DEG = 55.0
@@ -115,7 +114,7 @@ def put_in_space(
         pose3d: float32 [J, 3] mm, relative to the hip, as the model predicts it.
         confidence: float32 [J].
         camera: the camera of the image.
-        frame: the model's frame, one of `pose_tf.models.statistics.FRAMES`.
+        frame: the model's frame, one of `pose_tf.geometry.FRAMES`.
         height: see `CameraOptions`.
         skeleton: of the pose.
 
@@ -126,12 +125,11 @@ def put_in_space(
         UserError: the height is given, but the skeleton has no head or no feet.
     """
     pose2d, pose3d, confidence = map(np.float32, (pose2d, pose3d, confidence))
-    intrinsics = tf.constant(camera.intrinsics, tf.float32)
-    pose3d = to_camera(tf.constant(pose3d), tf.constant(pose2d), intrinsics, frame)
+    intrinsics = np.float32(camera.intrinsics)
+    pose3d = to_camera(pose3d, pose2d, intrinsics, frame)
     if height is not None:
-        pose3d *= (1000 * height - ANKLE_MM) / (body_height(np.asarray(pose3d), skeleton) - ANKLE_MM)
-    root = geometry.hip_position(pose3d, pose2d, intrinsics, confidence)
-    return np.asarray(pose3d), np.asarray(root)
+        pose3d = pose3d * np.float32((1000 * height - ANKLE_MM) / (body_height(pose3d, skeleton) - ANKLE_MM))
+    return pose3d, geometry.hip_position(pose3d, pose2d, intrinsics, confidence)
 
 
 def body_height(pose3d: np.ndarray, skeleton: Skeleton = H36M) -> float:

@@ -8,7 +8,7 @@ import numpy as np
 from pose_tf.errors import UserError
 from pose_tf.export.crops import MAX_PIXELS
 from pose_tf.geometry import CROP_SIZE
-from pose_tf.predict.backends import Backend, KerasModels, SavedModel, estimate_people, frame_of
+from pose_tf.predict.backends import Backend, KerasModels, estimate_people, frame_of, open_exported
 from pose_tf.predict.camera import Camera, CameraOptions, put_in_space, read_focal_35mm
 from pose_tf.predict.finders import find_people
 from pose_tf.predict.media import MediaError, read_photo
@@ -35,9 +35,9 @@ def load(
     """Loads a model that estimates people's poses.
 
     Args:
-        source: directory of an exported model (M for its newest version, or M/1), or address of a TF Serving server:
-            `localhost:8500` (gRPC) or `http://localhost:8501` (REST). Without any argument, the starter is loaded, the
-            model that comes with the package.
+        source: directory of an exported model (M for its newest version, or M/1), its .tflite or .onnx file, or address
+            of a TF Serving server: `localhost:8500` (gRPC) or `http://localhost:8501` (REST). Without any argument,
+            the starter is loaded, the model that comes with the package.
         detector: workdir of a detector's run, or of one that trained both stages, or `starter`; requires `lifter` and
             replaces `source`.
         lifter: workdir of a lifter's run, or of one that trained both stages, or `starter`.
@@ -70,7 +70,7 @@ def load(
             joints = H36M if skeleton is None else find_skeleton(os.fspath(skeleton), "skeleton")
             return PoseModel(Client(source, skeleton=joints))
         raise UserError(f"{source} does not exist and is not an address such as localhost:8500")
-    return PoseModel(SavedModel(source))
+    return PoseModel(open_exported(source))
 
 
 class PoseModel:

@@ -11,10 +11,9 @@ from pose_tf.configs import base
 from pose_tf.data import records
 from pose_tf.data.sources import mix_of
 from pose_tf.errors import UserError
-from pose_tf.geometry import CROP_SIZE
+from pose_tf.geometry import CROP_SIZE, FRAMES
 from pose_tf.models.decoding import ALIGNMENTS, METHODS, Decoding
 from pose_tf.models.networks import DETECTORS, LIFTERS
-from pose_tf.models.statistics import FRAMES
 from pose_tf.skeleton import Skeleton, find_skeleton
 from pose_tf.training.rules import COUNT, FACTOR, POSITIVE_COUNT, SHARE, SWITCH, TEXT, Range, Several
 

@@ -1,9 +1,13 @@
 """Tests of `pose-tf export`."""
 
 import json
+import re
 import shutil
+import zipfile
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from pose_tf.export.model_card import describe_runs
 
@@ -75,3 +79,62 @@ def test_workdirs_that_are_swapped_are_named(fails, detector, lifter, tmp_path):
     message = fails("export", f"--detector={lifter}", f"--lifter={detector}", f"--output_dir={tmp_path}/model")
     assert f"{lifter} contains a lifter" in message
     assert not (tmp_path / "model").exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--format=tflite"], "--format=tflite is unknown; it can be saved_model, litert, onnx"),
+        (["--format=litert"], "int8 needs crops .*: give --data_dir, or --precision=float32,float16"),
+        (
+            ["--format=litert,onnx", "--precision=bfloat16"],
+            "--precision=bfloat16 does not exist in --format=litert,onnx: float32, float16, int8 in litert, and",
+        ),
+        (["--format=litert,onnx", "--precision=float16"], "--precision=float16 has none that --format=onnx has"),
+        (["--format=litert", "--data_dir=/nowhere"], "/nowhere contains no records"),
+    ],
+)
+def test_formats_and_precisions_that_do_not_fit_are_refused(fails, detector, lifter, tmp_path, flags, words):
+    models = (f"--detector={detector}", f"--lifter={lifter}", f"--output_dir={tmp_path}/model")
+    assert re.search(words, fails("export", *models, *flags))
+    assert not (tmp_path / "model").exists()
+
+
+def test_all_formats_are_written_together_and_predict_the_same(
+    run_tool, fails, sample_data, sharp_detector, lifter, tmp_path
+):
+    pytest.importorskip("ai_edge_litert")
+    pytest.importorskip("tf2onnx")
+    models = (f"--detector={sharp_detector}", f"--lifter={lifter}", f"--output_dir={tmp_path}/model")
+    done = run_tool("export", *models, "--format=saved_model,litert,onnx", "--precision=float32")
+    assert sorted(path.name for path in (tmp_path / "model").iterdir()) == [
+        *("1", "model_float32.onnx", "model_float32.tflite")
+    ]
+    assert re.search(r"model_float32.tflite: 0.00 px, 0.0 mm from the SavedModel \(16 rendered people\)", done.stdout)
+
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (300, 400, 3), np.uint8)).save(tmp_path / "a.png")
+    poses = []
+    for name in ("", "/model_float32.tflite", "/model_float32.onnx"):
+        output = tmp_path / f"out{len(poses)}"
+        flags = ("--box=20,30,200,250", "--outputs=npz", f"--output_dir={output}")
+        run_tool("predict", f"--model={tmp_path}/model{name}", *flags, f"--input={tmp_path}/a.png")
+        with np.load(output / "a.npz") as file:
+            poses.append(dict(file))
+    for other in poses[1:]:
+        np.testing.assert_allclose(other["pose2d_px"], poses[0]["pose2d_px"], atol=0.05)
+        np.testing.assert_allclose(other["pose3d_mm"], poses[0]["pose3d_mm"], atol=1)
+
+    (tmp_path / "cut.tflite").write_bytes((tmp_path / "model" / "model_float32.tflite").read_bytes()[:-9])
+    message = fails("predict", f"--model={tmp_path}/cut.tflite", f"--input={tmp_path}/a.png", "--box=whole")
+    assert message.startswith(f"error: --model={tmp_path}/cut.tflite is damaged")
+
+
+def test_int8_is_calibrated_on_records(run_tool, sample_data, detector, lifter, tmp_path):
+    pytest.importorskip("ai_edge_litert")
+    models = (f"--detector={detector}", f"--lifter={lifter}", f"--output_dir={tmp_path}/model")
+    flags = ("--format=litert", "--precision=int8", f"--data_dir={sample_data}", "--num_crops=4")
+    done = run_tool("export", *models, *flags)
+    assert re.search(r"model_int8.tflite: \d.\d\d px, .* mm from the SavedModel \(\d records of h36 and mpii\)", done.stdout)
+    with zipfile.ZipFile(tmp_path / "model" / "model_int8.tflite") as archive:
+        card = json.loads(archive.read("model_card.json"))
+    assert card["training"]["detector"]["model"]["width"] == 4 and card["precision"] == "int8"

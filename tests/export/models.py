@@ -1,10 +1,15 @@
 """Small models with weights like those after training, and the card of an exported one."""
 
 import json
+import pathlib
 
 import numpy as np
 import tensorflow as tf
 
+from pose_tf.export.comparison import Limits
+from pose_tf.export.examples import Examples
+from pose_tf.export.one_file import OneFileExporter
+from pose_tf.geometry import UNLABELED_PX
 from pose_tf.models import FeedForward, HRNet, PoseEstimator
 from pose_tf.models.statistics import PoseStatistics
 from pose_tf.skeleton import H36M
@@ -44,3 +49,20 @@ def make_estimator(skeleton=H36M):
 def read_card(path):
     with open(f"{path}/assets.extra/model_card.json") as file:
         return json.load(file)
+
+
+def coarse_noise(count, seed=2):
+    """Crops of coarse noise, uint8 [count, 256, 256, 3]."""
+    rng = np.random.default_rng(seed)
+    return rng.integers(0, 256, (count, 16, 16, 3), np.uint8).repeat(16, 1).repeat(16, 2)
+
+
+def export_files(estimator, folder):
+    """Exports an estimator in all formats of one file; returns their paths."""
+    noise = coarse_noise(6)
+    unlabeled = np.full((3, len(estimator.skeleton.joints), 2), UNLABELED_PX, np.float32)
+    loose = dict.fromkeys(("float32", "float16", "int8"), Limits(20, 200, 100))
+    examples = Examples(noise[:3], unlabeled, "noise")
+    exporter = OneFileExporter(estimator, examples, noise[3:], card={"data": "none"}, limits=loose)
+    kinds = [*(("litert", precision) for precision in loose), ("onnx", "float32")]
+    return [pathlib.Path(exporter.export(str(folder), *kind)[0]) for kind in kinds]

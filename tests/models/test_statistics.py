@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from pose_tf.geometry import to_camera
 from pose_tf.models import statistics
-from pose_tf.models.statistics import PoseStatistics, in_frame, to_camera
+from pose_tf.models.statistics import PoseStatistics, in_frame
 
 POSE2D = np.zeros((1, 17, 2))
 

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from pose_tf import model_files
 from pose_tf.errors import UserError
 from pose_tf.geometry import CROP_SIZE, Crop
 from pose_tf.models import FeedForward, HRNet, PoseEstimator
 from pose_tf.models.statistics import PoseStatistics
-from pose_tf.predict.backends import KerasModels, SavedModel, _cut, estimate_people
+from pose_tf.predict.backends import KerasModels, ModelFile, SavedModel, _cut, estimate_people, open_exported
 from pose_tf.predict.camera import Camera, CameraOptions
 from pose_tf.predict.model import PoseModel
 from pose_tf.predict.people import check_boxes
@@ -173,3 +174,32 @@ def test_a_camera_sees_the_part_that_is_sent_as_it_sees_the_image(height, rng):
         points[:, :2] / points[:, 2:] * (fx, fy) + (cx, cy) for fx, cx, fy, cy in (camera.intrinsics, intrinsics)
     )
     np.testing.assert_allclose(Crop(corner, np.float32(CROP_SIZE * shrink)).to_image(in_part), in_image, atol=1e-3)
+
+
+def test_a_model_in_one_file_finds_the_same_people(exported, exported_files, rng):
+    image = cv2.resize(rng.integers(0, 256, (30, 40, 3), np.uint8), (640, 480))
+    boxes = np.float32([[20, 30, 200, 300], [420.5, 10, 150, 350], [600, 440, 60, 90]])
+    expected = PoseModel(open_exported(exported)).people(image, boxes)
+    for path in exported_files:
+        if "float32" in path.name:
+            found = PoseModel(open_exported(str(path))).people(image, boxes)
+            for one, other in zip(found, expected, strict=True):
+                np.testing.assert_allclose(one.pose2d, other.pose2d, atol=0.05)
+                np.testing.assert_allclose(one.pose3d, other.pose3d, atol=1)
+                np.testing.assert_allclose(one.root3d, other.root3d, rtol=0.01)
+
+
+def test_a_model_in_one_file_takes_crops_only(exported_files):
+    model = ModelFile(str(exported_files[0]))
+    with pytest.raises(UserError, match="no signature image_and_box"):
+        model.predict("image_and_box", INPUTS)
+    assert PoseModel(model).crops(np.zeros((2, 256, 256, 3), np.uint8))["pose3d"].shape == (2, 17, 3)
+
+
+@pytest.mark.parametrize("margin", [None, "1", 0, -1, float("nan")])
+def test_a_card_without_a_margin_is_damaged(exported_files, margin, tmp_path):
+    card, _ = model_files.read(str(exported_files[0]))
+    model = exported_files[0].read_bytes()[: card["model_bytes"]]
+    (tmp_path / "m.tflite").write_bytes(model_files.LiteRT.attach(model, card | {"crop_margin": margin}))
+    with pytest.raises(UserError, match="m.tflite is damaged: its card has no crop_margin"):
+        ModelFile(f"{tmp_path}/m.tflite")

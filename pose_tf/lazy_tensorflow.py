@@ -1,0 +1,10 @@
+"""TensorFlow for modules that are also used without it.
+
+`from pose_tf import lazy_tensorflow as tf` imports TensorFlow when one of its names is used for the first time.
+"""
+
+import importlib
+
+
+def __getattr__(name):
+    return getattr(importlib.import_module("tensorflow"), name)
