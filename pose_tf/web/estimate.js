@@ -5,6 +5,9 @@ const MEAN_COLOR = [0.485, 0.456, 0.406].map((level) => 255 * level);  // of pix
 const STRIP_PIXELS = 1 << 20;  // read at a time
 const SEEN = 0.3, FEWEST_SEEN = 6;  // confidence and number of joints to which a box is fitted
 const SHARED_BY_JOINTS = 0.5, SIZES_OF_JOINTS = [0.25, 2];  // of a person's box and the box of the joints
+const LEAST_CERTAINTY = 0.4;  // mean confidence of the joints of a person who was searched for
+const WINDOWS = [[1, 0.5], [0.6, 0.5]];  // of the search: sides over the picture's shorter one, steps over the side
+const CANDIDATES = 3;  // windows to which a box is fitted
 const FIELD_OF_VIEW_DEG = 55;  // of the longer side of an image, a guess
 let timings = [];  // of the estimates in the last second: when each ended, and the milliseconds that it took
 
@@ -138,6 +141,7 @@ async function estimateCrop(pixels) {
 async function estimateInBox(image, box) {
   const crop = cropAround(box, poses.model.crop_margin), scale = crop.side / CROP_SIZE, start = performance.now();
   const {pose2d, pose3d, confidence} = await estimateCrop(squareCrop(image, crop));
+  await new Promise((resolve) => setTimeout(resolve));  // the page stays responsive
   const end = performance.now();
   timings = timings.filter((timing) => timing.end > end - 1000).concat({end, ms: end - start});
   const pixels = poses.joints.map((_, i) => [
@@ -184,16 +188,36 @@ function fitted(person) {
   return joints && isAround(person.box_px, joints) ? joints : null;
 }
 
+const certainty = ({confidence}) => confidence.reduce((sum, value) => sum + value, 0) / confidence.length;
+const isSure = (person) => Boolean(boxOfJoints(person)) && certainty(person) >= LEAST_CERTAINTY;
+
 /** The pose of the person in a box that somebody has drawn: estimated there, and again in the fitted box. */
 async function estimatePerson(image, box) {
   const person = await estimateInBox(image, box), joints = fitted(person);
   return joints ? estimateInBox(image, joints) : person;
 }
 
-/** The pose of the one person who is somewhere in the image, or null. */
+// ---- Search: the model tells how sure it is of the joints in a box, so a few boxes show where a person is
+
+/** The whole picture, and squares of two sizes that cover it. */
+function windowsOf({width, height}) {
+  const boxes = [[0, 0, width, height]];
+  for (const [share, step] of WINDOWS) {
+    const side = share * Math.min(width, height);
+    const starts = (length) => {
+      const count = Math.ceil((length - side) / (step * side) - 1e-6);
+      return Array.from({length: count + 1}, (_, i) => i * (length - side) / Math.max(count, 1));
+    };
+    for (const y of starts(height)) for (const x of starts(width)) boxes.push([x, y, side, side]);
+  }
+  return boxes;
+}
+
+/** The pose of the person in an image whose joints are surest, or null. */
 async function findPerson(image) {
-  const joints = boxOfJoints(await estimateInBox(image, [0, 0, image.width, image.height]));
-  if (!joints) return null;
-  const person = await estimatePerson(image, joints);
-  return boxOfJoints(person) && person;
+  const inWindows = [], people = [], surest = (a, b) => certainty(b) - certainty(a);
+  for (const box of windowsOf(image)) inWindows.push(await estimateInBox(image, box));
+  const likely = inWindows.filter(boxOfJoints).sort(surest).slice(0, CANDIDATES);
+  for (const candidate of likely) people.push(await estimatePerson(image, boxOfJoints(candidate)));
+  return people.filter(isSure).sort(surest)[0] ?? null;
 }

@@ -111,12 +111,13 @@ async function openPhoto(file) {
   await search();
 }
 
-/** Estimates the people in the boxes that the user has drawn, or the one person in the whole picture. */
+/** Estimates the people in the boxes that the user has drawn, or searches the picture for one. */
 async function search() {
   const number = ++work, [shown, boxes] = [image, drawn], found = [];
   showPeople([], false);
   if (!await isLoaded || number !== work) return;
   timings = [];
+  find("#rate").textContent = "…";
   for (const box of boxes.length ? boxes : [null]) {
     const person = await (box ? estimatePerson(shown, box) : findPerson(shown));
     if (number !== work) return;
@@ -229,22 +230,24 @@ function closeCamera() {
   redraw();
 }
 
-/** Estimates the pose of one person in frame after frame. The box is that of the joints in the frame before, or the whole
-    picture where that frame shows no person. */
+/** Estimates the pose of one person in frame after frame. The box is that of the joints in the frame before. While nobody is
+    followed, each frame is searched in one window. */
 async function follow(number) {
   const frames = [0, 1].map(() => document.createElement("canvas"));  // one is seen, one is being estimated
   timings = [];
-  for (let box = null; ;) {
+  for (let box = null, searched = 0; ;) {
     await new Promise((resolve) => (film.requestVideoFrameCallback?.(resolve) ?? requestAnimationFrame(resolve)));
     if (number !== work || !film.videoWidth) return;
     const frame = frames[0], {videoWidth: width, videoHeight: height} = film;
     if (frame.width !== width || frame.height !== height) Object.assign(frame, {width, height});
     frame.getContext("2d").drawImage(film, 0, 0);
-    const person = await estimateInBox(frame, box ?? [0, 0, width, height]), joints = boxOfJoints(person);
+    const windows = windowsOf(frame), isFollowed = Boolean(box);
+    const person = await estimateInBox(frame, box ?? windows[searched++ % windows.length]);
     if (number !== work) return;
-    box = box ? fitted(person) : joints;
+    const isPerson = isFollowed && isSure(person);
+    box = !isFollowed ? boxOfJoints(person) : isPerson ? fitted(person) : null;
     showImage(frame);
-    showPeople(joints ? [person] : []);
+    showPeople(isPerson ? [person] : []);
     showRate();
     frames.reverse();
   }
