@@ -113,7 +113,7 @@ async function loadModel(tell = () => {}) {
 }
 
 async function download(url, tell) {
-  const response = await fetch(url);
+  const response = await fetch(url, {cache: "no-cache"});  // the file may have been replaced
   if (!response.ok) throw new Error(`${url}: ${response.status} ${response.statusText}`);
   const total = poses.model.bytes, bytes = new Uint8Array(total), reader = response.body.getReader();
   for (let at = 0; ;) {
@@ -141,9 +141,9 @@ async function estimateCrop(pixels) {
 async function estimateInBox(image, box) {
   const crop = cropAround(box, poses.model.crop_margin), scale = crop.side / CROP_SIZE, start = performance.now();
   const {pose2d, pose3d, confidence} = await estimateCrop(squareCrop(image, crop));
-  await new Promise((resolve) => setTimeout(resolve));  // the page stays responsive
   const end = performance.now();
   timings = timings.filter((timing) => timing.end > end - 1000).concat({end, ms: end - start});
+  await new Promise((resolve) => setTimeout(resolve));  // so that the page stays responsive
   const pixels = poses.joints.map((_, i) => [
     (pose2d[2 * i] + 0.5) * scale + crop.x - 0.5, (pose2d[2 * i + 1] + 0.5) * scale + crop.y - 0.5,
   ]);
