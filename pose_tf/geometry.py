@@ -5,7 +5,7 @@ accept any leading batch dimensions. Those for cameras take NumPy arrays and ten
 """
 
 import types
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -34,8 +34,8 @@ class Crop(NamedTuple):
         side: float [...] px.
     """
 
-    corner: "np.ndarray | tf.Tensor"
-    side: "np.ndarray | tf.Tensor"
+    corner: Any
+    side: Any
 
     @classmethod
     def around(cls, box, margin: float) -> "Crop":

@@ -7,4 +7,6 @@ import importlib
 
 
 def __getattr__(name):
+    if name.startswith("__"):
+        raise AttributeError(name)
     return getattr(importlib.import_module("tensorflow"), name)

@@ -7,7 +7,7 @@ import os
 import numpy as np
 
 from pose_tf.data import records
-from pose_tf.data.sources import SOURCES
+from pose_tf.data.sources import DEFAULT_MIX, source_of
 from pose_tf.errors import UserError
 from pose_tf.geometry import UNLABELED_PX, change_labels
 from pose_tf.skeleton import Skeleton
@@ -51,12 +51,14 @@ def read(data_dir: str, count: int, skeleton: Skeleton) -> Examples:
     Raises:
         UserError: there are fewer than two records, or one of those that are read is damaged.
     """
-    kinds = [kind for kind in SOURCES if os.path.isdir(os.path.join(data_dir, kind))]
+    kinds = [kind for kind in DEFAULT_MIX if os.path.isdir(os.path.join(data_dir, kind))]
     if not kinds:
         raise UserError(f"{data_dir} contains no records; the data directory must have TFRecords in h36/ or mpii/")
     samples = []
     for number, kind in enumerate(kinds, 1):
-        samples += _read_kind(data_dir, SOURCES[kind], count * number // len(kinds) - len(samples), skeleton)
+        samples += _read_kind(
+            data_dir, source_of(data_dir, kind), count * number // len(kinds) - len(samples), skeleton
+        )
     if len(samples) < 2:
         raise UserError(f"{data_dir} has too few records: {len(samples)}; crops to calibrate and to compare are needed")
     order = np.random.default_rng(0).permutation(len(samples))

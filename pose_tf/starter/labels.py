@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import tensorflow as tf
 import tqdm
+from ai_edge_litert.interpreter import Interpreter
 
 from pose_tf import skeleton
 from pose_tf.cropping import IMAGENET_MEAN, square_crop
@@ -62,7 +63,7 @@ class BlazePose:
         if not os.path.isfile(path):
             raise UserError(f"{path} does not exist")
         try:
-            self._interpreter = tf.lite.Interpreter(path, num_threads=len(os.sched_getaffinity(0)))
+            self._interpreter = Interpreter(path, num_threads=len(os.sched_getaffinity(0)))
             self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             raise UserError(f"{path} is not a model of TensorFlow Lite: {error}") from None

@@ -134,7 +134,9 @@ def test_int8_is_calibrated_on_records(run_tool, sample_data, detector, lifter, 
     models = (f"--detector={detector}", f"--lifter={lifter}", f"--output_dir={tmp_path}/model")
     flags = ("--format=litert", "--precision=int8", f"--data_dir={sample_data}", "--num_crops=4")
     done = run_tool("export", *models, *flags)
-    assert re.search(r"model_int8.tflite: \d.\d\d px, .* mm from the SavedModel \(\d records of h36 and mpii\)", done.stdout)
+    assert re.search(
+        r"model_int8.tflite: \d.\d\d px, .* mm from the SavedModel \(\d records of h36 and mpii\)", done.stdout
+    )
     with zipfile.ZipFile(tmp_path / "model" / "model_int8.tflite") as archive:
         card = json.loads(archive.read("model_card.json"))
     assert card["training"]["detector"]["model"]["width"] == 4 and card["precision"] == "int8"
