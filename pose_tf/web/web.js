@@ -230,13 +230,16 @@ function closeCamera() {
   redraw();
 }
 
+const nextFrame = () => new Promise((resolve) => (film.requestVideoFrameCallback?.(resolve) ?? requestAnimationFrame(resolve)));
+
 /** Estimates the pose of one person in frame after frame. The box is that of the joints in the frame before. While nobody is
     followed, each frame is searched in one window. */
 async function follow(number) {
   const frames = [0, 1].map(() => document.createElement("canvas"));  // one is seen, one is being estimated
   timings = [];
-  for (let box = null, searched = 0; ;) {
-    await new Promise((resolve) => (film.requestVideoFrameCallback?.(resolve) ?? requestAnimationFrame(resolve)));
+  for (let box = null, searched = 0, next = nextFrame(); ;) {
+    await next;
+    next = nextFrame();  // asked for now, in case it arrives during the estimate
     if (number !== work || !film.videoWidth) return;
     const frame = frames[0], {videoWidth: width, videoHeight: height} = film;
     if (frame.width !== width || frame.height !== height) Object.assign(frame, {width, height});
