@@ -5,11 +5,12 @@ import os
 import shutil
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.dataset
 import pytest
 
 pytest.importorskip("apache_beam", reason="Apache Beam is not installed")
+
+import pyarrow as pa
+import pyarrow.dataset
 
 from pose_tf.batch import handler, pipeline, tables
 from pose_tf.batch.pipeline import Counts, Options, predict_batch

@@ -3,10 +3,11 @@
 import json
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 
 pytest.importorskip("apache_beam", reason="Apache Beam is not installed")
+
+import pyarrow.parquet as pq
 
 from pose_tf.batch import tables
 from pose_tf.errors import UserError

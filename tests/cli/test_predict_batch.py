@@ -6,7 +6,6 @@ import signal
 import subprocess
 import time
 
-import pyarrow.dataset
 import pytest
 
 from tests.predict.marks import write_photo
@@ -16,6 +15,8 @@ with_beam = pytest.mark.skipif(not importlib.util.find_spec("apache_beam"), reas
 
 def column(folder, table, name):
     """The values of a column of a table, sorted."""
+    import pyarrow.dataset  # which is not there without Beam
+
     files = [str(path) for path in folder.glob(f"{table}-*.parquet")]
     return sorted(pyarrow.dataset.dataset(files).to_table([name])[name].to_pylist()) if files else []
 
