@@ -75,7 +75,7 @@ def main():
     from pose_tf.predict.finders import PedestrianHOG, SSDLite
     from pose_tf.predict.people import overlap
 
-    finders = {"SSDLite": SSDLite(SSDLite.installed()), "pedestrian HOG": PedestrianHOG()}
+    finders = {"SSDLite": SSDLite(), "pedestrian HOG": PedestrianHOG()}
     people = list(labeled_people()) if _DATA_DIR.value else []
     for name, finder in finders.items() if people else ():
         found, others, times = 0, 0, []

@@ -66,8 +66,8 @@ def compare(title, unit, rounds, works):
 
 def main():
     import pose_tf
-    from pose_tf.predict.backends import SavedModel
     from pose_tf.predict.model import PoseModel
+    from pose_tf.predict.tensorflow_backends import SavedModel
 
     with tempfile.TemporaryDirectory() as folder:
         export_model("float32", folder)

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from pose_tf import files, metrics
+from pose_tf import files
 from pose_tf.errors import UserError
-from pose_tf.skeleton import COCO, H36M, Skeleton
+from pose_tf.skeleton import COCO, H36M, LIMBS, Skeleton, limbs
 
 PERSON = 1
 """COCO's category of people."""
@@ -24,10 +24,10 @@ def shared_joints(skeleton: Skeleton = H36M) -> tuple[tuple[int, int], ...]:
     Raises:
         UserError: the skeleton lacks one of them.
     """
-    if missing := skeleton.missing(*metrics.LIMB_NAMES):
+    if missing := skeleton.missing(*LIMBS):
         raise UserError(f"COCO's results need {', '.join(missing)}, which the skeleton {skeleton} lacks")
-    limbs = metrics.limbs(skeleton)
-    return tuple(pair for pair in skeleton.shared_with(COCO) if pair[0] in limbs)
+    of_limbs = limbs(skeleton)
+    return tuple(pair for pair in skeleton.shared_with(COCO) if pair[0] in of_limbs)
 
 
 def entry(image_id: int | str, pose2d, confidence, box, box_score: float = 1.0, skeleton: Skeleton = H36M) -> dict:

@@ -23,6 +23,22 @@ def argument(flag: str, kind: type[UserError] = UserError) -> Iterator[None]:
         raise UserError(f"{flag}={error}") from None
 
 
+@contextlib.contextmanager
+def needing_tensorflow(what: str) -> Iterator[None]:
+    """Says what to install, if a package is missing that the `with` block imports.
+
+    Args:
+        what: what needs TensorFlow, for the message.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"{what} needs TensorFlow, but the package {error.name} is not installed: python -m pip install "
+            "'pose_tf[tensorflow]'"
+        ) from None
+
+
 def check_choice(name: str, value, choices: Iterable[str]) -> None:
     """Checks that a value is one of several.
 

@@ -9,6 +9,12 @@ from pose_tf.geometry import CROP_SIZE, Crop
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 """The mean color of photographs, in 0…1, by which detectors normalize images."""
 
+MAX_PIXELS = 1 << 26
+"""Maximum number of pixels of an image: 67 million, 192 MiB decoded."""
+MAX_SIDE = 1 << 15
+"""Maximum side of an image in pixels. Resampling in TensorFlow takes 3 KiB per column: 96 MiB."""
+MAX_BOX = 16
+"""Maximum longest side of a box over the longest side of its image."""
 PNG_HEADER = 33
 """Length of the signature and the header chunk of a PNG file, in bytes."""
 DEPTHS = (8, 10, 12, 14, 16, 24)

@@ -16,6 +16,8 @@ def require_keras_2() -> None:
     Raises:
         ImportError: this process has Keras 3, or no Keras; it says what to do.
     """
+    if importlib.util.find_spec("tensorflow") is None:
+        return  # exported models and the starter run without it
     if _has_keras_2_built_in():
         os.environ.pop("TF_USE_LEGACY_KERAS", None)  # TensorFlow 2.15 would look for tf_keras, too
         chosen = True

@@ -12,13 +12,6 @@ PCK_THRESHOLD_MM = 150.0
 PCK_ALPHA, PCKH_ALPHA = 0.2, 0.5
 SEGMENTS = {"pck2d": ("LShoulder", "RHip"), "pckh": ("Head", "Neck")}
 """Names of the two joints whose distance a 2D metric measures by. A pose that lacks a label of one is not measured."""
-LIMB_NAMES = tuple(side + part for side in "LR" for part in ("Hip", "Knee", "Foot", "Shoulder", "Elbow", "Wrist"))
-"""The twelve joints of arms and legs."""
-
-
-def limbs(skeleton: Skeleton = H36M) -> tuple[int, ...]:
-    """The joints of arms and legs that a skeleton has, in its order."""
-    return tuple(i for i, joint in enumerate(skeleton.joints) if joint in LIMB_NAMES)
 
 
 def segment(name: str, skeleton: Skeleton = H36M) -> tuple[int, int]:

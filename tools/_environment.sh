@@ -11,8 +11,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 version() { "$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null || true; }
 
-people=requirements-people.txt
-if ! cmp -s <(cat $requirements $people) $venv/installed.txt ||
+if ! cmp -s $requirements $venv/installed.txt ||
   { [ -n "${PYTHON-}" ] && [ "$(version "$PYTHON")" != "$(version $venv/bin/python)" ]; }; then
   candidates=(python3.11 python3.12 python3.13 python3)
   [ -z "${PYTHON-}" ] || candidates=("$PYTHON")
@@ -29,7 +28,6 @@ if ! cmp -s <(cat $requirements $people) $venv/installed.txt ||
   rm -f $venv/installed.txt
   [ "$(version $venv/bin/python)" = "$found" ] || "$python" -m venv --clear $venv
   $venv/bin/python -m pip install --quiet --disable-pip-version-check -r $requirements
-  $venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r $people
   $venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-  cat $requirements $people >$venv/installed.txt
+  cp $requirements $venv/installed.txt
 fi

@@ -11,11 +11,13 @@ import sys
 from collections.abc import Callable
 
 from pose_tf.cli._program import fail, run, start_tensorflow
+from pose_tf.errors import UserError, needing_tensorflow
 
 __all__ = ["COMMANDS", "fail", "main", "run", "run_command", "start_tensorflow"]
 
 COMMANDS = (
     "predict",
+    "predict-batch",
     "motion",
     "train",
     "evaluate",
@@ -53,8 +55,12 @@ def run_command(command: str, spell: Callable[[str], str]) -> None:
         command: one of `COMMANDS`.
         spell: maps a command to the way the user starts it, for the help text.
     """
-    module = importlib.import_module(_module(command))
-    others = rf"pose-tf ({'|'.join(COMMANDS)})\b"
+    try:
+        with needing_tensorflow(f"pose-tf {command}"):
+            module = importlib.import_module(_module(command))
+    except UserError as error:
+        fail(error)
+    others = rf"pose-tf ({'|'.join(COMMANDS)})(?![\w-])"
     run(module.main, module.__name__, lambda text: re.sub(others, lambda match: spell(match[1]), text))
 
 

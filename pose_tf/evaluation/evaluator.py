@@ -16,7 +16,7 @@ from pose_tf.data.sources import held_out
 from pose_tf.errors import UserError
 from pose_tf.geometry import to_camera
 from pose_tf.models.estimator import PoseEstimator, lift, sees_images
-from pose_tf.skeleton import ACTIONS, H36M, Skeleton
+from pose_tf.skeleton import ACTIONS, H36M, Skeleton, limbs
 from pose_tf.workdir import Workdir
 
 CHUNK = 4096
@@ -311,8 +311,8 @@ def report_2d(
         measured = inside * is_labeled[:, list(torso)].prod(axis=1, keepdims=True)
         each = metrics.correct_joints(predicted, target, torso, metrics.PCK_ALPHA).numpy()
         correct = _mean_of_each(each, measured)
-    limbs = [correct[joint] for joint in metrics.limbs(skeleton) if correct and correct[joint] is not None]
-    total["pck2d_limbs"] = float(np.mean(limbs)) if limbs else None
+    of_limbs = [correct[joint] for joint in limbs(skeleton) if correct and correct[joint] is not None]
+    total["pck2d_limbs"] = float(np.mean(of_limbs)) if of_limbs else None
     return {
         "total": total,
         "joints": dict(zip(skeleton.joints, _mean_of_each(errors, inside))),

@@ -7,7 +7,7 @@ import numpy as np
 from pose_tf import geometry, metrics
 from pose_tf.errors import UserError
 from pose_tf.evaluation.protocols import ACTION_MEAN, AUC, H36M_COLUMNS, MEAN, MPJPE, PCK, SAMPLE_MEAN, Protocol
-from pose_tf.skeleton import H36M, Skeleton
+from pose_tf.skeleton import H36M, LIMBS, Skeleton
 
 JOINTS = len(H36M.joints)
 """The number of joints over which published figures of 3D poses are means."""
@@ -27,7 +27,7 @@ def check_joints(protocol: Protocol, skeleton: Skeleton) -> None:
         known = {part for name in names for part in name.split("/")}
         names |= dict.fromkeys(name for name in metrics.SEGMENTS[protocol.metric] if name not in known)
     if protocol.data == "coco":
-        names = metrics.LIMB_NAMES
+        names = LIMBS
     if missing := skeleton.missing(*names):
         raise UserError(
             f"--protocol={protocol.name} measures {', '.join(missing)}, which the skeleton {skeleton} of the run lacks"

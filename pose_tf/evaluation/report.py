@@ -4,9 +4,9 @@ import json
 
 import numpy as np
 
-from pose_tf import metrics, viz
+from pose_tf import viz
 from pose_tf.evaluation.tables import Table, as_latex, as_markdown, as_text
-from pose_tf.skeleton import H36M, Skeleton
+from pose_tf.skeleton import H36M, LIMBS, Skeleton
 
 IN_MM = ("mpjpe", "pa_mpjpe", "n_mpjpe", "bone_length_error", "bone_symmetry_error")
 """Metrics that are lengths; others are shares."""
@@ -98,7 +98,7 @@ def _blocks_2d(part):
     errors = [f"mean error {total['pixel_error']:.2f} px", f"median {total['pixel_error_median']:.2f} px"]
     errors += [f"{name} {100 * share:.1f} %" for name, share in shares.items() if share is not None]
     yield f"2D joints: {', '.join(errors)} {outside}"
-    each = {name: share for name, share in part["pck2d_joints"].items() if name in metrics.LIMB_NAMES}
+    each = {name: share for name, share in part["pck2d_joints"].items() if name in LIMBS}
     pairs = {LIMB_NAMES[name[1:]]: [each[side + name[1:]] for side in "LR"] for name in each if name[0] == "L"}
     if total["pck2d_limbs"] is not None:
         columns = {"limbs": [total["pck2d_limbs"]]} | pairs

@@ -18,16 +18,10 @@ from pose_tf.export.headers import (
     png_bits,
 )
 from pose_tf.geometry import CROP_SIZE, Crop
-from pose_tf.images import DEPTHS
+from pose_tf.images import DEPTHS, MAX_BOX, MAX_PIXELS, MAX_SIDE
 
-MAX_PIXELS = 1 << 26
-"""Maximum number of pixels of an image: 67 million, 192 MiB decoded."""
-MAX_SIDE = 1 << 15
-"""Maximum side of an image in pixels. Resampling takes 3 KiB per column: 96 MiB."""
 AT_ONCE = 4
 """Number of images decoded in parallel, if each stays below this fraction of the limits."""
-MAX_BOX = 16
-"""Maximum longest side of a box over the longest side of its image."""
 CROP_SPEC = (
     tf.TensorSpec([CROP_SIZE, CROP_SIZE, 3], tf.uint8),
     tf.TensorSpec([2], tf.float32),

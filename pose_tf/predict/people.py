@@ -8,7 +8,7 @@ import unicodedata
 import numpy as np
 
 from pose_tf.errors import UserError
-from pose_tf.export.crops import MAX_BOX
+from pose_tf.images import MAX_BOX
 from pose_tf.predict.media import MediaError
 
 logger = logging.getLogger(__name__)

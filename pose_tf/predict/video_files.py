@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from pose_tf import files
-from pose_tf.export.crops import MAX_PIXELS
+from pose_tf.images import MAX_PIXELS
 from pose_tf.predict.media import MediaError, too_large
 from pose_tf.predict.results import VIDEO_MARK
 

@@ -1,6 +1,7 @@
 """The starter: the model that comes with the package, as the directories of a detector's and a lifter's run.
 
-`pack.py` writes them. Weights are stored in float16 and computed with in float32.
+`pack.py` writes them. Weights are stored in float16 and computed with in float32. `model_int8.tflite` is the same model
+for LiteRT, which installations without TensorFlow use, and `finder.tflite` the network that finds people in photos.
 """
 
 import json
@@ -9,6 +10,10 @@ import os
 NAME = "starter"
 """Stands for a run of the starter wherever a command takes a workdir to read from."""
 _FOLDER = os.path.dirname(os.path.abspath(__file__))
+MODEL_FILE = os.path.join(_FOLDER, "model_int8.tflite")
+"""Written by `pose-tf export --detector=starter --lifter=starter --format=litert --precision=int8`."""
+FINDER = os.path.join(_FOLDER, "finder.tflite")
+"""Written by `pack_finder.py`."""
 
 
 def run_dir(path: str, stage: str) -> str:

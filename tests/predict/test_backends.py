@@ -13,10 +13,11 @@ from pose_tf.errors import UserError
 from pose_tf.geometry import CROP_SIZE, Crop
 from pose_tf.models import FeedForward, HRNet, PoseEstimator
 from pose_tf.models.statistics import PoseStatistics
-from pose_tf.predict.backends import KerasModels, ModelFile, SavedModel, _cut, estimate_people, open_exported
+from pose_tf.predict.backends import ModelFile, _cut, estimate_people, open_exported
 from pose_tf.predict.camera import Camera, CameraOptions
 from pose_tf.predict.model import PoseModel
 from pose_tf.predict.people import check_boxes
+from pose_tf.predict.tensorflow_backends import KerasModels, SavedModel
 from tests.export.models import set_random_weights
 from tests.predict.marks import Files, find_mark, marked
 

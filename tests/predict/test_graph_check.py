@@ -9,7 +9,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 from pose_tf.errors import UserError
-from pose_tf.predict.backends import SavedModel
+from pose_tf.predict.tensorflow_backends import SavedModel
 
 SIGNATURE = [tf.TensorSpec([None], tf.string, "image_bytes"), tf.TensorSpec([None, 4], tf.float32, "box")]
 

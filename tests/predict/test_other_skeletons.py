@@ -9,13 +9,13 @@ import pytest
 import pose_tf
 from pose_tf.errors import UserError
 from pose_tf.export.saved_model import export
-from pose_tf.predict.backends import KerasModels
 from pose_tf.predict.camera import CameraOptions
 from pose_tf.predict.model import PoseModel, skeleton_of_card
 from pose_tf.predict.motion import read_motions
 from pose_tf.predict.people import GivenBoxes
 from pose_tf.predict.predictor import Options, predict
 from pose_tf.predict.results import Frame, Person, Poses, write_json
+from pose_tf.predict.tensorflow_backends import KerasModels
 from pose_tf.serving.client import Client
 from pose_tf.skeleton import H36M
 from tests.export.models import make_estimator, read_card

@@ -25,12 +25,11 @@ def checkout(tmp_path):
     shutil.copytree(ROOT / "tools", tmp_path / "tools")
     (tmp_path / "tests").mkdir()
     shutil.copy(ROOT / "tests" / "fast.txt", tmp_path / "tests")
-    for name in ("requirements.txt", "requirements-latest.txt", "requirements-people.txt"):
+    for name in ("requirements.txt", "requirements-latest.txt"):
         shutil.copy(ROOT / name, tmp_path)
     for name in ("python", "ruff"):
         make_program(tmp_path / ".venv" / "bin" / name, STUB)
-    parts = [(tmp_path / f"requirements{part}.txt").read_text() for part in ("", "-people")]
-    (tmp_path / ".venv" / "installed.txt").write_text("".join(parts))
+    shutil.copy(ROOT / "requirements.txt", tmp_path / ".venv" / "installed.txt")
     return tmp_path
 
 
@@ -115,7 +114,6 @@ def test_dependencies_and_the_package_are_installed_once_and_again_after_a_chang
     quietly = "-m pip install --quiet --disable-pip-version-check"
     installed = [
         f"{quietly} -r {requirements}",
-        f"{quietly} --no-deps -r requirements-people.txt",
         f"{quietly} --no-deps --no-build-isolation --editable .",
     ]
     tested = ["check .", "format --check .", "-m pytest -n 2 --dist loadfile --no-loadscope-reorder"]
@@ -127,7 +125,7 @@ def test_dependencies_and_the_package_are_installed_once_and_again_after_a_chang
     with open(checkout / requirements, "a") as file:
         file.write("another==1.0\n")
     run(checkout, "test.sh", *flags, **python)
-    assert all_calls(checkout)[-6:] == installed + tested
+    assert all_calls(checkout)[-5:] == installed + tested
 
 
 def test_without_a_python_of_the_right_version_it_says_which_are(checkout):
