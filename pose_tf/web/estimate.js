@@ -1,4 +1,5 @@
-// ---- From pixels to poses: crops, LiteRT and boxes. Computes what pose_tf computes in Python, with the same numbers.
+// ---- From pixels to poses: crops, LiteRT and boxes. Computes what pose_tf computes in Python, with the same numbers:
+// positions are rounded to float32 where they are there, since models in int8 react to a few pixels of another rounding.
 
 const CROP_SIZE = 256;
 const MEAN_COLOR = [0.485, 0.456, 0.406].map((level) => 255 * level);  // of pixels outside of the image
@@ -9,31 +10,33 @@ const LEAST_CERTAINTY = 0.4;  // mean confidence of the joints of a person who w
 const WINDOWS = [[1, 0.5], [0.6, 0.5]];  // of the search: sides over the picture's shorter one, steps over the side
 const CANDIDATES = 3;  // windows to which a box is fitted
 const FIELD_OF_VIEW_DEG = 55;  // of the longer side of an image, a guess
+const round = Math.fround;
 let timings = [];  // of the estimates in the last second: when each ended, and the milliseconds that it took
 
 /** The square around a box [x, y, width, height], measured from the image's outer edge. See geometry.Crop. */
-function cropAround([x, y, width, height], margin) {
-  const side = margin * Math.max(width, height);
-  return {x: x + (width - side) / 2, y: y + (height - side) / 2, side};
+function cropAround(box, margin) {
+  const [x, y, width, height] = box.map(round), side = round(round(margin) * Math.max(width, height));
+  const corner = (start, extent) => round(start + round(round(extent - side) / 2));
+  return {x: corner(x, width), y: corner(y, height), side};
 }
 
 /** How the pixels of a crop average those of an image of this size, in one dimension: triangles that are at least as wide
     as a pixel of either. Crop pixels `start` to `end` have their center in the image; the weights of pixel i begin at
-    `offsets[i]` and belong to image pixels `firsts[i]` and next. Positions are rounded to float32, as in Python. */
+    `offsets[i]` and belong to image pixels `firsts[i]` and next. */
 function averages(corner, side, size) {
-  const step = Math.fround(side / CROP_SIZE), reach = Math.max(step, 1);
+  const step = round(side / CROP_SIZE), reach = Math.max(step, 1);
   const firsts = new Int32Array(CROP_SIZE), offsets = new Int32Array(CROP_SIZE + 1), weights = [];
   let start = CROP_SIZE, end = 0;
   for (let i = 0; i < CROP_SIZE; i++) {
-    const center = Math.fround(Math.fround((i + 0.5) * step) + Math.fround(corner));
+    const center = round(round((i + 0.5) * step) + round(corner));
     offsets[i + 1] = offsets[i];
     if (center < 0 || center > size) continue;
     start = Math.min(start, i);
     end = i + 1;
     const [first, last] = [Math.ceil(center - reach - 0.5), Math.floor(center + reach - 0.5)].map((x) => clamp(x, 0, size - 1));
     const own = [];
-    for (let x = first; x <= last; x++) own.push(Math.max(1 - Math.abs(x + 0.5 - center) / reach, 0));
-    const sum = own.reduce((a, b) => a + b);
+    for (let x = first; x <= last; x++) own.push(round(Math.max(1 - Math.abs(x + 0.5 - center) / reach, 0)));
+    const sum = own.reduce((a, b) => round(a + b));
     for (const weight of own) weights.push(weight / sum);
     firsts[i] = first;
     offsets[i + 1] = weights.length;
@@ -56,45 +59,55 @@ function readPixels(image, left, top, width, height) {
 /** Cuts a square out of an image and resamples it, RGB. Reads no more of the image than the square covers. */
 function squareCrop(image, {x, y, side}) {
   const columns = averages(x, side, image.width), rows = averages(y, side, image.height);
-  const sums = new Float32Array(3 * CROP_SIZE ** 2), pixels = new Uint8ClampedArray(3 * CROP_SIZE ** 2);  // rounds
+  const pixels = new Uint8ClampedArray(3 * CROP_SIZE ** 2);  // rounds what it gets
   for (let i = 0; i < pixels.length; i++) pixels[i] = MEAN_COLOR[i % 3];
-  if (columns.start >= columns.end || rows.start >= rows.end) return new Uint8Array(pixels.buffer);
-  const past = ({end, firsts, offsets}) => firsts[end - 1] + offsets[end] - offsets[end - 1];
-  const left = columns.firsts[columns.start], right = past(columns), bottom = past(rows);
-  const height = Math.max(1, Math.floor(STRIP_PIXELS / (right - left)));
-  const line = new Float32Array(3 * CROP_SIZE);
-  let row = rows.start;  // the first that is not complete
-  for (let top = rows.firsts[rows.start]; top < bottom; top += height) {
-    const data = readPixels(image, left, top, right - left, Math.min(height, bottom - top));
-    for (let j = 0; j < height && top + j < bottom; j++) {
-      resampleLine(data, 4 * j * (right - left), left, columns, line);
-      while (rows.firsts[row] + rows.offsets[row + 1] - rows.offsets[row] <= top + j) row++;
-      for (let i = row; i < rows.end && rows.firsts[i] <= top + j; i++) {
-        const weight = rows.weights[rows.offsets[i] + top + j - rows.firsts[i]], at = 3 * CROP_SIZE * i;
-        for (let k = 3 * columns.start; k < 3 * columns.end; k++) sums[at + k] += weight * line[k];
-      }
-    }
-  }
-  for (let i = rows.start; i < rows.end; i++) {
-    const at = 3 * CROP_SIZE * i;
-    for (let k = 3 * columns.start; k < 3 * columns.end; k++) pixels[at + k] = sums[at + k];
+  if (columns.start < columns.end && rows.start < rows.end) {
+    const left = columns.firsts[columns.start], width = past(columns, columns.end - 1) - left;
+    averageColumns(averageRows(image, left, width, rows), left, width, columns, rows, pixels);
   }
   return new Uint8Array(pixels.buffer);
 }
 
-/** Averages the pixels of one line of an image, whose RGBA begin at `at` with pixel `left`. */
-function resampleLine(data, at, left, {start, end, firsts, offsets, weights}, line) {
-  for (let i = start; i < end; i++) {
-    let red = 0, green = 0, blue = 0, from = at + 4 * (firsts[i] - left);
-    for (let k = offsets[i]; k < offsets[i + 1]; k++, from += 4) {
-      const weight = weights[k];
-      red += weight * data[from];
-      green += weight * data[from + 1];
-      blue += weight * data[from + 2];
+const past = ({firsts, offsets}, i) => firsts[i] + offsets[i + 1] - offsets[i];  // the image pixels of crop pixel i
+
+/** Averages lines of an image to lines of the crop, RGB, still as wide as in the image. */
+function averageRows(image, left, width, rows) {
+  const lines = new Float32Array(3 * width * CROP_SIZE), bottom = past(rows, rows.end - 1);
+  const height = Math.max(1, Math.floor(STRIP_PIXELS / width));
+  let row = rows.start;  // the first that is not complete
+  for (let top = rows.firsts[rows.start]; top < bottom; top += height) {
+    const count = Math.min(height, bottom - top), data = readPixels(image, left, top, width, count);
+    for (let line = 0; line < count; line++) {
+      while (past(rows, row) <= top + line) row++;
+      for (let i = row; i < rows.end && rows.firsts[i] <= top + line; i++) {
+        const weight = rows.weights[rows.offsets[i] + top + line - rows.firsts[i]];
+        for (let from = 4 * width * line, to = 3 * width * i; to < 3 * width * (i + 1); from += 4, to += 3) {
+          lines[to] += round(weight * data[from]);
+          lines[to + 1] += round(weight * data[from + 1]);
+          lines[to + 2] += round(weight * data[from + 2]);
+        }
+      }
     }
-    line[3 * i] = red;
-    line[3 * i + 1] = green;
-    line[3 * i + 2] = blue;
+  }
+  return lines;
+}
+
+function averageColumns(lines, left, width, columns, rows, pixels) {
+  const {firsts, offsets, weights} = columns;
+  for (let row = rows.start; row < rows.end; row++) {
+    for (let i = columns.start; i < columns.end; i++) {
+      let red = 0, green = 0, blue = 0, from = 3 * (width * row + firsts[i] - left);
+      for (let k = offsets[i]; k < offsets[i + 1]; k++, from += 3) {
+        const weight = weights[k];
+        red = round(red + round(weight * lines[from]));
+        green = round(green + round(weight * lines[from + 1]));
+        blue = round(blue + round(weight * lines[from + 2]));
+      }
+      const to = 3 * (CROP_SIZE * row + i);
+      pixels[to] = red;
+      pixels[to + 1] = green;
+      pixels[to + 2] = blue;
+    }
   }
 }
 
@@ -144,9 +157,8 @@ async function estimateInBox(image, box) {
   const end = performance.now();
   timings = timings.filter((timing) => timing.end > end - 1000).concat({end, ms: end - start});
   await new Promise((resolve) => setTimeout(resolve));  // so that the page stays responsive
-  const pixels = poses.joints.map((_, i) => [
-    (pose2d[2 * i] + 0.5) * scale + crop.x - 0.5, (pose2d[2 * i + 1] + 0.5) * scale + crop.y - 0.5,
-  ]);
+  const inImage = (position, corner) => round(round(round(round(position + 0.5) * scale) + corner) - 0.5);
+  const pixels = poses.joints.map((_, i) => [inImage(pose2d[2 * i], crop.x), inImage(pose2d[2 * i + 1], crop.y)]);
   const places = poses.joints.map((_, i) => [...pose3d.subarray(3 * i, 3 * i + 3)]);
   return {
     box_px: box, pose2d_px: pixels, confidence: [...confidence],
@@ -169,8 +181,9 @@ function toCamera(places, hip, {width, height}) {
 function boxOfJoints({pose2d_px, confidence}) {
   const seen = pose2d_px.filter((_, joint) => confidence[joint] >= SEEN);
   if (seen.length < FEWEST_SEEN) return null;
-  const [low, high] = [Math.min, Math.max].map((most) => [0, 1].map((axis) => most(...seen.map((pixel) => pixel[axis])) + 0.5));
-  return [...low, Math.max(high[0] - low[0], 1), Math.max(high[1] - low[1], 1)];
+  const [low, high] = [Math.min, Math.max].map((most) =>
+    [0, 1].map((axis) => round(most(...seen.map((pixel) => pixel[axis])) + 0.5)));
+  return [...low, ...[0, 1].map((axis) => Math.max(round(high[axis] - low[axis]), 1))];
 }
 
 /** Whether a box and the box of some joints can be those of one person. */

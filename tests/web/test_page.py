@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from pose_tf import cropping, geometry
+from pose_tf import cropping, geometry, images
 from pose_tf.geometry import Crop
 from pose_tf.predict.backends import ModelFile
 from pose_tf.predict.camera import CameraOptions
@@ -145,6 +145,8 @@ def test_a_photograph_gives_the_numbers_of_python_without_other_hosts(visit, fol
         pixels = np.frombuffer(base64.b64decode(data), np.uint8).reshape(256, 256, 3)
         there = cropping.square_crop(photo, Crop(tf.constant([x, y], tf.float32), tf.constant(side, tf.float32)))
         assert np.abs(np.int32(pixels) - np.int32(there)).max() <= 1, name
+        there = images.square_crop(photo, Crop(np.float32([x, y]), np.float32(side)))
+        assert np.mean(pixels != there) < 1e-3, name  # the same sums in the same order
     turned = geometry.to_camera(pose, np.float64([hip]), np.float64(camera.intrinsics), "sight")
     np.testing.assert_allclose(seen["camera"], turned, atol=0.01)
 
