@@ -140,7 +140,7 @@ def read_json(path: str, what: str = "a JSON file"):
         UserError: it is missing or damaged.
     """
     try:
-        with open(path, encoding="utf-8") as file:
+        with open(path, encoding="utf-8-sig") as file:
             return json.load(file)
     except FileNotFoundError:
         raise UserError(f"{path} does not exist") from None

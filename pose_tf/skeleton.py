@@ -2,7 +2,8 @@
 
 A recipe names its skeleton: a file in `configs/skeletons/`, or the path of another such file. It is a JSON object with
 the skeleton's `name`, the names of its `joints` in storage order, and its `bones`, [child, parent] by name. The first
-joint is the root, `Hip`. Names that begin with L and R are joints of the person's left and right.
+joint is the root, `Hip`. Names such as LHip and RHip, L and R before an upper-case letter, are joints of the person's
+left and right. A joint may have several names, as Human3.6M's Neck/Nose.
 """
 
 import dataclasses
@@ -18,6 +19,13 @@ from pose_tf.errors import UserError
 FOLDER = pathlib.Path(__file__).parent / "configs" / "skeletons"
 ROOT = "Hip"
 MOST_JOINTS = 256
+ENDS = ("Head", "LFoot", "RFoot")
+"""The ends of a body. The box around the joints of a skeleton that lacks one of them is smaller than the person's."""
+SIDED = re.compile("[LR](?=[A-Z])")
+"""Beginning of the name of a left or right joint."""
+NAME = re.compile(r"[A-Za-z][\w.-]*")
+MARKS = re.compile(r"(?<![A-Za-z])(?i:left|right)|Left|Right|LEFT|RIGHT|^[LRlr][_.-]")
+"""Other ways to say left or right in the name of a joint."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,11 +92,14 @@ class Skeleton:
         tops = {self.find(name) for name in names}
         return np.array([bool(tops & set(self.path(joint))) for joint in range(len(self.joints))])
 
+    def side(self, joint: int) -> str:
+        """L or R for a left or right joint, otherwise an empty text."""
+        return _side(self.joints[joint])
+
     @property
     def left_right(self) -> tuple[tuple[int, int], ...]:
         """(left, right) index pairs."""
-        pairs = ((name, "R" + name[1:]) for name in self.joints if name.startswith("L"))
-        return tuple((self.index(left), self.index(right)) for left, right in pairs)
+        return tuple((i, j) for i, j in enumerate(_counterparts(self.joints)) if self.side(i) == "L")
 
     @property
     def mirror(self) -> tuple[int, ...]:
@@ -101,14 +112,13 @@ class Skeleton:
     @property
     def bone_pairs(self) -> tuple[tuple[int, int], ...]:
         """(left, right) indices of bones that mirror each other."""
-        return tuple(
-            (i, j) for i, j in enumerate(self.mirror_bones) if self.joints[self.bones[i][0]].startswith("L") and i != j
-        )
+        return tuple((i, j) for i, j in enumerate(self.mirror_bones) if self.side(self.bones[i][0]) == "L" and i != j)
 
     @property
     def mirror_bones(self) -> tuple[int, ...]:
         """Permutation of the bones that swaps left and right, as `mirror` does with the joints."""
-        return tuple(self.bones.index(tuple(self.mirror[joint] for joint in bone)) for bone in self.bones)
+        mirror = self.mirror
+        return tuple(self.bones.index(tuple(mirror[joint] for joint in bone)) for bone in self.bones)
 
     def shared_with(self, other: "Skeleton") -> tuple[tuple[int, int], ...]:
         """(own index, other's index) of every joint that both skeletons have.
@@ -151,22 +161,32 @@ class Skeleton:
         """
         return np.nan_to_num(self.convert(np.eye(len(self.joints), dtype=np.float32), other))
 
-    def check_converts_to(self, other: "Skeleton", source: str) -> None:
-        """Checks that every joint of another skeleton is found in this one or can be derived.
+    def check_converts_to(self, other: "Skeleton", source: str, may_lack: bool = False) -> None:
+        """Checks that every joint of another skeleton is found in this one or can be derived, each in its own place.
 
         Args:
             other: the skeleton to convert to.
             source: what has the joints of this skeleton, for the message.
+            may_lack: whether joints may be missing.
 
         Raises:
-            UserError: names the joints that are not.
+            UserError: names the joints that are not, or two that are the same joint here.
         """
-        lacking = [joint for joint, row in zip(other.joints, self.weights(other)) if not row.any()]
-        if lacking:
+        weights = self.weights(other)
+        lacking = [joint for joint, row in zip(other.joints, weights) if not row.any()]
+        if lacking and not may_lack:
             raise UserError(
                 f"{source} lacks {', '.join(lacking)} of the skeleton {other}, and has no joints that they can be "
                 "derived from; use data with these joints, or another skeleton"
             )
+        taken = {}
+        for joint, row in zip(other.joints, weights):
+            first = taken.setdefault(row.tobytes(), joint)
+            if row.any() and first != joint:
+                raise UserError(
+                    f"{source} has one joint, {self.joints[row.argmax()]}, for {first} and {joint} of the skeleton "
+                    f"{other}; use data with both, or another skeleton"
+                )
 
     def to_config(self) -> dict:
         """The skeleton's entry in the configuration of a Keras object; none for Human3.6M's, so that files of poses of
@@ -209,41 +229,86 @@ class Skeleton:
         name, joints, bones = values["name"], values["joints"], values["bones"]
         if not isinstance(name, str) or not re.fullmatch(r"[\w.-]+", name):
             raise UserError(f"{source}: 'name' is {name!r}; it must have letters, digits, '_', '-' and '.'")
-        check_joints(joints, f"{source}: 'joints'")
+        check_names(joints, f"{source}: 'joints'")
+        _check_sides(joints, f"{source}: 'joints'")
         return cls(name, tuple(joints), _read_bones(joints, bones, f"{source}: 'bones'"))
 
 
-def check_joints(joints, key: str, root: str = ROOT) -> None:
-    """Checks the names of the joints of a skeleton.
+def _side(name):
+    """L or R for the name of a left or right joint, otherwise an empty text."""
+    return name[0] if SIDED.match(name) else ""
+
+
+def _swapped(joint):
+    """The name of the joint on the other side of the body; of several names, each is swapped."""
+    return "/".join({"L": "R", "R": "L"}.get(_side(name), name[0]) + name[1:] for name in joint.split("/"))
+
+
+def _counterparts(joints):
+    """For each joint the position of that on the other side of the body, or in the middle its own; None if there is
+    none. Several names may be in any order."""
+    places = {frozenset(joint.split("/")): i for i, joint in enumerate(joints)}
+    return [places.get(frozenset(_swapped(joint).split("/"))) for joint in joints]
+
+
+def check_names(joints, key: str) -> None:
+    """Checks that joints have different names.
 
     Args:
         joints: their list.
         key: name of the list in messages.
-        root: the first of them; empty for any.
 
     Raises:
-        UserError: they are not such names, two joints share one, a left one lacks its right one, or the first one is
-            not the root.
+        UserError: they are not such names, or two joints share one.
     """
     if not isinstance(joints, list) or not 2 <= len(joints) <= MOST_JOINTS:
         raise UserError(f"{key} must be a list of 2 to {MOST_JOINTS} names")
     owners = {}
     for joint in joints:
-        if not isinstance(joint, str) or not re.fullmatch(r"[A-Za-z][\w.-]*(/[A-Za-z][\w.-]*)*", joint):
-            raise UserError(f"{key} has {joint!r}, which is no name: letters, digits, '_', '-' and '.'")
+        if not isinstance(joint, str) or not all(NAME.fullmatch(name) for name in joint.split("/")):
+            raise UserError(
+                f"{key} has {joint!r}, which is no name: a letter from A to Z, then letters, digits, '_', '-' and '.'"
+            )
         for name in joint.split("/"):
             if name in owners:
                 where = f"{joint} twice" if owners[name] == joint else f"the name {name} in {owners[name]} and {joint}"
                 raise UserError(f"{key} has {where}; the names of joints must differ")
             owners[name] = joint
-    if root and joints[0] != root:
-        raise UserError(f"{key} begins with {joints[0]}; the first joint must be the root, {root}")
-    for joint in joints:
-        other = {"L": "R", "R": "L"}.get(joint[0], joint[0]) + joint[1:]
-        if other not in joints:
+
+
+def _check_sides(joints, key):
+    """Raises UserError if the first joint is not the root, or if it is not clear which joint is on the other side."""
+    if ROOT not in joints[0].split("/"):
+        raise UserError(f"{key} begins with {joints[0]}; the first joint must be the root, {ROOT}")
+    names = [name for joint in joints for name in joint.split("/")]
+    for name in names:
+        if _says_side(name, names):
             raise UserError(
-                f"{key} has {joint}, but not {other}; names that begin with L and R are left and right joints"
+                f"{key} has {name}; the names of left and right joints must begin with L and R before an upper-case "
+                "letter, such as LHip and RHip"
             )
+    for joint, counterpart in zip(joints, _counterparts(joints)):
+        sides = {_side(name) for name in joint.split("/")}
+        if len(sides) > 1:
+            raise UserError(f"{key} has {joint}; its names must all be left, all right, or neither")
+        if counterpart is None:
+            raise UserError(
+                f"{key} has {joint}, but not {_swapped(joint)}; names that begin with L and R before an upper-case "
+                "letter are left and right joints"
+            )
+
+
+def _says_side(name, names):
+    """Whether a name says left or right in another way than LHip does: by a word, or because another name differs from
+    it only in l and r."""
+    if MARKS.search(name):
+        return True
+    if _side(name):
+        return False
+    lower, others = name.lower(), {name.lower() for name in names}
+    swap = {"l": "r", "r": "l", "left": "right", "right": "left"}
+    found = re.finditer("left|right|l|r", lower)
+    return any(lower[: mark.start()] + swap[mark[0]] + lower[mark.end() :] in others for mark in found)
 
 
 def _read_bones(joints, bones, key):
@@ -261,19 +326,20 @@ def _read_bones(joints, bones, key):
         if child in parents:
             raise UserError(f"{key} gives {child} two parents, {parents[child]} and {parent}")
         parents[child] = parent
-    if ROOT in parents:
-        raise UserError(f"{key} gives {ROOT} the parent {parents[ROOT]}, but {ROOT} is the root")
+    root = joints[0]
+    if root in parents:
+        raise UserError(f"{key} gives {root} the parent {parents[root]}, but {root} is the root")
     for joint in joints:
-        if joint != ROOT and joint not in parents:
+        if joint != root and joint not in parents:
             raise UserError(f"{key} gives {joint} no parent; bones must be a tree over all joints")
         seen = [joint]
-        while seen[-1] != ROOT:
+        while seen[-1] != root:
             if (parent := parents.get(seen[-1])) is None:
                 break  # reported with that joint
             if parent in seen:
                 raise UserError(f"{key} has a circle through {joint}; bones must be a tree over all joints")
             seen.append(parent)
-    swap = {joint: {"L": "R", "R": "L"}.get(joint[0], joint[0]) + joint[1:] for joint in joints}
+    swap = {joint: joints[place] for joint, place in zip(joints, _counterparts(joints))}
     for child, parent in parents.items():
         if parents[swap[child]] != swap[parent]:
             raise UserError(
@@ -400,4 +466,4 @@ LIMBS = tuple(side + part for side in "LR" for part in ("Hip", "Knee", "Foot", "
 
 def limbs(skeleton: Skeleton = H36M) -> tuple[int, ...]:
     """The joints of arms and legs that a skeleton has, in its order."""
-    return tuple(i for i, joint in enumerate(skeleton.joints) if joint in LIMBS)
+    return tuple(i for i, joint in enumerate(skeleton.joints) if not set(LIMBS).isdisjoint(joint.split("/")))

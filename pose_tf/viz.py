@@ -321,7 +321,7 @@ def grid(tiles: list[np.ndarray], columns: int) -> np.ndarray:
 
 
 def _side(joint, skeleton):
-    return {"R": RIGHT, "L": LEFT}.get(skeleton.joints[joint][0], MIDDLE)
+    return {"R": RIGHT, "L": LEFT}.get(skeleton.side(joint), MIDDLE)
 
 
 def _subpixel(points):

@@ -19,16 +19,34 @@ from pose_tf.evaluation.report import format_report
 from pose_tf.models.networks import make_network
 from pose_tf.models.statistics import PoseStatistics
 from pose_tf.predict.camera import ANKLE_MM, body_height
-from pose_tf.skeleton import COCO, FOLDER, H36M, H36M_32, LIMBS, MPI_INF_3DHP, MPII, Skeleton, find_skeleton
-from tests.skeletons import BODY_14, BODY_21, H36M_16, SKELETONS
+from pose_tf.predict.people import fitted
+from pose_tf.skeleton import COCO, FOLDER, H36M, H36M_32, LIMBS, MPI_INF_3DHP, MPII, Skeleton, find_skeleton, limbs
+from tests.skeletons import BODY_14, BODY_21, COMPOSITE, H36M_16, LEGS, PERMUTED, SKELETONS
 
 EACH = pytest.mark.parametrize("skeleton", SKELETONS, ids=lambda skeleton: skeleton.name)
+
+
+def names(skeleton):
+    """The sets of names of the joints."""
+    return [set(joint.split("/")) for joint in skeleton.joints]
+
+
+def having(skeleton, *wanted):
+    """Whether each joint has one of some names."""
+    return [bool(of_joint & set(wanted)) for of_joint in names(skeleton)]
+
+
+SIDED = ("Hip", "Knee", "Foot", "Shoulder", "Elbow", "Wrist", "Toes", "Hand")
+"""What is on both sides of the tests' skeletons."""
 
 
 def people(skeleton, rng, count=20):
     """Poses in front of a camera, and their 2D joints."""
     pose3d = rng.normal(0, 300, (count, len(skeleton.joints), 3)) + [0, 0, 5000]
     return np.float32(pose3d[..., :2] / pose3d[..., 2:] * 1000 + 128), np.float32(pose3d)
+
+
+NOSE_17 = Skeleton("nose_17", tuple(joint.replace("Spine", "Chin") for joint in H36M.joints), H36M.bones)
 
 
 # ---- files
@@ -89,8 +107,27 @@ GOOD = {
             "'joints' has the name Nose in Nose and Neck/Nose; the names of joints must differ",
         ),
         ({"joints": ["Head", "Hip"]}, "'joints' begins with Head; the first joint must be the root, Hip"),
-        ({"joints": ["Hip", "LFoot"]}, "'joints' has LFoot, but not RFoot; names that begin with L and R are left and"),
-        ({"joints": ["Hip", "Rib"]}, "'joints' has Rib, but not Lib; names that begin with L and R are left and right"),
+        ({"joints": ["Hip", "LFoot"]}, "'joints' has LFoot, but not RFoot; names that begin with L and R before an"),
+        ({"joints": ["Hip", "LA/LB"]}, "'joints' has LA/LB, but not RA/RB; names that begin with L and R before"),
+        (
+            {"joints": ["Hip", "Neck/LNose"]},
+            "'joints' has Neck/LNose; its names must all be left, all right, or neither",
+        ),
+        *(
+            ({"joints": ["Hip", *joints]}, f"'joints' has {joints[0]}; the names of left and right joints must begin")
+            for joints in (
+                ("left_hip", "right_hip"),
+                ("Left_foot",),
+                ("HandRight", "HandLeft"),
+                ("l_foot", "r_foot"),
+                ("R.Foot",),
+                ("FootL", "FootR"),
+                ("hand.r", "hand.l"),
+                ("lhand", "rhand"),
+                ("handright", "handleft"),
+            )
+        ),
+        ({"joints": ["Hip", "Ütli"]}, "'joints' has 'Ütli', which is no name: a letter from A to Z, then letters"),
         ({"bones": [["Head"]]}, "'bones' has ['Head']; each bone must be [child, parent], names of two joints"),
         ({"bones": [["Tail", "Hip"]]}, "'bones' has Tail, which is not one of the joints"),
         ({"bones": [*GOOD["bones"], ["Head", "LFoot"]]}, "'bones' gives Head two parents, Hip and LFoot"),
@@ -113,6 +150,18 @@ def test_each_fault_of_a_file_is_named(tmp_path, changes, message):
     with pytest.raises(UserError) as caught:
         find_skeleton(str(path))
     assert str(caught.value).startswith(str(path)) and message in str(caught.value)
+
+
+def test_a_joint_of_the_middle_may_begin_with_l(tmp_path):
+    joints = ["Hip", "Lumbar", "L5", "LFoot", "RFoot", "Rib.cage"]
+    bones = [[joint, "Hip"] for joint in joints[1:]]
+    (tmp_path / "mine.json").write_text(json.dumps({"name": "mine", "joints": joints, "bones": bones}))
+    assert find_skeleton(f"{tmp_path}/mine.json").mirror == (0, 1, 2, 4, 3, 5)
+
+
+def test_a_file_may_begin_with_a_byte_order_mark(tmp_path):
+    (tmp_path / "mine.json").write_text(json.dumps(H36M_16.to_json()), encoding="utf-8-sig")
+    assert find_skeleton(f"{tmp_path}/mine.json") == H36M_16
 
 
 def test_a_file_without_a_key_and_one_that_is_no_json_are_refused(tmp_path):
@@ -151,7 +200,12 @@ def test_data_sets_have_skeletons_with_their_own_joints(name, data_set, lacks, d
 
 
 @EACH
-def test_mirror_is_an_involution_and_keeps_bones(skeleton, rng):
+def test_mirror_swaps_left_and_right_names(skeleton, rng):
+    for part in SIDED:
+        pair = [i for i, joint in enumerate(names(skeleton)) if joint & {f"L{part}", f"R{part}"}]
+        assert [skeleton.mirror[i] for i in pair] == pair[::-1], part
+    is_sided = having(skeleton, *(s + part for s in "LR" for part in SIDED))
+    assert is_sided == [skeleton.mirror[i] != i for i in range(len(skeleton.joints))]
     assert [skeleton.mirror[i] for i in skeleton.mirror] == list(range(len(skeleton.joints)))
     assert [skeleton.mirror_bones[i] for i in skeleton.mirror_bones] == list(range(len(skeleton.bones)))
     pose = np.float32(rng.normal(size=(2, len(skeleton.joints), 3)))
@@ -193,7 +247,19 @@ def test_what_can_be_neither_found_nor_derived_is_refused():
     H36M.check_converts_to(BODY_14, "poses.npz")
 
 
-@EACH
+@pytest.mark.parametrize("may_lack", [False, True])
+def test_one_joint_of_the_data_is_not_taken_for_two(may_lack):
+    both = Skeleton("necks", ("Hip", "Neck", "Head", "Nose"), ((1, 0), (2, 1), (3, 1)))
+    with pytest.raises(UserError) as caught:
+        H36M.check_converts_to(both, "poses.npz", may_lack)
+    assert str(caught.value) == (
+        "poses.npz has one joint, Neck/Nose, for Neck and Nose of the skeleton necks (4 joints); use data with both, "
+        "or another skeleton"
+    )
+    both.check_converts_to(Skeleton("neck", ("Hip", "Neck/Nose"), ((1, 0),)), "poses.npz")
+
+
+@pytest.mark.parametrize("skeleton", SKELETONS[:4], ids=lambda skeleton: skeleton.name)
 @pytest.mark.parametrize("name", ["feed_forward", "sem_gcn", "hrnet", "efficientnet_lite0"])
 def test_networks_have_the_joints_of_the_skeleton(skeleton, name):
     small = {"hrnet": {"width": 4, "stem": 4, "modules": (0, 0, 1), "blocks": 0}, "sem_gcn": {"channels": 4}}
@@ -210,9 +276,9 @@ def test_networks_have_the_joints_of_the_skeleton(skeleton, name):
 
 @EACH
 def test_statistics_and_their_file_have_the_joints(skeleton, rng):
-    pose2d, pose3d = people(skeleton, rng)
+    _, pose3d = people(skeleton, rng)
     for frame in ("camera", "sight"):
-        statistics = PoseStatistics.of(pose3d, pose2d, frame)
+        statistics = PoseStatistics.of(pose3d, frame=frame)
         assert statistics.mean.shape == statistics.std.shape == (len(skeleton.joints), 3)
         assert PoseStatistics.from_json(statistics.to_json()).frame == frame
 
@@ -224,8 +290,9 @@ def test_losses_of_bones_are_those_of_the_skeleton(skeleton, rng):
     lengths = [np.linalg.norm(pose3d[:, child] - pose3d[:, parent], axis=-1) for child, parent in skeleton.bones]
     np.testing.assert_allclose(terms["length"], 0.1 * np.mean(lengths, axis=0), rtol=1e-3)
     np.testing.assert_allclose(terms["direction"], np.zeros(3), atol=1e-4)
-    pairs = {tuple(skeleton.joints[skeleton.bones[bone][0]] for bone in pair) for pair in skeleton.bone_pairs}
-    assert pairs == {(name, f"R{name[1:]}") for name in skeleton.joints if name[0] == "L"}
+    pairs = {tuple(skeleton.bones[bone][0] for bone in pair) for pair in skeleton.bone_pairs}
+    sided = {tuple(skeleton.find(s + part) for s in "LR") for part in SIDED}
+    assert pairs == sided - {(None, None)}
     assert (terms["symmetry"].numpy() > 0).all()
 
 
@@ -239,14 +306,18 @@ def test_a_body_without_sides_has_no_symmetry(rng):
 @EACH
 def test_metrics_measure_by_the_joints_of_their_names(skeleton, rng):
     target = np.float32(rng.uniform(0, 255, (4, len(skeleton.joints), 2)))
-    torso = np.linalg.norm(target[:, skeleton.index("LShoulder")] - target[:, skeleton.index("RHip")], axis=-1)
+    torso = np.linalg.norm(target[:, skeleton.find("LShoulder")] - target[:, skeleton.find("RHip")], axis=-1)
     for share, expected in ((0.19, 1.0), (0.21, 0.0)):
         moved = target + np.float32([share, 0]) * torso[:, None, None]
         np.testing.assert_array_equal(metrics.pck2d(moved, target, skeleton=skeleton), np.full(4, expected))
-    assert metrics.can_measure("pckh", skeleton) == (skeleton in (H36M, BODY_21))
+    has_neck = skeleton not in (BODY_14, H36M_16)
+    assert metrics.can_measure("pckh", skeleton) == has_neck
     report = report_2d(target, target, metrics.POSE2D_METRICS, skeleton)
     assert set(report["joints"]) == set(report["pck2d_joints"]) == set(skeleton.joints)
-    assert ("pckh" in report["total"]) == (skeleton in (H36M, BODY_21))
+    assert ("pckh" in report["total"]) == has_neck
+    assert len(limbs(skeleton)) == 12 and report["total"]["pck2d_limbs"] == 1
+    (header,) = (line for line in format_report({"samples": 4, "pose2d": report}).split("\n") if "limbs" in line)
+    assert header.split() == ["limbs", "hip", "knee", "ankle", "shoulder", "elbow", "wrist"]
     metric = metrics.PoseMetric("pck2d", skeleton=skeleton)
     again = metrics.PoseMetric.from_config(metric.get_config())
     assert again.skeleton == skeleton and ("skeleton" in metric.get_config()) == (skeleton != H36M)
@@ -273,8 +344,14 @@ def test_images_and_joints_are_mirrored_alike(skeleton, rng):
     pose2d = np.float32(rng.uniform(0, 255, (2, len(skeleton.joints), 2)))
     layer = GeometricAugmenter(flip=1.0, skeleton=skeleton)
     _, mirrored = layer(np.zeros((2, 256, 256, 3), np.uint8), pose2d, [0, 0])
-    for left, right in skeleton.left_right:
-        np.testing.assert_allclose(mirrored[:, left, 0], 255 - pose2d[:, right, 0])
+    for part in SIDED:
+        left, right = skeleton.find(f"L{part}"), skeleton.find(f"R{part}")
+        if left is not None:
+            np.testing.assert_allclose(mirrored[:, left, 0], 255 - pose2d[:, right, 0])
+            np.testing.assert_allclose(mirrored[:, right, 0], 255 - pose2d[:, left, 0])
+    for name in ("Hip", "Thorax", "Head"):
+        if (joint := skeleton.find(name)) is not None:
+            np.testing.assert_allclose(mirrored[:, joint, 0], 255 - pose2d[:, joint, 0])
     again = GeometricAugmenter.from_config(layer.get_config())
     assert again.skeleton == skeleton
 
@@ -282,7 +359,7 @@ def test_images_and_joints_are_mirrored_alike(skeleton, rng):
 @EACH
 def test_half_bodies_are_legs_and_the_rest(skeleton):
     pose2d = np.full((1, len(skeleton.joints), 2), 200.0, np.float32)
-    legs = [i for i, name in enumerate(skeleton.joints) if name.lstrip("LR") in ("Hip", "Knee", "Foot", "Toes")]
+    legs = having(skeleton, "Hip", *(s + part for s in "LR" for part in ("Hip", "Knee", "Foot", "Toes")))
     pose2d[:, legs] = 100.0
     for upper, expected in ((True, 200), (False, 100)):
         center, _ = half_bodies(pose2d, np.float32([256, 256]), np.array([upper]), skeleton)
@@ -304,8 +381,7 @@ def test_recomposed_people_keep_a_body_and_swap_limbs_by_name(skeleton, rng):
     swapping = PoseAugmenter(pose3d, np.ones(len(pose3d), int), arm_swap=1.0, **options, skeleton=skeleton)
     _, _, swapped = swapping(pose2d, pose3d, [0, 1])
     moved = np.linalg.norm(swapped - new, axis=-1).max(axis=0) > 1
-    arms = [name.lstrip("LR") in ("Elbow", "Wrist", "Hand") for name in skeleton.joints]
-    assert moved.tolist() == arms
+    assert moved.tolist() == having(skeleton, *(s + part for s in "LR" for part in ("Elbow", "Wrist", "Hand")))
 
 
 # ---- pose files
@@ -343,7 +419,7 @@ def test_a_pose_file_of_cocos_limbs_has_its_hip_derived(tmp_path, rng):
     [
         (np.arange(17), r"poses.npz: 'joints' is int64 \[17\], expected the names of the joints"),
         (np.array(["Hip", "Hip"]), "poses.npz: 'joints' has Hip twice"),
-        (np.array(["Hip", "LHip"]), "poses.npz: 'joints' has LHip, but not RHip"),
+        (np.array(["Hip", "2"]), "poses.npz: 'joints' has '2', which is no name"),
         (np.array(H36M_16.joints), r"poses.npz: 'pose2d_crop' has shape \(20, 17, 2\), expected \(20, 16, 2\)"),
     ],
 )
@@ -352,6 +428,43 @@ def test_names_that_do_not_fit_a_pose_file_are_refused(tmp_path, rng, joints, me
     np.savez(tmp_path / "poses.npz", pose2d_crop=pose2d, pose3d=pose3d, subject=np.zeros(20, int), joints=joints)
     with pytest.raises(UserError, match=message):
         read_pose_file(f"{tmp_path}/poses.npz")
+
+
+def test_joints_of_a_pose_file_that_nobody_asks_for_may_have_any_names(tmp_path, rng):
+    pose2d, pose3d = people(H36M, rng)
+    joints = [*H36M.joints, "LAntenna", "left_horn", "right_horn"]
+    more = (np.concatenate([pose, pose[:, :3]], axis=1) for pose in (pose2d, pose3d))
+    arrays = dict(zip(("pose2d_crop", "pose3d"), more)) | {"subject": np.zeros(20, int)}
+    np.savez(tmp_path / "poses.npz", joints=np.array(joints), **arrays)
+    np.testing.assert_array_equal(read_pose_file(f"{tmp_path}/poses.npz").pose3d, pose3d)
+
+
+def test_crops_are_known_from_all_joints_of_the_data(tmp_path, rng):
+    """The box around a body is 1.05 times as long as that of its joints, so a crop is 256 / 1.05 / 160 times as long
+    if joints span 160 of its 256 px. From parts of bodies, the margin is that of `pose-tf convert`, 1.25."""
+    pose3d = people(BODY_21, rng)[1]
+    pose2d = np.float32(rng.uniform(100, 150, (20, 21, 2)))
+    pose2d[:, BODY_21.index("LHand")], pose2d[:, BODY_21.index("RToes")] = (120, 60), (120, 220)
+    path = f"{tmp_path}/poses.npz"
+    arrays = {"pose3d": pose3d, "subject": np.arange(20) % 2}
+    np.savez(path, pose2d_crop=pose2d, joints=np.array(BODY_21.joints), **arrays)
+    for skeleton in (BODY_21, H36M, BODY_14, LEGS, PERMUTED):
+        poses = read_pose_file(path, skeleton)
+        margins = [one.crop_margin() for one in (poses, poses.select([1]), poses.in_joints(LEGS))]
+        np.testing.assert_allclose(margins, 256 / 1.05 / 160, rtol=1e-5, err_msg=skeleton.name)
+    taken = [BODY_21.index(joint) for joint in LEGS.joints]
+    arrays["pose3d"] = pose3d[:, taken]
+    np.savez(path, pose2d_crop=pose2d[:, taken], joints=np.array(LEGS.joints), **arrays)
+    assert read_pose_file(path, LEGS).crop_margin() == 1.25
+
+
+def test_boxes_are_fitted_to_joints_that_cover_the_body_only(rng):
+    pose2d = rng.uniform(20, 60, (17, 2))
+    box = np.float32([15, 15, 50, 50])
+    assert fitted(box, pose2d, np.ones(17), PERMUTED) is not None
+    for skeleton in (BODY_14, LEGS):
+        joints = len(skeleton.joints)
+        assert fitted(box, pose2d[:joints], np.ones(joints), skeleton) is None
 
 
 def test_detections_keep_the_names_of_their_joints(tmp_path, rng):
@@ -386,9 +499,8 @@ def test_drawings_show_every_bone_of_the_skeleton(skeleton, rng, monkeypatch):
     pose2d, pose3d = (values[0] for values in people(skeleton, rng, 1))
     viz.draw_pose2d(image, pose2d, skeleton=skeleton)
     sides = [drawn.count(color) for color in (viz.LEFT, viz.RIGHT, viz.MIDDLE)]
-    assert sides == [sum(skeleton.joints[child][0] == side for child, _ in skeleton.bones) for side in "LR"] + [
-        sum(skeleton.joints[child][0] not in "LR" for child, _ in skeleton.bones)
-    ]
+    on_sides = [sum(having(skeleton, *(side + part for part in SIDED))) for side in "LR"]
+    assert sides == [*on_sides, len(skeleton.bones) - sum(on_sides)]
     assert viz.panel(image, pose2d, pose3d, pose2d, pose3d, skeleton).shape == (256, 5 * 256, 3)
     assert len(viz.mesh(pose3d[None], skeleton)[0]) == 8 * len(skeleton.bones)
 
@@ -413,7 +525,7 @@ def test_cocos_results_have_the_twelve_joints_by_name(skeleton, rng):
     found = coco_results.entry(1, pose2d, np.ones(len(pose2d)), [0, 0, 9, 9], skeleton=skeleton)
     keypoints = np.reshape(found["keypoints"], (17, 3))
     for name in LIMBS:
-        np.testing.assert_allclose(keypoints[COCO.index(name), :2], pose2d[skeleton.index(name)], atol=1e-3)
+        np.testing.assert_allclose(keypoints[COCO.index(name), :2], pose2d[skeleton.find(name)], atol=1e-3)
     assert not keypoints[:5].any()
 
 
@@ -447,7 +559,27 @@ def test_a_protocol_says_how_many_joints_count(rng):
     part = score(PROTOCOLS["mpi_inf_3dhp"], {}, arrays, skeleton=H36M_16)
     assert part["rows"]["true 2D"]["Head"] == 0 and part["rows"]["true 2D"]["Neck"] == 100
     assert part["rows"]["true 2D"]["MPJPE"] == pytest.approx(200 / 16)
-    assert "MPJPE counts the 16 joints of h36m_16, not 17." in part["notes"]
+    published = "published ones mostly count Human3.6M's 17."
+    assert part["notes"][-1] == f"Mean errors count the 16 joints of h36m_16, without Neck/Nose; {published}"
+
+
+@pytest.mark.parametrize(
+    ("skeleton", "note"),
+    [
+        (H36M, None),
+        (PERMUTED, None),
+        (COMPOSITE, None),
+        (BODY_21, "the 21 joints of body_21, with LToes, RToes, LHand, RHand; published"),
+        (NOSE_17, "the 17 joints of nose_17, without Spine and with Chin; published"),
+    ],
+    ids=lambda value: getattr(value, "name", ""),
+)
+def test_a_protocol_compares_the_joints_by_name(rng, skeleton, note):
+    pose = people(skeleton, rng)[1]
+    report = {"true_2d": report_3d(pose, pose, np.full(20, 2), skeleton)}
+    notes = score(PROTOCOLS["h36m_1"], report, {}, skeleton=skeleton)["notes"]
+    found = [line for line in notes if line.startswith("Mean errors count ")]
+    assert len(found) == (note is not None) and all(note in line for line in found)
 
 
 def test_a_neck_of_photographs_is_no_nose():

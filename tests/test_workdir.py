@@ -83,14 +83,14 @@ def test_damaged_data_is_named(tmp_path, content):
 
 def test_a_run_without_fingerprints_is_known_by_its_statistics(tmp_path, rng):
     """Runs of earlier versions lack it."""
-    pose2d, pose3d = rng.uniform(0, 256, (9, 17, 2)), rng.normal(0, 300, (9, 17, 3))
+    pose3d = rng.normal(0, 300, (9, 17, 3))
     workdir = Workdir(str(tmp_path))
-    workdir.check_same_statistics(PoseStatistics.of(pose3d, pose2d))
-    files.write_json(workdir.file("statistics.json"), PoseStatistics.of(pose3d, pose2d).to_json())
-    workdir.check_same_statistics(PoseStatistics.of(pose3d, pose2d))
+    workdir.check_same_statistics(PoseStatistics.of(pose3d))
+    files.write_json(workdir.file("statistics.json"), PoseStatistics.of(pose3d).to_json())
+    workdir.check_same_statistics(PoseStatistics.of(pose3d))
     workdir.check_same_statistics(None)  # of a detector
     with pytest.raises(UserError, match="the poses had another mean and standard deviation"):
-        workdir.check_same_statistics(PoseStatistics.of(pose3d[:5], pose2d[:5]))
+        workdir.check_same_statistics(PoseStatistics.of(pose3d[:5]))
 
 
 def test_a_file_system_without_locks_is_a_warning_and_a_lock_that_may_not_be_opened_is_not(

@@ -40,7 +40,7 @@ class _Bones:
             below = skeleton.below(shoulder)
             below[[joint for joint in [skeleton.find(shoulder)] if joint is not None]] = False
             self.arms.append(below[children])
-        paths = [set(skeleton.path(skeleton.index(hip))) for hip in ("LHip", "RHip")]
+        paths = [set(skeleton.path(skeleton.find(hip))) for hip in ("LHip", "RHip")]
         self.across = np.float32([(child in paths[0]) - float(child in paths[1]) for child in children])
         self.mirror = np.array(skeleton.mirror_bones)
         self.pairs = np.minimum(np.arange(joints - 1), self.mirror)
@@ -195,7 +195,7 @@ class PoseAugmenter:
 
 def _gravity_frame(pose3d, skeleton):
     """Rows right, depth and up in the camera frame; up is where thoraxes lie above ankles on average. [3, 3]."""
-    joint = skeleton.index
+    joint = skeleton.find
     up = pose3d[:, joint("Thorax")] - pose3d[:, [joint("LFoot"), joint("RFoot")]].mean(axis=1)
     up = (up / np.linalg.norm(up, axis=-1, keepdims=True)).mean(axis=0)
     up /= np.linalg.norm(up)

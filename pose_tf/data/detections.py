@@ -6,13 +6,14 @@ import numpy as np
 
 from pose_tf import files, geometry
 from pose_tf.errors import UserError
-from pose_tf.skeleton import H36M, Skeleton, check_joints
+from pose_tf.skeleton import ENDS, H36M, Skeleton, check_names
 
 LABELS = ("pose2d_crop", "pose3d", "detected", "confidence")
 """Arrays of a file of poses that have an axis of joints."""
 LARGEST_PX = 10 * abs(geometry.UNLABELED_PX)
-LEAST_EXTENT_PX = 8.0
-"""The smallest plausible longest side of the box around the joints (median over the poses)."""
+LEAST_EXTENT_PX = (1.0, 8.0)
+"""The smallest plausible longest side of the box around the joints (median over the poses): if neither head nor feet
+are among them, and otherwise."""
 WHAT = "a file of detected joints, see pose-tf evaluate --detections"
 
 
@@ -68,8 +69,13 @@ def skeleton_of(path: str, arrays: dict[str, np.ndarray]) -> Skeleton:
         return H36M
     if names.ndim != 1 or names.dtype.kind != "U":
         raise UserError(f"{path}: 'joints' is {names.dtype} {list(names.shape)}, expected the names of the joints")
-    check_joints(names.tolist(), f"{path}: 'joints'", root="")
+    check_names(names.tolist(), f"{path}: 'joints'")
     return Skeleton(path, tuple(names.tolist()), ())
+
+
+def least_extent(skeleton: Skeleton) -> float:
+    """That of `LEAST_EXTENT_PX` which applies to the joints of a skeleton."""
+    return LEAST_EXTENT_PX[len(skeleton.missing(*ENDS)) < len(ENDS)]
 
 
 def change_detections(arrays: dict[str, np.ndarray], own: Skeleton, skeleton: Skeleton, path: str) -> None:
@@ -105,16 +111,22 @@ def read_errors(path: str, skeleton: Skeleton = H36M) -> DetectorErrors:
     arrays = files.read_npz(path, WHAT, ("pose2d_crop", "detected", "confidence"), ("joints",))
     own = skeleton_of(path, arrays)
     check_detections(path, arrays, len(arrays["pose2d_crop"]) if arrays["pose2d_crop"].ndim else 0, own)
-    change_detections(arrays, own, skeleton, path)
-    target, detected = arrays["pose2d_crop"], arrays["detected"]
-    measured = geometry.inside_crop(target).numpy() > 0
-    kept = measured.any(axis=1)
-    if not kept.any():
-        raise UserError(f"{path}: no joint of 'pose2d_crop' is labeled and inside its crop")
-    error = _filled((detected - target)[kept], measured[kept], skeleton)
-    if np.median(np.ptp(detected[kept], axis=1).max(axis=-1)) < LEAST_EXTENT_PX:
+    kept = _measured(path, arrays).any(axis=1)
+    if np.median(np.ptp(arrays["detected"][kept], axis=1).max(axis=-1)) < least_extent(own):
         raise UserError(f"{path}: 'detected' must be in pixels of the crop; are these normalized coordinates?")
+    change_detections(arrays, own, skeleton, path)
+    measured = _measured(path, arrays)
+    kept, target, detected = measured.any(axis=1), arrays["pose2d_crop"], arrays["detected"]
+    error = _filled((detected - target)[kept], measured[kept], skeleton)
     return DetectorErrors(error, arrays["confidence"][kept].astype(np.float32), detected[kept] - error)
+
+
+def _measured(path, arrays):
+    """Which joints are labeled and inside their crops, bool [N, J]. Raises UserError if none is."""
+    measured = geometry.inside_crop(arrays["pose2d_crop"]).numpy() > 0
+    if not measured.any():
+        raise UserError(f"{path}: no joint of 'pose2d_crop' is labeled and inside its crop")
+    return measured
 
 
 def check_detections(path: str, arrays: dict[str, np.ndarray], count: int, skeleton: Skeleton = H36M) -> None:

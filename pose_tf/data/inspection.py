@@ -93,7 +93,8 @@ def inspect(data_dir: str) -> Inspection:
                 found.in_files.append((len(subjects), len(actions)))
     if pose3d:
         try:
-            check_units(np.stack(pose2d), np.stack(pose3d), os.path.join(data_dir, "h36"))
+            folder = os.path.join(data_dir, "h36")
+            check_units(np.stack(pose2d), np.stack(pose3d), folder, skeleton=sources["h36"].skeleton)
         except UserError as error:
             found.faults.append(str(error))
     return found

@@ -5,16 +5,18 @@ import dataclasses
 import numpy as np
 
 from pose_tf import files, geometry
-from pose_tf.data.detections import LABELS, LEAST_EXTENT_PX, change_detections, check_detections, skeleton_of
+from pose_tf.data.detections import LABELS, check_detections, least_extent, skeleton_of
 from pose_tf.errors import UserError
-from pose_tf.geometry import CROP_SIZE
-from pose_tf.skeleton import H36M, Skeleton
+from pose_tf.geometry import BODY_OVER_JOINTS, CROP_SIZE, DEFAULT_MARGIN
+from pose_tf.skeleton import ENDS, H36M, ROOT, Skeleton
 
 OPTIONAL = ("action", "detected", "confidence", "joints")
 """Arrays that a pose file may lack."""
 REACH_MM = (200.0, 3000.0)
 """Plausible range of the distance from the hip to the farthest joint (median over the poses): from a baby's to more
 than any body's."""
+LEAST_REACH_INSIDE_MM = 20.0
+"""The lowest plausible distance if neither head nor feet are among the joints: that of a baby's hip joints."""
 TYPICAL_REACH_MM = 800.0
 UNITS_MM = {"meters": 1000.0, "feet": 304.8, "decimeters": 100.0, "inches": 25.4, "centimeters": 10.0}
 LEAST_INSIDE = 0.5
@@ -38,6 +40,8 @@ class PoseSet:
         detected: float32 [N, J, 2] px of the crop: what a detector finds; None where unknown.
         confidence: float32 [N, J]: the detector's confidences, or None.
         skeleton: of the poses.
+        extent: float32 [N] px: the longest side of the box around all joints that the data have, before the poses came
+            to the joints of another skeleton; None if these do not cover the body, or if the poses are as they were.
     """
 
     pose2d_crop: np.ndarray
@@ -48,6 +52,7 @@ class PoseSet:
     detected: np.ndarray | None = None
     confidence: np.ndarray | None = None
     skeleton: Skeleton = H36M
+    extent: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.subject)
@@ -78,11 +83,25 @@ class PoseSet:
         """
         if skeleton.joints == self.skeleton.joints:
             return dataclasses.replace(self, skeleton=skeleton)
-        if not may_lack:
-            self.skeleton.check_converts_to(skeleton, self.source)
+        self.skeleton.check_converts_to(skeleton, self.source, may_lack)
         labels = {key: getattr(self, key) for key in LABELS if getattr(self, key) is not None}
         changed = geometry.change_labels(labels, self.skeleton.weights(skeleton))
-        return dataclasses.replace(self, skeleton=skeleton, **{key: label.numpy() for key, label in changed.items()})
+        arrays = {key: label.numpy() for key, label in changed.items()}
+        return dataclasses.replace(self, skeleton=skeleton, extent=self._extent(), **arrays)
+
+    def crop_margin(self) -> float:
+        """Side of the square crops over the longest side of the box around the person (the median), from all joints
+        that the data have. If these do not cover the body, that of the crops that `pose-tf convert` makes."""
+        extent = self._extent()
+        if extent is None:
+            return DEFAULT_MARGIN
+        return float(CROP_SIZE / (BODY_OVER_JOINTS * max(np.median(extent), 1.0)))
+
+    def _extent(self):
+        """See the attribute `extent`."""
+        if self.extent is not None or self.skeleton.missing(*ENDS):
+            return self.extent
+        return _longest_side(self.pose2d_crop)
 
     def split(self, held_out) -> tuple["PoseSet", "PoseSet"]:
         """(training, validation): the poses of the other subjects, and of those held out. If `held_out` is empty, both
@@ -97,6 +116,13 @@ class PoseSet:
         if not training:
             raise UserError(f"{self.source} has only subject {_join(held_out)}, which is held out for validation")
         return self.select(training), self.select(held_out)
+
+
+def _longest_side(pose2d):
+    """Of the boxes around the labeled joints of poses: float [N, J, 2] px -> [N]."""
+    is_labeled = geometry.labeled(pose2d).numpy()[..., None] > 0
+    high, low = (np.where(is_labeled, pose2d, sign * np.inf) for sign in (-1, 1))
+    return (high.max(axis=1) - low.min(axis=1)).max(axis=-1)
 
 
 def _join(numbers):
@@ -137,8 +163,8 @@ def read_pose_file(path: str, skeleton: Skeleton = H36M) -> PoseSet:
         raise UserError(f"{path} has an array '{have}', but no array '{lack}'")
     if has_detections:
         check_detections(path, arrays, count, own)
-    change_detections(arrays, own, skeleton, path)
-    check_units(arrays["pose2d_crop"], arrays["pose3d"], path)
+    own.check_converts_to(skeleton, path)
+    check_units(arrays["pose2d_crop"], arrays["pose3d"], path, skeleton=own)
     return PoseSet(
         arrays["pose2d_crop"].astype(np.float32),
         arrays["pose3d"].astype(np.float32),
@@ -146,8 +172,8 @@ def read_pose_file(path: str, skeleton: Skeleton = H36M) -> PoseSet:
         arrays.get("action", np.full(count, -1)).astype(np.int64),
         path,
         *(arrays[key].astype(np.float32) if has_detections else None for key in ("detected", "confidence")),
-        skeleton,
-    )
+        own,
+    ).in_joints(skeleton)
 
 
 def check_in_front(poses: PoseSet) -> None:
@@ -164,7 +190,9 @@ def check_in_front(poses: PoseSet) -> None:
         )
 
 
-def check_units(pose2d: np.ndarray, pose3d: np.ndarray, source: str, key: str = "pose2d_crop") -> None:
+def check_units(
+    pose2d: np.ndarray, pose3d: np.ndarray, source: str, key: str = "pose2d_crop", skeleton: Skeleton = H36M
+) -> None:
     """Checks that 3D poses have the size of people in millimeters, and 2D poses that of people in pixels of a crop.
 
     Args:
@@ -172,14 +200,21 @@ def check_units(pose2d: np.ndarray, pose3d: np.ndarray, source: str, key: str = 
         pose3d: float [N, J, 3]; NaN if they are not labeled.
         source: name of the data in messages.
         key: name of the 2D poses in messages.
+        skeleton: of the poses, with a hip or the joints that it can be derived from. With the head or a foot, more is
+            known of their size.
 
     Raises:
         UserError: the poses have another size; the message names their probable unit.
     """
-    reach = np.median(np.linalg.norm(geometry.hip_relative(pose3d), axis=-1).max(axis=-1))
-    if not np.isnan(reach) and not REACH_MM[0] <= reach <= REACH_MM[1]:
+    has_end = len(skeleton.missing(*ENDS)) < len(ENDS)
+    hip = skeleton.convert(pose3d, Skeleton("hip", (ROOT,), ()))
+    reach = np.median(np.linalg.norm(pose3d - hip, axis=-1).max(axis=-1))
+    least = REACH_MM[0] if has_end else LEAST_REACH_INSIDE_MM
+    if not np.isnan(reach) and not least <= reach <= REACH_MM[1]:
         likely = [unit for unit, size in UNITS_MM.items() if REACH_MM[0] <= reach * size <= REACH_MM[1]]
-        guess = min(likely, key=lambda unit: abs(np.log(reach * UNITS_MM[unit] / TYPICAL_REACH_MM)), default=None)
+        guess = has_end and min(
+            likely, key=lambda unit: abs(np.log(reach * UNITS_MM[unit] / TYPICAL_REACH_MM)), default=None
+        )
         raise UserError(
             f"{source}: 'pose3d' must be in millimeters, but its joints reach {reach:.3g} from the hip in the median"
             + (f"; are these {guess}?" if guess else "")
@@ -190,9 +225,8 @@ def check_units(pose2d: np.ndarray, pose3d: np.ndarray, source: str, key: str = 
         raise UserError(f"{source}: no joint is labeled")
     image = f"{CROP_SIZE}x{CROP_SIZE} crop" if key == "pose2d_crop" else "image"
     must = f"{source}: '{key}' must be in pixels of the {image}, but in the median"
-    known = np.where(is_labeled[..., None], pose2d, np.nan)
-    extent = np.median((np.nanmax(known, axis=1) - np.nanmin(known, axis=1)).max(axis=-1))
-    if extent < LEAST_EXTENT_PX:
+    extent = np.median(_longest_side(pose2d))
+    if extent < least_extent(skeleton):
         raise UserError(f"{must} its poses are {extent:.3g} wide or high; are these normalized coordinates?")
     inside = np.median(np.sum(geometry.inside_crop(pose2d), axis=-1) / np.sum(is_labeled, axis=-1))
     if inside < LEAST_INSIDE:

@@ -81,7 +81,7 @@ def index_records(data_dir: str, on_damage: str = "stop", kind: str = "h36") -> 
         _keep(places, fingerprint=fingerprint, **arrays)
     for message in arrays["skipped"].tolist():
         print(message.replace(HERE, folder), file=sys.stderr)
-    check_units(arrays["pose2d_crop"], arrays["pose3d"], folder, source.key_2d)
+    check_units(arrays["pose2d_crop"], arrays["pose3d"], folder, source.key_2d, source.skeleton)
     poses = PoseSet(*(arrays[key] for key in POSE_KEYS), data_dir, skeleton=source.skeleton)
     return RecordIndex(source, shards, arrays["lengths"], arrays["shard"], poses)
 

@@ -9,8 +9,6 @@ from pose_tf.errors import UserError
 from pose_tf.evaluation.protocols import ACTION_MEAN, AUC, H36M_COLUMNS, MEAN, MPJPE, PCK, SAMPLE_MEAN, Protocol
 from pose_tf.skeleton import H36M, LIMBS, Skeleton
 
-JOINTS = len(H36M.joints)
-"""The number of joints over which published figures of 3D poses are means."""
 PREDICTIONS = {"detected 2D": "pose3d", "true 2D": "lifted"}
 """Arrays of 3D poses by the 2D joints that were lifted."""
 PHOTO_ALPHAS = {"pckh": metrics.PCKH_ALPHA, "pck2d": metrics.PCK_ALPHA}
@@ -48,7 +46,7 @@ def score(
         report: the report of `evaluator`.
         arrays: the arrays that belong to it.
         notes: what else a reader of the table has to know.
-        skeleton: of the predictions. A note says so if errors are means over another number of joints than published.
+        skeleton: of the predictions. A note says so if errors are means over other joints than published ones.
 
     Returns:
         See `part`.
@@ -57,8 +55,8 @@ def score(
         UserError: the skeleton lacks joints of the protocol, or no photograph labels what the protocol measures by.
     """
     check_joints(protocol, skeleton)
-    if protocol.data == "h36" and len(skeleton.joints) != JOINTS:
-        notes = (f"MPJPE counts the {len(skeleton.joints)} joints of {skeleton.name}, not {JOINTS}.", *notes)
+    if protocol.data == "h36":
+        notes = (*_other_joints(skeleton), *notes)
     if protocol.action_mean:
         rows, about = _by_action(protocol, report)
         notes = (*about, *notes)
@@ -67,6 +65,19 @@ def score(
     else:
         rows = _by_subject(protocol, arrays, skeleton)
     return part(protocol, rows, notes)
+
+
+def _other_joints(skeleton):
+    """A note if the joints of a skeleton are not the 17 over which published errors of 3D poses are means."""
+    lacks = skeleton.missing(*H36M.joints)
+    adds = [joint for joint in skeleton.joints if H36M.find(joint) is None]
+    if not lacks and not adds:
+        return ()
+    changes = [f"{word} {', '.join(joints)}" for word, joints in (("without", lacks), ("with", adds)) if joints]
+    return (
+        f"Mean errors count the {len(skeleton.joints)} joints of {skeleton.name}, {' and '.join(changes)}; published "
+        f"ones mostly count Human3.6M's {len(H36M.joints)}.",
+    )
 
 
 def part(protocol: Protocol, rows: dict[str, dict], notes: Sequence[str] = ()) -> dict:

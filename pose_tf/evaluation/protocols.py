@@ -82,7 +82,7 @@ _ALL_PROTOCOLS = (
         "pck3d",
         groups=MPI_INF_GROUPS,
         notes=(
-            "PCK and AUC count 14 joints, without pelvis, spine and the middle of the head; MPJPE counts all 17.",
+            "PCK and AUC count 14 joints, without pelvis, spine and the middle of the head; MPJPE counts all.",
             "Published figures are those of the test set's six sequences, with poses scaled to the universal skeleton.",
         ),
     ),
@@ -118,8 +118,8 @@ _ALL_PROTOCOLS = (
         COCO_COLUMNS,
         "oks",
         notes=(
-            "Only the 12 joints of arms and legs count, because the skeleton has no nose, eyes and ears: these figures "
-            "are not comparable with published AP over 17 keypoints.",
+            "Only the 12 joints of arms and legs count, without nose, eyes and ears: these figures are not comparable "
+            "with published AP over 17 keypoints.",
         ),
     ),
 )

@@ -15,7 +15,7 @@ COLUMNS = {
     "bone_length_error": "bones", "bone_symmetry_error": "left/right",
 }  # fmt: skip
 LIMB_NAMES = {
-    "Foot": "ankle", "Knee": "knee", "Hip": "hip", "Wrist": "wrist", "Elbow": "elbow", "Shoulder": "shoulder",
+    "Hip": "hip", "Knee": "knee", "Foot": "ankle", "Shoulder": "shoulder", "Elbow": "elbow", "Wrist": "wrist",
 }  # fmt: skip
 PARTS = {"detected_2d": "detected 2D", "true_2d": "true 2D", "mean_pose": "mean training pose"}
 
@@ -94,12 +94,13 @@ def _blocks_2d(part):
     if total["pixel_error"] is None:
         yield f"2D joints: no joint is inside its crop {outside}"
         return
-    shares = {"PCK@0.2 torso": total.get("pck2d"), "PCKh@0.5": total.get("pckh")}
+    correct = {"PCK@0.2 torso": total.get("pck2d"), "PCKh@0.5": total.get("pckh")}
     errors = [f"mean error {total['pixel_error']:.2f} px", f"median {total['pixel_error_median']:.2f} px"]
-    errors += [f"{name} {100 * share:.1f} %" for name, share in shares.items() if share is not None]
+    errors += [f"{name} {100 * share:.1f} %" for name, share in correct.items() if share is not None]
     yield f"2D joints: {', '.join(errors)} {outside}"
-    each = {name: share for name, share in part["pck2d_joints"].items() if name in LIMBS}
-    pairs = {LIMB_NAMES[name[1:]]: [each[side + name[1:]] for side in "LR"] for name in each if name[0] == "L"}
+    shares = ((name, share) for joint, share in part["pck2d_joints"].items() for name in joint.split("/"))
+    each = {name: share for name, share in shares if name in LIMBS}
+    pairs = {column: [each[side + part] for side in "LR"] for part, column in LIMB_NAMES.items() if f"L{part}" in each}
     if total["pck2d_limbs"] is not None:
         columns = {"limbs": [total["pck2d_limbs"]]} | pairs
         yield Table(("", *columns), (("PCK@0.2 torso", *map(_percent, columns.values())),))

@@ -6,7 +6,7 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
-from pose_tf.geometry import BODY_OVER_JOINTS, CROP_SIZE, DEFAULT_MARGIN, FRAMES, hip_relative, looking_at, turn
+from pose_tf.geometry import DEFAULT_MARGIN, FRAMES, hip_relative, looking_at, turn
 
 CHUNK = 65536
 MIN_STD_MM = 1.0
@@ -29,12 +29,12 @@ class PoseStatistics:
     frame: str = "camera"
 
     @classmethod
-    def of(cls, pose3d: np.ndarray, pose2d: np.ndarray, frame: str = "camera") -> "PoseStatistics":
+    def of(cls, pose3d: np.ndarray, margin: float = DEFAULT_MARGIN, frame: str = "camera") -> "PoseStatistics":
         """Computes the statistics of poses in float64, chunk by chunk.
 
         Args:
             pose3d: float [N, J, 3] mm in the camera's frame, absolute; or, for this frame, relative to the hip.
-            pose2d: float [N, J, 2] crop pixels; their median size determines the margin.
+            margin: of the crops in which they are seen, see `PoseSet.crop_margin`.
             frame: one of `FRAMES`.
         """
         count, total, squares = 0, 0.0, 0.0
@@ -46,9 +46,7 @@ class PoseStatistics:
             squares += (chunk**2).sum(axis=0)
         mean = total / count
         std = np.sqrt(np.maximum(squares / count - mean**2, 0.0))
-        longest = np.median(np.ptp(pose2d, axis=1).max(axis=-1))
-        margin = CROP_SIZE / (BODY_OVER_JOINTS * max(longest, 1.0))
-        return cls(mean.astype(np.float32), np.maximum(std, MIN_STD_MM).astype(np.float32), float(margin), frame)
+        return cls(mean.astype(np.float32), np.maximum(std, MIN_STD_MM).astype(np.float32), margin, frame)
 
     def standardize(self, pose3d):
         """mm, hip-relative [..., J, 3] -> (pose − mean) / std."""

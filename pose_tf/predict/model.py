@@ -167,7 +167,7 @@ class PoseModel:
         poses = estimate_people(self._backend, images, cameras, batch_size)
         if fit:
             images = [
-                (image, [_fitted(box, pose) for box, pose in zip(boxes, found, strict=True)])
+                (image, [self._fitted(box, pose) for box, pose in zip(boxes, found, strict=True)])
                 for (image, boxes), found in zip(images, poses, strict=True)
             ]
             poses = estimate_people(self._backend, images, cameras, batch_size)
@@ -178,6 +178,10 @@ class PoseModel:
             ]
             for (_, boxes), found, camera in zip(images, poses, cameras, strict=True)
         ]
+
+    def _fitted(self, box, pose):
+        joints = fitted(box, pose["pose2d"], pose["confidence"], self.skeleton)
+        return box if joints is None else joints
 
     def _in_space(self, pose, camera, height):
         """A pose with the position of its hip."""
@@ -268,11 +272,6 @@ def skeleton_of_card(card: dict) -> Skeleton:
     except (TypeError, ValueError, KeyError, IndexError) as error:
         raise UserError(f"the model's card is damaged: its joints and bones do not fit ({error})") from None
     return Skeleton.from_json(values, "the model's card")
-
-
-def _fitted(box, pose):
-    joints = fitted(box, pose["pose2d"], pose["confidence"])
-    return box if joints is None else joints
 
 
 def _read(image):

@@ -5,7 +5,7 @@
 
 const find = (selector) => document.querySelector(selector);
 const poses = JSON.parse(find("#poses").textContent);
-const jointColors = poses.joints.map((name) => poses.colors[{R: "right", L: "left"}[name[0]] ?? "middle"]);
+const jointColors = poses.joints.map((name) => poses.colors[{R: "right", L: "left"}[name.match(/^[LR](?=[A-Z])/)?.[0]] ?? "middle"]);
 const STAGE = [32, 34, 40], FLOOR = "#50545f";
 const VIEW = {azimuth: 20, elevation: 12, zoom: 1};  // degrees from the direction of the camera
 const PLACE_MM = 1000;  // distance between neighboring people

@@ -10,6 +10,7 @@ import numpy as np
 from pose_tf.errors import UserError
 from pose_tf.images import MAX_BOX
 from pose_tf.predict.media import MediaError
+from pose_tf.skeleton import ENDS, H36M, Skeleton
 
 logger = logging.getLogger(__name__)
 SEEN = 0.3
@@ -32,7 +33,7 @@ def overlap(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
     return shared / (sum(areas) - shared), shared / min(areas)
 
 
-def fitted(box: np.ndarray, pose2d: np.ndarray, confidence: np.ndarray) -> np.ndarray | None:
+def fitted(box: np.ndarray, pose2d: np.ndarray, confidence: np.ndarray, skeleton: Skeleton = H36M) -> np.ndarray | None:
     """The box of a person's joints, which is how training draws boxes.
 
     A box that was found may be loose, or lack an arm. An estimate in the fitted box does not suffer from that.
@@ -41,12 +42,14 @@ def fitted(box: np.ndarray, pose2d: np.ndarray, confidence: np.ndarray) -> np.nd
         box: float [4] px, in which the pose was estimated.
         pose2d: float [J, 2] px.
         confidence: float [J].
+        skeleton: of the pose.
 
     Returns:
-        float32 [4] px; None if too few joints are seen, or if they are hardly those of the person in `box`.
+        float32 [4] px; None if the joints do not cover the body, if too few of them are seen, or if they are hardly
+        those of the person in `box`.
     """
     seen = pose2d[confidence >= SEEN]
-    if len(seen) < FEWEST_SEEN:
+    if len(seen) < FEWEST_SEEN or skeleton.missing(*ENDS):
         return None
     corner = seen.min(axis=0) + 0.5  # boxes are measured from the image's outer edge
     joints = np.concatenate([corner, np.maximum(seen.max(axis=0) + 0.5 - corner, 1)]).astype(np.float32)

@@ -105,7 +105,7 @@ def estimate_frames(
         boxes = {key: _nearer(before.get(key), box) for key, box in boxes.items()}
         (people,) = model.estimate([(image, list(boxes.values()))], [camera], height, batch_size)
         people = [dataclasses.replace(person, number=key) for key, person in zip(boxes, people, strict=True)]
-        before = {person.number: fitted(person.box, person.pose2d, person.confidence) for person in people}
+        before = {one.number: fitted(one.box, one.pose2d, one.confidence, model.skeleton) for one in people}
         count += 1
         yield Frame(time, tuple(people)), image
     if not count:

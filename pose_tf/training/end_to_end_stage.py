@@ -77,7 +77,8 @@ class EndToEndStage(DetectorStage):
         if frame != "camera":
             check_in_front(self.h36m.training)
         if not path:
-            return PoseStatistics.of(self.h36m.training.pose3d, self.h36m.training.pose2d_crop, frame)
+            training = self.h36m.training
+            return PoseStatistics.of(training.pose3d, training.crop_margin(), frame)
         try:
             workdir = Workdir(run_dir(path, "lifter"))
             statistics, skeleton = workdir.statistics(), workdir.skeleton()

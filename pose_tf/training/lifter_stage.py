@@ -51,7 +51,7 @@ class LifterStage(Stage):
         frame = config.get("frame", "camera")
         if frame != "camera":
             check_in_front(poses)
-        self.statistics = PoseStatistics.of(self.training.pose3d, self.training.pose2d_crop, frame)
+        self.statistics = PoseStatistics.of(self.training.pose3d, self.training.crop_margin(), frame)
         self.model = make_network(config.model.to_dict(), self.skeleton)
         options = config.augment.to_dict()
         errors = options.pop("errors", "")

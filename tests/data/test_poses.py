@@ -8,6 +8,7 @@ import pytest
 from pose_tf.data import poses
 from pose_tf.data.poses import PoseSet
 from pose_tf.errors import UserError
+from pose_tf.skeleton import Skeleton
 
 
 @pytest.fixture
@@ -86,6 +87,38 @@ def test_poses_in_other_units_than_millimeters_are_refused(rng, factor, unit):
     for nonsense in (pose3d * 0, pose3d * 1000):
         with pytest.raises(UserError, match="FILE: 'pose3d' must be in millimeters, but .* in the median$"):
             poses.check_units(pose2d, nonsense, "FILE")
+
+
+def test_the_units_of_few_joints_are_judged_by_what_they_can_show(tmp_path):
+    """Hip joints are 130 mm from the hip, and a few pixels if seen from the side."""
+    pose3d = np.float32([[[-130, 0, 4000], [130, 0, 4000]]] * 5)  # the hip is derived
+    pose2d = np.float32([[[120, 128], [124, 128]]] * 5)
+    pelvis = Skeleton("pelvis", ("Hip", "LHip", "RHip"), ((1, 0), (2, 0)))
+
+    def read(pose2d, pose3d):
+        arrays = {"pose2d_crop": pose2d, "pose3d": pose3d, "subject": np.zeros(5, int)}
+        np.savez(tmp_path / "poses.npz", joints=np.array(["LHip", "RHip"]), **arrays)
+        return poses.read_pose_file(f"{tmp_path}/poses.npz", pelvis)
+
+    np.testing.assert_array_equal(read(pose2d, pose3d).pose3d[0], [[0, 0, 4000], [-130, 0, 4000], [130, 0, 4000]])
+    with pytest.raises(UserError, match="'pose3d' must be in millimeters, but its joints reach 0.13 from the hip in t"):
+        read(pose2d, pose3d / 1000)
+    with pytest.raises(UserError, match="'pose2d_crop' must be in pixels of the 256x256 crop.* 0.0312 wide or high"):
+        read(pose2d / 128 - 1, pose3d)
+
+
+def test_units_are_judged_by_all_joints_of_a_file(tmp_path, rng):
+    """The pelvis alone is smaller than a body in decimeters, and its joints are near each other."""
+    pose3d = rng.normal(0, 300, (20, 17, 3)) + [0, 0, 5000]
+    pose3d[:, [1, 4]] = pose3d[:, :1] + [[[-130, 0, 0], [130, 0, 0]]]
+    pose2d = rng.uniform(0, 256, (20, 17, 2))
+    pose2d[:, [0, 1, 4]] = [[128, 128], [126, 128], [130, 128]]
+    np.savez(tmp_path / "poses.npz", pose2d_crop=pose2d, pose3d=pose3d, subject=np.zeros(20, int))
+    pelvis = Skeleton("pelvis", ("Hip", "LHip", "RHip"), ((1, 0), (2, 0)))
+    assert poses.read_pose_file(f"{tmp_path}/poses.npz", pelvis).pose3d.shape == (20, 3, 3)
+    np.savez(tmp_path / "poses.npz", pose2d_crop=pose2d, pose3d=pose3d / 10, subject=np.zeros(20, int))
+    with pytest.raises(UserError, match=r"are these centimeters\?"):
+        poses.read_pose_file(f"{tmp_path}/poses.npz", pelvis)
 
 
 @pytest.mark.parametrize(
