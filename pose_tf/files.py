@@ -72,6 +72,12 @@ def _temporary(folder, ending=""):
     return os.path.join(folder, f"{PARTIAL}{uuid.uuid4().hex[:16]}{ending}")
 
 
+def cache_folder() -> str:
+    """The user's directory for what can be made again: `$XDG_CACHE_HOME/pose_tf`, or `~/.cache/pose_tf`."""
+    cache = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    return os.path.join(cache, "pose_tf")
+
+
 @contextlib.contextmanager
 def plain_name(path: str) -> Iterator[str]:
     """Yields another name of a file or directory that every library can open. It is valid inside the `with` block.

@@ -10,13 +10,18 @@ import os
 import sys
 
 
+def has_tensorflow() -> bool:
+    """Whether TensorFlow is installed, or another module stands in for it. Does not import it."""
+    return "tensorflow" in sys.modules or importlib.util.find_spec("tensorflow") is not None
+
+
 def require_keras_2() -> None:
     """Makes `tf.keras` Keras 2, or checks that it is where TensorFlow has been imported already.
 
     Raises:
         ImportError: this process has Keras 3, or no Keras; it says what to do.
     """
-    if importlib.util.find_spec("tensorflow") is None:
+    if not has_tensorflow():
         return  # exported models and the starter run without it
     if _has_keras_2_built_in():
         os.environ.pop("TF_USE_LEGACY_KERAS", None)  # TensorFlow 2.15 would look for tf_keras, too

@@ -21,6 +21,7 @@ SLOWEST = (
     "test_waiting_for_data.py",
     "test_other_stack.py",
     "test_switches.py",
+    "test_predict_batch.py",
 )
 
 

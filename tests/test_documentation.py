@@ -52,7 +52,7 @@ def commands():
     """(place, program, flags) for each line that runs a command, a tool or a benchmark."""
     for where, text in texts():
         for match in COMMAND.finditer(re.sub(r"\s*\\\n\s*", " ", text)):
-            command = re.sub(r"  +.*|….*|\)(?!\").*", "", match["flags"].strip())
+            command = re.sub(r"  +.*| -- .*|….*|\)(?!\").*", "", match["flags"].strip())
             program = match["script"] or program_of(match["module"], match["command"])
             yield where, program, [flag.strip('"') for flag in re.findall(r'"--[^"]*"|--[^\s"\]]+', command)]
 
@@ -132,7 +132,7 @@ def pins(name, with_what_they_need=True):
     """Packages in a file of requirements and their versions; None stands for one that is not pinned."""
     text = (ROOT / name).read_text()
     if not with_what_they_need:
-        text = text.partition("# What the above bring along")[0]
+        text = re.split("# What (?:the above|it) brings? along", text)[0]
     lines = [line for line in text.splitlines() if line and not line.startswith("#")]
     return {canonicalize_name(Requirement(line).name): (re.findall(r"==(\S+)$", line) or [None])[0] for line in lines}
 
@@ -158,7 +158,7 @@ def test_every_package_that_is_installed_is_pinned():
                 open_ends += [(package, extra) for extra in ("", *needed.extras)]
 
 
-@pytest.mark.parametrize("name", ["requirements.txt", "requirements-latest.txt"])
+@pytest.mark.parametrize("name", ["requirements.txt", "requirements-latest.txt", "requirements-beam.txt"])
 def test_every_dependency_has_its_reason_and_its_version_in_the_build_notes(name):
     table = (ROOT / "BUILD.md").read_text().partition("## Dependencies")[2]
     rows = [line.strip("| ").split(" | ") for line in table.splitlines() if line.startswith("| `")]

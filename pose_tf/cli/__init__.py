@@ -17,6 +17,7 @@ __all__ = ["COMMANDS", "fail", "main", "run", "run_command", "start_tensorflow"]
 
 COMMANDS = (
     "predict",
+    "predict-batch",
     "motion",
     "train",
     "evaluate",
@@ -59,7 +60,7 @@ def run_command(command: str, spell: Callable[[str], str]) -> None:
             module = importlib.import_module(_module(command))
     except UserError as error:
         fail(error)
-    others = rf"pose-tf ({'|'.join(COMMANDS)})\b"
+    others = rf"pose-tf ({'|'.join(COMMANDS)})(?![\w-])"
     run(module.main, module.__name__, lambda text: re.sub(others, lambda match: spell(match[1]), text))
 
 

@@ -1,6 +1,8 @@
 """Runs the `main()` of a program: help, `~` in paths, one-line errors, and output that survives a closed pipe."""
 
 import contextlib
+import functools
+import inspect
 import io
 import logging
 import os
@@ -14,7 +16,7 @@ from pose_tf import quiet
 from pose_tf.errors import UserError
 
 
-def run(main: Callable[[], None], module: str | None = None, edit_help: Callable[[str], str] = str) -> None:
+def run(main: Callable[..., None], module: str | None = None, edit_help: Callable[[str], str] = str) -> None:
     """Runs `main()` after parsing the flags.
 
     `--help` prints the module's docstring and flags and exits with status 0. A `UserError`, a flag that does not parse,
@@ -23,17 +25,23 @@ def run(main: Callable[[], None], module: str | None = None, edit_help: Callable
     written for another reason, the program continues and exits with status 1.
 
     Args:
-        main: function to run; it calls `start_tensorflow()` when it needs TensorFlow.
+        main: function to run; it calls `start_tensorflow()` when it needs TensorFlow. If it has a parameter, it gets
+            the list of the arguments after `--`, which are not flags of the program.
         module: name of the module with the docstring and the flags; default: the script that Python runs.
         edit_help: function applied to the text of `--help`.
     """
     _prepare_streams()
     os.environ.setdefault("OPENCV_LOG_LEVEL", "OFF")
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-    if {"--help", "-help", "--helpshort", "-h"} & set(sys.argv[1:]):
+    arguments = sys.argv
+    if inspect.signature(main).parameters:
+        end = arguments.index("--") if "--" in arguments else len(arguments)
+        main = functools.partial(main, arguments[end + 1 :])
+        arguments = arguments[:end]
+    if {"--help", "-help", "--helpshort", "-h"} & set(arguments[1:]):
         print(edit_help(_help(module)))
         sys.exit(0)
-    app.run(lambda _: _guarded(main), flags_parser=_parse_flags)
+    app.run(lambda _: _guarded(main), arguments, flags_parser=_parse_flags)
 
 
 def start_tensorflow() -> None:

@@ -28,11 +28,10 @@ EXIF data; otherwise a guess. --height=1.78 fixes the size.
 In a video, people are tracked, and times are the time stamps of the file. A camera runs until Ctrl-C.
 """
 
-import importlib.util
-
 from absl import flags
 
 from pose_tf.cli import _photos, start_tensorflow
+from pose_tf.keras_version import has_tensorflow
 
 _MODEL = flags.DEFINE_string(
     "model",
@@ -47,7 +46,7 @@ def main():
     _photos.require_input()
     from pose_tf import model_files
 
-    if model_files.ending(_MODEL.value or "") is None and importlib.util.find_spec("tensorflow"):
+    if model_files.ending(_MODEL.value or "") is None and has_tensorflow():
         start_tensorflow()
     from pose_tf.errors import argument
     from pose_tf.predict.backends import open_exported

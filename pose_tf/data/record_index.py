@@ -91,10 +91,9 @@ def index_records(data_dir: str, on_damage: str = "stop", kind: str = "h36") -> 
 
 def _places(data_dir, fingerprint, source):
     """Possible paths of the index, the preferred one first."""
-    cache = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
     key = hashlib.sha256(fingerprint.encode()).hexdigest()[:16]
     name = "index.npz" if source.has_pose3d else f"index-{source.name}.npz"
-    return os.path.join(data_dir, ".pose_tf", name), os.path.join(cache, "pose_tf", f"index-{key}.npz")
+    return os.path.join(data_dir, ".pose_tf", name), os.path.join(files.cache_folder(), f"index-{key}.npz")
 
 
 def _keep(places, **arrays):

@@ -62,18 +62,19 @@ def find_inputs(path: str) -> list[str]:
     return [path]
 
 
-def read_photo(source: str | os.PathLike | bytes) -> np.ndarray:
+def read_photo(source: str | os.PathLike | bytes, name: str | None = None) -> np.ndarray:
     """Reads a photo as uint8 [H, W, 3] RGB, turned upright as its EXIF data says. Ignores transparency.
 
     Samples of more than 8 bits become 8 bits, see `to_8_bits`. If their range has to be guessed, a warning says so.
 
     Args:
         source: path of a file, or the bytes of one.
+        name: what error messages call it; default: the path, or "the image".
 
     Raises:
         MediaError: it is not an image, damaged, animated, too large, or its samples cannot be read in full.
     """
-    name = "the image" if isinstance(source, bytes) else os.fspath(source)
+    name = name or ("the image" if isinstance(source, bytes) else os.fspath(source))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of large and odd files

@@ -1,6 +1,5 @@
 """The Python API: loads a model from a directory, a server or two runs, and applies it to images and videos."""
 
-import importlib.util
 import os
 from collections.abc import Iterator, Sequence
 
@@ -10,6 +9,7 @@ from pose_tf import starter
 from pose_tf.errors import UserError, needing_tensorflow
 from pose_tf.geometry import CROP_SIZE
 from pose_tf.images import MAX_PIXELS
+from pose_tf.keras_version import has_tensorflow
 from pose_tf.predict.backends import Backend, ModelFile, estimate_people, frame_of, open_exported
 from pose_tf.predict.camera import Camera, CameraOptions, put_in_space, read_focal_35mm
 from pose_tf.predict.finders import find_people
@@ -74,7 +74,7 @@ def load(
 
 def _of_runs(*runs):
     """The backend of a detector's and a lifter's run, or of the starter; without TensorFlow, of the starter in int8."""
-    if not runs and importlib.util.find_spec("tensorflow") is None:
+    if not runs and not has_tensorflow():
         return ModelFile(starter.MODEL_FILE, starter.card())
     with needing_tensorflow("a run"):
         from pose_tf.evaluation.loading import load_estimator

@@ -9,7 +9,7 @@ import os
 from pose_tf import files, viz
 from pose_tf.predict.results import Digits, Poses, frame_json, header_json
 
-SOURCES = ("page.html", "page.css", "page.js", "page_draw.js")
+SOURCES = ("page.html", "page.css", "page_view.js", "page_draw.js", "page.js")
 IN_PAGE = Digits(time_s=3, box_px=1, pose2d_px=1, pose3d_mm=0, confidence=2)
 
 
@@ -32,10 +32,10 @@ def make_page(poses: Poses, photo: bytes = b"", video: bytes = b"") -> str:
         video: an MP4 of the video, of any size, with the time stamps of the frames.
     """
     source = importlib.resources.files("pose_tf.predict")
-    page, style, script, drawing = (source.joinpath(name).read_text("utf-8") for name in SOURCES)
+    page, style, *scripts = (source.joinpath(name).read_text("utf-8") for name in SOURCES)
     # In JSON, `<` occurs only in strings. Escaping it keeps them from closing the element that holds the data.
     data = json.dumps(_data(poses, photo, video), separators=(",", ":"), allow_nan=False).replace("<", r"\u003c")
-    parts = {"style": style, "script": script, "drawing": drawing, "poses": data}
+    parts = {"style": style, "script": "\n".join(scripts), "poses": data}
     for name, text in parts.items():  # the data last: it may contain the other placeholders
         page = page.replace("{{" + name + "}}", text)
     return page

@@ -1,4 +1,4 @@
-// ---- Drawing: skeletons over the photo or the video, and the 3D poses. Appended to page.js, whose state it draws.
+// ---- Drawing: skeletons over the photo or the video, and the 3D poses. Follows page_view.js, whose state it draws.
 
 /** Clears a canvas and returns its context. Units are CSS pixels at any screen resolution. */
 function blank(canvas) {
@@ -56,13 +56,17 @@ const boneStrength = (person, bone) => Math.min(...bone.map((joint) => strength(
 const bonesOf = (points) => poses.bones.filter((bone) => bone.every((joint) => points[joint]));
 const jointsOf = (person, points) => points.flatMap((point, joint) => (point ? [{...point, joint, person}] : []));
 
-function drawOverlay({people}) {
-  const context = blank(overlay.canvas);
+/** Where the image is on the canvas: as large as it fits, in the middle. */
+function placeOfImage() {
   const {clientWidth, clientHeight} = overlay.canvas;
   const scale = Math.min(clientWidth / poses.width, clientHeight / poses.height);
-  const left = (clientWidth - scale * poses.width) / 2, top = (clientHeight - scale * poses.height) / 2;
+  return {scale, left: (clientWidth - scale * poses.width) / 2, top: (clientHeight - scale * poses.height) / 2};
+}
+
+function drawOverlay({people}) {
+  const context = blank(overlay.canvas), {scale, left, top} = placeOfImage();
   // Half a pixel more on each side: the canvas has a whole number of pixels, so a dark edge would show otherwise.
-  if (photo.naturalWidth) context.drawImage(photo, left - 0.5, top - 0.5, scale * poses.width + 1, scale * poses.height + 1);
+  if (backdrop()) context.drawImage(backdrop(), left - 0.5, top - 0.5, scale * poses.width + 1, scale * poses.height + 1);
   overlay.joints = [];
   for (const person of people) {
     const points = person.pose2d_px.map((pixel) => pixel && {
@@ -108,7 +112,7 @@ function makeCamera(halfX, halfZ) {
 
 function drawBodies({people}) {
   const context = blank(body.canvas);
-  const together = isTogether(), row = state.person ? 0 : lastPlace * PLACE_MM / 2;
+  const together = isTogether(), row = state.person ? 0 : Math.max(0, ...places.values()) * PLACE_MM / 2;
   const [halfX, halfZ] = together ? [ground.radius, ground.radius] : [row, 0];
   const camera = makeCamera(halfX, halfZ);
   drawFloor(context, camera, halfX + 1250, halfZ + 1250);

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pose_tf.errors import UserError
 from pose_tf.export.model_card import describe_runs
+from pose_tf.web import runtime
 
 
 def test_the_card_of_an_exported_model_has_its_recipes_and_errors(
@@ -92,6 +94,12 @@ def test_workdirs_that_are_swapped_are_named(fails, detector, lifter, tmp_path):
         ),
         (["--format=litert,onnx", "--precision=float16"], "--precision=float16 has none that --format=onnx has"),
         (["--format=litert", "--data_dir=/nowhere"], "/nowhere contains no records"),
+        (["--format=web", "--precision=int8"], "int8 needs crops .*: give --data_dir"),
+        (
+            ["--format=web", "--precision=bfloat16"],
+            "--precision=bfloat16 does not exist in --format=web: int8, float16",
+        ),
+        (["--format=web", "--litert_js=/nowhere"], "--litert_js=/nowhere/@litertjs/core/dist/index.js cannot be read"),
     ],
 )
 def test_formats_and_precisions_that_do_not_fit_are_refused(fails, detector, lifter, tmp_path, flags, words):
@@ -140,3 +148,22 @@ def test_int8_is_calibrated_on_records(run_tool, sample_data, detector, lifter, 
     with zipfile.ZipFile(tmp_path / "model" / "model_int8.tflite") as archive:
         card = json.loads(archive.read("model_card.json"))
     assert card["training"]["detector"]["model"]["width"] == 4 and card["precision"] == "int8"
+
+
+def test_a_page_has_one_model(run_tool, detector, lifter, tmp_path):
+    try:
+        runtime.read()
+    except UserError as error:
+        pytest.skip(str(error))
+    models = (f"--detector={detector}", f"--lifter={lifter}", f"--output_dir={tmp_path}/model")
+    done = run_tool("export", *models, "--format=web")  # in float16 without --data_dir
+    assert done.stdout.splitlines()[-1] == f"page {tmp_path}/model/web/index.html"
+    assert [path.name for path in (tmp_path / "model").iterdir()] == ["web"]
+    folder = tmp_path / "model" / "web"
+    html = (folder / "index.html").read_text()
+    (data,) = re.findall(r'<script id="poses" type="application/json">(.*)</script>', html)
+    data = json.loads(data)
+    (model,) = folder.glob("*.tflite")
+    assert model.name == data["model"]["file"] == "model_float16.tflite"
+    assert data["model"]["bytes"] == model.stat().st_size and data["model"]["precision"] == "float16"
+    assert data["joints"][0] == "Hip" and data["bones"][0] == [1, 0]

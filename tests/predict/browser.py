@@ -2,6 +2,7 @@
 
 import http.server
 import json
+import mimetypes
 import os
 import shutil
 import signal
@@ -19,13 +20,15 @@ TIME_S = 60
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
-    """Serves `server.files`, bytes by path, and keeps what is posted as `server.posted`."""
+    """Serves `server.files`, bytes by path, lists what was asked for, and keeps what is posted as `server.posted`."""
 
     def do_GET(self):
         found = self.server.files.get(self.path)
+        self.server.requested.append(self.path)
         self.send_response(200 if found else 404)
         if found:
-            self.send_header("Content-Type", "video/mp4" if self.path.endswith(".mp4") else "text/html; charset=utf-8")
+            kind = mimetypes.guess_type(self.path)[0] or "application/octet-stream"
+            self.send_header("Content-Type", "text/html; charset=utf-8" if self.path.endswith("/") else kind)
             self.send_header("Content-Length", str(len(found)))
         self.end_headers()
         self.wfile.write(found or b"")
@@ -40,13 +43,26 @@ class Handler(http.server.BaseHTTPRequestHandler):
         pass
 
 
-def visit(page: str, profile: str, files: dict[str, bytes] | None = None):
+def visit(
+    page: str,
+    profile: str,
+    files: dict[str, bytes] | None = None,
+    *,
+    path: str = "/",
+    flags: tuple[str, ...] = (),
+    time_s: float = TIME_S,
+    requested: list[str] | None = None,
+):
     """Opens a page in real time: in the virtual time of Chromium, videos do not play.
 
     Args:
         page: HTML with a script that posts JSON to this server, at any path.
         profile: directory for the browser.
         files: other files that the server has, by path, such as "/a.mp4".
+        path: of the page.
+        flags: more flags of the browser.
+        time_s: the longest time until the page posts.
+        requested: a list, to which the paths are added that the browser asks for.
 
     Returns:
         What the page has posted.
@@ -55,13 +71,15 @@ def visit(page: str, profile: str, files: dict[str, bytes] | None = None):
     if not browser:
         pytest.skip("chromium is not installed")
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.files = {"/": page.encode()} | (files or {})
+        server.files = {path: page.encode()} | (files or {})
+        server.requested = [] if requested is None else requested
         server.done = threading.Event()
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        command = [browser, *FLAGS, f"--user-data-dir={profile}", f"http://127.0.0.1:{server.server_port}"]
+        url = f"http://127.0.0.1:{server.server_port}{path}"
+        command = [browser, *FLAGS, *flags, f"--user-data-dir={profile}", url]
         process = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
         try:
-            assert server.done.wait(TIME_S), "the page has posted nothing"
+            assert server.done.wait(time_s), "the page has posted nothing"
         finally:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()

@@ -1,0 +1,6 @@
+"""`pose-tf predict-batch`, in a checkout that is not installed."""
+
+import _checkout
+
+if __name__ == "__main__":
+    _checkout.run("predict-batch")
