@@ -67,7 +67,7 @@ def main():
         skeleton=skeleton,
     )
     takes_head = _ARCH.value.startswith("hrnet_") and "final_layer" not in loaded.initialized_layers
-    if takes_head and skeleton != H36M:
+    if takes_head and skeleton != H36M and not _MAP_JOINTS.value:
         print(
             f"warning: the heatmaps of {_CHECKPOINT.value} are taken for those of {', '.join(skeleton.joints)}, in "
             "this order; if the file has MPII's or COCO's joints, give --map_joints",
