@@ -7,6 +7,7 @@ left and right. A joint may have several names, as Human3.6M's Neck/Nose.
 """
 
 import dataclasses
+import itertools
 import os
 import pathlib
 import re
@@ -188,6 +189,19 @@ class Skeleton:
                     f"{other}; use data with both, or another skeleton"
                 )
 
+    def difference(self, other: "Skeleton") -> str:
+        """The first joint or bone in which this skeleton and another one differ, whose order of bones does not matter;
+        empty if there is none."""
+        for number, (own, joint) in enumerate(itertools.zip_longest(self.joints, other.joints, fillvalue="missing")):
+            if own != joint:
+                return f"joint {number} was {own}, now it is {joint}"
+        parents, others = dict(self.bones), dict(other.bones)
+        for child, name in enumerate(self.joints):
+            if parents.get(child) != others.get(child):
+                was, now = (self.joints[by[child]] if child in by else "nothing" for by in (parents, others))
+                return f"{name} hung from {was}, now from {now}"
+        return ""
+
     def to_config(self) -> dict:
         """The skeleton's entry in the configuration of a Keras object; none for Human3.6M's, so that files of poses of
         17 joints are as before other skeletons were known."""
@@ -359,12 +373,19 @@ def find_skeleton(name: str, key: str = "config.skeleton") -> Skeleton:
     Raises:
         UserError: the file does not exist, or is not a skeleton.
     """
-    names = sorted(path.stem for path in FOLDER.glob("*.json"))
-    if name in names:
-        return read_skeleton(FOLDER / f"{name}.json")
-    if not os.path.isfile(name):
+    names = _shipped()
+    if not is_skeleton(name):
         raise UserError(f"{key}={name} does not exist; give a JSON file or one of the skeletons {', '.join(names)}")
-    return read_skeleton(name)
+    return read_skeleton(FOLDER / f"{name}.json" if name in names else name)
+
+
+def is_skeleton(name: str) -> bool:
+    """Whether a name or a path is that of a file that `find_skeleton` reads."""
+    return name in _shipped() or os.path.isfile(name)
+
+
+def _shipped():
+    return sorted(path.stem for path in FOLDER.glob("*.json"))
 
 
 def read_skeleton(path: str | os.PathLike) -> Skeleton:

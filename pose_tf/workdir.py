@@ -31,6 +31,7 @@ from pose_tf import files
 from pose_tf.errors import UserError
 from pose_tf.models import PoseEstimator, load_keras
 from pose_tf.models.decoding import Decoding
+from pose_tf.models.keras_file import name_joints
 from pose_tf.models.networks import CLASSES
 from pose_tf.models.statistics import PoseStatistics
 from pose_tf.skeleton import H36M, Skeleton, find_skeleton, read_skeleton
@@ -264,11 +265,10 @@ class Workdir:
         Raises:
             UserError: they differ.
         """
-        kept = self.skeleton()
-        if (kept.joints, set(kept.bones)) != (now.joints, set(now.bones)):
+        if difference := self.skeleton().difference(now):
             raise UserError(
-                f"{self.path} contains a run with the skeleton {kept}, whose joints or bones differ from those of "
-                f"config.skeleton, {now}: resume it with its own skeleton, or use another directory"
+                f"{self.path} contains a run with the skeleton {self.skeleton()}, which differs from config.skeleton, "
+                f"{now}: {difference}; resume it with its own skeleton, or use another directory"
             )
 
     def statistics(self) -> PoseStatistics:
@@ -328,10 +328,12 @@ class Workdir:
         by_image = self.config().get("normalized_by") == "image"
         return [f"{self.path}: {NORMALIZED_BY_IMAGE}"] if by_image else []
 
-    def save_best(self, model: tf.keras.Model) -> None:
-        """Replaces `best.keras`."""
+    def save_best(self, model: tf.keras.Model, skeleton: Skeleton = H36M) -> None:
+        """Replaces `best.keras`, which names its joints unless they are Human3.6M's."""
         with files.replacing(self.file("best.keras")) as temporary:
             model.save(temporary)
+            if skeleton != H36M:
+                name_joints(temporary, skeleton)
 
     def load_best(self, stage: str) -> tf.keras.Model:
         """The model with the lowest validation error; of a run that trained both stages, the stage's part. Prints

@@ -23,6 +23,7 @@ where npm has installed it (--litert_js).
 
 import json
 import os
+import sys
 
 from absl import flags
 
@@ -69,8 +70,18 @@ def main():
     from pose_tf.evaluation.loading import load_estimator
     from pose_tf.export.model_card import describe_runs
     from pose_tf.export.saved_model import export
+    from pose_tf.predict.backends import REACH, reach_of
+    from pose_tf.web import page
 
     estimator = load_estimator(_DETECTOR.value, _LIFTER.value, _FLIP_TEST.value)
+    if "web" in precisions:
+        page.check_joints(estimator.skeleton)
+    if reach_of({"crop_margin": estimator.statistics.margin}) > REACH:
+        print(
+            f"warning: the model's crops are {estimator.statistics.margin:.2g} times as large as the boxes of people, "
+            f"but pose-tf serve-client sends no more than {2 * REACH:g} times as much to a server",
+            file=sys.stderr,
+        )
     card = describe_runs(_DETECTOR.value, _LIFTER.value)
     if _REPORT.value:
         card["evaluation"] = _totals(_REPORT.value)

@@ -51,10 +51,11 @@ flags.mark_flags_as_required(["arch", "checkpoint", "workdir"])
 def main():
     gc.disable()  # building HRNet's thousand layers makes no garbage; searching for it takes a quarter of the time
     start_tensorflow()
-    from pose_tf.skeleton import find_skeleton
+    from pose_tf.skeleton import H36M, find_skeleton
     from pose_tf.training.torch_import import import_torch
     from pose_tf.workdir import Workdir
 
+    skeleton = find_skeleton(_SKELETON.value, "--skeleton")
     loaded = import_torch(
         _ARCH.value,
         _CHECKPOINT.value,
@@ -63,8 +64,15 @@ def main():
         mean=_POSE_MEAN.value,
         std=_POSE_STD.value,
         state_dict=_STATE_DICT.value,
-        skeleton=find_skeleton(_SKELETON.value, "--skeleton"),
+        skeleton=skeleton,
     )
+    takes_head = _ARCH.value.startswith("hrnet_") and "final_layer" not in loaded.initialized_layers
+    if takes_head and skeleton != H36M and not _MAP_JOINTS.value:
+        print(
+            f"warning: the heatmaps of {_CHECKPOINT.value} are taken for those of {', '.join(skeleton.joints)}, in "
+            "this order; if the file has MPII's or COCO's joints, give --map_joints",
+            file=sys.stderr,
+        )
     if loaded.others:
         taken = f"under '{loaded.state_dict}'" if loaded.state_dict else "at the top level of the file"
         others = ", ".join(f"'{key}'" for key in loaded.others)

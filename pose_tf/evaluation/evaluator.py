@@ -19,6 +19,8 @@ from pose_tf.models.estimator import PoseEstimator, lift, sees_images
 from pose_tf.skeleton import ACTIONS, H36M, Skeleton, limbs
 from pose_tf.workdir import Workdir
 
+OF_ANYONE = (SKELETON, "joints.npy", "subject.npy", "action.npy")
+"""Entries of fingerprints that can be the same for other people."""
 CHUNK = 4096
 PREVIEW_ROWS = 8
 
@@ -264,7 +266,7 @@ def seen_in_training(
         weights}; for photographs, {"trained_on_photos" or, if `only_held_out`, "selected_on_photos": whether a run has
         read any of their files}.
     """
-    data = {name: text for name, text in data.items() if name != SKELETON}  # other people may have the same joints
+    data = {name: text for name, text in data.items() if name not in OF_ANYONE}
     if subjects is None:
         seen = any(data.items() & (w.data() or {}).get("photos", {}).items() for w in workdirs)
         return {"selected_on_photos" if only_held_out else "trained_on_photos": seen}

@@ -19,9 +19,12 @@ import tensorflow as tf
 from pose_tf.errors import UserError
 from pose_tf.models.estimator import PoseEstimator
 from pose_tf.models.networks import CLASSES
+from pose_tf.skeleton import Skeleton
 
 ESTIMATOR = "pose_tf>PoseEstimator"
 MODELS = {f"pose_tf>{model.__name__}": model for models in CLASSES.values() for model in models}
+SKELETON = "skeleton.json"
+"""The part of a file that names the joints. Files of Human3.6M's joints have none, as those of earlier versions."""
 ANY_SIZE = 100
 """Layers may be this wide in a file with few weights."""
 
@@ -63,6 +66,28 @@ def load_keras(path: str) -> tf.keras.Model:
         raise UserError(f"{path} cannot be loaded: {' '.join(str(error).split()) or type(error).__name__}") from None
     check_finite(path, ((weight.name, weight.numpy()) for weight in model.weights))
     return model
+
+
+def name_joints(path: str, skeleton: Skeleton) -> None:
+    """Adds the skeleton of a model's poses to its .keras file. Keras ignores it."""
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(zipfile.ZipInfo(SKELETON), json.dumps(skeleton.to_json(), indent=1))
+
+
+def joints_of(path: str) -> Skeleton | None:
+    """The skeleton that a .keras file names; None if it names none.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    with open(path, "rb") as file, zipfile.ZipFile(file) as archive:
+        if SKELETON not in archive.namelist():
+            return None
+        (content,) = read_stored(path, archive, SKELETON)
+    try:
+        return Skeleton.from_json(json.loads(content), f"{path}: {SKELETON}")
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path} is damaged: its {SKELETON} is not a skeleton ({error})") from None
 
 
 def is_keras_file(path: str) -> bool:

@@ -56,6 +56,7 @@ def load_torch_weights(
     map_joints: str | None = None,
     state_dict: str | None = None,
     skeleton: Skeleton = H36M,
+    with_head: bool = True,
 ) -> LoadedWeights:
     """Loads a PyTorch checkpoint into a model. All variables change, or none does.
 
@@ -71,6 +72,7 @@ def load_torch_weights(
             model's skeleton; the others keep their values.
         state_dict: key of the weights in the file, see `read_state_dict`.
         skeleton: of the model; `map_joints` needs it.
+        with_head: whether to load the head of an HRNet file. Without it, its joints do not matter.
 
     Returns:
         What was left out, where that is allowed, and which weights of the file were loaded.
@@ -84,7 +86,9 @@ def load_torch_weights(
     if isinstance(model, HRNet):
         targets, state = _conv_targets(model), _official_hrnet_keys(path, state)
         skipped, initialized = _without_imagenet_head(targets, state, *_hrnet_head(model))
-        if not skipped:
+        if not skipped and not with_head:
+            skipped, initialized = _take_out(targets, state, HRNET_HEAD, HRNET_HEAD)
+        elif not skipped:
             skipped, initialized = _map_head(model, path, targets, state, map_joints, skeleton)
         elif map_joints:
             raise UserError(f"{path} is a classifier, so map_joints does not apply")
@@ -175,9 +179,10 @@ def _official_hrnet_keys(path, state):
 
 def _hrnet_head(model):
     last = rf"stage4\.{model.modules[2] - 1}\.fuse_layers\.[1-3]"
-    return "classifier", rf"(incre_modules|downsamp_modules|classifier|final_layer|{last})\.", r"final_layer\."
+    return "classifier", rf"(incre_modules|downsamp_modules|classifier|final_layer|{last})\.", HRNET_HEAD
 
 
+HRNET_HEAD = r"final_layer\."
 EFFICIENTNET_HEAD = "_fc", r"_(conv_head|bn1|fc)\.", r"(pyramid\d|final_layer)\."
 
 
@@ -202,6 +207,11 @@ def _without_imagenet_head(targets, state, classifier, theirs, ours):
     """
     if not any(key.startswith(f"{classifier}.") for key in state):
         return [], []
+    return _take_out(targets, state, theirs, ours)
+
+
+def _take_out(targets, state, theirs, ours):
+    """Removes keys by two patterns from `state` and from `targets`. Returns the keys that were removed from each."""
     skipped = sorted(key for key in state if re.match(theirs, key))
     initialized = sorted(key for key in targets if re.match(ours, key))
     for key in skipped:

@@ -16,8 +16,8 @@ from pose_tf.predict.camera import Camera
 SENT_PX = 512
 """Sent images are not shrunk below this size: the person's longest side in pixels, twice what models use."""
 REACH = 1.0
-"""Half the side of the region that is sent around a person, over the longest side of the box. A crop needs half its
-margin."""
+"""Half the side of the region that is sent around a person, over the longest side of the box; more if the model's card
+says that its crops are larger."""
 
 
 class Backend(Protocol):
@@ -106,7 +106,10 @@ def estimate_people(
     """
     if backend.takes_pixels:
         return [_estimate_pixels(backend, image, boxes, batch_size) for image, boxes in images]
-    cuts = [_cut(image, box, camera) for (image, boxes), camera in zip(images, cameras, strict=True) for box in boxes]
+    reach = reach_of(backend.card)
+    cuts = [
+        _cut(image, box, camera, reach) for (image, boxes), camera in zip(images, cameras, strict=True) for box in boxes
+    ]
     poses = iter(_estimate_files(backend, cuts, batch_size))
     return [[next(poses) for _ in boxes] for _, boxes in images]
 
@@ -116,6 +119,12 @@ def frame_of(backend: Backend) -> str:
     if backend.takes_cameras and not backend.takes_pixels:
         return "camera"
     return "sight" if backend.card.get("frame") == "sight" else "camera"
+
+
+def reach_of(card: dict) -> float:
+    """`REACH` for the model of a card, which may not say how large its crops are."""
+    margin = card.get("crop_margin")
+    return max(REACH, margin / 2) if isinstance(margin, int | float) else REACH
 
 
 def _estimate_pixels(backend, image, boxes, batch_size):
@@ -145,13 +154,13 @@ def _each(outputs):
     return [dict(zip(outputs, values)) for values in zip(*outputs.values(), strict=True)]
 
 
-def _cut(image, box, camera):
+def _cut(image, box, camera, reach=REACH):
     """The region around a person: bytes of a PNG, the box and the camera in it, its corner and the shrink factor."""
     longest = max(box[2:])
     middle = box[:2] + box[2:] / 2
     size = image.shape[1::-1]
-    left, top = np.clip(np.floor(middle - REACH * longest), 0, size).astype(int)
-    right, bottom = np.clip(np.ceil(middle + REACH * longest), 0, size).astype(int)
+    left, top = np.clip(np.floor(middle - reach * longest), 0, size).astype(int)
+    right, bottom = np.clip(np.ceil(middle + reach * longest), 0, size).astype(int)
     part = image[top:bottom, left:right]
     shrink = max(int(min(longest / SENT_PX, *box[2:], *part.shape[:2])), 1)
     if shrink > 1:

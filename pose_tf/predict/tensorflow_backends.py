@@ -12,6 +12,7 @@ from pose_tf.export.model_card import describe
 from pose_tf.export.signatures import make_signatures
 from pose_tf.models import PoseEstimator
 from pose_tf.predict.graph_check import check_saved_model
+from pose_tf.skeleton import H36M
 
 
 class SavedModel:
@@ -33,6 +34,7 @@ class SavedModel:
         self.takes_pixels = self._has("people", {"image", "box"})
         self.takes_cameras = self._has("image_box_and_camera", {"image_bytes", "box", "intrinsics"})
         self.card = _read_card(path)
+        _check_joints(path, self.card, self._signatures["image_and_box"].structured_outputs)
 
     def predict(self, signature, inputs):
         if signature not in self._signatures:
@@ -68,6 +70,17 @@ def _call(signature, inputs):
     except tf.errors.InvalidArgumentError as error:
         raise UserError(reason(error)) from None
     return {name: value.numpy() for name, value in outputs.items()}
+
+
+def _check_joints(path, card, outputs):
+    """Raises UserError if a card, or its absence, stands for another number of joints than a model's poses have."""
+    joints, found = card.get("joints", H36M.joints), outputs["pose3d"].shape[1] if "pose3d" in outputs else None
+    if found is not None and hasattr(joints, "__len__") and len(joints) != found:
+        names = f"names {len(joints)}" if card else "is missing, which would name them"
+        raise UserError(
+            f"{path} has poses of {found} joints, but its assets.extra/model_card.json {names}; copy the model with "
+            "its card, or export it again"
+        )
 
 
 def _newest_version(path):

@@ -1,6 +1,7 @@
 """Starting a run from existing weights."""
 
 import os
+import pathlib
 import re
 
 import numpy as np
@@ -8,8 +9,8 @@ import tensorflow as tf
 
 from pose_tf import files
 from pose_tf.errors import UserError
-from pose_tf.models import PoseEstimator
-from pose_tf.models.keras_file import check_finite, is_keras_file, load_keras
+from pose_tf.models import PoseEstimator, SemGCN
+from pose_tf.models.keras_file import check_finite, is_keras_file, joints_of, load_keras
 from pose_tf.models.networks import CLASSES
 from pose_tf.models.torch_weights import load_torch_weights
 from pose_tf.skeleton import H36M, Skeleton
@@ -18,6 +19,7 @@ from pose_tf.training.checkpoints import MANIFEST, checkpoint_steps, is_whole
 from pose_tf.workdir import Workdir
 
 HEADS = {"final_layer"}  # layers that depend on the number of joints
+OF_RUNS = ("best.keras", "checkpoints")
 FEATURES = "features."  # beginning of the names of a lifter's layers for image features
 
 
@@ -26,8 +28,9 @@ def load_initial_weights(
 ) -> list[str]:
     """Copies weights into a model, layer by layer.
 
-    Of a detector for other joints, the joints of its head that both skeletons have are copied, by name. If its joints
-    are not known and their number is another one, the head is left out. A lifter needs the same joints.
+    Of a detector for other joints, the joints of its head that both skeletons have are copied, by name. A lifter needs
+    the same joints, and `SemGCN` the same bones. Weights that do not say which joints they have are taken for those of
+    Human3.6M if the model has these. Otherwise the head of a detector is left out, and a lifter is refused.
 
     A lifter that sees the image may start from one that does not, and keeps its own layers for the features.
 
@@ -44,23 +47,23 @@ def load_initial_weights(
 
     Raises:
         UserError: the file is missing or damaged, has a value that is not finite, or holds another model or a lifter of
-            other joints. Then the model is unchanged.
+            other or unknown joints. Then the model is unchanged.
     """
     path = run_dir(path, "detector" if isinstance(model, CLASSES["detector"]) else "lifter")
-    if os.path.isfile(path) and not is_keras_file(path):
-        return _load_torch(model, path, key)
-    source = _part_for(model, _read(model, path, key))
+    if os.path.isfile(path) and not _keras_file(path):
+        return _load_torch(model, path, key, skeleton)
+    whole = _read(model, path, key)
+    source = _part_for(model, whole)
     if type(source) is not type(model):
         raise UserError(
             f"{key}={path} is a {type(source).__name__}, but the recipe's model is a {type(model).__name__}"
         )
-    theirs = _skeleton_of(path)
-    same_joints = theirs is None or theirs.joints == skeleton.joints
-    if not same_joints and isinstance(model, CLASSES["lifter"]):
-        raise UserError(
-            f"{key}={path} has the joints of {theirs}, but config.skeleton is {skeleton}; a lifter can only start from "
-            "one with the same joints"
-        )
+    theirs = whole.skeleton if isinstance(whole, PoseEstimator) else _skeleton_of(path)
+    if theirs is None and skeleton.joints == H36M.joints:
+        theirs = skeleton
+    if isinstance(model, CLASSES["lifter"]):
+        _check_lifter(model, source, theirs, skeleton, f"{key}={path}")
+    same_joints = theirs is not None and theirs.joints == skeleton.joints
     layers = {layer.name: layer for layer in source.layers if layer.weights}
     values, left = {}, []
     own = [layer for layer in model.layers if layer.weights]  # others may differ, such as the reduction of the image
@@ -86,15 +89,51 @@ def load_initial_weights(
     return left
 
 
+def _check_lifter(model, source, theirs, skeleton, what):
+    """Raises UserError if a lifter's joints are not known to be the model's, or if a graph has other bones."""
+    advice = "a lifter can only start from one with the same joints"
+    if theirs is None:
+        raise UserError(
+            f"{what} does not say which joints it has, but config.skeleton is {skeleton}; {advice}, in the directory "
+            "of its run"
+        )
+    if theirs.joints != skeleton.joints:
+        raise UserError(f"{what} has the joints of {theirs}, but config.skeleton is {skeleton}; {advice}")
+    if isinstance(model, SemGCN):
+        graphs = (theirs.bones, source.get_config()["edges"], model.get_config()["edges"])
+        if len({frozenset(map(frozenset, bones)) for bones in graphs}) > 1:
+            raise UserError(
+                f"{what} has other bones than config.skeleton, {skeleton}; a SemGCN can only start from one with the "
+                "same bones"
+            )
+
+
 def _skeleton_of(path):
-    """The skeleton of a workdir's run; None for other files, which do not name their joints."""
-    workdir = Workdir(os.path.dirname(path) if os.path.basename(path) == "best.keras" else path)
-    return workdir.skeleton() if os.path.exists(workdir.file("config.json")) else None
+    """The skeleton that a .keras file names, or that of the run to which a path belongs; None if unknown."""
+    if file := _keras_file(path):
+        if named := joints_of(file):
+            return named
+        folders = [os.path.dirname(file)] if os.path.basename(file) == "best.keras" else []
+    else:  # WORKDIR/checkpoints/N/ckpt, or a folder on the way
+        path = pathlib.Path(os.path.abspath(path))
+        folders = [path, *path.parents[:3]]
+    for workdir in map(Workdir, map(str, folders)):
+        if os.path.exists(workdir.file("config.json")) and any(map(os.path.exists, map(workdir.file, OF_RUNS))):
+            return workdir.skeleton()
+    return None
+
+
+def _keras_file(path):
+    """The .keras file at a path, which may be a run's directory; None if there is none."""
+    file = os.path.join(path, "best.keras") if os.path.exists(os.path.join(path, "best.keras")) else path
+    return file if os.path.isfile(file) and is_keras_file(file) else None
 
 
 def _joints_by_name(layer, source, skeleton, theirs):
     """The weights of a detector's head with the joints that both skeletons have, and names of the joints that keep
-    theirs. The last axis of each weight is that of the joints."""
+    theirs. The last axis of each weight is that of the joints. None are copied if `theirs` is not known."""
+    if theirs is None:
+        return layer.get_weights(), [layer.name]
     own, other = (list(indices) for indices in zip(*skeleton.shared_with(theirs)))
     weights = [np.array(values) for values in layer.get_weights()]
     for values, given in zip(weights, source.get_weights(), strict=True):
@@ -112,18 +151,23 @@ def _part_for(model, source):
     return source.detector if isinstance(model, CLASSES["detector"]) else source.lifter
 
 
-def _load_torch(model, path, key):
-    """Loads a PyTorch file. Returns the names of the layers that it lacks."""
+def _load_torch(model, path, key, skeleton):
+    """Loads a PyTorch file, which does not say which joints it has. Returns the names of the layers that it lacks."""
+    is_known = skeleton.joints == H36M.joints
+    if not is_known and isinstance(model, CLASSES["lifter"]):
+        raise UserError(
+            f"{key}={path} does not say which joints it has, but config.skeleton is {skeleton}; read it with pose-tf "
+            "import-torch --skeleton, and start from that directory"
+        )
     try:
-        return list(load_torch_weights(model, path).initialized_layers)
+        return list(load_torch_weights(model, path, with_head=is_known).initialized_layers)
     except UserError as error:
         raise UserError(f"{key}: {error}") from None
 
 
 def _read(model, path, key):
     """The model stored at a path."""
-    file = os.path.join(path, "best.keras") if os.path.exists(os.path.join(path, "best.keras")) else path
-    if os.path.isfile(file):
+    if file := _keras_file(path):
         try:
             return load_keras(file)
         except UserError as error:

@@ -14,7 +14,7 @@ from pose_tf.errors import UserError
 from pose_tf.geometry import CROP_SIZE, FRAMES
 from pose_tf.models.decoding import ALIGNMENTS, METHODS, Decoding
 from pose_tf.models.networks import DETECTORS, LIFTERS
-from pose_tf.skeleton import Skeleton, find_skeleton
+from pose_tf.skeleton import Skeleton, find_skeleton, is_skeleton
 from pose_tf.training.rules import COUNT, FACTOR, POSITIVE_COUNT, SHARE, SWITCH, TEXT, Range, Several
 
 MIN_REPLICA_BATCH = 8
@@ -270,6 +270,21 @@ def with_skeleton_of_records(config: ml_collections.ConfigDict, data_dir: str | 
     config = config.copy_and_resolve_references()
     config.skeleton = os.path.join(folder, records.SKELETON) if named else DEFAULT
     check_values(config)
+    return config
+
+
+def with_skeleton_of_run(config: ml_collections.ConfigDict, kept: str) -> ml_collections.ConfigDict:
+    """A recipe that can be resumed although its skeleton's file is gone: with the copy that the run keeps.
+
+    Args:
+        config: a recipe.
+        kept: path of the run's `skeleton.json`, which need not exist.
+    """
+    name = config.get("skeleton", DEFAULT)
+    if not isinstance(name, str) or name == RECORDS or is_skeleton(name) or not os.path.exists(kept):
+        return config
+    config = config.copy_and_resolve_references()
+    config.skeleton = kept
     return config
 
 

@@ -224,7 +224,7 @@ class Run:
             if errors[metric] < float(state.best):
                 state.best.assign(errors[metric])
                 state.best_step.assign(state.step)
-                self.workdir.save_best(state.model)
+                self.workdir.save_best(state.model, stage.skeleton)
         self.errors = errors
         self._monitor.report(state.step, "validation", errors)
         self._monitor.image(state.step, "validation", sheet)

@@ -71,7 +71,7 @@ def import_torch(
     model = make_network(config["model"], skeleton)
     loaded = load_torch_weights(model, checkpoint, map_joints, state_dict, skeleton)
     workdir.create()
-    workdir.save_best(model)
+    workdir.save_best(model, skeleton)
     workdir.save_skeleton(skeleton)
     if not detector:
         files.write_json(workdir.file("statistics.json"), statistics.to_json())

@@ -19,6 +19,7 @@ from pose_tf.training.end_to_end_stage import EndToEndStage
 from pose_tf.training.interruption import Interruption
 from pose_tf.training.lifter_stage import LifterStage
 from pose_tf.training.recipe import (
+    DEFAULT,
     check_batch_norm,
     check_same_recipe,
     check_switches,
@@ -26,6 +27,7 @@ from pose_tf.training.recipe import (
     may_split_batches,
     skeleton_of,
     with_skeleton_of_records,
+    with_skeleton_of_run,
 )
 from pose_tf.training.run import Run
 from pose_tf.training.stage import Stage
@@ -67,13 +69,16 @@ def train(config, data_dir: str | None, workdir_path: str) -> dict[str, float] |
         WorkerLost: the connection to another worker was lost.
         UserError: bad data, an unwritable directory, an invalid recipe, or a loss that is not finite.
     """
+    workdir = Workdir(workdir_path)
+    given, config = config, with_skeleton_of_run(config, workdir.file("skeleton.json"))
+    if config is not given:
+        print(f"config.skeleton={given.skeleton} does not exist; taking {config.skeleton}", file=sys.stderr)
     check_values(config)
     config = with_skeleton_of_records(config, data_dir)
     with _named_failures(config), contextlib.ExitStack() as held:
         # ---- Set up: devices, batch sizes, the run's directory, data
         strategy = make_strategy(config.strategy, may_split_batches(config))
         config = _fit_to_devices(config, strategy)
-        workdir = Workdir(workdir_path)
         workdir.create()
         if not worker_index(strategy):
             held.enter_context(workdir.locked())
@@ -116,6 +121,9 @@ def train(config, data_dir: str | None, workdir_path: str) -> dict[str, float] |
             f"batches of {stage.batch_size} = {strategy.num_replicas_in_sync} x {config.data.replica_batch_size}, "
             f"{steps_per_epoch} steps an epoch; results in {workdir_path}"
         )
+        if stage.skeleton.name != DEFAULT:
+            pairs = len(stage.skeleton.left_right)
+            run.say(f"the skeleton {stage.skeleton} has {pairs} pairs of left and right joints")
 
         # ---- Loop
         with _interruption(config) as interruption:

@@ -5,6 +5,8 @@ import json
 import os
 
 from pose_tf import files, model_files, viz
+from pose_tf.errors import UserError
+from pose_tf.skeleton import ENDS, Skeleton
 
 OURS, SHARED = "pose_tf.web", "pose_tf.predict"
 SCRIPTS = ((SHARED, "page_view.js"), (SHARED, "page_draw.js"), (OURS, "estimate.js"), (OURS, "web.js"))
@@ -32,6 +34,15 @@ litert/
 {model}
     {origin}
 """
+
+
+def check_joints(skeleton: Skeleton) -> None:
+    """Raises UserError if a skeleton does not cover the body, since the page finds people by their joints."""
+    if missing := skeleton.missing(*ENDS):
+        raise UserError(
+            f"a page finds people by their joints, but the skeleton {skeleton} lacks {', '.join(missing)}, and so does "
+            "not cover the body; leave web out of the formats"
+        )
 
 
 def write(folder: str, model: str, runtime: dict[str, bytes]) -> str:

@@ -3,6 +3,7 @@
 import json
 import pathlib
 import pickle
+import re
 
 import numpy as np
 import pytest
@@ -31,6 +32,18 @@ def test_an_mpii_detector_and_a_graph_lifter_are_imported_and_evaluated(run_tool
         kernel = model.get_layer("final_layer").kernel[0, 0, :, ours]
         np.testing.assert_array_equal(kernel, state["final_layer.weight"][theirs, :, 0, 0])
     assert "already contains a run" in fails("import_torch", *flags, "--map_joints=mpii")
+    flags = (*flags[:2], f"--workdir={tmp_path}/of_16", "--skeleton=h36m_16")
+    warning = "warning: the heatmaps of .*hrnet.pth are taken for those of Hip, RHip, .*, in this order; if the file"
+    assert re.search(warning, run_tool("import_torch", *flags).stderr)
+    flags = (*flags[:2], f"--workdir={tmp_path}/mapped", "--skeleton=h36m_16", "--map_joints=mpii")
+    assert "warning" not in run_tool("import_torch", *flags).stderr
+    own, theirs = skeleton.find_skeleton("h36m_16"), skeleton.MPII
+    for folder, taken in (("of_16", range(16)), ("mapped", [theirs.find(joint) for joint in own.joints])):
+        model = tf.keras.models.load_model(tmp_path / folder / "best.keras")
+        for ours, place in enumerate(taken):
+            if place is not None:
+                kernel = model.get_layer("final_layer").kernel[0, 0, :, ours]
+                np.testing.assert_array_equal(kernel, state["final_layer.weight"][place, :, 0, 0])
 
     write_legacy(tmp_path / "gcn.pth", random_state(numpy_models.sem_gcn_shapes(49, channels=8, blocks=2), rng))
     flags = (f"--checkpoint={tmp_path}/gcn.pth", f"--workdir={tmp_path}/lifter")

@@ -74,7 +74,7 @@ def test_both_stages_train_on_the_joints_of_the_records(run_tool, fails, folder,
     path = folder / "data" / "h36" / "skeleton.json"
     swapped = skeleton.to_json() | {"joints": [{"L": "R", "R": "L"}.get(j[0], j[0]) + j[1:] for j in skeleton.joints]}
     path.write_text(json.dumps(swapped))
-    assert f"{folder}/run contains a run with the skeleton {skeleton}, whose joints or bones differ" in fails(*flags)
+    assert f"{folder}/run contains a run with the skeleton {skeleton}, which differs from" in fails(*flags)
     message = fails(*flags, f"--config.skeleton={folder}/run/skeleton.json")
     assert message.startswith(f"error: {folder}/run contains a run on other data: skeleton.json of the records was mpi")
     path.write_text("{")

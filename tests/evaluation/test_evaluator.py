@@ -136,6 +136,14 @@ def test_subjects_that_a_run_has_seen_are_named_if_it_has_read_some_of_the_data(
     assert "Subject" not in format_report(report | {"trained_on": [], "selected_on": []})
 
 
+def test_other_people_with_the_same_joints_and_numbers_are_no_people_of_training(tmp_path):
+    same = {"joints.npy": "1 (2 bytes)", "subject.npy": "3 (4 bytes)", "action.npy": "5 (6 bytes)"}
+    run = make_run(tmp_path / "a", same | {"pose3d.npy": "7 (8 bytes)"}, [], "poses")
+    for pose3d, trained_on in (("9 (8 bytes)", []), ("7 (8 bytes)", [1])):
+        found = evaluator.seen_in_training([run], [1], same | {"pose3d.npy": pose3d})
+        assert found["trained_on"] == trained_on
+
+
 def test_photographs_that_a_run_has_read_are_named(tmp_path, target):
     """Training reads all photographs but those held out, which choose the best weights."""
     data = {"a.tfrecord": "3 bytes", "b.tfrecord": "5 bytes"}

@@ -1,5 +1,6 @@
 """Tests of backends: the data that they send, and agreement of exported models with those of runs."""
 
+import dataclasses
 import os
 import shutil
 
@@ -18,7 +19,7 @@ from pose_tf.predict.camera import Camera, CameraOptions
 from pose_tf.predict.model import PoseModel
 from pose_tf.predict.people import check_boxes
 from pose_tf.predict.tensorflow_backends import KerasModels, SavedModel
-from tests.export.models import set_random_weights
+from tests.export.models import coarse_noise, make_estimator, set_random_weights
 from tests.predict.marks import Files, find_mark, marked
 
 CAMERAS = [Camera((1000.0, 500.0, 1000.0, 400.0), "guess")]
@@ -163,6 +164,19 @@ def test_a_model_on_a_server_has_poses_in_the_frame_of_the_camera(sight, rng):
         np.testing.assert_allclose(one.root3d, other.root3d, rtol=1e-3, atol=1)
     alone = sight.predict("people", {"image": image, "box": boxes})["pose3d"]
     assert np.abs(alone[0] - expected[0].pose3d).max() > 10
+
+
+@pytest.mark.parametrize("margin", [1.25, 3.0])
+def test_all_of_a_crop_is_sent(margin):
+    model = make_estimator()
+    model.statistics = dataclasses.replace(model.statistics, margin=margin)
+    local = KerasModels(model)
+    server = Server(local)
+    server.card = local.card
+    image, boxes = coarse_noise(1)[0], np.float32([[88, 78, 70, 80]])
+    ((found,),), ((expected,),) = (estimate_people(one, [(image, boxes)], CAMERAS, 8) for one in (server, local))
+    np.testing.assert_allclose(found["pose2d"], expected["pose2d"], atol=0.01)
+    np.testing.assert_allclose(found["pose3d"], expected["pose3d"], atol=0.1)
 
 
 @pytest.mark.parametrize("height", [300, 1100, 1900])  # sent as it is, and shrunk by 2 and 3

@@ -1,12 +1,15 @@
 """Tests of models with other joints than Human3.6M's 17: exported, on a server, and in the results of `predict`."""
 
 import csv
+import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pytest
 
 import pose_tf
+from pose_tf.data.poses import PoseSet
 from pose_tf.errors import UserError
 from pose_tf.export.saved_model import export
 from pose_tf.predict.camera import CameraOptions
@@ -18,10 +21,10 @@ from pose_tf.predict.results import Frame, Person, Poses, write_json
 from pose_tf.predict.tensorflow_backends import KerasModels
 from pose_tf.serving.client import Client
 from pose_tf.skeleton import H36M
-from tests.export.models import make_estimator, read_card
+from tests.export.models import coarse_noise, make_estimator, read_card
 from tests.predict.marks import write_photo
 from tests.serving.prediction_service import PredictionService
-from tests.skeletons import BODY_14, BODY_21, H36M_16
+from tests.skeletons import BODY_14, BODY_21, H36M_16, LEGS
 
 ORDER = [0, 4, 5, 6, 1, 2, 3, 7, 8, 9, 13, 14, 15, 10, 11, 12]
 """The mirror of the 16 joints."""
@@ -50,6 +53,35 @@ def test_an_exported_model_names_its_joints(exported_16, model_16):
     assert (model_16.joint_names, model_16.bones) == (H36M_16.joints, H36M_16.bones)
     lift = model_16._backend._signatures["lift"]
     assert lift.structured_input_signature[1]["pose2d"].shape.as_list() == [None, 16, 2]
+
+
+def test_a_model_whose_card_is_missing_or_of_another_is_refused(exported_16, tmp_path):
+    shutil.copytree(exported_16, tmp_path / "1")
+    card = tmp_path / "1" / "assets.extra" / "model_card.json"
+    card.write_text(json.dumps(H36M.to_card()))
+    has = f"{tmp_path}/1 has poses of 16 joints, but its assets.extra/model_card.json"
+    with pytest.raises(UserError, match=f"^{has} names 17; copy the model with its card, or export it again"):
+        pose_tf.load(tmp_path)
+    card.unlink()
+    with pytest.raises(UserError, match=f"^{has} is missing, which would name them; copy the model"):
+        pose_tf.load(tmp_path)
+
+
+@pytest.mark.parametrize("skeleton", [H36M, BODY_14, LEGS], ids=lambda skeleton: skeleton.name)
+def test_a_box_around_the_body_gives_the_crop_of_training(skeleton):
+    """Joints of Human3.6M that span 200 of 256 px are seen in crops of 256 / 210 times the body's box."""
+    rng = np.random.default_rng(0)
+    pose2d = np.float32(rng.uniform(60, 190, (9, 17, 2)))
+    pose2d[:, H36M.index("Head")], pose2d[:, H36M.index("LFoot")] = (127.5, 27.5), (127.5, 227.5)
+    pose3d = np.float32(rng.normal(0, 300, (9, 17, 3)))
+    poses = PoseSet(pose2d, pose3d, np.ones(9, int), np.ones(9, int), "poses").in_joints(skeleton)
+    estimator = make_estimator(skeleton)
+    estimator.statistics = dataclasses.replace(estimator.statistics, margin=poses.crop_margin())
+    model, (image,) = PoseModel(KerasModels(estimator)), coarse_noise(1)
+    (person,) = model.people(image, boxes=[[23, 23, 210, 210]])
+    expected = model.crops(image[None])
+    np.testing.assert_allclose(person.pose2d, expected["pose2d"][0], atol=0.05)
+    np.testing.assert_allclose(person.pose3d, expected["pose3d"][0], atol=0.5)
 
 
 def test_its_poses_are_those_of_the_networks_and_mirrored_by_its_joints(model_16, estimator_16, rng):

@@ -1,21 +1,27 @@
 """Tests of starting from existing weights: their location, and the layers that have to match."""
 
+import dataclasses
 import pathlib
 import shutil
+import zipfile
 
 import numpy as np
 import pytest
 import safetensors.numpy
 import tensorflow as tf
 
+from pose_tf import files
 from pose_tf.errors import UserError
 from pose_tf.models import EfficientNetLite, FeedForward, HRNet, PoseEstimator, SemGCN
 from pose_tf.models.statistics import PoseStatistics
+from pose_tf.skeleton import H36M
 from pose_tf.training.checkpoints import Checkpoints
 from pose_tf.training.initial_weights import load_initial_weights
+from pose_tf.workdir import Workdir
 from tests.models import numpy_models
 from tests.models.numpy_models import random_state
 from tests.models.torch_files import write_legacy, write_zip
+from tests.skeletons import H36M_16, PERMUTED
 
 
 def detector(num_joints=17, **options):
@@ -173,6 +179,116 @@ def test_a_keras_file_may_have_another_name(tmp_path):
     pathlib.Path(save(source, tmp_path, "file")).rename(tmp_path / "best.pth")
     assert load_initial_weights(model, f"{tmp_path}/best.pth") == []
     np.testing.assert_array_equal(model.get_layer("input.linear").kernel, source.get_layer("input.linear").kernel)
+
+
+# ------------------------------------------------------------------------------------------------ other joints
+
+
+def save_run(model, folder, skeleton, kind):
+    """Writes the directory of a run with other joints and returns a path to its weights."""
+    workdir = Workdir(f"{folder}/run")
+    workdir.create()
+    config = {"stage": "detector", "flip_test": False, "model": {}, "skeleton": "moved.json"}
+    files.write_json(workdir.file("config.json"), config)
+    workdir.save_skeleton(skeleton)
+    if kind in ("run", "copy", "folder"):
+        workdir.save_best(model, skeleton)
+        if kind == "run":
+            return workdir.path
+        copy = folder / "copies" / ("epoch3.keras" if kind == "copy" else "best.keras")
+        copy.parent.mkdir()
+        shutil.copy(workdir.file("best.keras"), copy)
+        return str(copy if kind == "copy" else copy.parent)
+    Checkpoints(workdir.file("checkpoints"), tf.train.Checkpoint(model=model), keep=1).save(7, 0)
+    ends = {"checkpoints": "", "step": "/00000007", "prefix": "/00000007/ckpt"}
+    return workdir.file("checkpoints") + ends[kind]
+
+
+KINDS = ("copy", "folder", "run", "checkpoints", "step", "prefix")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_heads_follow_the_names_of_the_joints_from_wherever_the_weights_are(tmp_path, kind):
+    source, model = detector(), detector()
+    kernel, bias = source.get_layer("final_layer").get_weights()
+    source.get_layer("final_layer").set_weights([kernel, np.arange(17)])
+    path = save_run(source, tmp_path, PERMUTED, kind)
+    assert load_initial_weights(model, path) == []
+    taken = [PERMUTED.index(joint) for joint in H36M.joints]
+    np.testing.assert_array_equal(model.get_layer("final_layer").bias, taken)
+    np.testing.assert_array_equal(model.get_layer("final_layer").kernel, kernel[..., taken])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_lifters_of_other_joints_are_refused_from_wherever_the_weights_are(tmp_path, kind):
+    path = save_run(FeedForward(units=8), tmp_path, PERMUTED, kind)
+    with pytest.raises(UserError, match=r"has the joints of permuted \(17 joints\), but config.skeleton is h36m"):
+        load_initial_weights(FeedForward(units=8), path)
+    assert load_initial_weights(FeedForward(units=8), path, skeleton=PERMUTED) == []
+
+
+@pytest.mark.parametrize("kind", ["file", "checkpoint"])
+def test_joints_that_are_not_known_are_not_taken_for_others(tmp_path, kind):
+    model = detector()
+    before = values(model)
+    path = save(detector(), tmp_path, kind)
+    assert load_initial_weights(model, path, skeleton=PERMUTED) == ["final_layer"]
+    assert not np.array_equal(values(model)["conv1/kernel:0"], before["conv1/kernel:0"])
+    np.testing.assert_array_equal(values(model)["final_layer/kernel:0"], before["final_layer/kernel:0"])
+    shutil.rmtree(tmp_path)
+    tmp_path.mkdir()
+    path = save(FeedForward(units=8), tmp_path, kind)
+    with pytest.raises(UserError, match=r"does not say which joints it has, but config.skeleton is permuted"):
+        load_initial_weights(FeedForward(units=8), path, skeleton=PERMUTED)
+
+
+def test_a_file_of_both_stages_names_its_joints(tmp_path):
+    zeros, ones = np.zeros((17, 3), np.float32), np.ones((17, 3), np.float32)
+    both = PoseEstimator(detector(), FeedForward(units=8), PoseStatistics(zeros, ones), skeleton=PERMUTED)
+    both.build_from_config(None)
+    both.detector.get_layer("final_layer").bias.assign(np.arange(17))
+    both.save(tmp_path / "moved.keras")
+    model = detector()
+    assert load_initial_weights(model, f"{tmp_path}/moved.keras") == []
+    taken = [PERMUTED.index(joint) for joint in H36M.joints]
+    np.testing.assert_array_equal(model.get_layer("final_layer").bias, taken)
+    with pytest.raises(UserError, match="has the joints of permuted"):
+        load_initial_weights(FeedForward(units=8), f"{tmp_path}/moved.keras")
+
+
+@pytest.mark.parametrize("kind", ["copy", "step"])
+def test_a_graph_of_other_bones_is_refused(tmp_path, kind):
+    """The number of weights is the same, but not what they connect."""
+    parents = dict(H36M.bones) | {H36M.index("Head"): H36M.index("Thorax")}
+    other = dataclasses.replace(H36M, name="other", bones=tuple(parents.items()))
+    sizes = {"channels": 4, "num_blocks": 1, "non_local": False}
+    path = save_run(SemGCN(**sizes, edges=other.bones), tmp_path, other, kind)
+    with pytest.raises(UserError, match="has other bones than config.skeleton, h36m .*; a SemGCN can only start from"):
+        load_initial_weights(SemGCN(**sizes), path)
+    turned = dataclasses.replace(other, bones=tuple(reversed(other.bones)))
+    assert load_initial_weights(SemGCN(**sizes, edges=turned.bones), path, skeleton=turned) == []
+
+
+def test_a_pytorch_file_gives_no_head_to_other_joints(tmp_path, rng):
+    state, model = hrnet_state(rng, joints=16), detector(num_joints=16)  # of MPII's joints, in their order
+    write_zip(tmp_path / "mpii.pth", state)
+    before = values(model)
+    assert load_initial_weights(model, f"{tmp_path}/mpii.pth", skeleton=H36M_16) == ["final_layer"]
+    np.testing.assert_array_equal(values(model)["final_layer/bias:0"], before["final_layer/bias:0"])
+    kernel = state["conv1.weight"].transpose(2, 3, 1, 0)
+    np.testing.assert_array_equal(model.get_layer("conv1").kernel, kernel)
+    write_zip(tmp_path / "lifter.pth", random_state(numpy_models.martinez_shapes(16, 8, 2, 48), rng))
+    with pytest.raises(UserError, match="does not say which joints it has, .*; read it with pose-tf import-torch"):
+        load_initial_weights(FeedForward(units=8, num_joints=16), f"{tmp_path}/lifter.pth", skeleton=H36M_16)
+
+
+@pytest.mark.parametrize("content", [b"{", b"[]", b"\xff"])
+def test_a_file_with_a_damaged_name_of_its_joints_is_refused(tmp_path, content):
+    path = save(FeedForward(units=8), tmp_path, "file")
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("skeleton.json", content)
+    with pytest.raises(UserError, match=f"{path}.*skeleton"):
+        load_initial_weights(FeedForward(units=8), path)
 
 
 # ------------------------------------------------------------------------------------------------- refusals

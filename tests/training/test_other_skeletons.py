@@ -54,7 +54,7 @@ def save_run(stage, path):
     """Writes the directory of a run that has not taken a step."""
     workdir = Workdir(str(path))
     workdir.create()
-    workdir.save_best(stage.model)
+    workdir.save_best(stage.model, stage.skeleton)
     workdir.save_skeleton(stage.skeleton)
     if stage.statistics:
         files.write_json(workdir.file("statistics.json"), stage.statistics.to_json())
@@ -132,9 +132,16 @@ def test_a_run_resumes_with_its_joints_only(lifter_config, trained_lifter, tmp_p
     with pytest.raises(UserError) as caught:
         train(lifter_config, None, trained_lifter.path)
     assert str(caught.value) == (
-        f"{trained_lifter.path} contains a run with the skeleton h36m_16 (16 joints), whose joints or bones differ "
-        "from those of config.skeleton, h36m (17 joints): resume it with its own skeleton, or use another directory"
+        f"{trained_lifter.path} contains a run with the skeleton h36m_16 (16 joints), which differs from "
+        "config.skeleton, h36m (17 joints): joint 9 was Head, now it is Neck/Nose; resume it with its own skeleton, or "
+        "use another directory"
     )
+    parents = dict(H36M_16.bones) | {H36M_16.index("Head"): H36M_16.index("Spine")}
+    with pytest.raises(UserError, match=": Head hung from Thorax, now from Spine; resume it"):
+        trained_lifter.check_same_skeleton(dataclasses.replace(H36M_16, bones=tuple(parents.items())))
+    more = dataclasses.replace(H36M_16, joints=(*H36M_16.joints, "Tail"), bones=(*H36M_16.bones, (16, 0)))
+    with pytest.raises(UserError, match=": joint 16 was missing, now it is Tail; resume it"):
+        trained_lifter.check_same_skeleton(more)
 
 
 def test_a_workdir_needs_no_other_file_for_its_skeleton(lifter_config, tmp_path):
@@ -145,6 +152,21 @@ def test_a_workdir_needs_no_other_file_for_its_skeleton(lifter_config, tmp_path)
     mine.unlink()
     assert Workdir(f"{tmp_path}/lifter").skeleton().name == "mine"
     assert Workdir(f"{tmp_path}/lifter").load_best("lifter").output_shape == (None, 16, 3)
+
+
+def test_a_run_resumes_without_the_file_that_named_its_skeleton(lifter_config, tmp_path, capsys):
+    mine, folder = tmp_path / "mine.json", f"{tmp_path}/lifter"
+    mine.write_text(json.dumps(H36M_16.to_json() | {"name": "mine"}))
+    lifter_config.skeleton = str(mine)
+    train(lifter_config, None, folder)
+    assert "the skeleton mine (16 joints) has 6 pairs of left and right joints" in capsys.readouterr().err
+    mine.unlink()
+    for _ in range(2):
+        assert train(lifter_config, None, folder)
+        told = capsys.readouterr().err
+        assert f"config.skeleton={mine} does not exist; taking {folder}/skeleton.json" in told and "resuming" in told
+    with pytest.raises(UserError, match=r"config.skeleton=.*mine.json does not exist"):
+        train(lifter_config, None, f"{tmp_path}/other")
 
 
 def test_runs_of_earlier_versions_have_the_default(config, tmp_path):

@@ -11,12 +11,15 @@ import tensorflow as tf
 from PIL import Image
 
 from pose_tf import cropping, geometry, images
+from pose_tf.errors import UserError
 from pose_tf.geometry import Crop
 from pose_tf.predict.backends import ModelFile
 from pose_tf.predict.camera import CameraOptions
 from pose_tf.predict.model import PoseModel
+from pose_tf.web import page
 from tests.conftest import ROOT
 from tests.predict import browser
+from tests.skeletons import BODY_14, PERMUTED
 
 PHOTO = ROOT / "docs" / "basketball1.png"
 BOX, LOOSE_BOX = (50, 90, 96, 360), (20, 40, 170, 430)
@@ -45,6 +48,12 @@ const drag = (box) => {  // in pixels of the image
 const act = async () => { %s };
 act().then(tell, (error) => tell(`failed: ${error.stack}`));
 """
+
+
+def test_a_page_needs_joints_that_cover_the_body():
+    page.check_joints(PERMUTED)
+    with pytest.raises(UserError, match=r"but the skeleton body_14 \(14 joints\) lacks Head, and so does not cover"):
+        page.check_joints(BODY_14)
 
 
 @pytest.fixture
