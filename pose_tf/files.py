@@ -123,6 +123,12 @@ def remove_partial(folder: str) -> None:
                 os.remove(path)
 
 
+def write_bytes(path: str, content: bytes) -> None:
+    """Writes a file, complete or not at all."""
+    with replacing(path) as temporary, open(temporary, "wb") as file:
+        file.write(content)
+
+
 def write_json(path: str, values) -> None:
     """Writes a JSON file."""
     with replacing(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
@@ -179,5 +185,4 @@ def write_npz(path: str, compress: bool = False, **arrays) -> None:
     """Writes an .npz file."""
     content = io.BytesIO()  # NumPy's archive prints to standard error if it cannot write to a full disk
     (np.savez_compressed if compress else np.savez)(content, **arrays)
-    with replacing(path) as temporary, open(temporary, "wb") as file:
-        file.write(content.getbuffer())
+    write_bytes(path, content.getbuffer())

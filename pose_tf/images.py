@@ -104,5 +104,4 @@ def write_png(path: str, image: np.ndarray, chunk: bytes = b"") -> None:
         UserError: the file cannot be written.
     """
     data = encode(image, ".png")
-    with files.replacing(path) as temporary, open(temporary, "wb") as file:
-        file.write(data[:PNG_HEADER] + chunk + data[PNG_HEADER:])
+    files.write_bytes(path, data[:PNG_HEADER] + chunk + data[PNG_HEADER:])

@@ -35,6 +35,25 @@ def threads() -> int:
     return len(os.sched_getaffinity(0))
 
 
+def open_litert(**model):
+    """Starts LiteRT with a model.
+
+    Args:
+        model: `model_path` or `model_content`.
+
+    Returns:
+        The interpreter, which must stay alive, and its signature `images` as a function.
+
+    Raises:
+        ModuleNotFoundError: LiteRT is not installed. A damaged model raises any exception.
+    """
+    from ai_edge_litert.interpreter import Interpreter
+
+    with quiet.standard_error():
+        interpreter = Interpreter(num_threads=threads(), **model)
+        return interpreter, interpreter.get_signature_runner(SIGNATURE)
+
+
 class LiteRT:
     """A model in the format of LiteRT, formerly TensorFlow Lite, which sees one crop at a time.
 
@@ -47,14 +66,11 @@ class LiteRT:
 
     def __init__(self, model: bytes):
         try:
-            from ai_edge_litert.interpreter import Interpreter
+            self._interpreter, self._run = open_litert(model_content=model)
+            with quiet.standard_error():
+                self._run(**{INPUT: np.zeros((1, CROP_SIZE, CROP_SIZE, 3), np.uint8)})
         except ModuleNotFoundError:
             raise UserError("a .tflite file needs LiteRT: python -m pip install ai-edge-litert") from None
-        try:
-            with quiet.standard_error():
-                self._interpreter = Interpreter(model_content=model, num_threads=threads())  # owns the signature
-                self._run = self._interpreter.get_signature_runner(SIGNATURE)
-                self._run(**{INPUT: np.zeros((1, CROP_SIZE, CROP_SIZE, 3), np.uint8)})
         except Exception as error:  # damaged bytes make LiteRT raise many types
             raise UserError(f"LiteRT refuses it ({' '.join(str(error).split())})") from None
 

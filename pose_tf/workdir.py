@@ -265,9 +265,10 @@ class Workdir:
         Raises:
             UserError: they differ.
         """
-        if difference := self.skeleton().difference(now):
+        kept = self.skeleton()
+        if difference := kept.difference(now):
             raise UserError(
-                f"{self.path} contains a run with the skeleton {self.skeleton()}, which differs from config.skeleton, "
+                f"{self.path} contains a run with the skeleton {kept}, which differs from config.skeleton, "
                 f"{now}: {difference}; resume it with its own skeleton, or use another directory"
             )
 

@@ -74,8 +74,7 @@ def write(path: str, data: bytes) -> None:
         UserError: the file cannot be written.
     """
     if is_local(path):
-        with files.replacing(path) as temporary, open(temporary, "wb") as file:
-            file.write(data)
+        files.write_bytes(path, data)
         return
     folder, name = FileSystems.split(path)
     temporary = FileSystems.join(folder, f"{files.PARTIAL}{uuid.uuid4().hex[:16]}-{name}")

@@ -13,7 +13,6 @@ Lifters of the public code were trained on 2D joints normalized by the whole ima
 normalized by the crop of the person, so fine-tune them before use: pose-tf train --config.init_from.
 """
 
-import gc
 import sys
 
 from absl import flags
@@ -49,7 +48,6 @@ flags.mark_flags_as_required(["arch", "checkpoint", "workdir"])
 
 
 def main():
-    gc.disable()  # building HRNet's thousand layers makes no garbage; searching for it takes a quarter of the time
     start_tensorflow()
     from pose_tf.skeleton import H36M, find_skeleton
     from pose_tf.training.torch_import import import_torch

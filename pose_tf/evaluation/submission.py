@@ -24,5 +24,4 @@ def write_submission(path: str, pose3d: np.ndarray) -> None:
     data = text.getvalue().encode()
     if path.endswith(".gz"):
         data = gzip.compress(data, mtime=0)
-    with files.replacing(path) as temporary, open(temporary, "wb") as file:
-        file.write(data)
+    files.write_bytes(path, data)

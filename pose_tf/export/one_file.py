@@ -70,8 +70,7 @@ class OneFileExporter:
         except UserError as error:
             raise UserError(f"{path} is not written: {error}") from None
         card = self._card | {"format": format, "precision": precision, "compared_with_saved_model": figures}
-        with files.replacing(path) as temporary, open(temporary, "wb") as file:
-            file.write(runtime.attach(model, card))
+        files.write_bytes(path, runtime.attach(model, card))
         return path, figures
 
 

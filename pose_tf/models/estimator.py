@@ -6,8 +6,8 @@ import numpy as np
 import tensorflow as tf
 
 from pose_tf import geometry
-from pose_tf.cropping import IMAGENET_MEAN
 from pose_tf.geometry import CROP_SIZE
+from pose_tf.images import IMAGENET_MEAN
 from pose_tf.models.decoding import Decoding
 from pose_tf.models.features import sample_features, with_features
 from pose_tf.models.statistics import PoseStatistics

@@ -8,8 +8,8 @@ from typing import Protocol
 import cv2
 import numpy as np
 
-from pose_tf import images, quiet, starter
-from pose_tf.model_files import threads
+from pose_tf import images, starter
+from pose_tf.model_files import open_litert
 from pose_tf.predict.people import overlap
 
 logger = logging.getLogger(__name__)
@@ -84,11 +84,7 @@ class SSDLite:
     min_score = 0.5
 
     def __init__(self):
-        from ai_edge_litert.interpreter import Interpreter
-
-        with quiet.standard_error():
-            self._interpreter = Interpreter(starter.FINDER, num_threads=threads())  # owns the signature
-            self._detect = self._interpreter.get_signature_runner("images")
+        self._interpreter, self._detect = open_litert(model_path=starter.FINDER)
 
     def __call__(self, image: np.ndarray, min_score: float) -> tuple[np.ndarray, np.ndarray]:
         """See `find_people`."""

@@ -9,7 +9,8 @@ import os
 from pose_tf import files, viz
 from pose_tf.predict.results import Digits, Poses, frame_json, header_json
 
-SOURCES = ("page.html", "page.css", "page_view.js", "page_draw.js", "page.js")
+SOURCES = ("page.html", "page.css", "page_problem.js", "page_view.js", "page_draw.js", "page.js")
+COLORS = {"right": viz.RIGHT, "left": viz.LEFT, "middle": viz.MIDDLE}
 IN_PAGE = Digits(time_s=3, box_px=1, pose2d_px=1, pose3d_mm=0, confidence=2)
 
 
@@ -32,19 +33,25 @@ def make_page(poses: Poses, photo: bytes = b"", video: bytes = b"") -> str:
         video: an MP4 of the video, of any size, with the time stamps of the frames.
     """
     source = importlib.resources.files("pose_tf.predict")
-    page, style, *scripts = (source.joinpath(name).read_text("utf-8") for name in SOURCES)
-    # In JSON, `<` occurs only in strings. Escaping it keeps them from closing the element that holds the data.
-    data = json.dumps(_data(poses, photo, video), separators=(",", ":"), allow_nan=False).replace("<", r"\u003c")
-    parts = {"style": style, "script": "\n".join(scripts), "poses": data}
+    page, style, problem, *scripts = (source.joinpath(name).read_text("utf-8") for name in SOURCES)
+    data = in_script(_data(poses, photo, video))
+    parts = {"style": style, "problem": problem, "script": "\n".join(scripts), "poses": data}
     for name, text in parts.items():  # the data last: it may contain the other placeholders
         page = page.replace("{{" + name + "}}", text)
     return page
 
 
+def in_script(values: dict) -> str:
+    """Values as JSON in a `script` element. There, `<` occurs only in strings; escaping it keeps them from closing the
+    element.
+    """
+    return json.dumps(values, separators=(",", ":"), allow_nan=False).replace("<", r"\u003c")
+
+
 def _data(poses, photo, video):
     """The data of the page: the JSON of the result file with fewer digits, colors, and the photo or the video."""
     return header_json(dataclasses.replace(poses, source=os.path.basename(poses.source))) | {
-        "colors": {"right": viz.RIGHT, "left": viz.LEFT, "middle": viz.MIDDLE},
+        "colors": COLORS,
         "frames": [_short(frame_json(number, frame, IN_PAGE)) for number, frame in enumerate(poses.frames)],
         "photo": base64.b64encode(photo).decode(),
         "video": base64.b64encode(video).decode(),

@@ -9,10 +9,12 @@ import tqdm
 from ai_edge_litert.interpreter import Interpreter
 
 from pose_tf import skeleton
-from pose_tf.cropping import IMAGENET_MEAN, square_crop
+from pose_tf.cropping import square_crop
 from pose_tf.data import records
 from pose_tf.errors import UserError
 from pose_tf.geometry import Crop
+from pose_tf.images import IMAGENET_MEAN
+from pose_tf.model_files import threads
 
 LANDMARKS = {
     "RHip": 24, "RKnee": 26, "RFoot": 28, "LHip": 23, "LKnee": 25, "LFoot": 27,
@@ -63,7 +65,7 @@ class BlazePose:
         if not os.path.isfile(path):
             raise UserError(f"{path} does not exist")
         try:
-            self._interpreter = Interpreter(path, num_threads=len(os.sched_getaffinity(0)))
+            self._interpreter = Interpreter(path, num_threads=threads())
             self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             raise UserError(f"{path} is not a model of TensorFlow Lite: {error}") from None

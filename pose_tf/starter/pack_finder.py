@@ -58,8 +58,7 @@ def main():
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         converter.target_spec.supported_types = [tf.float16]
         model = converter.convert()
-    with files.replacing(starter.FINDER) as temporary, open(temporary, "wb") as file:
-        file.write(model)
+    files.write_bytes(starter.FINDER, model)
     print(f"{os.path.getsize(starter.FINDER):,} bytes in {starter.FINDER}")
 
 

@@ -1,15 +1,16 @@
 """Writes the folder of a page that estimates poses in the browser."""
 
 import importlib.resources
-import json
 import os
 
-from pose_tf import files, model_files, viz
+from pose_tf import files, model_files
 from pose_tf.errors import UserError
+from pose_tf.predict.page import COLORS, in_script
 from pose_tf.skeleton import ENDS, Skeleton
 
 OURS, SHARED = "pose_tf.web", "pose_tf.predict"
 SCRIPTS = ((SHARED, "page_view.js"), (SHARED, "page_draw.js"), (OURS, "estimate.js"), (OURS, "web.js"))
+PROBLEM = ((SHARED, "page_problem.js"), (OURS, "problem.js"))
 STYLES = ((SHARED, "page.css"), (OURS, "web.css"))
 LOADER, LOADER_HERE = b'"@litertjs/wasm-utils"', b'"./wasm-utils.js"'
 RUNTIME = {
@@ -66,11 +67,9 @@ def write(folder: str, model: str, runtime: dict[str, bytes]) -> str:
     values = {
         "joints": card["joints"],
         "bones": card["bones"],
-        "colors": {"right": viz.RIGHT, "left": viz.LEFT, "middle": viz.MIDDLE},
+        "colors": COLORS,
         "model": {"file": name, "bytes": len(content), **{key: card[key] for key in OF_MODEL}},
     }
-    # In JSON, `<` occurs only in strings. Escaping it keeps them from closing the element that holds the data.
-    data = json.dumps(values, separators=(",", ":"), allow_nan=False).replace("<", r"\u003c")
     sources = card.get("starter", {}).get("data", ())
     origin = [f"Trained on {source['name']}: {source['terms']}." for source in sources] or ["See its card."]
     parts = {
@@ -79,14 +78,13 @@ def write(folder: str, model: str, runtime: dict[str, bytes]) -> str:
         "LICENSE": _source(OURS, "LICENSE"),
         "NOTICE": NOTICE.format(model=name, origin="\n    ".join(origin)).encode(),
         "page.css": b"".join(_source(*part) for part in STYLES),
-        "problem.js": _source(OURS, "problem.js"),
+        "problem.js": b"".join(_source(*part) for part in PROBLEM),
         "page.js": b"\n".join(_source(*part) for part in SCRIPTS),
-        "index.html": _source(OURS, "index.html").replace(b"{{poses}}", data.encode()),  # the last
+        "index.html": _source(OURS, "index.html").replace(b"{{poses}}", in_script(values).encode()),  # the last
     }
     parts["litert/index.js"] = parts["litert/index.js"].replace(LOADER, LOADER_HERE)
     for part, content in parts.items():
-        with files.replacing(os.path.join(folder, part)) as temporary, open(temporary, "wb") as file:
-            file.write(content)
+        files.write_bytes(os.path.join(folder, part), content)
     return os.path.join(folder, "index.html")
 
 

