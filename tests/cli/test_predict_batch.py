@@ -60,11 +60,11 @@ def test_one_of_two_workers_is_killed_and_the_next_run_does_the_rest(start_tool,
     assert errors.splitlines()[-1] == (
         "error: Worker subprocess exited with return code 137; the same command continues where this one stopped"
     )
-    done = len(column(out, "inputs", "file"))
-    assert 0 < done < 24
-    people = len(column(out, "people", "file"))
+    done = column(out, "inputs", "file")
+    assert 0 < len(done) < 24
+    people = 23 - sum(not name.endswith("07.png") for name in done)  # the table of people may have remains
     again = run_tool(*flags)
-    assert again.stdout.startswith(f"{23 - people} people in {24 - done} inputs, ")
+    assert again.stdout.startswith(f"{people} people in {24 - len(done)} inputs, ")
     names = [f"{tmp_path}/{number:02}.png" for number in range(24)]
     assert column(out, "inputs", "file") == names
     assert column(out, "people", "file") == [name for name in names if not name.endswith("07.png")]
