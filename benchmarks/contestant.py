@@ -20,11 +20,16 @@ class Contestant:
         script: path of the script.
         arguments: its arguments; a dict is passed as JSON.
 
+    Attributes:
+        cold_start: seconds from the start of the process to the end of its first call; None before that.
+
     Raises:
         UserError: the interpreter cannot be run.
     """
 
     def __init__(self, python, script, *arguments):
+        self.cold_start = None
+        self._started = time.monotonic()
         arguments = [json.dumps(value) if isinstance(value, dict) else str(value) for value in arguments]
         self._command = [str(python), str(script), *arguments]
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115
@@ -48,12 +53,19 @@ class Contestant:
         """
         try:
             print(calls, file=self._process.stdin, flush=True)
-            return float(self._process.stdout.readline())
+            seconds = float(self._process.stdout.readline())
+            self.cold_start = self.cold_start or time.monotonic() - self._started
+            return seconds
         except (BrokenPipeError, ValueError):
             self._process.wait()
             self._errors.seek(0)
             last = (self._errors.read().strip().splitlines() or ["no reason given"])[-1]
             raise UserError(f"{' '.join(self._command)} failed: {last}") from None
+
+    def peak_memory(self) -> int:
+        """The most bytes of memory that the process has occupied so far."""
+        with open(f"/proc/{self._process.pid}/status") as file:
+            return next(1024 * int(line.split()[1]) for line in file if line.startswith("VmHWM:"))
 
     def close(self):
         self._process.stdin.close()

@@ -1,7 +1,10 @@
-"""Measures the model of `predict` in people per second: pixels sent directly, compared to one PNG per person.
+"""Measures `predict`: a photo from the start of the command, and people per second.
 
     python benchmarks/predict.py [--video=walk.mp4] [--rounds=9] [--width=32]
 
+Runs `pose-tf predict` with the starter on a photo of two people, from the start of the process to the written files.
+
+Then measures a model in people per second: pixels sent directly, compared to one PNG per person.
 Exports an HRNet with the feed-forward lifter (random weights) and loads it with `pose_tf.load`. Both methods then take
 turns: `people` with 100 boxes in 5 images, and `video` with all detected people. Prints medians and ranges of the
 rounds, and medians of the ratios. Reading photos, drawing and writing are not measured.
@@ -10,6 +13,7 @@ rounds, and medians of the ratios. Reading photos, drawing and writing are not m
 import os
 import pathlib
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -17,6 +21,7 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "tools"))
 import _checkout  # noqa: F401
 from absl import flags
+from contestant import spread
 from inference import export_model
 
 from pose_tf import cli
@@ -25,6 +30,7 @@ _VIDEO = flags.DEFINE_string("video", None, "A video of walking people; without 
 _VIDEO_ROUNDS = flags.DEFINE_integer("video_rounds", 3, "Number of turns of each with the video.", lower_bound=1)
 _IMAGES = flags.DEFINE_integer("images", 5, "Number of noise images.", lower_bound=1)
 _PEOPLE = flags.DEFINE_integer("people", 100, "Total number of boxes in all images.", lower_bound=1)
+_COMMANDS = flags.DEFINE_integer("commands", 5, "Number of runs of pose-tf predict.", lower_bound=1)
 _SIZE = flags.DEFINE_list("size", ["1920", "1080"], "Width and height of the images in pixels.")
 SEEDS = {"images": 0, "boxes": 1}
 
@@ -45,6 +51,24 @@ def make_images():
         boxes = np.concatenate([corner, extent], axis=1)
         images.append((cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC), np.float32(boxes)))
     return images
+
+
+def time_command(folder):
+    """Prints the seconds that `pose-tf predict` takes."""
+    root = pathlib.Path(__file__).resolve().parents[1]
+    command = [
+        sys.executable,
+        root / "tools" / "predict.py",
+        root / "docs" / "basketball1.png",
+        f"--output_dir={folder}",
+    ]
+    seconds = []
+    for _ in range(_COMMANDS.value):
+        start = time.monotonic()
+        subprocess.run(command, check=True, capture_output=True)
+        seconds.append(time.monotonic() - start)
+    low, middle, high = spread(seconds)
+    print(f"pose-tf predict, a photo of two people: {middle:.2f} s  ({low:.2f} to {high:.2f})", flush=True)
 
 
 def compare(title, unit, rounds, works):
@@ -70,6 +94,7 @@ def main():
     from pose_tf.predict.tensorflow_backends import SavedModel
 
     with tempfile.TemporaryDirectory() as folder:
+        time_command(f"{folder}/poses")
         export_model("float32", folder)
         by_files = SavedModel(folder)
         by_files.takes_pixels = False

@@ -25,6 +25,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 os.environ["TQDM_DISABLE"] = "1"  # hides the progress of making sample data
 from absl import flags
 from contestant import Contestant
+from machine import flops, measure_product
 from ml_collections import config_flags
 from on_demand import serve
 
@@ -89,48 +90,6 @@ def torch_step(python, config, batch_size, threads, tuned):
     return Contestant(python, pathlib.Path(__file__).with_name("torch_models.py"), task)
 
 
-def flops(model, batch_size) -> int:
-    """Floating-point operations of the matrix products and convolutions of a step; a multiply-add counts as two.
-
-    Counts the operations of the forward graph three times, because each has a gradient for both of its factors.
-    """
-    import tensorflow as tf
-
-    size = (256, 256) if model.input_shape[1] is None else model.input_shape[1:-1]
-    graph = tf.function(lambda x: model(x, training=True)).get_concrete_function(
-        tf.TensorSpec((batch_size, *size, model.input_shape[-1]))
-    )
-    total = 0
-    for operation in graph.graph.get_operations():
-        if operation.type == "Conv2D":
-            terms = operation.inputs[1].shape[:-1].num_elements()
-        elif operation.type in ("MatMul", "BatchMatMulV2"):
-            transposed = operation.get_attr("transpose_a" if operation.type == "MatMul" else "adj_x")
-            terms = operation.inputs[0].shape[-2 if transposed else -1]
-        else:
-            continue
-        total += 2 * operation.outputs[0].shape.num_elements() * terms
-    return 3 * total
-
-
-def make_product(precision):
-    """A function that measures the floating-point operations per second of one large matrix product."""
-    import tensorflow as tf
-
-    size = 2048
-    dtype = {"float32": tf.float32, "mixed_float16": tf.float16, "mixed_bfloat16": tf.bfloat16}[precision]
-    a = tf.cast(tf.random.stateless_normal((size, size), [0, 0]), dtype)
-    multiply = tf.function(lambda: tf.reduce_sum(a @ a))
-
-    def measure(repetitions=5):
-        start = time.monotonic()
-        for _ in range(repetitions):
-            multiply().numpy()
-        return repetitions * 2 * size**3 / (time.monotonic() - start)
-
-    return measure
-
-
 def show(name, values, unit, scale=1.0, digits=1):
     low, middle, high = (f"{scale * f(values):.{digits}f}" for f in (min, statistics.median, max))
     print(f"{name:16s}{middle:>10s} {unit}  ({low} to {high})")
@@ -148,7 +107,7 @@ def main():
     if _SERVE.value:
         return serve(ours)
     threads = tf.config.threading.get_intra_op_parallelism_threads() or len(os.sched_getaffinity(0))
-    product = make_product(config.precision)
+    product = measure_product(config.precision)
     contestants = {"pose_tf": ours}
     if _TORCH_PYTHON.value:
         for name in ("plain", "tuned"):
@@ -161,7 +120,7 @@ def main():
         contestant(2)  # tracing, and initialization of the libraries
         seconds = contestant(2) / 2
         steps[name] = _STEPS.value or max(1, round(2 / seconds))
-    product(1)
+    product()
     rates, speeds = {name: [] for name in contestants}, []
     for _ in range(_ROUNDS.value):
         for name, contestant in contestants.items():
@@ -173,7 +132,7 @@ def main():
         if contestant is not ours:
             contestant.close()
             show("ratio", [a / b for a, b in zip(rates["pose_tf"], rates[name])], f"times {name}", digits=2)
-    work = flops(ours.model, ours.batch_size) / ours.batch_size
+    work = flops(ours.model, ours.batch_size, training=True) / ours.batch_size
     show("matrix product", speeds, "GFLOP/s", 1e-9)
     show("limit", [speed / work for speed in speeds], f"samples/s of {work * 1e-9:.3g} GFLOP")
     show("of the limit", [100 * work * rate / speed for rate, speed in zip(rates["pose_tf"], speeds)], "%")

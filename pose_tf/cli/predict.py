@@ -6,7 +6,7 @@
     pose-tf predict --input=-
 
 Without --model, which names an exported model (a directory, a .tflite or an .onnx file), the command uses the starter,
-the model that comes with the package. For NAME.jpg or NAME.mp4, it writes to the output directory
+the model that comes with the package, in int8. For NAME.jpg or NAME.mp4, it writes to the output directory
 
     NAME.png, NAME.mp4     the photo or video with skeletons; videos as H.264, with sound
     NAME.views.png         the same with 3D poses from three sides beside it
@@ -22,7 +22,7 @@ results, so you can write results beside the photos.
 
 A network finds the people, if LiteRT is installed: pip install ai-edge-litert. Otherwise OpenCV finds people who stand
 or walk and are visible as a whole. You can also give boxes.
-Without TensorFlow, the starter computes in int8, and --model is a .tflite or .onnx file.
+Only models in a directory need TensorFlow.
 Where people are follows from their 2D joints, their size and the camera: --intrinsics, --fov, or the focal length in
 EXIF data; otherwise a guess. --height=1.78 fixes the size.
 In a video, people are tracked, and times are the time stamps of the file. A camera runs until Ctrl-C.
@@ -46,7 +46,7 @@ def main():
     _photos.require_input()
     from pose_tf import model_files
 
-    if model_files.ending(_MODEL.value or "") is None and has_tensorflow():
+    if _MODEL.value is not None and model_files.ending(_MODEL.value) is None and has_tensorflow():
         start_tensorflow()
     from pose_tf.errors import argument
     from pose_tf.predict.backends import open_exported

@@ -29,9 +29,14 @@ def convert(signature: Callable) -> bytes:
     spec = tf.TensorSpec([None, CROP_SIZE, CROP_SIZE, 3], tf.uint8, INPUT)
     with quiet.standard_error():
         model, _ = tf2onnx.convert.from_function(signature, input_signature=[spec], opset=OPSET)
+    without_elements = {tensor.name for tensor in model.graph.initializer if 0 in tensor.dims}
     for node in model.graph.node:
         if node.op_type == "Resize":
             _modernize(node)
+        elif node.op_type == "Unsqueeze" and node.input[1] in without_elements:
+            # tf2onnx writes this for tf.einsum. OpenVINO takes it for an Unsqueeze of axis 0.
+            node.op_type = "Identity"
+            del node.input[1]
     for value in (*model.graph.input, *model.graph.output):
         value.type.tensor_type.shape.dim[0].dim_param = "N"
     del model.graph.value_info[:]

@@ -9,7 +9,6 @@ from pose_tf import starter
 from pose_tf.errors import UserError, needing_tensorflow
 from pose_tf.geometry import CROP_SIZE
 from pose_tf.images import MAX_PIXELS
-from pose_tf.keras_version import has_tensorflow
 from pose_tf.predict.backends import Backend, ModelFile, estimate_people, frame_of, open_exported
 from pose_tf.predict.camera import Camera, CameraOptions, put_in_space, read_focal_35mm
 from pose_tf.predict.finders import find_people
@@ -39,7 +38,8 @@ def load(
     Args:
         source: directory of an exported model (M for its newest version, or M/1), its .tflite or .onnx file, or address
             of a TF Serving server: `localhost:8500` (gRPC) or `http://localhost:8501` (REST). Without any argument,
-            the starter is loaded, the model that comes with the package; in int8 where TensorFlow is not installed.
+            the starter is loaded, the model that comes with the package, in int8. `detector="starter",
+            lifter="starter"` loads it in float32, which needs TensorFlow.
         detector: workdir of a detector's run, or of one that trained both stages, or `starter`; requires `lifter` and
             replaces `source`.
         lifter: workdir of a lifter's run, or of one that trained both stages, or `starter`.
@@ -53,7 +53,9 @@ def load(
     on_server = source is not None and not os.path.exists(os.fspath(source))
     if skeleton is not None and not on_server:
         raise UserError("skeleton is for models on a server; other models name their joints")
-    if source is None and len(runs) != 1:
+    if source is None and not runs:
+        return PoseModel(ModelFile(starter.MODEL_FILE, starter.card()))
+    if source is None and len(runs) == 2:
         return PoseModel(_of_runs(*map(os.fspath, runs)))
     if source is None or runs:
         raise UserError(
@@ -72,16 +74,13 @@ def load(
     return PoseModel(open_exported(source))
 
 
-def _of_runs(*runs):
-    """The backend of a detector's and a lifter's run, or of the starter; without TensorFlow, of the starter in int8."""
-    if not runs and not has_tensorflow():
-        return ModelFile(starter.MODEL_FILE, starter.card())
+def _of_runs(detector, lifter):
+    """The backend of a detector's and a lifter's run."""
     with needing_tensorflow("a run"):
         from pose_tf.evaluation.loading import load_estimator
         from pose_tf.predict.tensorflow_backends import KerasModels
 
-    estimator = load_estimator(*(runs or map(starter.folder, ("detector", "lifter"))))
-    return KerasModels(estimator, None if runs else starter.card())
+    return KerasModels(load_estimator(detector, lifter))
 
 
 class PoseModel:

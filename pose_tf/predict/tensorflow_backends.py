@@ -51,14 +51,13 @@ class KerasModels:
 
     Args:
         estimator: both models.
-        card: additional entries of the model card.
     """
 
     takes_pixels = takes_cameras = True
 
-    def __init__(self, estimator: PoseEstimator, card: dict | None = None):
+    def __init__(self, estimator: PoseEstimator):
         self._signatures = make_signatures(estimator)
-        self.card = describe(estimator) | (card or {})
+        self.card = describe(estimator)
 
     def predict(self, signature, inputs):
         return _call(self._signatures[signature], inputs)

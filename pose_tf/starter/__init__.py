@@ -1,7 +1,7 @@
 """The starter: the model that comes with the package, as the directories of a detector's and a lifter's run.
 
 `pack.py` writes them. Weights are stored in float16 and computed with in float32. `model_int8.tflite` is the same model
-for LiteRT, which installations without TensorFlow use, and `finder.tflite` the network that finds people in photos.
+for LiteRT, which `pose_tf.load()` and `pose-tf predict` use; `finder.tflite` is the network that finds people.
 """
 
 import json

@@ -1,6 +1,8 @@
 """Tests of the model that comes with the package."""
 
 import pathlib
+import subprocess
+import sys
 import zipfile
 
 import h5py
@@ -24,6 +26,11 @@ PLAYERS = np.float32([(29, 82, 130, 395), (436, 19, 202, 455)])
 @pytest.fixture(scope="module")
 def model():
     return pose_tf.load()
+
+
+@pytest.fixture(scope="module")
+def in_float32():
+    return pose_tf.load(detector="starter", lifter="starter")
 
 
 def test_the_name_stands_for_the_runs_of_the_package(tmp_path, monkeypatch):
@@ -86,13 +93,31 @@ def test_a_run_of_its_recipe_starts_from_it(stage):
         np.testing.assert_array_equal(ours, theirs)
 
 
-def test_commands_take_its_name(model):
+def test_commands_take_its_name(in_float32):
     image = np.zeros((1, 256, 256, 3), np.uint8)
     pose2d, _ = load_detector("starter")(image)
     assert pose2d.shape == (1, 17, 2)
-    found, expected = load_estimator("starter", "starter")(image), model.crops(image)
+    found, expected = load_estimator("starter", "starter")(image), in_float32.crops(image)
     np.testing.assert_allclose(found["pose2d"], pose2d, atol=1e-3)
     np.testing.assert_allclose(found["pose3d"], expected["pose3d"], atol=0.5)
+
+
+def test_it_is_the_same_model_in_int8_and_in_float32(model, in_float32):
+    assert model.card["precision"] == "int8"
+    assert model.skeleton == in_float32.skeleton
+    for ours, theirs in zip(model.people(PHOTO, PLAYERS), in_float32.people(PHOTO, PLAYERS), strict=True):
+        sure = theirs.confidence > 0.7
+        assert sure.sum() >= 3
+        distance_px = np.linalg.norm(ours.pose2d - theirs.pose2d, axis=1)
+        assert distance_px[sure].max() < 0.03 * max(theirs.box[2:])
+        assert np.median(np.linalg.norm(ours.pose3d - theirs.pose3d, axis=1)) < 40  # mm
+
+
+def test_it_starts_without_tensorflow():
+    """TensorFlow takes several seconds to import."""
+    code = "import sys, pose_tf; pose_tf.load().people(sys.argv[1], [(29, 82, 130, 395)]); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code, PHOTO], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "ai_edge_litert" in done.stdout.split() and "tensorflow" not in done.stdout.split()
 
 
 def test_weights_are_in_float16(tmp_path):
