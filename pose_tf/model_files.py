@@ -60,6 +60,9 @@ class LiteRT:
     Args:
         model: content of the file.
 
+    Attributes:
+        joints: number of joints of its poses.
+
     Raises:
         UserError: LiteRT is not installed, or the content is not such a model.
     """
@@ -68,7 +71,7 @@ class LiteRT:
         try:
             self._interpreter, self._run = open_litert(model_content=model)
             with quiet.standard_error():
-                self._run(**{INPUT: np.zeros((1, CROP_SIZE, CROP_SIZE, 3), np.uint8)})
+                self.joints = _joints_of(self._run(**{INPUT: np.zeros((1, CROP_SIZE, CROP_SIZE, 3), np.uint8)}))
         except ModuleNotFoundError:
             raise UserError("a .tflite file needs LiteRT: python -m pip install ai-edge-litert") from None
         except Exception as error:  # damaged bytes make LiteRT raise many types
@@ -111,7 +114,7 @@ class OnnxRuntime:
         options.intra_op_num_threads = threads()
         try:
             self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-            self([np.zeros((CROP_SIZE, CROP_SIZE, 3), np.uint8)])
+            self.joints = _joints_of(self([np.zeros((CROP_SIZE, CROP_SIZE, 3), np.uint8)]))
         except Exception as error:
             raise UserError(f"ONNX Runtime refuses it ({' '.join(str(error).split())})") from None
 
@@ -137,6 +140,11 @@ RUNTIMES = {".tflite": LiteRT, ".onnx": OnnxRuntime}
 """The runtime of a file by the ending of its name."""
 
 
+def _joints_of(outputs: dict[str, np.ndarray]) -> int:
+    """The number of joints of poses, see `LiteRT.__call__`."""
+    return outputs["pose3d"].shape[1]
+
+
 def _field(number: int, content: bytes) -> bytes:
     """A field of a message of Protocol Buffers whose value is bytes."""
     size, varint = len(content), bytearray()
@@ -160,7 +168,8 @@ def read(path: str):
         The card, and a function that computes the poses in crops, see `LiteRT`.
 
     Raises:
-        UserError: it cannot be read or is damaged, `pose-tf export` did not write it, or its runtime is not installed.
+        UserError: it cannot be read or is damaged, `pose-tf export` did not write it, its runtime is not installed, or
+            its card names another number of joints than its poses have.
     """
     runtime = RUNTIMES[ending(path)]
     try:
@@ -179,9 +188,17 @@ def read(path: str):
     if not whole:
         raise UserError(f"{path} is damaged: its model is not the one that its card describes")
     try:
-        return card, runtime(model)
+        run = runtime(model)
     except UserError as error:
         raise UserError(f"{path} cannot be used: {error}") from None
+    names = card.get("joints")
+    named = len(names) if isinstance(names, list) else 0
+    if named != run.joints:
+        raise UserError(
+            f"{path} is damaged: its model has poses of {run.joints} joints, but its card names {named}; export the "
+            "model again"
+        )
+    return card, run
 
 
 def ending(path: str) -> str | None:

@@ -375,7 +375,8 @@ def find_skeleton(name: str, key: str = "config.skeleton") -> Skeleton:
     """
     names = _shipped()
     if not is_skeleton(name):
-        raise UserError(f"{key}={name} does not exist; give a JSON file or one of the skeletons {', '.join(names)}")
+        fault = "is not a file" if os.path.exists(name) else "does not exist"
+        raise UserError(f"{key}={name} {fault}; give a JSON file or one of the skeletons {', '.join(names)}")
     return read_skeleton(FOLDER / f"{name}.json" if name in names else name)
 
 

@@ -31,7 +31,7 @@ from pose_tf import files
 from pose_tf.errors import UserError
 from pose_tf.models import PoseEstimator, load_keras
 from pose_tf.models.decoding import Decoding
-from pose_tf.models.keras_file import name_joints
+from pose_tf.models.keras_file import joints_of, name_joints
 from pose_tf.models.networks import CLASSES
 from pose_tf.models.statistics import PoseStatistics
 from pose_tf.skeleton import H36M, Skeleton, find_skeleton, read_skeleton
@@ -255,9 +255,12 @@ class Workdir:
         return find_skeleton(name, f"{self.file('config.json')}: skeleton")
 
     def save_skeleton(self, skeleton: Skeleton) -> None:
-        """Keeps the skeleton of a run, whose recipe may name a file that changes. Human3.6M's needs no file."""
+        """Keeps the skeleton of a run, whose recipe may name a file that changes. Human3.6M's needs no file, and a
+        command that was killed may have left that of another."""
         if skeleton != H36M:
             files.write_json(self.file("skeleton.json"), skeleton.to_json())
+        elif os.path.lexists(self.file("skeleton.json")):
+            os.remove(self.file("skeleton.json"))
 
     def check_same_skeleton(self, now: Skeleton) -> None:
         """Checks that a run resumes with the joints and bones with which it was started.
@@ -357,7 +360,15 @@ class Workdir:
         model = load_keras(path)
         if isinstance(model, PoseEstimator):
             model = getattr(model, stage)
-        joints = len(self.skeleton().joints)
+        skeleton = self.skeleton()
+        joints = len(skeleton.joints)
         if not isinstance(model, CLASSES[stage]) or model.output_shape[-1 if stage == "detector" else 1] != joints:
             raise UserError(f"{path} is a {model.name}, expected a {stage} with {joints} joints")
+        named = joints_of(path)
+        if named is not None and named.joints != skeleton.joints:
+            number = next(i for i, (one, other) in enumerate(zip(named.joints, skeleton.joints)) if one != other)
+            raise UserError(
+                f"{path} has the joints of {named}, but its run those of {skeleton}: joint {number} is "
+                f"{named.joints[number]}, not {skeleton.joints[number]}; copy all files of the run that wrote it"
+            )
         return model

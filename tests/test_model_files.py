@@ -81,6 +81,21 @@ def test_a_sound_card_behind_something_else_does_not_help(path, tmp_path):
         read(str(bad))
 
 
+@pytest.mark.parametrize("joints", [["Hip", "Head"], None, 17])
+def test_a_card_that_does_not_name_the_joints_of_the_model_is_refused(path, joints, tmp_path):
+    runtime, content = (LiteRT if path.suffix == ".tflite" else OnnxRuntime), path.read_bytes()
+    card = runtime.card(content)
+    model, card = content[: card["model_bytes"]], {key: value for key, value in card.items() if key != "joints"}
+    bad = tmp_path / f"bad{path.suffix}"
+    bad.write_bytes(runtime.attach(model, card | ({"joints": joints} if joints else {})))
+    number = 2 if isinstance(joints, list) else 0
+    with pytest.raises(UserError) as caught:
+        read(str(bad))
+    assert str(caught.value) == (
+        f"{bad} is damaged: its model has poses of 17 joints, but its card names {number}; export the model again"
+    )
+
+
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(UserError, match=f"^{tmp_path}/m.onnx cannot be read: No such file"):
         read(f"{tmp_path}/m.onnx")

@@ -183,6 +183,11 @@ def test_an_unknown_name_lists_the_known_ones():
     )
 
 
+def test_a_folder_is_no_skeleton(tmp_path):
+    with pytest.raises(UserError, match=f"^config.skeleton={tmp_path} is not a file; give a JSON file or one of the "):
+        find_skeleton(str(tmp_path))
+
+
 @pytest.mark.parametrize(
     ("name", "data_set", "lacks", "derived"),
     [

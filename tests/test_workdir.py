@@ -17,8 +17,10 @@ from pose_tf.data.fingerprint import fingerprint
 from pose_tf.errors import UserError
 from pose_tf.models import FeedForward, HRNet
 from pose_tf.models.statistics import PoseStatistics
+from pose_tf.skeleton import H36M
 from pose_tf.workdir import Workdir
 from tests.data.fingerprinted import make_config, write_records
+from tests.skeletons import PERMUTED
 
 ROOT = pathlib.Path(__file__).parents[1]
 HOLD = """
@@ -263,6 +265,25 @@ def test_a_run_that_has_no_model_yet_says_so(workdir):
 def test_a_model_of_another_stage_or_of_other_joints_is_named(workdir, model):
     model().save(workdir.file("best.keras"))
     assert "expected a lifter with 17 joints" in refusal(workdir, "best.keras", lambda: workdir.load_best("lifter"))
+
+
+def test_a_model_that_names_other_joints_than_its_run_is_refused(workdir):
+    """The same number of joints in another order would give wrong poses."""
+    model = FeedForward(units=8, num_blocks=1)
+    workdir.save_best(model, PERMUTED)
+    assert refusal(workdir, "best.keras", lambda: workdir.load_best("lifter")) == (
+        f"{workdir.file('best.keras')} has the joints of permuted (17 joints), but its run those of h36m (17 joints): "
+        "joint 1 is Head, not RHip; copy all files of the run that wrote it"
+    )
+    workdir.save_skeleton(PERMUTED)
+    assert workdir.load_best("lifter").name == "feed_forward"
+
+
+def test_a_skeleton_that_a_killed_command_has_left_is_removed(workdir):
+    workdir.save_skeleton(PERMUTED)
+    assert workdir.skeleton() == PERMUTED
+    workdir.save_skeleton(H36M)
+    assert workdir.skeleton() == H36M and workdir.load_best("lifter").name == "feed_forward"
 
 
 def test_a_lifter_of_other_coordinates_is_loaded_with_a_warning(workdir, capsys):

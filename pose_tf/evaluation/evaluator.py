@@ -172,9 +172,10 @@ def evaluate_photos(
         and `image`, the first PREVIEW_ROWS images.
 
     Raises:
-        UserError: records are missing or damaged.
+        UserError: records are missing or damaged, or have one joint for two of the skeleton.
     """
     index = index_records(data_dir, kind="mpii")
+    index.poses.skeleton.check_converts_to(skeleton, data_dir, may_lack=True)
     subjects = held_out(index.source, index.poses.subject, ()) if only_held_out else np.unique(index.poses.subject)
     truth, shown = [], []
 

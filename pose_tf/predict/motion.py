@@ -59,9 +59,10 @@ def read_motions(path: str, fps: float | None = None) -> list[Motion]:
         names = content["joints"]
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             raise ValueError("its joints are no list of names")
-        if missing := sorted(set(H36M.joints) - set(names), key=H36M.index):
+        own = skeleton.Skeleton(path, tuple(names), ())
+        if missing := own.missing(*H36M.joints):
             raise ValueError(f"its poses lack {', '.join(missing)}; motions need the joints of Human3.6M")
-        order = [names.index(joint) for joint in H36M.joints]
+        order = [own.find(joint) for joint in H36M.joints]
         times = np.float64([float(frame["time_s"]) for frame in content["frames"]])
         if not np.isfinite(times).all() or (np.diff(times) < 0).any():
             raise ValueError("its times do not increase")

@@ -17,7 +17,7 @@ from pose_tf.evaluation import evaluator
 from pose_tf.evaluation.report import format_report
 from pose_tf.models import FeedForward
 from pose_tf.models.statistics import PoseStatistics, in_frame
-from pose_tf.skeleton import H36M
+from pose_tf.skeleton import H36M, Skeleton
 from pose_tf.synthetic.sample import render_sample
 from pose_tf.workdir import Workdir
 from tests.data.photos import make_photo
@@ -93,6 +93,18 @@ def test_photographs_are_measured_by_their_torsos_and_heads(tmp_path):
     assert total["pckh"] == pytest.approx(1 / 3)  # within half of 21 px, not of 19; one photo labels no neck
     assert report["pose2d"]["pck2d_joints"]["LWrist"] == pytest.approx(0.5)
     assert report["pose2d"]["pck2d_joints"]["Spine"] is None
+
+
+def test_a_label_is_not_measured_as_two_joints(tmp_path):
+    photo = make_photo(1, (256, 256))
+    photo |= {"pose2d": np.vstack([photo["pose2d"], [[100, 90]]]), "visibility": np.ones((1, 17), int)}
+    records.write(f"{tmp_path}/mpii/a", [photo], records.mpii(17))
+    files.write_json(f"{tmp_path}/mpii/skeleton.json", H36M.to_json())
+    skeleton = Skeleton("both", ("Hip", "Neck", "Nose"), ((1, 0), (2, 1)))
+    with pytest.raises(
+        UserError, match=f"^{tmp_path} has one joint, Neck/Nose, for Neck and Nose of the skeleton both"
+    ):
+        evaluator.evaluate_photos(None, str(tmp_path), batch_size=2, skeleton=skeleton)
 
 
 def photo_batches(data_dir):

@@ -24,7 +24,7 @@ from pose_tf.skeleton import H36M
 from tests.export.models import coarse_noise, make_estimator, read_card
 from tests.predict.marks import write_photo
 from tests.serving.prediction_service import PredictionService
-from tests.skeletons import BODY_14, BODY_21, H36M_16, LEGS
+from tests.skeletons import BODY_14, BODY_21, COMPOSITE, H36M_16, LEGS
 
 ORDER = [0, 4, 5, 6, 1, 2, 3, 7, 8, 9, 13, 14, 15, 10, 11, 12]
 """The mirror of the 16 joints."""
@@ -152,6 +152,11 @@ def test_motions_take_human36ms_joints_by_name_and_need_all_of_them(tmp_path, rn
     head = H36M.index("Head")
     expected = (pose3d[:, head] + [0, 0, 4000]) * [1, -1, -1]
     np.testing.assert_allclose(motion.joints[:, head], expected, atol=0.01)
+    pose3d = write_result(tmp_path / "walk.json", COMPOSITE, rng)
+    foot = COMPOSITE.find("LFoot")
+    assert COMPOSITE.joints[foot] == "LAnkle/LFoot"
+    found = read_motions(f"{tmp_path}/walk.json")[0].joints[:, H36M.index("LFoot")]
+    np.testing.assert_allclose(found, (pose3d[:, foot] + [0, 0, 4000]) * [1, -1, -1], atol=0.01)
     write_result(tmp_path / "walk.json", H36M_16, rng)
     message = "its poses lack Neck/Nose; motions need the joints of Human3.6M"
     with pytest.raises(UserError, match=message):

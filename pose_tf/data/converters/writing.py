@@ -99,9 +99,10 @@ def write_records(
 def _check_same_joints(folder, skeleton):
     """Checks that a folder has no records with other joints. Returns whether it has records."""
     found = bool(records.shards_in(folder))
-    if found and (other := records.skeleton_of(folder)) != skeleton:
+    if found and (difference := (other := records.skeleton_of(folder)).difference(skeleton)):
+        where = f" ({difference})" if str(other) == str(skeleton) else ""
         raise UserError(
-            f"{folder} has records with the joints of the skeleton {other}, not of {skeleton}; give another "
+            f"{folder} has records with the joints of the skeleton {other}, not of {skeleton}{where}; give another "
             "--output_dir, or the --skeleton of these records"
         )
     return found
@@ -174,9 +175,10 @@ class _State:
                 before = json.load(file)
             for key in ("input", "people_per_file"):
                 if before[key] != self._values[key]:
+                    difference = _difference(key, before[key], self._values[key], path)
                     raise UserError(
-                        f"{path} describes a conversion with {key} {before[key]}, now {self._values[key]}; give "
-                        "another --output_dir or --name, or remove the files of that conversion"
+                        f"{path} describes a conversion with {difference}; give another --output_dir or --name, or "
+                        "remove the files of that conversion"
                     )
             self._values["files"] = {
                 name: {"people": int(one["people"]), "left_out": dict(one["left_out"])}
@@ -207,6 +209,25 @@ class _State:
         for part in parts:
             reasons.update(part["left_out"])
         return sum(part["people"] for part in parts), reasons
+
+
+LABELS = {"people": "the number of people", "sha256": "the checksum of the joints"}
+"""What a conversion finds in its input, which can differ because its options do."""
+
+
+def _difference(key, before, now, path):
+    """The first entry in which descriptions of a conversion differ, with both values."""
+    if isinstance(now, dict):
+        keys = [key for key in before | now if before.get(key) != now.get(key)]
+        key = min(keys, key=list(LABELS).__contains__)
+        before, now = before.get(key), now.get(key)
+    if key != "skeleton":
+        return f"{LABELS.get(key, key)} {before}, now {now}"
+    before, now = (value and Skeleton.from_json(value, f"{path}: 'skeleton'") for value in (before, now))
+    if before and now:
+        what = before.difference(now) or "its name or the order of its bones differs"
+        return f"the skeleton {before}, now {now}: {what}"
+    return "{}, now {}".format(*(f"the skeleton {own}" if own else "the usual joints" for own in (before, now)))
 
 
 def _samples(people, left_out, bar, stop) -> Iterator[dict]:

@@ -307,6 +307,46 @@ def test_records_that_another_process_adds_meanwhile_are_not_mixed(options, outp
     assert (output / "h36" / "skeleton.json").exists() == (second is LEGS)
 
 
+def renamed(skeleton, name, **joints):
+    """A skeleton with other names for itself and some joints."""
+    return Skeleton(name, tuple(joints.get(joint, joint) for joint in skeleton.joints), skeleton.bones[::-1])
+
+
+def test_other_joints_under_the_same_name_are_refused_and_the_same_under_another_are_not(options, output):
+    convert("mpi_inf_3dhp", str(output), skeleton=LEGS, **options)
+    other = renamed(LEGS, "legs", LHip="RHip", RHip="LHip", LKnee="RKnee", RKnee="LKnee", LFoot="RFoot", RFoot="LFoot")
+    with pytest.raises(
+        UserError, match=r"of the skeleton legs \(7 joints\), not of legs \(7 joints\) \(joint 1 was LHip"
+    ):
+        convert("mpi_inf_3dhp", str(output), "other", skeleton=other, **options)
+    convert("mpi_inf_3dhp", str(output), "more", skeleton=renamed(LEGS, "limbs"), **options)
+    assert records.skeleton_of(str(output / "h36")) == LEGS and len(records.list_shards(str(output))) == 2
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "difference"),
+    [
+        (LEGS, None, "the skeleton legs (7 joints), now the usual joints"),
+        (None, LEGS, "the usual joints, now the skeleton legs (7 joints)"),
+        (
+            LEGS,
+            find_skeleton("body_14"),
+            "the skeleton legs (7 joints), now body_14 (14 joints): joint 1 was LHip, now ",
+        ),
+        (LEGS, renamed(LEGS, "legs"), "the skeleton legs (7 joints), now legs (7 joints): its name or the order of "),
+    ],
+    ids=["legs first", "legs second", "another", "another order of bones"],
+)
+def test_a_conversion_does_not_resume_with_other_joints(options, output, first, second, difference):
+    convert("mpi_inf_3dhp", str(output), skeleton=first, **options)
+    for path in (output / "h36").iterdir():
+        path.unlink()
+    with pytest.raises(UserError) as caught:
+        convert("mpi_inf_3dhp", str(output), skeleton=second, **options)
+    start = f"{output}/mpi_inf_3dhp.json describes a conversion with {difference}"
+    assert str(caught.value).startswith(start) and "sha256" not in str(caught.value)
+
+
 def test_joints_without_records_which_an_interruption_can_leave_do_not_count(options, output):
     (output / "h36").mkdir(parents=True)
     (output / "h36" / "skeleton.json").write_text(json.dumps(LEGS.to_json()))

@@ -143,6 +143,14 @@ CHANGES = {
     "other joints": lambda data, path: data.update(min_joints=5),
     "other sides": lambda data, path: data.update(min_side=20.0),
 }
+DIFFERENCES = {
+    "other annotations": "annotations {0}/people.json, now {0}/copy.json",
+    "other people": "the number of people 12, now 9",
+    "other images": "images {0}/images, now {0}/copies",
+    "other files": "people_per_file 3, now 4",
+    "other joints": "min_joints 6, now 5",
+    "other sides": "min_side 48.0, now 20.0",
+}
 
 
 @pytest.mark.parametrize("change", CHANGES)
@@ -151,8 +159,12 @@ def test_a_conversion_does_not_resume_with_other_input(tmp_path, output, data, c
     before = content(output)
     shutil.copy(data["annotations"], tmp_path / "copy.json")
     CHANGES[change](data, tmp_path / "copy.json")
-    with pytest.raises(UserError, match="coco.json describes a conversion with .* give another --output_dir or --name"):
+    with pytest.raises(UserError) as caught:
         convert("coco", str(output), **data)
+    assert str(caught.value) == (
+        f"{output}/coco.json describes a conversion with {DIFFERENCES[change].format(tmp_path)}; give another "
+        "--output_dir or --name, or remove the files of that conversion"
+    )
     assert content(output) == before
     assert convert("coco", str(output), name="other", **data)[1]
 
