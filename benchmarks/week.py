@@ -15,7 +15,6 @@
 """
 
 import json
-import os
 import pathlib
 import statistics
 import subprocess
@@ -45,7 +44,7 @@ def repeat_reports(folder):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     from pose_tf import viz
-    from pose_tf.synthetic.sample import render_sample
+    from pose_tf.synthetic.sample import SUBJECTS_TRAIN, render_sample
     from pose_tf.training.monitor import Monitor
     from pose_tf.workdir import Workdir
 
@@ -53,26 +52,24 @@ def repeat_reports(folder):
     if lines.keys() != {"train", "validation"}:
         raise UserError(f"--run={_RUN.value} has no validation yet")
     values = {split: {k: v for k, v in line.items() if k not in ("step", "split")} for split, line in lines.items()}
-    people = [render_sample(0, i) for i in range(PICTURES)]
+    people = [render_sample(0, i, SUBJECTS_TRAIN[0]) for i in range(PICTURES)]
     images, pose2d, pose3d = (np.stack([one[key] for one in people]) for key in ("image", "pose2d_crop", "pose3d"))
     sheet = viz.sheet_2d(images, pose2d, pose2d + 3)
     workdir = Workdir(folder)
     workdir.create()
 
-    start, longest = time.monotonic(), 0.0
+    start = time.monotonic()
     with Monitor(workdir, 0, 0, _STEPS.value) as monitor:
         for step in range(REPORT_EVERY, _STEPS.value + 1, REPORT_EVERY):
             monitor.report(step, "train", values["train"])
             if step % VALIDATE_EVERY == 0:
-                validated = time.monotonic()
                 monitor.report(step, "validation", values["validation"])
                 monitor.image(step, "validation", sheet)
                 monitor.poses(step, "poses", pose3d)
-                monitor.draw_curves()
-                longest = max(longest, time.monotonic() - validated)
-    print(
-        f"{_STEPS.value:,} steps, written in {time.monotonic() - start:.0f} s; the longest validation {longest:.1f} s"
-    )
+        print(f"{_STEPS.value:,} steps, written in {time.monotonic() - start:.0f} s")
+        start = time.monotonic()
+        monitor.draw_curves()  # after every validation; these are the longest curves
+        print(f"curves are drawn in {time.monotonic() - start:.1f} s")
     for path in sorted(pathlib.Path(folder).rglob("*")):
         if path.is_file():
             print(f"{path.relative_to(folder)!s:70s}{path.stat().st_size / 2**20:8.1f} MiB")
@@ -139,7 +136,6 @@ def main():
     needed = {"reports": "run", "checkpoints": "config", "memory": "config"}[_PART.value]
     if flags.FLAGS[needed].value is None:
         raise UserError(f"--part={_PART.value} needs --{needed}")
-    os.environ["TQDM_DISABLE"] = "1"
     with tempfile.TemporaryDirectory() as parent:
         folder = f"{parent}/run"
         if _PART.value == "memory":
