@@ -62,7 +62,7 @@ class Interruption:
         if not self._requested_at:
             self._requested_at = time.time()
             self.requested.assign(1.0)
-            say("stopping after the current step; Ctrl-C again stops immediately, without a checkpoint")
+            say("stopping after the next step; Ctrl-C again stops immediately, without a checkpoint")
         elif number == signal.SIGINT:
             self._interrupted_at = self._interrupted_at or time.time()
 

@@ -146,7 +146,7 @@ class Run:
             Whether a stop was requested.
 
         Raises:
-            UserError: the loss or the gradient of the last step is not finite.
+            UserError: the loss or the gradient of a step is not finite.
         """
         state, profile, train = self.state, self.config.profile_steps, self.config.train
         ends = [state.step + train.steps_per_call, self.total_steps, *(end for end in profile if end > state.step)]
@@ -155,13 +155,15 @@ class Run:
             tf.profiler.experimental.start(self.workdir.file("tensorboard"))
             self._is_profiling = True
         start = time.monotonic()
-        done, last, sums, waited = self._take_steps(self._batches, tf.constant(min(ends) - state.step))
-        state.step += int(done)
+        steps = self._take_steps(self._batches, tf.constant(min(ends) - state.step))
+        done, sound = int(steps.done), int(steps.sound)
+        if sound < done:
+            self._stop_at_loss(state.step + sound + 1, steps.last)
+        state.step += done
         if profile and state.step >= profile[1]:
             self._stop_profiler()
-        self._check_finite(last)
-        self._monitor.advance(state.step, int(done), sums, float(waited), time.monotonic() - start)
-        return float(last["stop_requested"]) > 0
+        self._monitor.advance(state.step, done, steps.sums, float(steps.waited), time.monotonic() - start)
+        return float(steps.last["stop_requested"]) > 0
 
     def maybe_report(self) -> None:
         """Reports the means over the steps since the last report, if a report is due."""
@@ -244,11 +246,11 @@ class Run:
         """The learning rate of the last step."""
         return float(self.state.optimizer.learning_rate(max(self.state.step - 1, 0)))
 
-    def _check_finite(self, values):
-        for name in (*self.stage.loss_names, "gradient_norm"):
-            scaled = name == "gradient_norm" and self.config.precision == "mixed_float16"
-            if not math.isfinite(value := float(values[name])) and not scaled:
-                self._stop_as_not_finite(f"the {name} is {value}")
+    def _stop_at_loss(self, step, values):
+        """Reports the values of a step of which one is not finite. Later steps do not count."""
+        self.state.step = step
+        name = next(name for name, value in values.items() if not math.isfinite(value))
+        self._stop_as_not_finite(f"the {name} is {float(values[name])}")
 
     def _stop_as_not_finite(self, what):
         steps = self._checkpoints.steps()

@@ -25,7 +25,7 @@ def test_a_signal_requests_a_stop_and_the_handlers_come_back(number, capfd):
         os.kill(os.getpid(), number)
         assert is_requested(interruption, 10)
     assert [signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGINT)] == before
-    assert "stopping after the current step" in capfd.readouterr().err
+    assert "stopping after the next step" in capfd.readouterr().err
 
 
 def test_a_second_ctrl_c_ends_the_run_at_once():

@@ -1,5 +1,7 @@
 """Tests of the parts of the training loop: what comes next, how many steps at once, and what is saved when."""
 
+import math
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -8,10 +10,13 @@ from pose_tf import files
 from pose_tf.errors import UserError
 from pose_tf.training import trainer
 from pose_tf.training.interruption import Interruption
+from pose_tf.training.lifter_stage import LifterStage
 from pose_tf.training.run import Run
 from pose_tf.training.state import make_state
+from pose_tf.training.step import Steps
 from pose_tf.training.strategy import make_strategy, variable_scope
 from pose_tf.workdir import Workdir
+from tests.training.saved import latest
 
 EPOCH = 6  # steps: 48 samples in batches of 8
 
@@ -172,6 +177,38 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_is_not_saved(config, tmp_pa
     with pytest.raises(UserError, match=r"the \w+ is (nan|inf) at step \d+, learning rate 1e\+30; no checkpoint"):
         trainer.train(config, None, str(tmp_path / "run"))
     assert not (tmp_path / "run" / "best.keras").exists()
+
+
+@pytest.mark.parametrize(("done", "sound", "step"), [(4, 2, 6), (3, 2, 6), (1, 0, 4)])
+def test_the_step_that_is_not_finite_is_named_not_the_one_after_it(make_run, done, sound, step):
+    run = make_run()
+    with Interruption() as interruption, run.prepared(interruption):
+        run.state.step = 3
+        bad = {"loss": tf.constant(math.inf), "mpjpe": tf.constant(1.0), "gradient_norm": tf.constant(math.nan)}
+        run._take_steps = lambda *_: Steps(tf.constant(done), tf.constant(sound), bad, {}, tf.constant(0.0))
+        with pytest.raises(UserError, match=f"^the loss is inf at step {step}, learning rate .*; no checkpoint exists"):
+            run.step()
+
+
+def test_a_run_that_is_stopped_within_a_call_ends_as_if_it_had_not_been(config, tmp_path, monkeypatch):
+    config.train.steps_per_call, config.train.report_every_steps = 100, 1000
+    config.train.validate_every_epochs, config.model.dropout = 100.0, 0.5
+    trainer.train(config, None, str(tmp_path / "whole"))
+    with monkeypatch.context() as patch:
+        augment, interruption = LifterStage.augment, Interruption()
+        patch.setattr(trainer, "_interruption", lambda config: interruption)
+
+        def stop(self, batch, seed, progress=0.0):
+            interruption.requested.assign(tf.cast(progress * 24 > 4.5, tf.float32))  # in the sixth step of 24
+            return augment(self, batch, seed, progress)
+
+        patch.setattr(LifterStage, "augment", stop)
+        assert trainer.train(config, None, str(tmp_path / "stopped")) is None
+    assert [path.name for path in (tmp_path / "stopped" / "checkpoints").iterdir()] == ["00000007"]
+    trainer.train(config, None, str(tmp_path / "stopped"))
+    whole, stopped = latest(tmp_path / "whole"), latest(tmp_path / "stopped")
+    for name, value in whole.items():
+        np.testing.assert_array_equal(stopped[name], value, err_msg=name)
 
 
 def test_a_run_starts_from_given_weights_and_goes_on_from_its_own(config, tmp_path, capsys):

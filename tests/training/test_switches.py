@@ -40,7 +40,7 @@ def take_steps(strategy, config, folder):
     batches = iter(distribute(strategy, lambda share: stage.training_batches(0, share)))
     taken, finite = 0, True
     for count in (2, 1):
-        done, _, sums, _ = steps(batches, tf.constant(count))
+        done, _, _, sums, _ = steps(batches, tf.constant(count))
         taken += int(done)
         finite &= all(np.isfinite(value) for value in sums.values())
     return taken, finite
