@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import fcntl
 import io
 import json
 import os
@@ -111,6 +112,29 @@ def flush(path: str) -> None:
     except OSError as error:
         if not os.path.isdir(path) or error.errno not in NO_FLUSH:
             raise
+
+
+@contextlib.contextmanager
+def locked(folder: str, busy: str = "") -> Iterator[None]:
+    """Lets one thread or process at a time into the `with` block of a directory. File systems without locks allow all.
+
+    Args:
+        folder: the directory, which exists and must not be removed in the block.
+        busy: if given, the block does not wait for another one.
+
+    Raises:
+        UserError: with the text of `busy`, if another one is in the block.
+    """
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | (fcntl.LOCK_NB if busy else 0))
+            except BlockingIOError:
+                raise UserError(busy) from None
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def remove_partial(folder: str) -> None:

@@ -26,6 +26,7 @@ COMMANDS = (
     "serve-client",
     "inspect",
     "convert",
+    "shuffle",
     "make-sample",
     "build-occluders",
     "import-torch",

@@ -267,9 +267,15 @@ def read_serialized(path: str, schema: Schema) -> Iterator[bytes]:
 
 
 def inflate(path: str, advance: Callable[[int], None]) -> Iterator[bytes]:
-    """Yields the serialized examples of a ZLIB file in one pass, without checking their own checksums.
+    """Yields the serialized examples of a ZLIB file in one pass, see `inflate_frames`."""
+    return (frame[12:-4] for frame in inflate_frames(path, advance))
 
-    The checksum of the stream is at its end, so the examples are verified only when the iterator ends.
+
+def inflate_frames(path: str, advance: Callable[[int], None]) -> Iterator[bytes]:
+    """Yields the examples of a ZLIB file in one pass, each with its length and checksums around it.
+
+    Their own checksums are not compared. The checksum of the stream is at its end, so the examples are verified only
+    when the iterator ends.
 
     Args:
         path: path of the file.
@@ -291,7 +297,7 @@ def inflate(path: str, advance: Callable[[int], None]) -> Iterator[bytes]:
                         raise UserError(f"{path}: its bytes are damaged")
                     if len(data) - start < size + FRAME_BYTES:
                         break
-                    yield data[start + 12 : start + 12 + size]
+                    yield data[start : start + size + FRAME_BYTES]
                     start += size + FRAME_BYTES
                 data = data[start:]
             whole = stream.eof and not data and not stream.unused_data and not file.read(1)

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from pose_tf import geometry
 from pose_tf.data import pipeline
+from pose_tf.data.mixing import mixing
 from pose_tf.data.pipeline import Share
 from pose_tf.data.poses import PoseSet
 from pose_tf.data.record_index import RecordIndex, index_records
@@ -101,6 +102,15 @@ class DetectorData:
                 for part in self.parts
             ]
         )
+
+    def notes(self) -> list[str]:
+        """A sentence if the records are in an order that batches mix badly. Photographs have no such order."""
+        mixings = (
+            mixing(part.index, np.unique(part.training.subject), part.batch_size)
+            for part in self.parts
+            if part.source.has_pose3d
+        )
+        return [note for note in map(str, mixings) if note]
 
     def validation_images(self, batch_size: int) -> dict[str, tf.data.Dataset]:
         """Evenly spaced validation images of each source by name, in the batches of `pipeline.labeled_images`."""

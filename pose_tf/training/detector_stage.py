@@ -61,6 +61,10 @@ class DetectorStage(Stage):
         """Dataset of {"image": uint8 [B, 256, 256, 3], "pose2d_crop": float32 [B, J, 2] px, "skipped": int64 [B]}."""
         return self.data.training_batches(start_step, share, job)
 
+    def notes(self) -> list[str]:
+        """See `DetectorData.notes`."""
+        return self.data.notes()
+
     @functools.cached_property
     def validation_images(self) -> dict[str, tf.data.Dataset]:
         """See `DetectorData.validation_images`."""

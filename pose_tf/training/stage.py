@@ -55,6 +55,10 @@ class Stage(Protocol):
             Dataset of {name: tensor [B, …]}, where B is the number of samples of one replica.
         """
 
+    def notes(self) -> Sequence[str]:
+        """What a user should know about the training samples, in sentences."""
+        return ()
+
     def augment(self, batch: dict, seed, progress=1.0):
         """Augments a replica's batch.
 

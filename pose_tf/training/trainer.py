@@ -121,6 +121,8 @@ def train(config, data_dir: str | None, workdir_path: str) -> dict[str, float] |
             f"batches of {stage.batch_size} = {strategy.num_replicas_in_sync} x {config.data.replica_batch_size}, "
             f"{steps_per_epoch} steps an epoch; results in {workdir_path}"
         )
+        for note in () if run.worker else stage.notes():
+            run.say(note)
         if stage.skeleton.name != DEFAULT:
             pairs = len(stage.skeleton.left_right)
             run.say(f"the skeleton {stage.skeleton} has {pairs} pairs of left and right joints")

@@ -8,9 +8,10 @@ import tensorflow as tf
 from ml_collections import ConfigDict
 
 from pose_tf import geometry
-from pose_tf.data import records
+from pose_tf.data import pipeline, records
 from pose_tf.data.fingerprint import fingerprint
 from pose_tf.data.pipeline import Share
+from pose_tf.data.shuffling import shuffle_records
 from pose_tf.errors import UserError
 from pose_tf.synthetic.sample import render_sample
 from pose_tf.training import trainer
@@ -197,3 +198,24 @@ def test_resuming_with_other_photos_is_refused(config, mixed_dir, tmp_path):
     write_photos(other, count=59)
     with pytest.raises(UserError, match="photos|mpii"):
         trainer.train(config, str(other), str(tmp_path / "run"))
+
+
+def test_a_training_says_when_batches_mix_badly_until_the_records_are_shuffled(config, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(pipeline, "SHUFFLE_IMAGES", 4)
+    config.data.mix.h36, config.data.mix.mpii = 1.0, 0.0
+    image = render_sample(0, 0, 1)
+    samples = [image | {"subject": 1, "action": 2 + i // 10} for i in range(60)] + [image | {"subject": 8, "action": 2}]
+    records.write(f"{tmp_path}/data/h36/a.tfrecord", samples, records.H36M)
+    shuffle_records(f"{tmp_path}/data", f"{tmp_path}/shuffled", shards=1)
+    config.train.epochs = 0.01
+    trainer.train(config, f"{tmp_path}/data", f"{tmp_path}/before")
+    said = capsys.readouterr().err
+    assert "\nbatches of 8 will show about 2 different scenes (a subject's action) instead of 5, because" in said
+    trainer.train(config, f"{tmp_path}/shuffled", f"{tmp_path}/after")
+    assert "scenes" not in capsys.readouterr().err
+
+
+def test_photographs_have_no_scenes(config, mixed_dir, monkeypatch):
+    monkeypatch.setattr(pipeline, "SHUFFLE_IMAGES", 1)
+    config.data.mix.h36, config.data.mix.mpii = 0.0, 1.0
+    assert DetectorStage(config, mixed_dir).notes() == []

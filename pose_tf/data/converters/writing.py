@@ -3,7 +3,6 @@
 import collections
 import concurrent.futures
 import contextlib
-import fcntl
 import json
 import os
 import shutil
@@ -113,7 +112,7 @@ def _add(file, folder, skeleton):
 
     Another process may be adding records with other joints; so one at a time checks and adds.
     """
-    with _locked(folder):
+    with files.locked(folder):
         if not _check_same_joints(folder, skeleton):
             path = os.path.join(folder, records.SKELETON)
             if skeleton != records.SKELETONS[os.path.basename(folder)]:
@@ -125,34 +124,14 @@ def _add(file, folder, skeleton):
 
 
 @contextlib.contextmanager
-def _locked(folder):
-    """Waits until no other thread or process is in this block for the same folder."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        with contextlib.suppress(OSError):  # file systems without locks
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-@contextlib.contextmanager
 def _unfinished(output_dir, name) -> Iterator[str]:
     """An empty folder for unfinished files, which only one process uses; what a killed one has left is removed."""
     folder = os.path.join(output_dir, f"{files.PARTIAL}{name}")
     os.makedirs(folder, exist_ok=True)
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        with contextlib.suppress(OSError):  # file systems without locks
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise UserError(f"another process is writing {name} to {output_dir}; give another --name") from None
+    with files.locked(folder, f"another process is writing {name} to {output_dir}; give another --name"):
         for left in os.listdir(folder):
             os.remove(os.path.join(folder, left))
         yield folder
-    finally:
-        os.close(descriptor)
     shutil.rmtree(folder, ignore_errors=True)
 
 
