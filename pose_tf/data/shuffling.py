@@ -22,6 +22,7 @@ from pose_tf import files
 from pose_tf.data import records
 from pose_tf.data.fingerprint import of_records
 from pose_tf.data.pipeline import allow_open_files
+from pose_tf.data.threads import in_parallel
 from pose_tf.errors import UserError
 
 BUCKET_BYTES = 1 << 28
@@ -167,7 +168,7 @@ class _Job:
                 self._write_shard(number)
                 bar.update(self._plan.sizes[number])
 
-            _in_parallel(write, numbers, threading.Event(), WRITERS)
+            in_parallel(write, numbers, threading.Event(), WRITERS)
         own = os.path.join(self._folder, records.SKELETON)
         if os.path.lexists(own):
             with files.replacing(os.path.join(self._done, records.SKELETON)) as temporary:
@@ -207,7 +208,7 @@ class _Job:
                     header = HEADER.pack(place, file, number, zlib.adler32(frame), len(frame), len(stored))
                     buckets[place * self._buckets >> 64].add(header + stored)
 
-            _in_parallel(read, range(len(self._paths)), stop)
+            in_parallel(read, range(len(self._paths)), stop)
         used = [number for number, bucket in enumerate(buckets) if bucket.count]
         if not used:
             raise UserError(f"{self._folder} contains no records")
@@ -309,19 +310,6 @@ class _Bucket:
             self._file.write(data)
             self.count += 1
             self.size += len(data)
-
-
-def _in_parallel(function, items, stop, threads=None):
-    """Calls a function with every item. After a failure it sets `stop`, waits, and raises the first exception."""
-    with concurrent.futures.ThreadPoolExecutor(threads or os.cpu_count()) as pool:
-        waiting = [pool.submit(function, item) for item in items]
-        try:
-            for future in concurrent.futures.as_completed(waiting):
-                future.result()
-        except BaseException:
-            stop.set()
-            pool.shutdown(cancel_futures=True)
-            raise
 
 
 def _random_numbers(seed, file):

@@ -148,15 +148,16 @@ def test_a_call_that_was_stopped_in_pass_2_continues_there(both, tmp_path, monke
     assert os.listdir(tmp_path / "out") == [".partial-shuffled"]
     times = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("h36/complete/*")}
     assert len(times) == min(count, 4)
+    (tmp_path / "out" / ".partial-shuffled" / "h36" / "complete" / ".partial-0123").write_text("of a killed process")
     with monkeypatch.context() as patch:
-        patch.setattr(shuffling, "_in_parallel", only_writing(shuffling._in_parallel, count))
+        patch.setattr(shuffling, "in_parallel", only_writing(shuffling.in_parallel))
         shuffle_records(str(both), str(tmp_path / "out"), shards=4)
     assert content(tmp_path / "out") == content(tmp_path / "whole")
     assert {name: (tmp_path / "out" / "h36" / name).stat().st_mtime_ns for name in times} == times
 
 
-def only_writing(in_parallel, count):
-    """`_in_parallel` that allows reading photographs only, which come after the kill."""
+def only_writing(in_parallel):
+    """`in_parallel` that allows reading photographs only, which come after the kill."""
 
     def run(function, items, stop, threads=None):
         assert threads or len(items) == 4, "the records of h36 are read again"

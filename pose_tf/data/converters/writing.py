@@ -16,6 +16,7 @@ import tqdm
 from pose_tf import files
 from pose_tf.data import records
 from pose_tf.data.converters.people import Frames, LeftOut, Photo, read_image
+from pose_tf.data.threads import in_parallel
 from pose_tf.errors import UserError
 from pose_tf.skeleton import Skeleton
 
@@ -79,15 +80,7 @@ def write_records(
                 _add(os.path.join(unfinished, file), folder, skeleton)
             state.add(file, count, missing, unfinished)
 
-        with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-            waiting = [pool.submit(convert, number) for number in range(len(shards))]
-            try:
-                for future in concurrent.futures.as_completed(waiting):
-                    future.result()
-            except BaseException:
-                stop.set()
-                pool.shutdown(cancel_futures=True)
-                raise
+        in_parallel(convert, range(len(shards)), stop)
     count, reasons = state.totals()
     if not count:
         os.remove(path)  # so that another attempt does not resume this one
