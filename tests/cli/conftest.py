@@ -222,34 +222,38 @@ def detector_flags(shards, tmp_path):
 
 
 @pytest.fixture
-def start_workers(start_tool, sample_data, tmp_path):
-    """A function that starts the two workers of a lifter's run, and one that restarts one of them."""
+def start_cluster(start_tool):
+    """A function that starts two workers with the same flags, and one that restarts one of them."""
 
-    def make(name, *more):
+    def make(*flags, **options):
         addresses = [f"localhost:{free_port()}" for _ in range(2)]
 
         def start(worker):
             cluster = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": worker}}
-            return start_tool(
-                "train",
-                f"--config={ROOT}/configs/feed_forward_recomposed.py",
-                f"--config.data.poses={sample_data}/poses.npz",
-                f"--workdir={tmp_path / name}",
-                "--config.strategy=multi_worker",
-                "--config.model.units=32",
-                "--config.data.replica_batch_size=8",
-                "--config.data.batch_size=16",
-                "--config.train.epochs=40.0",
-                "--config.train.steps_per_call=10",
-                "--config.train.validate_every_epochs=20.0",
-                "--config.train.checkpoint_every_minutes=0.0",
-                *more,
-                TF_CONFIG=json.dumps(cluster),
-            )
+            return start_tool(*flags, "--config.strategy=multi_worker", TF_CONFIG=json.dumps(cluster), **options)
 
         return [start(0), start(1)], start
 
     return make
+
+
+@pytest.fixture
+def start_workers(start_cluster, sample_data, tmp_path):
+    """A function that starts the two workers of a lifter's run; see `start_cluster`."""
+    return lambda name, *more: start_cluster(
+        "train",
+        f"--config={ROOT}/configs/feed_forward_recomposed.py",
+        f"--config.data.poses={sample_data}/poses.npz",
+        f"--workdir={tmp_path / name}",
+        "--config.model.units=32",
+        "--config.data.replica_batch_size=8",
+        "--config.data.batch_size=16",
+        "--config.train.epochs=40.0",
+        "--config.train.steps_per_call=10",
+        "--config.train.validate_every_epochs=20.0",
+        "--config.train.checkpoint_every_minutes=0.0",
+        *more,
+    )
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from pose_tf.data import records
+from pose_tf.data.occluders import OccluderBank
 from tests.cli.processes import assert_same_state, newest, wait_for_step
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -63,20 +64,95 @@ def test_a_training_that_is_asked_to_stop_leaves_a_checkpoint_of_its_last_step(
     assert f"stopped at step {step}; the same command resumes from there" in process.errors.read_text()
 
 
-@pytest.mark.parametrize("lost", [0, 1])
-def test_two_workers_of_which_one_is_killed_end_as_if_it_had_not_been(start_workers, tmp_path, lost):
+def run_twice(start, tmp_path, lost, kill_at):
+    """Runs a cluster in the directories `whole` and `killed`, where a worker is killed after a step and restarted.
+
+    Args:
+        start: starts the workers in a directory of that name.
+
+    Returns:
+        The workers of the second run.
+    """
     for name in ("whole", "killed"):
-        workers, start = start_workers(name)
+        workers, restart = start(name)
         if name == "killed":
-            wait_for_step(workers[0], tmp_path / name, 20)
+            wait_for_step(workers[0], tmp_path / name, kill_at)
             workers[lost].kill()
             workers[lost].wait()
-            workers[lost] = start(lost)
+            killed, workers[lost] = workers[lost], restart(lost)
         for worker in workers:
-            assert worker.wait(100) == 0, worker.errors.read_text()
-        assert newest(tmp_path / name) == 120
+            assert worker.wait(200) == 0, worker.errors.read_text()
     assert_same_state(tmp_path / "killed", tmp_path / "whole")
     assert "the connection to another worker was lost" in workers[1 - lost].errors.read_text()
+    return [killed, *workers]
+
+
+def test_two_workers_of_which_the_first_is_killed_end_as_if_it_had_not_been(start_workers, tmp_path):
+    run_twice(start_workers, tmp_path, lost=0, kill_at=20)
+    assert newest(tmp_path / "whole") == 120
+
+
+TWO_CPUS = """
+import runpy, sys
+sys.path[:0] = [{root!r}, {root!r} + "/tools"]
+import pose_tf
+import tensorflow as tf
+from tensorflow.python.distribute.collective_all_reduce_strategy import CollectiveAllReduceExtended
+from pose_tf.training import detector_stage, trainer
+from pose_tf.training.monitor import Monitor
+
+trainer.check_values = lambda _: None  # the network is smaller than recipes allow
+Monitor.draw_curves = lambda _: None  # drawing takes longer than the steps
+(cpu,) = tf.config.list_physical_devices("CPU")
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+CollectiveAllReduceExtended._initialize_local_devices = lambda self, resolver, worker: (
+    tuple(worker + "/device:CPU:" + str(i) for i in range(2)), "CPU")
+
+def make(**options):
+    layer = original(**options)
+    copies = tf.distribute.get_strategy().experimental_local_results(layer.bank.atlas.cells)
+    print("occluders on", *(copy.device.split("replica:0/")[1] for copy in copies), file=sys.stderr)
+    return layer
+
+original, detector_stage.OcclusionAugmenter = detector_stage.OcclusionAugmenter, make
+runpy.run_path({root!r} + "/tools/train.py", run_name="__main__")
+"""
+
+
+def validation_errors(workdir):
+    """The detector's errors in pixels by step."""
+    lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    return {line["step"]: line["pixel_error"] for line in lines if line["split"] == "validation"}
+
+
+def test_an_occluded_detector_on_two_workers_of_two_devices_ends_as_if_none_had_been_killed(
+    start_cluster, detector_flags, tmp_path
+):
+    (tmp_path / "two_cpus.py").write_text(TWO_CPUS.format(root=str(ROOT)))
+    OccluderBank((np.full((90, 60, 4), 200, np.uint8),)).save(f"{tmp_path}/bank.npz")
+    flags = (
+        f"--config.occlusion.bank={tmp_path}/bank.npz",
+        "--config.occlusion.probability=1.0",
+        "--config.data.batch_size=8",
+        "--config.data.replica_batch_size=2",
+        "--config.batch_norm=synchronized",
+        "--config.model.modules=(0,0,1)",
+        "--config.model.blocks=0",
+        "--config.flip_test=False",
+        "--config.train.epochs=2.0",
+        "--config.train.validate_every_epochs=1.0",
+    )
+
+    def start(name):
+        return start_cluster(*detector_flags(name, *flags), program=tmp_path / "two_cpus.py")
+
+    killed, *workers = run_twice(start, tmp_path, lost=1, kill_at=3)
+    assert newest(tmp_path / "whole") == 8
+    whole, resumed = (validation_errors(tmp_path / name) for name in ("whole", "killed"))
+    assert whole == resumed and whole.keys() == {4, 8}
+    for process, task, starts in ((workers[0], 0, 2), (killed, 1, 1), (workers[1], 1, 1)):
+        lines = [line for line in process.errors.read_text().splitlines() if line.startswith("occluders on")]
+        assert lines == [f"occluders on task:{task}/device:CPU:0 task:{task}/device:CPU:1"] * starts
 
 
 def test_all_workers_stop_when_one_is_asked_to(start_workers, tmp_path):

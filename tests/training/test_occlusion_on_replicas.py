@@ -1,6 +1,8 @@
-"""Tests that the paper's detector trains with occlusion on several devices and workers, and resumes exactly."""
+"""Tests that the paper's detector trains with occlusion on two devices, and resumes exactly.
 
-import concurrent.futures
+tests/cli/test_interrupted_training.py does the same with two workers of two devices, of which one is killed.
+"""
+
 import multiprocessing
 import os
 import shutil
@@ -11,20 +13,20 @@ import tensorflow as tf
 
 from pose_tf.training import detector_stage, trainer
 from pose_tf.training.monitor import Monitor
-from pose_tf.training.strategy import make_strategy, worker_0_first, worker_index
-from tests.training.replicas import make_config, make_data, tf_configs, use_devices
+from pose_tf.training.strategy import make_strategy
+from tests.training.replicas import make_config, make_data, use_devices
 
 STEPS = 4
 
 
-def train_and_resume(name, folder, tf_config):
-    """Trains for four steps, then resumes from the second step.
+def train_and_resume(folder):
+    """Trains on two devices for four steps, then resumes from the second step.
 
     Returns:
         The devices of the replicas, and those that hold a copy of the occluders: for the first and the resumed run.
     """
-    use_devices(name, tf_config)
-    strategy = make_strategy(name)
+    use_devices("mirrored", None)
+    strategy = make_strategy("mirrored")
     trainer.make_strategy = lambda *_: strategy
     trainer.check_values = lambda _: None  # the network is smaller than recipes allow
     Monitor.draw_curves = lambda *_: None  # drawing takes longer than the steps
@@ -32,17 +34,15 @@ def train_and_resume(name, folder, tf_config):
     detector_stage.OcclusionAugmenter = lambda **options: banks.append(make(**options)) or banks[-1]
 
     config = make_config(folder, "detector", "float32", "replica", False)
-    config.strategy, config.occlusion.probability, config.train.half_size_until = name, 1.0, 0.0
+    config.strategy, config.occlusion.probability, config.train.half_size_until = "mirrored", 1.0, 0.0
     config.flip_test, config.data.batch_size = False, 16
     config.train.epochs, config.train.steps_per_call = float(STEPS), 1
     config.train.validate_every_epochs, config.train.checkpoint_every_minutes = 2.0, 0.0
-    trainer.train(config, folder, f"{folder}/{name}")
-    with worker_0_first(strategy):
-        if not worker_index(strategy):
-            shutil.copytree(f"{folder}/{name}", f"{folder}/{name}-resumed")
-            for step in range(3, STEPS + 1):
-                shutil.rmtree(f"{folder}/{name}-resumed/checkpoints/{step:08d}")
-    trainer.train(config, folder, f"{folder}/{name}-resumed")
+    trainer.train(config, folder, f"{folder}/whole")
+    shutil.copytree(f"{folder}/whole", f"{folder}/resumed")
+    for step in range(3, STEPS + 1):
+        shutil.rmtree(f"{folder}/resumed/checkpoints/{step:08d}")
+    trainer.train(config, folder, f"{folder}/resumed")
     copies = [strategy.experimental_local_results(layer.bank.atlas.cells) for layer in banks]
     return list(strategy.extended.worker_devices), [[copy.device for copy in cells] for cells in copies]
 
@@ -54,14 +54,11 @@ def folder(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="module", params=["mirrored", "multi_worker"])
-def trained(request, folder):
-    """The strategy's name, and the results of each process."""
-    given = tf_configs() if request.param == "multi_worker" else [None]
-    spawn = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(len(given), mp_context=spawn, max_tasks_per_child=1) as pool:
-        runs = [pool.submit(train_and_resume, request.param, folder, tf_config) for tf_config in given]
-        return request.param, [run.result() for run in runs]
+@pytest.fixture(scope="module")
+def trained(folder):
+    """The result of `train_and_resume`, in a process of its own."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(train_and_resume, [folder])
 
 
 def state(workdir):
@@ -69,9 +66,9 @@ def state(workdir):
     return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map() if "OBJECT" not in name}
 
 
-def test_it_ends_with_the_same_weights_when_it_is_resumed(trained, folder):
-    name, _ = trained
-    whole, resumed = state(f"{folder}/{name}"), state(f"{folder}/{name}-resumed")
+@pytest.mark.usefixtures("trained")
+def test_it_ends_with_the_same_weights_when_it_is_resumed(folder):
+    whole, resumed = state(f"{folder}/whole"), state(f"{folder}/resumed")
     assert whole.keys() == resumed.keys()
     for key in whole:
         np.testing.assert_array_equal(whole[key], resumed[key], err_msg=key)
@@ -79,8 +76,6 @@ def test_it_ends_with_the_same_weights_when_it_is_resumed(trained, folder):
 
 
 def test_every_device_has_a_copy_of_the_occluders(trained):
-    name, found = trained
-    assert len(found) == (2 if name == "multi_worker" else 1)
-    for devices, (fresh, resumed) in found:
-        assert fresh == resumed == devices
-        assert len(devices) == (1 if name == "multi_worker" else 2)
+    devices, (fresh, resumed) = trained
+    assert fresh == resumed == devices
+    assert len(devices) == 2
