@@ -44,7 +44,9 @@ from pose_tf.errors import UserError
 
 _DETECTOR = flags.DEFINE_string("detector", None, "Workdir of a detector's run, or starter; default: random weights.")
 _LIFTER = flags.DEFINE_string("lifter", None, "Workdir of a lifter's run, or starter.")
-_DATA_DIR = flags.DEFINE_string("data_dir", None, "Records of people for int8; default: noise, with random weights.")
+_DATA_DIR = flags.DEFINE_string(
+    "data_dir", None, "Records of people for int8; default: rendered ones, with random weights."
+)
 _WIDTH = flags.DEFINE_integer("width", 32, "Width of the HRNet with random weights.")
 _TORCH_PYTHON = flags.DEFINE_string("torch_python", None, "A Python interpreter that can import torch and openvino.")
 _BLAZEPOSE = flags.DEFINE_string("blazepose", None, "Folder of BlazePose's .tflite files.")
@@ -96,7 +98,7 @@ def export_model(precision, folder):
 
 def export_all(estimator, folder):
     """Exports a model in all formats. Returns {name: path}."""
-    import numpy as np
+    import math
 
     from pose_tf.export import comparison, examples
     from pose_tf.export.one_file import OneFileExporter
@@ -106,14 +108,11 @@ def export_all(estimator, folder):
     for precision in _PRECISIONS.value:
         forms[f"SavedModel {precision}"] = export(estimator, folder, precision)
     if _DATA_DIR.value is None:
-        noise = np.random.default_rng(0).integers(0, 256, (4, 256, 256, 3), np.uint8)
-        joints = np.full((4, len(estimator.skeleton.joints), 2), examples.UNLABELED_PX, np.float32)
-        found, representative = examples.Examples(noise, joints, "images of noise"), noise
-        limits = dict.fromkeys(comparison.LIMITS, comparison.Limits(np.inf, np.inf, np.inf))
+        found = examples.rendered(8, estimator.skeleton)
+        limits = dict.fromkeys(comparison.LIMITS, comparison.Limits(math.inf, math.inf, math.inf))
     else:
         found, limits = examples.read(_DATA_DIR.value, 2 * CROPS, estimator.skeleton), comparison.LIMITS
-        found, representative = found[1::2], found[::2].images
-    exporter = OneFileExporter(estimator, found, representative, limits=limits)
+    exporter = OneFileExporter(estimator, found[1::2], found[::2].images, limits=limits)
     for name, (format, precision) in {
         "LiteRT float32": ("litert", "float32"),
         "LiteRT float16": ("litert", "float16"),
@@ -130,7 +129,7 @@ def export_all(estimator, folder):
 
 
 def contestants(forms, batch_size):
-    """{name: function that starts its process}."""
+    """{name: arguments of its `Contestant`}."""
     found = {name: (sys.executable, FOLDER / "exported_model.py", path, batch_size) for name, path in forms.items()}
     if torch := _TORCH_PYTHON.value:
         if _DETECTOR.value is None:
@@ -143,8 +142,8 @@ def contestants(forms, batch_size):
                 }.items():
                     task = {"runtime": runtime, "precision": precision, "batch_size": batch_size}
                     found[f"{name} {precision}"] = torch, FOLDER / "torch_inference.py", task | {"width": _WIDTH.value}
-        for precision, name in {"f32": "float32", "bf16": "bfloat16"}.items():
-            if model := forms.get("ONNX Runtime float32"):
+        if model := forms.get("ONNX Runtime float32"):
+            for precision, name in {"f32": "float32", "bf16": "bfloat16"}.items():
                 found[f"OpenVINO {name}"] = torch, FOLDER / "openvino_model.py", model, batch_size, precision
     if _BLAZEPOSE.value and batch_size == 1:
         threads = len(os.sched_getaffinity(0))
@@ -173,12 +172,12 @@ def compare(forms, batch_size, work, limits):
             print(f"{name} is not available: {error}")
     rates = take_turns(running, _ROUNDS.value)
     others = {name: statistics.median(values) for name, values in rates.items() if name.startswith(PEERS)}
+    fastest = rates[max(others, key=others.get)] if others else None
     columns = f"{'images/s':>9s}{'':18s}{'of best':>8s}{'of peak':>9s}{'cold start':>12s}{'memory':>12s}"
     print(f"\nbatch {batch_size:<21d}{columns}")
     for name, values in rates.items():
         low, middle, high = (batch_size * rate for rate in spread(values))
-        best = rates[max(others, key=others.get)] if others else values
-        ratio = statistics.median(a / b for a, b in zip(values, best))
+        ratio = statistics.median(a / b for a, b in zip(values, fastest or values))
         limit = limits.get(name.split()[-1])
         share = "" if name.startswith("BlazePose") or limit is None else f"{100 * middle * work / limit:.0f} %"
         memory = running[name].peak_memory() / 2**20

@@ -11,15 +11,18 @@ import openvino
 from on_demand import serve
 
 
+def compile_model(model, precision, threads):
+    """A model of OpenVINO as a function, in the precision `f32` or `bf16`."""
+    hints = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": precision}
+    return openvino.Core().compile_model(model, "CPU", {**hints, "INFERENCE_NUM_THREADS": threads})
+
+
 def main():
     path, batch_size, precision = sys.argv[1:]
     crops = np.random.default_rng(0).integers(0, 256, (int(batch_size), 256, 256, 3), np.uint8)
-    core = openvino.Core()
-    model = core.read_model(path)
+    model = openvino.Core().read_model(path)
     model.reshape(list(crops.shape))
-    hints = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": precision}
-    threads = len(os.sched_getaffinity(0))
-    compiled = core.compile_model(model, "CPU", {**hints, "INFERENCE_NUM_THREADS": threads})
+    compiled = compile_model(model, precision, len(os.sched_getaffinity(0)))
 
     def work(calls):
         for _ in range(calls):

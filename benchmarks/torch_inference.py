@@ -50,11 +50,10 @@ def make_call(task):
     images = torch.zeros(task["batch_size"], 256, 256, 3, dtype=torch.uint8)
     if openvino:
         import openvino
+        from openvino_model import compile_model
 
         converted = openvino.convert_model(model, example_input=images, input=[tuple(images.shape)])
-        core = openvino.Core()
-        hints = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "bf16" if low else "f32"}
-        compiled = core.compile_model(converted, "CPU", {**hints, "INFERENCE_NUM_THREADS": task["threads"]})
+        compiled = compile_model(converted, "bf16" if low else "f32", task["threads"])
         return lambda batch: compiled(batch)[0]
     if task["runtime"] == "frozen":
         from torch._inductor import config
